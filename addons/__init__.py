@@ -1,0 +1,1 @@
+"""The proxy plug-in. Meets traffic, decides nothing itself: rules judge, contract carries, control owns."""

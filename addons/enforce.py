@@ -1,0 +1,44 @@
+"""Verdict -> flow: refuse in the provider's own words, write a redacted body back. Nothing here decides."""
+
+import msgspec
+from mitmproxy import http
+
+from addons.providers.provider import Provider
+from rules.evaluate import Verdict
+
+BAD_GATEWAY, TOO_LARGE, UPGRADE_REQUIRED = 502, 413, 426
+
+
+def refuse(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None, *, retry: bool = False) -> None:
+    """Answer in the provider's place. `retry`: whether an SDK may try again by itself."""
+    body = provider.refusal(message, decision) if provider else msgspec.json.encode({"error": {"message": message, "code": "earthflow"}})
+    headers = {
+        "content-type": "application/json",
+        "x-earthflow-decision": "BLOCK",
+        "x-earthflow-decision-id": decision,
+    }
+    if not retry:
+        headers["x-should-retry"] = "false"
+    flow.response = http.Response.make(status, body, headers)
+
+
+def blocked_message(verdict: Verdict, decision: str) -> str:
+    """What a blocked caller reads: the rule and the decision's id, nothing of what was found."""
+    rule = verdict.by.id if verdict.by else "unknown"
+    why = f": {verdict.by.message}" if verdict.by and verdict.by.message else ""
+    return f"Blocked by Earthflow policy {rule} (decision {decision}){why}"
+
+
+def write_body(flow: http.HTTPFlow, body: bytes) -> None:
+    """Send another body than the client's, unencoded; mitmproxy corrects the length."""
+    flow.request.headers.pop("content-encoding", None)
+    flow.request.headers.pop("transfer-encoding", None)
+    flow.request.headers["content-length"] = str(len(body))
+    flow.request.raw_content = body
+
+
+def challenge(flow: http.HTTPFlow) -> None:
+    """Ask for a key, in the only words a proxy has before a tunnel stands."""
+    message = {"error": {"code": "proxy_key_required", "message": "Put your Earthflow key into the proxy URL: http://any:KEY@host:8443"}}
+    headers = {"proxy-authenticate": 'Basic realm="earthflow"', "content-type": "application/json"}
+    flow.response = http.Response.make(407, msgspec.json.encode(message), headers)

@@ -1,0 +1,387 @@
+"""The hooks, in the order of traffic, and the one guard for failure.
+
+mitmproxy lets a request through when a hook raises. Here every hook that could let something pass is `guarded`: whatever is raised
+inside becomes a refusal and a recorded decision, or, where the operator wrote EARTHFLOW_FAIL_MODE=open, a recorded pass of a call
+whose sender was known. Do not weaken: a hook without a guard, or one that catches for itself, is a way around the rules.
+"""
+
+import asyncio
+import base64
+import binascii
+import functools
+import inspect
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mitmproxy import ctx, http
+from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from addons import enforce
+from addons.front import Front, Session
+from addons.health import Health
+from addons.providers import provider_of
+from addons.providers.provider import Provider
+from addons.reading import Request, read
+from addons.record import Address, Ongoing, Recorder
+from addons.relay import away, relay, stream_answer
+from addons.resolver import InternalAddress, Resolver, ours
+from addons.settings import ProxySettings
+from addons.snapshot import Holder, Identity, NoSnapshot
+from addons.usage import AnswerReader
+from contract.decision import Outcome, Reason
+from rules.evaluate import evaluate
+from rules.redact import splice
+
+logger = logging.getLogger("earthflow.gate")
+
+PASSAGE = "earthflow"  # where a flow's Passage hangs in flow.metadata
+MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
+
+Hook = Callable[..., Any]
+
+
+@dataclass(slots=True)
+class Passage:
+    """What the gate knows of a flow on its way: who sends it, to which provider, and its record once it is decided."""
+
+    identity: Identity
+    provider: Provider | None = None
+    ongoing: Ongoing | None = None
+
+
+def guarded(hook: Hook) -> Hook:
+    """Whatever the hook raises ends in `Gate.failed`, and nowhere else."""
+
+    @functools.wraps(hook)
+    async def guard_async(self: "Gate", flow: http.HTTPFlow) -> None:
+        try:
+            await hook(self, flow)
+        except Exception as error:
+            self.failed(flow, error)
+
+    @functools.wraps(hook)
+    def guard(self: "Gate", flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception as error:
+            self.failed(flow, error)
+
+    return guard_async if inspect.iscoroutinefunction(hook) else guard
+
+
+class Gate:
+    """Earthflow as mitmproxy sees it."""
+
+    name = "earthflow"
+
+    def __init__(self, settings: ProxySettings, holder: Holder, recorder: Recorder, resolver: Resolver, health: Health):
+        self._settings, self._holder, self._recorder = settings, holder, recorder
+        self._resolver, self._health = resolver, health
+        self._status = int(settings.block_status)
+        self.front = Front(settings.control, settings.max_body, self.tunnel_ended, self.tunnel_mismatch)
+
+    # -- who ----------------------------------------------------------------------------------------------------------
+
+    def client_connected(self, client: Client) -> None:
+        """An h2 client may open as many upstream connections as it has calls."""
+        handler = ctx.master.addons.get("proxyserver").connections.get(client.id)
+        if handler is not None:
+            handler.max_conns = defaultdict(lambda: asyncio.Semaphore(MAX_CONNECTIONS))
+
+    @guarded
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """CONNECT: who calls, and may the tunnel go where it wants to go."""
+        identity = self._identify(flow)
+        if identity is None:
+            enforce.challenge(flow)
+            return
+        session = Session(identity, flow.request.host, flow.request.port, provider_of(flow.request.host) is not None)
+        self.front.sessions[flow.client_conn] = session
+        flow.metadata[PASSAGE] = Passage(identity)
+        if session.opened:
+            return
+        to = _address(flow)
+        try:
+            await self._resolver.resolve(session.host, session.port)
+        except InternalAddress as error:
+            self._refuse(flow, "internal_address", 403, str(error))
+        except OSError as error:
+            session.ongoing = self._recorder.passed(identity, to, "tunnelled", unreadable=("tunnelled",))
+            session.ongoing.trouble = f"{session.host} does not resolve"
+            self._recorder.complete(session.ongoing, "upstream_error", status=enforce.BAD_GATEWAY)
+            flow.response = http.Response.make(enforce.BAD_GATEWAY, f"{session.host} does not resolve: {error.strerror}\n")
+        else:
+            session.ongoing = self._recorder.passed(identity, to, "tunnelled", unreadable=("tunnelled",))
+
+    def _identify(self, flow: http.HTTPFlow) -> Identity | None:
+        key = _proxy_key(flow.request.headers.pop("proxy-authorization", ""))
+        return self._holder.knowledge.identify(key) if key else None
+
+    def tunnel_ended(self, session: Session, up: int, down: int) -> None:
+        """A tunnel that was never opened is over."""
+        if session.ongoing is not None:
+            session.ongoing.bytes_up = up
+            self._recorder.complete(session.ongoing, "ok", bytes_down=down)
+
+    def tunnel_mismatch(self, session: Session, name: str) -> None:
+        """A tunnel asked for one host turned to an AI host inside."""
+        if session.ongoing is not None:
+            session.ongoing.trouble = "the ClientHello named an AI host that CONNECT did not"
+            self._recorder.complete(session.ongoing, "refused")
+        to = Address(name, "CONNECT", f"{session.host}:{session.port}")
+        self._recorder.complete(self._recorder.refused(session.identity, to, "authority_mismatch"), "refused")
+
+    # -- where --------------------------------------------------------------------------------------------------------
+
+    @guarded
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """A call's head: to the API, to an AI host, or passed on."""
+        if flow.error is not None:
+            return  # malformed; mitmproxy answers 400 and nothing goes on
+        if flow.client_conn in self.front.direct:
+            relay(flow, self._health)
+            return
+        passage = self._passage(flow)
+        if passage is None:
+            return
+        flow.metadata[PASSAGE] = passage
+        _strip(flow)
+        if problem := self._disagreement(flow):
+            self._refuse(flow, "authority_mismatch", 421, problem)
+        elif passage.provider is None:
+            passage.ongoing = self._recorder.passed(passage.identity, _address(flow), "tunnelled", unreadable=("tunnelled",))
+            flow.request.stream = True
+        elif "upgrade" in flow.request.headers:
+            message = "Earthflow does not pass WebSockets of AI hosts yet; use plain HTTPS."
+            self._refuse(flow, "upgrade", enforce.UPGRADE_REQUIRED, message, unreadable=("opaque",))
+
+    def _passage(self, flow: http.HTTPFlow) -> Passage | None:
+        """The caller: of the tunnel, or for a call without one, of its own header. Refuses and gives None where there is none."""
+        session = self.front.sessions.get(flow.client_conn)
+        provider = provider_of(flow.request.host)
+        if session is None:
+            identity = self._identify(flow)
+            if identity is None:
+                enforce.challenge(flow)
+                return None
+            return Passage(identity, provider)
+        identity = self._holder.knowledge.still(session.identity)
+        if identity is None:
+            flow.metadata[PASSAGE] = Passage(session.identity, provider)
+            self._refuse(flow, "key_revoked", 401, "The Earthflow key of this connection has ended; reconnect with another")
+            return None
+        return Passage(identity, provider)
+
+    def _disagreement(self, flow: http.HTTPFlow) -> str:
+        """Why CONNECT, SNI and Host do not agree, or nothing where they do."""
+        session = self.front.sessions.get(flow.client_conn)
+        wanted = _plain(session.host if session else flow.request.host)
+        named = [_plain(_without_port(value)) for value in flow.request.headers.get_all("host")]
+        if flow.request.authority:
+            named.append(_plain(_without_port(flow.request.authority)))
+        if session and flow.request.scheme == "https" and flow.client_conn.sni:
+            named.append(_plain(flow.client_conn.sni))
+        if len(flow.request.headers.get_all("host")) > 1 or any(name != wanted for name in named):
+            return "CONNECT, the TLS server name and the Host header must name the same host"
+        if not flow.request.is_http2:
+            flow.request.authority = ""  # origin form: what was compared is what is sent
+        return ""
+
+    def earthflow_too_large(self, flow: http.HTTPFlow) -> None:
+        """The body is over the cap; layers.py sends what is set here."""
+        self._too_large(flow)
+
+    @guarded
+    def _too_large(self, flow: http.HTTPFlow) -> None:
+        limit = self._settings.max_body
+        message = f"The call's body is larger than {limit} bytes (EARTHFLOW_MAX_BODY)"
+        self._refuse(flow, "too_large", enforce.TOO_LARGE, message, unreadable=("too_large",))
+
+    # -- what, judge, do, record --------------------------------------------------------------------------------------
+
+    @guarded
+    def request(self, flow: http.HTTPFlow) -> None:
+        """A whole call: read, judged, recorded, and only then let go or refused."""
+        passage: Passage | None = flow.metadata.get(PASSAGE)
+        if flow.response is not None or passage is None or passage.provider is None:
+            return
+        knowledge = self._holder.knowledge
+        tenant = passage.identity.tenant
+        rulebook = knowledge.rulebook(tenant)
+        headers, body = flow.request.headers, flow.request.raw_content or b""
+        to = _address(flow)
+        reading = read(Request(passage.provider, to.host, to.method, to.path, body, headers.get("content-encoding", "")), tenant.id)
+        verdict = evaluate(rulebook, reading.exchange)
+        edited = splice(reading.body, verdict.edits) if verdict.edits else None
+        passage.ongoing = self._recorder.judged(
+            passage.identity,
+            to,
+            reading.exchange,
+            verdict,
+            prompt_hash=knowledge.prompt_hash(tenant, reading.body or body),
+            rulebook=rulebook.version,
+        )
+        passage.ongoing.bytes_up = len(body)
+        if verdict.action == "BLOCK":
+            message = enforce.blocked_message(verdict, passage.ongoing.id)
+            enforce.refuse(flow, self._status, message, passage.ongoing.id, passage.provider)
+        elif edited is not None:
+            enforce.write_body(flow, edited)
+
+    def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> None:
+        """Refuse for a reason of our own, and record it."""
+        passage: Passage = flow.metadata[PASSAGE]
+        name = passage.provider.name if passage.provider else ""
+        ongoing = self._recorder.refused(passage.identity, _address(flow), reason, provider=name, unreadable=unreadable)
+        passage.ongoing = ongoing
+        enforce.refuse(flow, status, f"{message} (decision {ongoing.id})", ongoing.id, passage.provider)
+        return ongoing
+
+    # -- the answer ---------------------------------------------------------------------------------------------------
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Answers stream through as they come, read on the way for their token counts."""
+        if flow.client_conn in self.front.direct:
+            stream_answer(flow)
+            return
+        passage: Passage | None = flow.metadata.get(PASSAGE)
+        if flow.response is None or passage is None or passage.ongoing is None or passage.ongoing.refused:
+            return
+        flow.response.stream = True
+        if passage.provider is not None:
+            headers = flow.response.headers
+            reader = AnswerReader(passage.provider, headers.get("content-type", ""), headers.get("content-encoding", ""))
+            passage.ongoing.answer = reader
+            flow.response.stream = functools.partial(_tee, reader, passage.ongoing)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        """The exchange is over, answered."""
+        self._complete(flow, "ok")
+
+    def http_connect_error(self, flow: http.HTTPFlow) -> None:
+        """A tunnel was refused; its exchange, if it had one, is over."""
+        self._complete(flow, "refused")
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """The exchange is over, cut off: by the client, or because the upstream failed, which is answered in the provider's words."""
+        text = flow.error.msg if flow.error else ""
+        if flow.client_conn in self.front.direct:
+            away(flow)
+            return
+        passage: Passage | None = flow.metadata.get(PASSAGE)
+        if passage is None or passage.ongoing is None:
+            return
+        passage.ongoing.trouble = passage.ongoing.trouble or text
+        gone = "lient disconnected" in text or "by client" in text or not flow.client_conn.connected
+        if not gone and flow.response is None:
+            message = f"Earthflow could not reach {flow.request.host}: {text} (decision {passage.ongoing.id})"
+            enforce.refuse(flow, enforce.BAD_GATEWAY, message, passage.ongoing.id, passage.provider, retry=True)
+            if flow.response is not None:
+                flow.response.headers["x-earthflow-decision"] = "ALLOW"
+        self._complete(flow, "client_abort" if gone else "upstream_error")
+
+    def _complete(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
+        passage: Passage | None = flow.metadata.get(PASSAGE)
+        if passage is not None and passage.ongoing is not None:
+            self._recorder.complete(passage.ongoing, outcome, status=flow.response.status_code if flow.response else None)
+
+    # -- dialling -----------------------------------------------------------------------------------------------------
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """The API's callers are led to control; every other dial is checked by the resolver."""
+        if data.client in self.front.direct and data.server.address == self._settings.control:
+            ours()
+
+    # -- failure ------------------------------------------------------------------------------------------------------
+
+    def failed(self, flow: http.HTTPFlow, error: Exception) -> None:
+        """The one guard: refuse and record, or, only where the operator wrote `open`, pass and record."""
+        self._health.failures += 1
+        where = _place(error)
+        logger.error(
+            "%s at %s; the call is %s", type(error).__name__, where, "refused" if self._settings.fail_mode == "closed" else "passed on"
+        )
+        passage: Passage | None = flow.metadata.get(PASSAGE)
+        if isinstance(error, NoSnapshot) or passage is None:
+            flow.response = http.Response.make(
+                503, f"Earthflow cannot judge now: {error if isinstance(error, NoSnapshot) else 'engine_error'}\n"
+            )
+            return
+        try:
+            self._record_failure(flow, passage, where)
+        except Exception as second:  # even the record failed: nothing goes on
+            logger.critical("%s at %s while recording a failure", type(second).__name__, _place(second))
+            flow.response = http.Response.make(503, "Earthflow cannot record this call, so it is refused.\n")
+
+    def _record_failure(self, flow: http.HTTPFlow, passage: Passage, where: str) -> None:
+        if passage.ongoing is None and self._settings.fail_mode == "open":
+            name = passage.provider.name if passage.provider else ""
+            passage.ongoing = self._recorder.passed(passage.identity, _address(flow), "engine_error", provider=name)
+            passage.ongoing.trouble = where
+            return
+        message = "Earthflow could not judge this call"
+        if passage.ongoing is None:
+            self._refuse(flow, "engine_error", self._status, message).trouble = where
+        else:  # decided already: what was decided cannot be done, so it ends here
+            passage.ongoing.refused, passage.ongoing.trouble = True, where
+            enforce.refuse(flow, self._status, f"{message} (decision {passage.ongoing.id})", passage.ongoing.id, passage.provider)
+
+
+def _tee(reader: AnswerReader, ongoing: Ongoing, chunk: bytes) -> bytes:
+    """Pass a chunk on unchanged; mitmproxy would lose it if this raised."""
+    if ongoing.first_byte is None:
+        ongoing.first_byte = time.monotonic()
+    try:
+        reader.feed(chunk)
+    except Exception as error:
+        logger.error("%s at %s; an answer's tokens are not counted", type(error).__name__, _place(error))
+    return chunk
+
+
+def _proxy_key(header: str) -> str:
+    """The key in a Proxy-Authorization header: Basic with the key as password (or as user), or Bearer."""
+    scheme, _, value = header.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return password or user
+
+
+def _strip(flow: http.HTTPFlow) -> None:
+    """What is between client and proxy stays there; what only we say is not believed of a client."""
+    for name in list(flow.request.headers):
+        if name.lower().startswith(("proxy-", "x-earthflow-")):
+            flow.request.headers.pop(name, None)
+
+
+def _address(flow: http.HTTPFlow) -> Address:
+    peer = flow.client_conn.peername
+    path = flow.request.path.partition("?")[0] if flow.request.method != "CONNECT" else ""
+    return Address(flow.request.host, flow.request.method, path, peer[0] if peer else "")
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".").strip("[]")
+
+
+def _without_port(authority: str) -> str:
+    host, colon, port = authority.rpartition(":")
+    return host if colon and port.isdigit() and (":" not in host or host.endswith("]")) else authority
+
+
+def _place(error: Exception) -> str:
+    """Where an error came from, without its text, which may quote what must not be logged."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown"

@@ -1,0 +1,39 @@
+"""What this proxy says of itself: alive, and ready (can decide and can record). Needs nobody else to answer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from addons.outbox import Outbox
+from addons.snapshot import Holder, NoSnapshot
+from addons.spool import Spool
+from contract.version import VERSION
+
+
+class Health:
+    """Answers `/health` and `/health/ready` on the proxy's own port, control or no control."""
+
+    def __init__(self, holder: Holder, spool: Spool, outboxes: Sequence[Outbox]):
+        self._holder, self._spool, self._outboxes = holder, spool, outboxes
+        self.failures = 0  # hooks that raised and were refused or passed by EARTHFLOW_FAIL_MODE
+
+    def live(self) -> dict[str, Any]:
+        """The loop turns, or nobody would read this."""
+        return {"status": "OK", "version": VERSION, "service": "proxy"}
+
+    def ready(self) -> tuple[int, dict[str, Any]]:
+        """HTTP status and body: 503 only where no call could be judged."""
+        try:
+            version = self._holder.knowledge.snapshot.version
+            snapshot = {"status": "OK", "version": version, "age_seconds": int(self._holder.age)}
+        except NoSnapshot as error:
+            snapshot = {"status": "DOWN", "detail": str(error)}
+        redis_up = all(outbox.up for outbox in self._outboxes)
+        checks: dict[str, dict[str, Any]] = {
+            "snapshot": snapshot,
+            "spool": {"status": "DEGRADED" if self._spool.lost else "OK", "lost": self._spool.lost},
+            "redis": {"status": "OK"} if redis_up else {"status": "DEGRADED", "detail": "away; records wait in the spool"},
+            "engine": {"status": "DEGRADED" if self.failures else "OK", "failures": self.failures},
+        }
+        states = {check["status"] for check in checks.values()}
+        status = "DOWN" if "DOWN" in states else "DEGRADED" if "DEGRADED" in states else "OK"
+        return 503 if status == "DOWN" else 200, {**self.live(), "status": status, "checks": checks}

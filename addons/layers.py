@@ -1,0 +1,188 @@
+"""The few mitmproxy layers that Earthflow bends: bounds on heads and bodies, errors in the provider's shape, counted tunnels.
+
+These classes are semi-private in mitmproxy, which is pinned exactly; tests/addons/test_layers.py fails loudly when they change.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mitmproxy import flow as mitm_flow
+from mitmproxy import http
+from mitmproxy.net.http.http1 import expected_http_body_size
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import (
+    DropStream,
+    GetHttpConnection,
+    HttpErrorHook,
+    HttpLayer,
+    HTTPMode,
+    HttpRequestHeadersHook,
+    HttpResponseHook,
+    HttpStream,
+    RequestData,
+    RequestEndOfMessage,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    SendHttp,
+)
+from mitmproxy.proxy.layers.http._http1 import Http1Server, make_error_response
+from mitmproxy.proxy.layers.tcp import TCPLayer
+
+MAX_HEAD = 64 * 1024  # bytes of one request's line and headers
+MAX_WAITING = 1024 * 1024  # bytes a client may send ahead while its last answer is still on the way
+
+Commands = layer.CommandGenerator[None]
+
+
+@dataclass
+class TooLargeHook(commands.StartHook):
+    """A call's body is over the cap; whoever answers sets flow.response."""
+
+    name = "earthflow_too_large"
+    flow: http.HTTPFlow
+
+
+class BoundedHttp1Server(Http1Server):
+    """mitmproxy's server side of HTTP/1 with an end to what it will hold."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        yield from super().read_headers(event)
+        if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
+            yield commands.SendData(self.conn, make_error_response(431, f"The request head is larger than {MAX_HEAD} bytes."))
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+
+    def wait(self, event: events.Event) -> Commands:
+        yield from super().wait(event)
+        if isinstance(event, events.DataReceived) and len(self.buf) > MAX_WAITING:
+            yield commands.CloseConnection(self.conn)
+
+
+class JudgedHttpLayer(HttpLayer):
+    """An HTTP layer whose streams keep to a body cap. `capped` tells which hosts it is for; others may stream at will."""
+
+    def __init__(self, context: Context, mode: HTTPMode, max_body: int, capped: Callable[[str], bool]):
+        super().__init__(context, mode)
+        self.max_body, self.capped = max_body, capped
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Start) and self.context.client.alpn not in (b"h2", b"h3"):
+            self.connections[self.context.client] = BoundedHttp1Server(self.context.fork())
+        yield from super()._handle_event(event)
+
+    def make_stream(self, stream_id: int) -> Commands:
+        stream = JudgedStream(self.context.fork(), stream_id, self)
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+
+class JudgedStream(HttpStream):
+    """One exchange."""
+
+    def __init__(self, context: Context, stream_id: int, parent: JudgedHttpLayer):
+        super().__init__(context, stream_id)
+        self._parent = parent
+        self._discarded = 0
+
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
+        """Answer a call over the cap at once, and let the rest of its body pass by unkept."""
+        if not request or not self._parent.capped(self.flow.request.host) or self.flow.request.stream:
+            return False
+        if max(len(self.request_body_buf), self._declared()) <= self._parent.max_body:
+            return False
+        if not self.request_body_buf:
+            yield HttpRequestHeadersHook(self.flow)  # nobody has seen this flow yet
+        self.request_body_buf.clear()
+        if self.flow.response is None:
+            yield TooLargeHook(self.flow)
+        if self.flow.response is not None:
+            self.flow.response.headers["connection"] = "close"
+            yield HttpResponseHook(self.flow)
+            yield from self._answer(self.flow.response)
+        self.client_state, self.server_state = self.state_discard, self.state_errored
+        self.flow.live = False
+        return True
+
+    def _declared(self) -> int:
+        try:
+            return expected_http_body_size(self.flow.request) or 0
+        except ValueError:
+            return 0
+
+    def state_discard(self, event: events.Event) -> Commands:
+        """Keep nothing of what still comes; end the connection of a client that does not stop."""
+        if isinstance(event, RequestData):
+            self._discarded += len(event.data)
+            if self._discarded > self._parent.max_body:
+                yield commands.CloseConnection(self.context.client)
+        elif isinstance(event, RequestEndOfMessage):
+            yield DropStream(self.stream_id)
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """As mitmproxy does, but a failure is answered with what the error hook put into flow.response."""
+        connection, error = yield GetHttpConnection(
+            (self.flow.request.host, self.flow.request.port),
+            self.flow.request.scheme == "https",
+            self.flow.server_conn.via,
+            self.flow.server_conn.transport_protocol,
+        )
+        if not error:
+            self.context.server = self.flow.server_conn = connection
+            return True
+        yield from self._failed(error)
+        return False
+
+    def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
+        """An upstream that ends before it answered is answered for; any other failure is mitmproxy's to handle."""
+        silent = self.client_state == self.state_done and self.server_state == self.state_wait_for_response_headers
+        if isinstance(event, ResponseProtocolError) and silent:
+            yield from self._failed(event.message)
+        else:
+            yield from super().handle_protocol_error(event)
+
+    def _failed(self, error: str) -> Commands:
+        self.flow.error = mitm_flow.Error(error)
+        yield HttpErrorHook(self.flow)
+        if (yield from self.check_killed(False)):
+            return
+        yield from self._answer(self.flow.response or http.Response.make(502, error, {"content-type": "text/plain"}))
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        yield DropStream(self.stream_id)
+
+    def _answer(self, response: http.Response) -> Commands:
+        content = response.raw_content or b""
+        yield SendHttp(ResponseHeaders(self.stream_id, response, False), self.context.client)
+        if content:
+            yield SendHttp(ResponseData(self.stream_id, content), self.context.client)
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+
+class Tunnel(TCPLayer):
+    """Bytes passed on unopened, and counted."""
+
+    def __init__(self, context: Context, on_end: Callable[[int, int], None]):
+        super().__init__(context, ignore=True)
+        self._on_end = on_end
+        self.up = self.down = 0
+
+    def relay_messages(self, event: events.Event) -> Commands:
+        if isinstance(event, events.DataReceived):
+            if event.connection == self.context.client:
+                self.up += len(event.data)
+            else:
+                self.down += len(event.data)
+        yield from super().relay_messages(event)
+        if self._handle_event == self.done:
+            self._on_end(self.up, self.down)
+
+
+class Refused(layer.Layer):
+    """Ends the connection, whatever comes."""
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        yield commands.CloseConnection(self.context.client)

@@ -1,0 +1,116 @@
+"""Spool -> Redis stream, off the request path; segments leave the disk only once PostgreSQL has their records.
+
+Redis may be away, or come back without what it was given (flushed, or restored from an old copy): a mark written with the entries
+in one transaction tells, and then everything PostgreSQL has not confirmed is sent again. Records are idempotent by id.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import redis.asyncio as aioredis
+from redis.exceptions import RedisError
+
+from addons.spool import Frame, Spool, read_frames
+from contract.streams import FIELD, RECORDS, SENT, sent_field
+
+logger = logging.getLogger("earthflow.outbox")
+
+BATCH = 500  # records in one transaction
+CHECK_SECONDS = 2.0  # between looks at the watermark and at Redis's mark
+RETRY_SECONDS = 1.0
+
+# (worker, boot) -> the highest seq that PostgreSQL holds without a gap, -1 for none; None while control cannot say
+Watermark = Callable[[str, str], Awaitable[int | None]]
+
+
+class Outbox:
+    """Sends one spool. `up` tells whether Redis took the last batch."""
+
+    def __init__(self, spool: Spool, redis: "aioredis.Redis", watermark: Watermark):
+        self.spool = spool
+        self.up = True
+        self._redis = redis
+        self._watermark = watermark
+        self._news = asyncio.Event()
+        self._offsets: dict[Path, int] = {}  # how far each segment has been sent
+        self._sent: dict[str, int] = {}  # by boot: the highest seq sent
+        spool.on_append = self._news.set
+
+    async def run(self) -> None:
+        """Send what comes, for ever."""
+        while True:
+            self._news.clear()
+            try:
+                await self._send_all()
+                await self._confirm()
+                self._up(True)
+            except (RedisError, OSError) as error:
+                self._up(False, error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), CHECK_SECONDS)
+
+    async def flush(self) -> None:
+        """Send what is there now; for a clean end. What cannot be sent stays on disk for the next start."""
+        with contextlib.suppress(RedisError, OSError):
+            await self._send_all()
+
+    async def _send_all(self) -> None:
+        for segment in self.spool.segments():
+            batch: list[Frame] = []
+            done = self._offsets.get(segment, 0)
+            for frame, behind in read_frames(segment, done):
+                batch.append(frame)
+                done = behind
+                if len(batch) == BATCH:
+                    await self._send(segment, batch, done)
+                    batch = []
+            if batch:
+                await self._send(segment, batch, done)
+
+    async def _send(self, segment: Path, batch: list[Frame], offset: int) -> None:
+        last = batch[-1].place
+        async with self._redis.pipeline(transaction=True) as pipeline:
+            for frame in batch:
+                pipeline.xadd(RECORDS, {FIELD: frame.payload})
+            pipeline.hset(SENT, sent_field(last.worker, last.boot), str(last.seq))
+            await pipeline.execute()
+        self._offsets[segment] = offset
+        self._sent[last.boot] = last.seq
+
+    async def _confirm(self) -> None:
+        """Delete what PostgreSQL holds; where Redis no longer knows what it was sent, start again from there."""
+        for boot, sent in list(self._sent.items()):
+            marked = await self._redis.hget(SENT, sent_field(self.spool.worker, boot))
+            if marked is None or int(marked) < sent:
+                logger.warning("Redis lost records it had been given; sending again what PostgreSQL does not hold")
+                self._offsets.clear()
+                self._sent.clear()
+                self._news.set()
+                return
+            stored = await self._watermark(self.spool.worker, boot)
+            if stored is not None:
+                self._delete_up_to(boot, stored)
+
+    def _delete_up_to(self, boot: str, stored: int) -> None:
+        for segment in self.spool.segments():
+            if not segment.name.startswith(f"{boot}-") or self.spool.writing(segment):
+                continue
+            last = max((frame.place.seq for frame, _ in read_frames(segment)), default=-1)
+            if last <= stored:
+                segment.unlink()
+                self._offsets.pop(segment, None)
+        if boot != self.spool.boot and not any(path.name.startswith(f"{boot}-") for path in self.spool.segments()):
+            self._sent.pop(boot, None)
+
+    def _up(self, up: bool, error: Exception | None = None) -> None:
+        if up != self.up:
+            if up:
+                logger.info("Redis is back; the spool is being sent")
+            else:
+                logger.warning("Redis is away (%s); records wait in the spool", type(error).__name__)
+        self.up = up

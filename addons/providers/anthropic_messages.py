@@ -1,0 +1,107 @@
+"""Anthropic's messages (docs.anthropic.com/en/api/messages), whole and streamed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from addons.providers.chat_body import Placed, blocks, read_chat_body, role_of
+from addons.providers.leaves import Leaf
+from addons.providers.provider import Call, Usage
+from rules.exchange import Unreadable
+
+VOCABULARY = frozenset(
+    [
+        "model",
+        "messages",
+        "role",
+        "content",
+        "type",
+        "text",
+        "system",
+        "stream",
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "top_k",
+        "stop_sequences",
+        "tools",
+        "name",
+        "description",
+        "input_schema",
+        "input",
+        "tool_use_id",
+        "tool_choice",
+        "id",
+        "is_error",
+        "source",
+        "media_type",
+        "data",
+        "url",
+        "file_id",
+        "cache_control",
+        "ttl",
+        "title",
+        "context",
+        "citations",
+        "enabled",
+        "thinking",
+        "budget_tokens",
+        "signature",
+        "metadata",
+        "user_id",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "enum",
+        "service_tier",
+        "container",
+        "mcp_servers",
+        "disable_parallel_tool_use",
+    ]
+)
+
+
+class AnthropicMessages:
+    """Anthropic."""
+
+    name = "anthropic"
+    hosts = frozenset({"api.anthropic.com"})
+
+    def knows(self, method: str, path: str) -> bool:
+        return method == "POST" and path == "/v1/messages"
+
+    def read_call(self, body: bytes) -> Call | Unreadable:
+        return read_chat_body(body, _classify, VOCABULARY)
+
+    def read_usage(self, message: Mapping[str, Any], usage: Usage) -> None:
+        started = message.get("message")  # a stream's first event wraps the message with its counts so far
+        for holder in (started if isinstance(started, Mapping) else {}, message):
+            usage.take(holder.get("usage"), "input_tokens", "output_tokens")
+
+    def refusal(self, message: str, decision: str) -> bytes:
+        error = {"type": "invalid_request_error", "message": message}
+        return msgspec.json.encode({"type": "error", "error": error, "request_id": f"req_ef_{decision}"})
+
+
+def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    path = leaf.path
+    if path[0] == "system":
+        return "system", "field" if path[-1] == "type" else "text"
+    if path[0] == "tools":
+        return "system", "tool_definition"
+    if path[0] != "messages" or len(path) < 3:
+        return "other", "field"
+    role = role_of(document["messages"][path[1]])
+    around = list(blocks(document, leaf))
+    types = [block["type"] for block in around[1:] if isinstance(block.get("type"), str)]
+    if path[-2:] == ("source", "data") and types[-1:] == ["base64"]:
+        return Unreadable("document" if "document" in types else "image")
+    if "tool_use" in types or "server_tool_use" in types:
+        return role, "tool_call"
+    if path[-1] == "type" and around[-1].get("type") == leaf.text:
+        return role, "field"
+    if any(name.endswith("tool_result") for name in types):
+        return "tool", "tool_result"
+    return role, "text" if path[2] == "content" else "field"

@@ -1,0 +1,119 @@
+"""OpenAI's chat completions (platform.openai.com/docs/api-reference/chat), whole and streamed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from addons.providers.chat_body import Placed, blocks, read_chat_body, role_of
+from addons.providers.leaves import Leaf
+from addons.providers.provider import Call, Usage
+from rules.exchange import Unreadable
+
+VOCABULARY = frozenset(
+    [
+        "model",
+        "messages",
+        "role",
+        "content",
+        "type",
+        "text",
+        "name",
+        "stream",
+        "tool_calls",
+        "tool_call_id",
+        "id",
+        "function",
+        "arguments",
+        "tools",
+        "tool_choice",
+        "description",
+        "parameters",
+        "image_url",
+        "url",
+        "detail",
+        "input_audio",
+        "data",
+        "format",
+        "file",
+        "file_id",
+        "file_data",
+        "filename",
+        "refusal",
+        "temperature",
+        "top_p",
+        "n",
+        "stop",
+        "max_tokens",
+        "max_completion_tokens",
+        "presence_penalty",
+        "frequency_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "user",
+        "seed",
+        "response_format",
+        "json_schema",
+        "schema",
+        "strict",
+        "stream_options",
+        "include_usage",
+        "parallel_tool_calls",
+        "service_tier",
+        "store",
+        "metadata",
+        "reasoning_effort",
+        "modalities",
+        "audio",
+        "prediction",
+        "function_call",
+        "functions",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "enum",
+    ]
+)
+
+
+class OpenAIChat:
+    """OpenAI."""
+
+    name = "openai"
+    hosts = frozenset({"api.openai.com"})
+
+    def knows(self, method: str, path: str) -> bool:
+        return method == "POST" and path == "/v1/chat/completions"
+
+    def read_call(self, body: bytes) -> Call | Unreadable:
+        return read_chat_body(body, _classify, VOCABULARY)
+
+    def read_usage(self, message: Mapping[str, Any], usage: Usage) -> None:
+        usage.take(message.get("usage"), "prompt_tokens", "completion_tokens")
+
+    def refusal(self, message: str, decision: str) -> bytes:
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": "earthflow_blocked"}
+        return msgspec.json.encode({"error": error})
+
+
+def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    path = leaf.path
+    if path[0] in ("tools", "functions"):
+        return "system", "tool_definition"
+    if path[0] != "messages" or len(path) < 3:
+        return "other", "field"
+    *_, holder = blocks(document, leaf)
+    if path[-1] == "url" and leaf.text.startswith("data:"):
+        return Unreadable("image")
+    if path[-2:] == ("input_audio", "data"):
+        return Unreadable("audio")
+    if path[-1] == "file_data" and "file" in path:
+        return Unreadable("document")
+    role = role_of(document["messages"][path[1]])
+    if path[2] in ("tool_calls", "function_call"):
+        return role, "tool_call"
+    if path[2] != "content" or (len(path) > 3 and path[-1] == "type" and holder.get("type") == leaf.text):
+        return role, "field"
+    return role, "tool_result" if role == "tool" else "text"

@@ -1,0 +1,134 @@
+"""One record when an exchange is decided, one when it is over: the only writer of decisions and completions."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from addons.snapshot import Identity
+from addons.spool import Spool
+from addons.usage import AnswerReader
+from contract.decision import Completion, Coverage, Decision, Fired, Outcome, Place, Reason, new_id
+from rules.evaluate import Verdict
+from rules.exchange import Exchange
+
+
+@dataclass(slots=True)
+class Ongoing:
+    """An exchange between its decision and its completion. `refused`: we answered it ourselves."""
+
+    id: str
+    tenant: str
+    refused: bool = False
+    answer: AnswerReader | None = None
+    bytes_up: int = 0
+    first_byte: float | None = None
+    trouble: str = ""
+    done: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a call goes and where it came from, as far as the audit names it."""
+
+    host: str
+    method: str = ""
+    path: str = ""
+    client: str = ""
+
+
+class Recorder:
+    """Writes to the spool, before the exchange goes on."""
+
+    def __init__(self, spool: Spool):
+        self._spool = spool
+
+    def judged(self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str) -> Ongoing:
+        """What the rules said of a call."""
+        fired = tuple(
+            Fired(
+                rule=one.judge.id,
+                action=one.judge.action.upper(),  # type: ignore[arg-type]
+                severity=one.judge.severity,
+                count=len(one.findings),
+                would=one.judge.monitor,
+            )
+            for one in verdict.fired
+        )
+        decision = {
+            "action": verdict.action,
+            "would": verdict.would,
+            "coverage": exchange.coverage,
+            "unreadable": exchange.unreadable,
+            "rules": fired,
+            "rulebook": rulebook,
+            "provider": exchange.provider,
+            "model": exchange.model[:200],
+            "stream": exchange.stream,
+            "size": exchange.size,
+            "prompt_hash": prompt_hash,
+        }
+        return self._begin(who, to, decision, refused=verdict.action == "BLOCK")
+
+    def refused(self, who: Identity, to: Address, reason: Reason, *, provider: str = "", unreadable: tuple[str, ...] = ()) -> Ongoing:
+        """A call that was refused without the rules being asked."""
+        decision = {"action": "BLOCK", "reason": reason, "coverage": "none", "unreadable": unreadable, "provider": provider}
+        return self._begin(who, to, decision, refused=True)
+
+    def passed(self, who: Identity, to: Address, reason: Reason, *, provider: str = "", unreadable: tuple[str, ...] = ()) -> Ongoing:
+        """A call that goes on unjudged, and is known to."""
+        decision = {"action": "ALLOW", "reason": reason, "coverage": "none", "unreadable": unreadable, "provider": provider}
+        return self._begin(who, to, decision, refused=False)
+
+    def _begin(self, who: Identity, to: Address, decision: Mapping[str, object], *, refused: bool) -> Ongoing:
+        ongoing = Ongoing(new_id(), who.tenant.id, refused)
+        self._spool.append(
+            lambda place: Decision(
+                id=ongoing.id,
+                time=datetime.now(UTC),
+                place=place,
+                tenant=who.tenant.id,
+                key=who.key.id,
+                host=to.host,
+                method=to.method,
+                path=to.path[:500],
+                client=to.client,
+                **decision,  # type: ignore[arg-type]
+            )
+        )
+        return ongoing
+
+    def complete(self, ongoing: Ongoing, outcome: Outcome, *, status: int | None = None, bytes_down: int = 0) -> None:
+        """The exchange is over; only the first call says so."""
+        if ongoing.done:
+            return
+        ongoing.done = True
+        now = time.monotonic()
+        answer = ongoing.answer
+        usage = answer.finish() if answer else None
+        coverage: Coverage = "full" if ongoing.refused else "none"
+
+        def make(place: Place) -> Completion:
+            return Completion(
+                id=ongoing.id,
+                time=datetime.now(UTC),
+                place=place,
+                tenant=ongoing.tenant,
+                outcome="refused" if ongoing.refused else outcome,
+                status=status,
+                error=ongoing.trouble[:200],
+                input_tokens=usage.input_tokens if usage else None,
+                output_tokens=usage.output_tokens if usage else None,
+                bytes_up=ongoing.bytes_up,
+                bytes_down=answer.bytes if answer else bytes_down,
+                first_byte_ms=_milliseconds(ongoing.first_byte - ongoing.started) if ongoing.first_byte else None,
+                duration_ms=_milliseconds(now - ongoing.started),
+                coverage=coverage,
+            )
+
+        self._spool.append(make)
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

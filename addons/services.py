@@ -1,0 +1,71 @@
+"""What stands behind the gate and has a life of its own: snapshot, spool, outbox. Built whole before the first call, or not at all."""
+
+import asyncio
+import logging
+from typing import Self
+
+import redis.asyncio as aioredis
+
+from addons.gate import Gate
+from addons.health import Health
+from addons.outbox import Outbox
+from addons.record import Recorder
+from addons.resolver import Resolver, ours
+from addons.settings import ProxySettings
+from addons.snapshot import Holder, NoSnapshot
+from addons.spool import SpoolBusy, take_spool
+from addons.tls import BadCertificate, check_ca
+from contract.unwrap import WrongMasterKey
+from rules.complaint import BadRules
+
+REDIS_TIMEOUT = 5.0  # seconds to connect, and for one answer; publishing is never on a call's path
+CANNOT_START = (NoSnapshot, SpoolBusy, BadCertificate, BadRules, WrongMasterKey, OSError)
+
+
+class Services:
+    """Everything the gate needs, running."""
+
+    def __init__(self, settings: ProxySettings):
+        """Raises one of CANNOT_START, in words for the operator."""
+        check_ca(settings.ca_dir)
+        self._settings = settings
+        self.holder = Holder(settings.state_dir / "snapshot.sealed", settings.control_url, settings.master, settings.snapshot_max_age)
+        spool, orphans = take_spool(settings.state_dir / "spool")
+        self._redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
+        self._outboxes = [Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)]
+        resolver = Resolver(settings.upstream_map)
+        resolver.guard(asyncio.get_running_loop())
+        self.health = Health(self.holder, spool, self._outboxes)
+        self.gate = Gate(settings, self.holder, Recorder(spool), resolver, self.health)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, settings: ProxySettings) -> Self:
+        """Built, with a snapshot to judge by, and following control and Redis. Raises one of CANNOT_START."""
+        services = cls(settings)
+        await services.holder.start(settings.start_timeout)
+        services._tasks = [asyncio.create_task(_as_ours(services.holder.run()))]
+        services._tasks += [asyncio.create_task(_as_ours(outbox.run())) for outbox in services._outboxes]
+        return services
+
+    async def stop(self) -> None:
+        """Send what is left, as far as Redis takes it; the rest stays in the spool for the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for outbox in self._outboxes:
+            await asyncio.wait_for(_as_ours(outbox.flush()), REDIS_TIMEOUT * 2)
+            outbox.spool.close()
+        await self.holder.close()
+        await self._redis.aclose()
+
+
+async def _as_ours(work: "asyncio._CoroutineLike[None]") -> None:
+    ours()
+    await work
+
+
+def set_up_logging(level: str) -> None:
+    """One line per event on standard error. mitmproxy's own chatter, which quotes hosts and headers, only from WARNING up."""
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("earthflow").setLevel(level)

@@ -1,0 +1,75 @@
+"""What the proxy is told by its environment; read once, then frozen."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic_settings import NoDecode
+
+from contract.settings import Core, OptionalPath, Redis
+
+Address = tuple[str, int]
+PROJECT = Path(__file__).resolve().parent
+
+
+class ProxySettings(Core, Redis):
+    """Settings of `earthflow proxy` and of the addon under mitmdump."""
+
+    port: int = Field(8443, validation_alias="EARTHFLOW_PORT", ge=0, le=65535)
+    listen_host: str = Field("", validation_alias="EARTHFLOW_LISTEN_HOST")
+    control_url: str = Field("http://127.0.0.1:8080", validation_alias="EARTHFLOW_CONTROL_URL", pattern=r"^http://[^/\s]+$")
+    fail_mode: Literal["closed", "open"] = Field("closed", validation_alias="EARTHFLOW_FAIL_MODE")
+    block_status: Literal["400", "403", "451"] = Field("400", validation_alias="EARTHFLOW_BLOCK_STATUS")
+    max_body: PositiveInt = Field(32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY")
+    snapshot_max_age: PositiveInt = Field(24 * 3600, validation_alias="EARTHFLOW_SNAPSHOT_MAX_AGE")
+    start_timeout: NonNegativeInt = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
+    tls_cert: OptionalPath = Field(None, validation_alias="TLS_CERT_PATH")
+    tls_key: OptionalPath = Field(None, validation_alias="TLS_KEY_PATH")
+    tls_ca: OptionalPath = Field(None, validation_alias="TLS_CA_PATH")
+    upstream_ca: OptionalPath = Field(None, validation_alias="EARTHFLOW_UPSTREAM_CA")
+    upstream_map: Annotated[dict[Address, Address], NoDecode] = Field({}, validation_alias="EARTHFLOW_UPSTREAM_MAP")
+    mitm_conf: OptionalPath = Field(None, validation_alias="EARTHFLOW_MITM_CONF")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_upstream_map(cls, values: dict[str, object]) -> dict[str, object]:
+        written = values.get("EARTHFLOW_UPSTREAM_MAP")
+        if isinstance(written, str):
+            values = {**values, "EARTHFLOW_UPSTREAM_MAP": dict(map(_mapping, filter(None, written.split(","))))}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.upstream_map and self.env != "development":
+            raise ValueError("EARTHFLOW_UPSTREAM_MAP is for EARTHFLOW_ENV=development only; unset it")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("TLS_CERT_PATH and TLS_KEY_PATH belong together; set both or neither")
+        if self.tls_ca is not None:
+            raise ValueError("TLS_CA_PATH is set, but this version does not verify client certificates; unset it")
+        return self
+
+    @property
+    def conf(self) -> Path:
+        """Where mitm.conf is: as told, in the tree, or inside an installed package."""
+        beside = PROJECT.parent / "mitm.conf"
+        return self.mitm_conf or (beside if beside.exists() else PROJECT / "mitm.conf")
+
+    @property
+    def control(self) -> Address:
+        """Control's host and port."""
+        host, _, port = self.control_url.removeprefix("http://").rpartition(":")
+        return (host, int(port)) if host and port.isdigit() else (self.control_url.removeprefix("http://"), 80)
+
+    @property
+    def ca_dir(self) -> Path:
+        """The folder of the interception CA."""
+        return self.state_dir / "ca"
+
+
+def _mapping(entry: str) -> tuple[Address, Address]:
+    """`api.example.com=127.0.0.1:9443` -> ((name, 443), (address, port))."""
+    name, _, target = entry.partition("=")
+    host, _, port = target.rpartition(":")
+    if not (name and host and port.isdigit()):
+        raise ValueError("EARTHFLOW_UPSTREAM_MAP must be a list like api.example.com=127.0.0.1:9443,…")
+    return (name.strip(), 443), (host, int(port))

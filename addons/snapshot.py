@@ -1,0 +1,197 @@
+"""Tenants, keys and rulebooks as this proxy knows them: swapped whole, kept sealed on disk, never older than before.
+
+`Knowledge` is one snapshot made usable; `Holder` has the newest and keeps it so, by a long poll of control. A broken or lower
+snapshot changes nothing. With control away, the last good one serves until EARTHFLOW_SNAPSHOT_MAX_AGE.
+"""
+
+import asyncio
+import hmac
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import aiohttp
+
+from contract.keys import digest, parse
+from contract.snapshot import KeyEntry, Snapshot, TenantEntry, unseal
+from contract.unwrap import WrongMasterKey, proxy_token, unwrap
+from rules.complaint import BadRules
+from rules.load import Rulebook, build
+
+logger = logging.getLogger("earthflow.snapshot")
+
+LONG_POLL = 20  # seconds control may hold a poll
+RETRY_SECONDS = 1.0
+
+
+class NoSnapshot(Exception):
+    """There is nothing to judge by, and why."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls: a tenant, by one of its keys."""
+
+    tenant: TenantEntry
+    key: KeyEntry
+
+
+class Knowledge:
+    """One snapshot, compiled. Immutable; an exchange takes it once and keeps it."""
+
+    def __init__(self, snapshot: Snapshot, master: str):
+        """Raises BadRules or WrongMasterKey; then nothing of the snapshot is used."""
+        self.snapshot = snapshot
+        self._master = master
+        self._pepper = unwrap(master, snapshot.pepper)
+        self._keys = {key.id: key for key in snapshot.keys}
+        self._tenants = {tenant.id: tenant for tenant in snapshot.tenants}
+        presets = sorted({tenant.preset for tenant in snapshot.tenants})
+        self._rulebooks = {preset: build(preset, snapshot.rules) for preset in presets}
+        self._prompt_keys: dict[str, bytes] = {}
+
+    def identify(self, text: str) -> Identity | None:
+        """Whose key this is, or None. Takes as long for a wrong secret as for a right one."""
+        key = parse(text)
+        if key is None:
+            return None
+        entry = self._keys.get(key.id)
+        expected = entry.digest if entry else ""
+        if not hmac.compare_digest(digest(self._pepper, key.secret), expected) or entry is None:
+            return None
+        return self._live(entry)
+
+    def still(self, identity: Identity) -> Identity | None:
+        """The same caller as of this snapshot, or None where the key has since ended."""
+        entry = self._keys.get(identity.key.id)
+        return self._live(entry) if entry and entry.digest == identity.key.digest else None
+
+    def _live(self, entry: KeyEntry) -> Identity | None:
+        tenant = self._tenants.get(entry.tenant)
+        over = entry.not_after is not None and entry.not_after <= datetime.now(UTC)
+        return None if tenant is None or over else Identity(tenant, entry)
+
+    def rulebook(self, tenant: TenantEntry) -> Rulebook:
+        """The rules of a tenant."""
+        return self._rulebooks[tenant.preset]
+
+    def prompt_hash(self, tenant: TenantEntry, body: bytes) -> str:
+        """What the audit keeps of a body: an HMAC under the tenant's own key, so that short prompts cannot be guessed."""
+        if tenant.id not in self._prompt_keys:
+            self._prompt_keys[tenant.id] = unwrap(self._master, tenant.prompt_key)
+        return "hmac-sha256:" + hmac.digest(self._prompt_keys[tenant.id], body, "sha256").hex()
+
+
+class Holder:
+    """The newest good snapshot, on disk and in memory."""
+
+    def __init__(self, path: Path, control_url: str, master: str, max_age: int):
+        self._path, self._control_url, self._master, self._max_age = path, control_url, master, max_age
+        self._knowledge: Knowledge | None = None
+        self._confirmed = 0.0  # when control last said that this is the newest, as time.time()
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def knowledge(self) -> Knowledge:
+        """What to judge by. Raises NoSnapshot when there is none or it is too old to be trusted."""
+        if self._knowledge is None:
+            raise NoSnapshot("no snapshot of tenants and rules yet")
+        if time.time() - self._confirmed > self._max_age:
+            raise NoSnapshot(f"control has been away for longer than {self._max_age} s (EARTHFLOW_SNAPSHOT_MAX_AGE)")
+        return self._knowledge
+
+    @property
+    def age(self) -> float:
+        """Seconds since control last confirmed it."""
+        return time.time() - self._confirmed
+
+    async def start(self, timeout: float) -> None:
+        """Have a snapshot: control's, or after `timeout` seconds the one on disk. Raises NoSnapshot, BadRules, WrongMasterKey."""
+        deadline = time.monotonic() + timeout
+        on_disk = await asyncio.to_thread(self._load)
+        while True:
+            try:
+                await self._poll(wait=0)
+                return
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                if on_disk:
+                    logger.warning("control is away (%s); starting from the snapshot on disk", type(error).__name__)
+                    return
+                if time.monotonic() > deadline:
+                    raise NoSnapshot(
+                        f"control does not answer at {self._control_url} and no snapshot is on disk. "
+                        "Start `earthflow control` or set EARTHFLOW_CONTROL_URL."
+                    ) from None
+            await asyncio.sleep(RETRY_SECONDS / 4)
+
+    async def run(self) -> None:
+        """Follow control, for ever; each change arrives at once, since control answers a waiting poll with it."""
+        while True:
+            try:
+                await self._poll(wait=LONG_POLL)
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                logger.warning("control is away (%s); judging by the last snapshot", type(error).__name__)
+                await asyncio.sleep(RETRY_SECONDS)
+            except (BadRules, WrongMasterKey) as error:
+                logger.error("control sent a snapshot that cannot be used; the last one stays: %s", error)
+                await asyncio.sleep(LONG_POLL)
+
+    async def watermark(self, worker: str, boot: str) -> int | None:
+        """The highest seq that PostgreSQL holds of a spool without a gap, -1 for none; None while control cannot say."""
+        try:
+            async with self._client.get(f"{self._control_url}/internal/watermark/{worker}/{boot}") as answer:
+                return int((await answer.json())["seq"]) if answer.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
+            return None
+
+    async def close(self) -> None:
+        """Let go of the connection to control."""
+        if self._session is not None:
+            await self._session.close()
+
+    @cached_property
+    def _client(self) -> aiohttp.ClientSession:
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {proxy_token(self._master)}"},
+            timeout=aiohttp.ClientTimeout(total=LONG_POLL + 10),
+        )
+        return self._session
+
+    async def _poll(self, wait: int) -> None:
+        have = {"If-None-Match": str(self._knowledge.snapshot.version)} if self._knowledge else {}
+        async with self._client.get(f"{self._control_url}/internal/snapshot", params={"wait": str(wait)}, headers=have) as answer:
+            if answer.status == 401:
+                raise WrongMasterKey("control refuses this proxy: its EARTHFLOW_MASTER_KEY is another one")
+            if answer.status == 200:
+                sealed = await answer.read()
+                await asyncio.to_thread(self._take, sealed)
+            elif answer.status != 304:
+                raise OSError(f"control answered {answer.status}")
+        self._confirmed = time.time()
+
+    def _take(self, sealed: bytes) -> None:
+        """Compile, keep on disk, swap. Off the loop: compiling rules takes milliseconds."""
+        snapshot = unseal(sealed, self._master)
+        if self._knowledge and snapshot.version < self._knowledge.snapshot.version:
+            logger.error("control sent snapshot %d, older than %d; it is not used", snapshot.version, self._knowledge.snapshot.version)
+            return
+        knowledge = Knowledge(snapshot, self._master)
+        temporary = self._path.with_suffix(".new")
+        temporary.write_bytes(sealed)
+        temporary.chmod(0o600)
+        temporary.replace(self._path)
+        self._knowledge = knowledge
+
+    def _load(self) -> bool:
+        """Take up the snapshot on disk, as old as its file is."""
+        try:
+            sealed = self._path.read_bytes()
+            self._confirmed = self._path.stat().st_mtime
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return False
+        self._knowledge = Knowledge(unseal(sealed, self._master), self._master)
+        return True

@@ -1,0 +1,1 @@
+"""The command. Rules work offline; the rest talks to control over HTTP."""

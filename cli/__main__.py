@@ -1,0 +1,50 @@
+"""The command tree, on one screen."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli import ca
+from cli.demo import demo
+from cli.programs import control, proxy
+from cli.run import run
+from cli.trouble import Trouble
+from cli.up import up
+from contract.version import VERSION
+
+app = typer.Typer(name="earthflow", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app.command()(up)
+app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(run)
+app.command()(demo)
+app.command()(proxy)
+app.command()(control)
+app.add_typer(ca.app, name="ca")
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"earthflow {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def earthflow(
+    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """See, judge and record what leaves for AI providers."""
+
+
+def main() -> None:
+    """`earthflow`."""
+    try:
+        app()
+    except Trouble as trouble:
+        typer.echo(f"earthflow: {trouble}", err=True)
+        sys.exit(trouble.status)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Processes that we start and that must not outlive us."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO
+
+PR_SET_PDEATHSIG = 1
+
+
+def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
+    """For Popen's preexec_fn: the kernel sends `number` when we die, however we die. Linux only; call from the main thread."""
+    if sys.platform != "linux":
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    parent = os.getpid()
+
+    def arrange() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, number)
+        if os.getppid() != parent:
+            os._exit(1)  # the parent died in between
+
+    return arrange
+
+
+def start(command: Sequence[str | Path], environment: Mapping[str, str], output: IO[bytes] | int | None = None) -> subprocess.Popen[bytes]:
+    """A child in a session of its own, so that Ctrl-C reaches us alone and we end it in order."""
+    return subprocess.Popen(
+        [str(word) for word in command],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        start_new_session=True,
+        preexec_fn=end_with_parent(signal.SIGTERM),
+    )
+
+
+def stop(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
+    """Ask it to end; after `patience` seconds make it."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of this number runs."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def wait_until(ready: Callable[[], bool], seconds: float) -> bool:
+    """Look every 20 ms; whether it became so in time."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True

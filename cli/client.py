@@ -1,0 +1,50 @@
+"""HTTP to control, and its errors as sentences."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+from cli.trouble import Trouble
+
+TIMEOUT = 10.0
+
+
+class Control:
+    """Control's API, as the admin. Never through a proxy."""
+
+    def __init__(self, url: str, admin_key: str):
+        self.url = url
+        self._admin_key = admin_key
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def get(self, path: str) -> Any:
+        """The JSON at a path. Raises Trouble."""
+        return self._call("GET", path, None)
+
+    def post(self, path: str, body: object) -> Any:
+        """The answer to a JSON body. Raises Trouble."""
+        return self._call("POST", path, json.dumps(body).encode())
+
+    def delete(self, path: str) -> Any:
+        """The answer to a DELETE. Raises Trouble."""
+        return self._call("DELETE", path, None)
+
+    def _call(self, method: str, path: str, body: bytes | None) -> Any:
+        headers = {"X-API-Key": self._admin_key, "Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers)  # noqa: S310  (our own URL)
+        try:
+            with self._opener.open(request, timeout=TIMEOUT) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            raise Trouble(_sentence(error)) from None
+        except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+            raise Trouble(f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?") from None
+
+
+def _sentence(error: urllib.error.HTTPError) -> str:
+    try:
+        problem = json.load(error)["error"]
+        return " ".join(filter(None, (problem["message"], problem.get("hint"), f"(request {problem['request_id']})")))
+    except (ValueError, KeyError, TypeError):
+        return f"Control answered {error.code}."

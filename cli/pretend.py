@@ -1,0 +1,176 @@
+"""Pretend providers on loopback: OpenAI's and Anthropic's shapes over real TLS, under a CA of their own, streaming at a real pace.
+
+They keep what they receive, so that a demo or a test can show what did and did not arrive.
+"""
+
+import asyncio
+import json
+import ssl
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from cli.ca import issue, make_authority
+
+HOSTS = ("api.openai.com", "api.anthropic.com")
+PACE = 0.03  # seconds between tokens
+
+Wait = Callable[[int], Awaitable[None]]
+
+
+@dataclass
+class Heard:
+    """A request as it arrived."""
+
+    host: str
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body parsed."""
+        return json.loads(self.body)
+
+
+async def _pace(token: int) -> None:
+    await asyncio.sleep(PACE)
+
+
+@dataclass
+class Providers:
+    """Runs in a thread of its own, as a context manager. `wait` is awaited before each streamed token but the first."""
+
+    folder: Path
+    wait: Wait = _pace
+    heard: list[Heard] = field(default_factory=list)
+    port: int = 0
+
+    def __enter__(self) -> "Providers":
+        authority = make_authority("Pretend providers", days=30)
+        self.ca_file = self.folder / "providers-ca.pem"
+        self.ca_file.write_bytes(authority.pem)
+        chain, key = issue(authority, list(HOSTS), days=30)
+        pair = self.folder / "providers.pem"
+        pair.write_bytes(key + chain)
+        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._tls.load_cert_chain(pair)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @property
+    def upstream_map(self) -> str:
+        """For EARTHFLOW_UPSTREAM_MAP."""
+        return ",".join(f"{host}=127.0.0.1:{self.port}" for host in HOSTS)
+
+    async def _start(self) -> None:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        heard = Heard(request.host, request.method, request.path, dict(request.headers), await request.read())
+        self.heard.append(heard)
+        if request.path not in ("/v1/chat/completions", "/v1/messages"):
+            return web.json_response({"object": "list", "data": []})
+        call = heard.json
+        openai = request.path == "/v1/chat/completions"
+        words = f"You wrote {len(heard.body)} bytes.".split(" ")
+        if not call.get("stream"):
+            return web.json_response((_openai_whole if openai else _anthropic_whole)(call, " ".join(words)))
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        await response.prepare(request)
+        async for event in self._events(call, words, openai):
+            await response.write(event)
+        return response
+
+    async def _events(self, call: dict[str, Any], words: list[str], openai: bool) -> AsyncIterator[bytes]:
+        for event in _anthropic_head(call) if not openai else ():
+            yield event
+        for number, word in enumerate(words):
+            if number:
+                await self.wait(number)
+            text = word if number == 0 else f" {word}"
+            yield _openai_delta(call, text) if openai else _anthropic_delta(text)
+        for event in _openai_tail(call, len(words)) if openai else _anthropic_tail(len(words)):
+            yield event
+
+
+def _openai_whole(call: dict[str, Any], text: str) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": call.get("model", ""),
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16},
+    }  # fmt: skip
+
+
+def _openai_chunk(call: dict[str, Any], choices: list[Any], **more: Any) -> bytes:
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": call.get("model", ""),
+        "choices": choices,
+        **more,
+    }
+    return b"data: " + json.dumps(chunk).encode() + b"\n\n"
+
+
+def _openai_delta(call: dict[str, Any], text: str) -> bytes:
+    return _openai_chunk(call, [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}])
+
+
+def _openai_tail(call: dict[str, Any], tokens: int) -> list[bytes]:
+    tail = [_openai_chunk(call, [{"index": 0, "delta": {}, "finish_reason": "stop"}])]
+    if (call.get("stream_options") or {}).get("include_usage"):
+        tail.append(_openai_chunk(call, [], usage={"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens}))
+    return [*tail, b"data: [DONE]\n\n"]
+
+
+def _anthropic_whole(call: dict[str, Any], text: str) -> dict[str, Any]:
+    return {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": call.get("model", ""),
+        "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "stop_sequence": None,
+        "usage": {"input_tokens": 12, "output_tokens": 5},
+    }  # fmt: skip
+
+
+def _event(kind: str, **more: Any) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind, **more})}\n\n".encode()
+
+
+def _anthropic_head(call: dict[str, Any]) -> list[bytes]:
+    message = {**_anthropic_whole(call, ""), "content": [], "stop_reason": None, "usage": {"input_tokens": 12, "output_tokens": 1}}
+    return [
+        _event("message_start", message=message),
+        _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+    ]
+
+
+def _anthropic_delta(text: str) -> bytes:
+    return _event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+
+def _anthropic_tail(tokens: int) -> list[bytes]:
+    return [
+        _event("content_block_stop", index=0),
+        _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": tokens}),
+        _event("message_stop"),
+    ]

@@ -1,0 +1,77 @@
+"""`earthflow run -- CMD`: a program whose AI calls go through Earthflow, by environment alone. Its exit status is ours."""
+
+import signal
+import subprocess
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from cli.settings import UpSettings, environment
+from cli.stack import CLIENT_KEY
+from cli.trouble import BAD_CONFIGURATION, Trouble
+from cli.trust import write_trust
+
+# Which variable each client reads is measured, not guessed: docs/architecture.md, "Clients".
+PROXY = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "grpc_proxy")
+REPLACES_ROOTS = (
+    "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+    "PIP_CERT", "CARGO_HTTP_CAINFO", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "npm_config_cafile",
+)  # fmt: skip
+ADDS_ROOTS = ("NODE_EXTRA_CA_CERTS", "DENO_CERT", "CODEX_CA_CERTIFICATE")
+NEVER_PROXIED = ("localhost", "127.0.0.1", "::1")
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+
+
+def run(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option("--port", help="The proxy's port, if not EARTHFLOW_PORT or 8443.")] = None,
+) -> None:
+    """Run a program with its AI calls going through Earthflow:  earthflow run -- python program.py"""
+    if not context.args:
+        raise Trouble("Nothing to run. Say for example: earthflow run -- python program.py", 2)
+    settings = UpSettings()
+    told = client_environment(settings, client_key(settings), port or settings.port)
+    try:
+        process = subprocess.Popen(context.args, env=told)
+    except FileNotFoundError:
+        raise Trouble(f"There is no program {context.args[0]}.", NOT_FOUND) from None
+    except PermissionError:
+        raise Trouble(f"{context.args[0]} cannot be run: permission denied.", NOT_EXECUTABLE) from None
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, forward)
+    status = process.wait()
+    raise typer.Exit(status if status >= 0 else 128 - status)
+
+
+def client_key(settings: UpSettings) -> str:
+    """EARTHFLOW_API_KEY, or the default tenant's key of this machine. Raises Trouble."""
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    path = settings.state_dir / CLIENT_KEY
+    try:
+        return path.read_text().strip()
+    except OSError:
+        raise Trouble(
+            f"There is no key: set EARTHFLOW_API_KEY, or start `earthflow up` here first (it keeps one in {path}).", BAD_CONFIGURATION
+        ) from None
+
+
+def client_environment(settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http") -> dict[str, str]:
+    """The environment by which every kind of AI client finds the proxy and trusts the CA."""
+    now = environment()
+    certificate, bundle = write_trust(settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)])
+    direct = [name for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name]
+    if "*" in direct:
+        typer.echo('earthflow run: NO_PROXY="*" would lead every call around Earthflow; it is left out.', err=True)
+    no_proxy = ",".join(dict.fromkeys([*(name for name in direct if name != "*"), *NEVER_PROXIED]))
+    told = dict.fromkeys(PROXY, f"{scheme}://key:{key}@{host}:{port}")
+    told |= dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy)
+    told |= dict.fromkeys(REPLACES_ROOTS, str(bundle)) | dict.fromkeys(ADDS_ROOTS, str(certificate))
+    told |= {"NODE_USE_ENV_PROXY": "1", "EARTHFLOW_RUN": "1"}
+    return environment(told, without=("SSL_CERT_DIR", "ALL_PROXY", "all_proxy"))

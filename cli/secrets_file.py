@@ -1,0 +1,35 @@
+"""The secrets of one machine's Earthflow: made at the first start, kept in a 0600 file, reused ever after (decided so: nobody pastes
+a master key to try something out)."""
+
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+
+from cli.trouble import BAD_CONFIGURATION, Trouble
+
+FILE = "secrets.env"
+MASTER, ADMIN = "EARTHFLOW_MASTER_KEY", "EARTHFLOW_ADMIN_API_KEY"
+
+
+def read_or_make(state: Path) -> tuple[dict[str, str], bool]:
+    """The secrets by variable name, and whether they are new. Raises Trouble where the file is broken."""
+    path = state / FILE
+    if not path.exists():
+        made = {MASTER: Fernet.generate_key().decode(), ADMIN: f"ef_admin_{secrets.token_urlsafe(32)}"}
+        write_private(path, "".join(f"{name}={value}\n" for name, value in made.items()))
+        return made, True
+    found = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    if not {MASTER, ADMIN} <= found.keys():
+        raise Trouble(f"{path} lacks {MASTER} or {ADMIN}. Put it back, or remove the state folder to start anew.", BAD_CONFIGURATION)
+    return {name: found[name] for name in (MASTER, ADMIN)}, False
+
+
+def write_private(path: Path, text: str) -> None:
+    """A file that its owner alone can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".new")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    temporary.rename(path)

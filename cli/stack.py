@@ -1,0 +1,156 @@
+"""A whole Earthflow on this machine: engines, CA, control, proxy, a first tenant. What `up`, the demo and the tests start."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from cli import ca, secrets_file
+from cli.children import start, stop
+from cli.client import Control
+from cli.engines import Engines
+from cli.settings import UpSettings, environment
+from cli.trouble import BAD_CONFIGURATION, Trouble
+from cli.trust import write_trust
+
+START_SECONDS = 90.0
+CLIENT_KEY = "client-key"  # the default tenant's key, for `earthflow run` on this machine
+DEFAULT_TENANT = "default"
+LISTENING = b"listening on port "
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Service:
+    """A child process that serves, and the port it said."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    port: int
+
+
+class Stack:
+    """Use as a context manager: everything runs inside, nothing is left outside."""
+
+    def __init__(self, settings: UpSettings, say: Say, extra: Mapping[str, str] | None = None):
+        self.settings, self._say, self._extra = settings, say, dict(extra or {})
+        self.engines: Engines | None = None
+        self.secrets: dict[str, str] = {}
+        self.services: dict[str, Service] = {}
+        self.new_key: str | None = None
+        self._exit = ExitStack()
+
+    def __enter__(self) -> "Stack":
+        try:
+            self._start()
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    def _start(self) -> None:
+        state = self.settings.state_dir
+        self.secrets, new = secrets_file.read_or_make(state)
+        if new:
+            self._say(f"secrets     made: {state / secrets_file.FILE}")
+            self._say(f"admin key   {self.secrets[secrets_file.ADMIN]}   (shown once; it stays in that file)")
+        self._start_engines()
+        if self.settings.env == "development" and ca.ensure_authority(state / "ca"):
+            self._say(f"CA          made: {state / 'ca' / ca.PUBLIC_FILE}")
+        write_trust(state)
+        self.start_control()
+        self.new_key = self._first_tenant()
+        self.start_proxy()
+
+    def _start_engines(self) -> None:
+        if not (self.settings.own_postgres or self.settings.own_redis):
+            return
+        self.engines = self._exit.enter_context(Engines(self.settings))
+        adopted = "" if self.engines.ours else " (already running, used as they are)"
+        names = [name for name, own in (("PostgreSQL", self.settings.own_postgres), ("Valkey", self.settings.own_redis)) if own]
+        self._say(f"engines     {' and '.join(names)} in {self.engines.folder}{adopted}")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What control and proxy are told."""
+        told = {**self.secrets, "EARTHFLOW_ENV": self.settings.env, "EARTHFLOW_STATE_DIR": str(self.settings.state_dir)}
+        if self.engines is not None and self.settings.own_postgres:
+            told["EARTHFLOW_DATABASE_URL"] = self.engines.database_url
+        if self.engines is not None and self.settings.own_redis:
+            told["EARTHFLOW_REDIS_URL"] = self.engines.redis_url
+        return environment({**told, **more, **self._extra})
+
+    def start_control(self) -> None:
+        """Control, on the port it has or had."""
+        port = self.services["control"].port if "control" in self.services else self.settings.dashboard_port
+        self._serve("control", "control", EARTHFLOW_DASHBOARD_PORT=str(port))
+        self._say(f"control     http://127.0.0.1:{self.services['control'].port}")
+
+    def start_proxy(self) -> None:
+        """The proxy, on the port it has or had."""
+        port = self.services["proxy"].port if "proxy" in self.services else self.settings.port
+        self._serve(
+            "proxy",
+            "addons.run",
+            EARTHFLOW_PORT=str(port),
+            EARTHFLOW_LISTEN_HOST=self.settings.listen_host,
+            EARTHFLOW_CONTROL_URL=self.control.url,
+        )
+        self._say(f"proxy       http://127.0.0.1:{self.port}")
+
+    def _serve(self, name: str, module: str, **more: str) -> None:
+        if name not in self.services:
+            self._exit.callback(lambda: stop(self.services[name].process) if name in self.services else None)
+        process = start([sys.executable, "-m", module], self.environment(**more), subprocess.PIPE)
+        port = _port_said(process)
+        if port is None:
+            stop(process)
+            status = process.returncode
+            raise Trouble(f"{name} did not start; it said why above.", status if status == BAD_CONFIGURATION else 1)
+        self.services[name] = Service(name, process, port)
+
+    @property
+    def control(self) -> Control:
+        """The API, as the admin."""
+        return Control(f"http://127.0.0.1:{self.services['control'].port}", self.secrets[secrets_file.ADMIN])
+
+    @property
+    def port(self) -> int:
+        """The proxy's port."""
+        return self.services["proxy"].port
+
+    def ended(self) -> Service | None:
+        """A service that has ended by itself."""
+        return next((service for service in self.services.values() if service.process.poll() is not None), None)
+
+    def _first_tenant(self) -> str | None:
+        """A default tenant where there is none; its key is kept for `earthflow run`, and given back to be shown once."""
+        if self.control.get("/v1/tenants")["tenants"]:
+            return None
+        body = {"id": DEFAULT_TENANT, "name": "Default", "rules_preset": "default"}
+        key: str = self.control.post("/v1/tenants", body)["api_key"]
+        secrets_file.write_private(self.settings.state_dir / CLIENT_KEY, key)
+        return key
+
+
+def _port_said(process: subprocess.Popen[bytes]) -> int | None:
+    """The port a service says it listens on; None when it ends, or stays silent, instead."""
+    said: list[int] = []
+    heard = threading.Event()
+
+    def listen() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if LISTENING in line and not said:
+                said.append(int(line.rsplit(LISTENING, 1)[1]))
+                heard.set()
+        heard.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+    heard.wait(START_SECONDS)
+    return said[0] if said else None

@@ -1,0 +1,11 @@
+"""What a command says when it cannot go on: one sentence, and an exit status a script can tell apart."""
+
+FAILED, USAGE, BAD_CONFIGURATION = 1, 2, 78
+
+
+class Trouble(Exception):
+    """Ends the command with its sentence on standard error and its status."""
+
+    def __init__(self, sentence: str, status: int = FAILED):
+        super().__init__(sentence)
+        self.status = status

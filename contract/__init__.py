@@ -1,0 +1,1 @@
+"""What crosses between proxy and control, and nothing else."""

@@ -1,0 +1,123 @@
+"""The record: a Decision before an exchange goes on, a Completion when it is over.
+
+Both carry the exchange's id, so that the second finds the first; `worker`, `boot` and `seq` name each record's place in
+its writer's spool, contiguous from 0, so that a missing record has a number. Never holds text of a call or an answer.
+"""
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+
+Action = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
+Coverage = Literal["full", "partial", "none"]
+# Why a decision is what it is: the rules spoke, or the proxy itself refused or could not judge.
+Reason = Literal["policy", "too_large", "engine_error", "internal_address", "authority_mismatch", "key_revoked", "upgrade", "tunnelled"]
+Outcome = Literal["ok", "refused", "upstream_error", "client_abort"]
+
+
+class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One rule that fired: `count` findings; `would` marks a rule in monitor mode, which acted on nothing."""
+
+    rule: str
+    action: Action
+    severity: str
+    count: int = 0
+    would: bool = False
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a record stands in its writer's spool; `lost` counts what this boot could not write before it."""
+
+    worker: str
+    boot: str
+    seq: int
+    lost: int = 0
+
+
+class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw_only=True, omit_defaults=True):
+    """What was decided of one exchange, and how much of it could be seen (`coverage`, `unreadable`)."""
+
+    schema: int = SCHEMA
+    id: str
+    time: datetime
+    place: Place
+    tenant: str
+    key: str
+    action: Action
+    would: Action | None = None
+    reason: Reason = "policy"
+    coverage: Coverage
+    unreadable: tuple[str, ...] = ()
+    rules: tuple[Fired, ...] = ()
+    rulebook: str = ""
+    provider: str = ""
+    host: str
+    method: str = ""
+    path: str = ""
+    model: str = ""
+    stream: bool = False
+    size: int = 0
+    prompt_hash: str = ""
+    client: str = ""
+
+
+class Completion(msgspec.Struct, frozen=True, tag="completion", tag_field="kind", kw_only=True, omit_defaults=True):
+    """How the exchange ended. Tokens are the provider's own count, absent when it gave none; bytes and times measured here.
+
+    `coverage` speaks of the answer: `none` until response rules exist, since its text was passed on unjudged.
+    """
+
+    schema: int = SCHEMA
+    id: str
+    time: datetime
+    place: Place
+    tenant: str
+    outcome: Outcome
+    status: int | None = None
+    error: str = ""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    bytes_up: int = 0
+    bytes_down: int = 0
+    first_byte_ms: int | None = None
+    duration_ms: int
+    coverage: Coverage = "none"
+
+
+Record = Decision | Completion
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """The record's canonical bytes: JSON, keys in the order of the class."""
+    return _encoder.encode(record)
+
+
+def decode(data: bytes) -> Record:
+    """Inverse of `encode`; unknown fields of a newer writer are ignored. Raises msgspec.ValidationError or DecodeError."""
+    record: Record = _decoder.decode(data)
+    return record
+
+
+def new_id(now: float | None = None) -> str:
+    """A UUIDv7 (RFC 9562): sorts by time, and its day names the partition that will hold the record."""
+    milliseconds = int((time.time() if now is None else now) * 1000)
+    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10))
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+
+
+def time_of(identifier: str) -> datetime:
+    """When an id was made. Raises ValueError for what is not a UUIDv7."""
+    parsed = uuid.UUID(identifier)
+    if parsed.version != 7:
+        raise ValueError(f"{identifier} is not a UUIDv7")
+    return datetime.fromtimestamp((parsed.int >> 80) / 1000, UTC)

@@ -1,0 +1,98 @@
+"""What proxy and control must both be told, and how a wrong setting is explained.
+
+Settings are read once from the environment into a frozen object; secrets print as stars.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn
+from urllib.parse import quote
+
+from cryptography.fernet import Fernet
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+BAD_CONFIGURATION = 78  # sysexits.h EX_CONFIG
+MINT_MASTER_KEY = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+
+
+def _fernet_key(value: SecretStr) -> SecretStr:
+    try:
+        Fernet(value.get_secret_value())
+    except ValueError:
+        raise ValueError(f"must be a Fernet key: 44 base64 characters holding exactly 32 bytes. Make one with: {MINT_MASTER_KEY}") from None
+    return value
+
+
+def _blank_is_unset(value: object) -> object:
+    return None if value == "" else value
+
+
+MasterKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+
+
+class Settings(BaseSettings):
+    """Base of every settings class: environment only, frozen, each field under the name its alias gives."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class Core(Settings):
+    """Who we are and where our files live."""
+
+    master_key: MasterKey = Field(validation_alias="EARTHFLOW_MASTER_KEY")
+    env: Literal["development", "staging", "production"] = Field("production", validation_alias="EARTHFLOW_ENV")
+    log_level: Literal["DEBUG", "INFO", "WARN", "WARNING", "ERROR"] = Field("INFO", validation_alias="EARTHFLOW_LOG_LEVEL")
+    state_dir: Path = Field(Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR")
+
+    @property
+    def master(self) -> str:
+        """The master key in clear."""
+        return self.master_key.get_secret_value()
+
+    @property
+    def logging_level(self) -> str:
+        """`log_level` in Python's words."""
+        return "WARNING" if self.log_level == "WARN" else self.log_level
+
+
+class Redis(Settings):
+    """Where Redis is: the parts, or one URL that overrules them."""
+
+    redis_url: OptionalSecret = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
+    redis_host: str = Field("redis", validation_alias="REDIS_HOST")
+    redis_port: int = Field(6379, validation_alias="REDIS_PORT")
+    redis_password: OptionalSecret = Field(None, validation_alias="REDIS_PASSWORD")
+    redis_tls: bool = Field(False, validation_alias="REDIS_TLS")
+
+    @property
+    def redis(self) -> str:
+        """The URL to connect to; holds the password, so never print it."""
+        if self.redis_url:
+            return self.redis_url.get_secret_value()
+        password = f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
+        return f"{'rediss' if self.redis_tls else 'redis'}://{password}{self.redis_host}:{self.redis_port}/0"
+
+
+def explain(error: ValidationError) -> list[str]:
+    """One sentence per wrong setting, naming the variable; never its value."""
+    sentences = []
+    for problem in error.errors(include_input=False, include_url=False):
+        name = str(problem["loc"][0]) if problem["loc"] else "settings"
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "missing":
+            message = "is not set. It is required; see .env.example."
+            if name == "EARTHFLOW_MASTER_KEY":
+                message = f"is not set. Make one with: {MINT_MASTER_KEY}"
+        sentences.append(f"{name} {message[0].lower() + message[1:]}")
+    return sentences
+
+
+def refuse_start(program: str, sentences: list[str]) -> NoReturn:
+    """Say why `program` does not start, one line each, and end with the status that means bad configuration."""
+    for sentence in sentences:
+        print(f"{program}: {sentence}", file=sys.stderr)
+    raise SystemExit(BAD_CONFIGURATION)

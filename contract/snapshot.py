@@ -1,0 +1,59 @@
+"""The snapshot: all that a proxy needs to know of tenants, keys and rules, as one immutable value.
+
+Control serves it sealed (encrypted and authenticated under a key derived from the master key); the proxy keeps exactly those
+bytes on disk. Secrets inside travel wrapped once more, and are opened only when used.
+"""
+
+from datetime import datetime
+
+import msgspec
+from cryptography.fernet import InvalidToken
+
+from contract.unwrap import WrongMasterKey, snapshot_seal
+
+SCHEMA = 1
+
+
+class TenantEntry(msgspec.Struct, frozen=True):
+    """A tenant: `preset` names its rulebook, `prompt_key` (wrapped) is the HMAC key of its prompt hashes."""
+
+    id: str
+    preset: str
+    prompt_key: str
+
+
+class KeyEntry(msgspec.Struct, frozen=True):
+    """A key: `digest` is HMAC-SHA256(pepper, secret) in hex; past `not_after` the proxy refuses it by itself."""
+
+    id: str
+    tenant: str
+    digest: str
+    not_after: datetime | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Version only ever rises; `rules` maps a source's name to its YAML text, `pepper` is wrapped."""
+
+    version: int
+    made: datetime
+    pepper: str
+    tenants: tuple[TenantEntry, ...]
+    keys: tuple[KeyEntry, ...]
+    rules: dict[str, str]
+    schema: int = SCHEMA
+
+
+_decoder = msgspec.json.Decoder(Snapshot)
+
+
+def seal(snapshot: Snapshot, master: str) -> bytes:
+    """Bytes that only a holder of the master key can read or make."""
+    return snapshot_seal(master).encrypt(msgspec.json.encode(snapshot))
+
+
+def unseal(data: bytes, master: str) -> Snapshot:
+    """Inverse of `seal`. Raises WrongMasterKey for anything not sealed with this master key."""
+    try:
+        return _decoder.decode(snapshot_seal(master).decrypt(data))
+    except (InvalidToken, msgspec.DecodeError):
+        raise WrongMasterKey(WrongMasterKey.__doc__) from None

@@ -1,0 +1,12 @@
+"""Names in Redis. Redis only carries records to control; nothing in it can add a key or weaken a rule."""
+
+RECORDS = "ef:1:records"  # the stream of records; one field, `FIELD`, holding `decision.encode` bytes
+FIELD = b"r"
+GROUP = "control"  # the consumer group of the audit
+CONSUMER = "ingest"  # one reader at a time, under a lock in PostgreSQL: order is kept, and its own backlog is read first
+SENT = "ef:1:sent"  # hash: "<worker>:<boot>" -> highest seq sent, written in the same transaction as the entries
+
+
+def sent_field(worker: str, boot: str) -> str:
+    """The field of `SENT` that tells a worker whether Redis still holds all it was given."""
+    return f"{worker}:{boot}"

@@ -1,0 +1,38 @@
+"""Open what the master key closes: derived keys, and secrets that travel wrapped.
+
+Wrapping, storage and rotation are control's (`control/vault.py`); the proxy only ever opens.
+"""
+
+import base64
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+
+class WrongMasterKey(Exception):
+    """EARTHFLOW_MASTER_KEY does not open this: it was sealed with another master key, or altered since."""
+
+
+def derive(master: str, purpose: str) -> bytes:
+    """32 bytes for one purpose (HKDF-SHA256), from the master key's 44 base64 characters."""
+    kdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"earthflow/" + purpose.encode())
+    return kdf.derive(base64.urlsafe_b64decode(master))
+
+
+def proxy_token(master: str) -> str:
+    """The bearer token by which a proxy shows control that it holds the same master key."""
+    return base64.urlsafe_b64encode(derive(master, "proxy-token")).decode()
+
+
+def unwrap(master: str, wrapped: str) -> bytes:
+    """The secret inside a wrapped one. Raises WrongMasterKey."""
+    try:
+        return Fernet(master).decrypt(wrapped.encode())
+    except InvalidToken:
+        raise WrongMasterKey(WrongMasterKey.__doc__) from None
+
+
+def snapshot_seal(master: str) -> Fernet:
+    """What seals a snapshot, on the wire and on the proxy's disk alike."""
+    return Fernet(base64.urlsafe_b64encode(derive(master, "snapshot-seal")))

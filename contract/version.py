@@ -1,0 +1,3 @@
+"""The version that health answers, the image and the command report."""
+
+VERSION = "2.0.0"

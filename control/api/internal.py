@@ -1,0 +1,42 @@
+"""`/internal`: what proxies ask; never offered on the proxy's port."""
+
+import asyncio
+import contextlib
+import time
+
+from aiohttp import web
+
+from contract.snapshot import seal
+from control import auth
+from control.errors import answer
+from control.state import STATE
+from control.store import audit, snapshots
+
+MAX_WAIT = 25.0  # seconds
+LOOK_EVERY = 1.0  # another control process may have changed the version
+
+
+async def snapshot(request: web.Request) -> web.Response:
+    """The sealed snapshot, or 304 for who has it; with `wait`, held until it changes or the seconds are over."""
+    auth.proxy(request)
+    state = request.app[STATE]
+    have = request.headers.get("If-None-Match", "")
+    wait = request.query.get("wait", "0")
+    deadline = time.monotonic() + min(float(wait) if wait.isdecimal() else 0.0, MAX_WAIT)
+    while str(await snapshots.version(state.pool)) == have:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return web.Response(status=304)
+        async with state.changed:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(state.changed.wait(), min(left, LOOK_EVERY))
+    current = await snapshots.read(state.pool, state.rules)
+    body = await asyncio.to_thread(seal, current, state.vault.master)
+    return web.Response(body=body, headers={"ETag": str(current.version)}, content_type="application/octet-stream")
+
+
+async def watermark(request: web.Request) -> web.Response:
+    """Up to where a spool's records are stored."""
+    auth.proxy(request)
+    seq = await audit.watermark_of(request.app[STATE].pool, request.match_info["worker"], request.match_info["boot"])
+    return answer({"seq": seq})

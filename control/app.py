@@ -1,0 +1,41 @@
+"""All routes of the API, on one screen, and what starts and stops with it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from control import health
+from control.api import audit, internal, tenants
+from control.errors import errors
+from control.jobs import ingest
+from control.state import STATE, State
+
+MAX_REQUEST = 1024 * 1024  # bytes
+
+
+def application(state: State) -> web.Application:
+    """The API over a state."""
+    app = web.Application(middlewares=[errors], client_max_size=MAX_REQUEST)
+    app[STATE] = state
+    app.add_routes(
+        [
+            web.get("/health", health.live),
+            web.get("/health/ready", health.ready),
+            web.get("/v1/tenants", tenants.every),
+            web.post("/v1/tenants", tenants.create),
+            web.delete("/v1/tenants/{id}", tenants.delete),
+            web.get("/v1/audit", audit.search),
+            web.get("/internal/snapshot", internal.snapshot),
+            web.get("/internal/watermark/{worker}/{boot}", internal.watermark),
+        ]
+    )
+    app.cleanup_ctx.append(_jobs)
+    return app
+
+
+async def _jobs(app: web.Application) -> AsyncIterator[None]:
+    job = asyncio.create_task(ingest.run(app[STATE]))
+    yield
+    job.cancel()
+    await asyncio.gather(job, return_exceptions=True)

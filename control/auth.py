@@ -1,0 +1,55 @@
+"""Who calls the API: the admin, a tenant by its key, or a proxy by its token. One resolver, constant-time comparisons."""
+
+import hmac
+from typing import NamedTuple
+
+from aiohttp import web
+
+from contract.keys import digest, parse
+from contract.unwrap import proxy_token
+from control.errors import ApiError
+from control.state import STATE
+from control.store import tenants
+
+
+class Caller(NamedTuple):
+    """The admin (`tenant` is None) or a tenant."""
+
+    tenant: str | None
+
+
+async def caller(request: web.Request) -> Caller:
+    """Raises ApiError 401 where no valid key came, 400 where two different ones did."""
+    text = _presented(request)
+    state = request.app[STATE]
+    if hmac.compare_digest(text.encode(), state.settings.admin_key.get_secret_value().encode()):
+        return Caller(None)
+    key = parse(text)
+    if key is not None:
+        tenant, expected = await tenants.owner_of(state.pool, key.id) or ("", "")
+        if hmac.compare_digest(digest(state.pepper, key.secret), expected):
+            return Caller(tenant)
+    raise ApiError(401, "unauthorized", "This key is not valid here.", "Send the admin key or a tenant's key as X-API-Key.")
+
+
+async def admin(request: web.Request) -> None:
+    """Raises ApiError 401 or 403 for anybody else."""
+    if (await caller(request)).tenant is not None:
+        raise ApiError(403, "forbidden", "This needs the admin key.", "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key.")
+
+
+def proxy(request: web.Request) -> None:
+    """Raises ApiError 401 for who does not hold the master key."""
+    expected = f"Bearer {proxy_token(request.app[STATE].vault.master)}"
+    if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
+        raise ApiError(401, "unauthorized", "Only a proxy with the same EARTHFLOW_MASTER_KEY may ask this.")
+
+
+def _presented(request: web.Request) -> str:
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    given = {request.headers.get("X-API-Key", ""), bearer.strip() if scheme.lower() == "bearer" else ""} - {""}
+    if len(given) > 1:
+        raise ApiError(400, "two_keys", "X-API-Key and Authorization carry different keys.", "Send one of them.")
+    if not given:
+        raise ApiError(401, "unauthorized", "No key was sent.", "Send the admin key or a tenant's key as X-API-Key.")
+    return given.pop()

@@ -1,0 +1,47 @@
+"""`/health` and `/health/ready` of control."""
+
+import asyncio
+
+import psycopg
+from aiohttp import web
+from psycopg_pool import PoolTimeout
+from redis.exceptions import RedisError
+
+from contract.version import VERSION
+from control.errors import answer
+from control.state import STATE, State
+from control.store import snapshots
+
+PATIENCE = 2.0  # seconds for each subsystem
+
+
+async def live(request: web.Request) -> web.Response:
+    """The loop turns."""
+    return answer({"status": "OK", "version": VERSION, "service": "control"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """What works and what does not; 503 where PostgreSQL is away, since control is nothing without it."""
+    state = request.app[STATE]
+    database, queue = await asyncio.gather(_database(state), _queue(state))
+    ingest: dict[str, object] = {"status": "DEGRADED", "detail": state.ingest_detail} if state.ingest_detail else {"status": "OK"}
+    checks: dict[str, dict[str, object]] = {"postgres": database, "redis": queue, "ingest": ingest}
+    states = {check["status"] for check in checks.values()}
+    status = "DOWN" if database["status"] == "DOWN" else "DEGRADED" if states != {"OK"} else "OK"
+    body = {"status": status, "version": VERSION, "service": "control", "checks": checks}
+    return answer(body, 503 if status == "DOWN" else 200)
+
+
+async def _database(state: State) -> dict[str, object]:
+    try:
+        return {"status": "OK", "snapshot": await asyncio.wait_for(snapshots.version(state.pool), PATIENCE)}
+    except (psycopg.Error, PoolTimeout, TimeoutError):
+        return {"status": "DOWN", "detail": "PostgreSQL does not answer"}
+
+
+async def _queue(state: State) -> dict[str, object]:
+    try:
+        await asyncio.wait_for(state.redis.ping(), PATIENCE)
+    except (RedisError, OSError, TimeoutError):
+        return {"status": "DEGRADED", "detail": "Redis does not answer; proxies keep their records until it does"}
+    return {"status": "OK"}

@@ -1,0 +1,67 @@
+"""What control is told by its environment; read once, then frozen."""
+
+from typing import Self
+
+from psycopg.conninfo import make_conninfo
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+
+from contract.settings import Core, OptionalPath, OptionalSecret, Redis
+
+
+class ControlSettings(Core, Redis):
+    """Settings of `earthflow control`."""
+
+    admin_key: SecretStr = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
+    dashboard_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_DASHBOARD_HOST")
+    dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT", ge=0, le=65535)
+    rules_dir: OptionalPath = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
+    start_timeout: NonNegativeInt = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
+
+    database_url: OptionalSecret = Field(None, validation_alias="EARTHFLOW_DATABASE_URL")
+    postgres_host: str = Field("postgres", validation_alias="POSTGRES_HOST")
+    postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
+    postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
+    postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
+    postgres_password: OptionalSecret = Field(None, validation_alias="POSTGRES_PASSWORD")
+
+    # Accepted and checked from the start, so that a deployment's file stays valid; each takes effect with its feature.
+    rate_limit_rpm: PositiveInt = Field(1000, validation_alias="RATE_LIMIT_DEFAULT_RPM")
+    rate_limit_burst: PositiveFloat = Field(1.5, validation_alias="RATE_LIMIT_BURST_FACTOR")
+    rate_limit_window: PositiveInt = Field(60, validation_alias="RATE_LIMIT_WINDOW_SECONDS")
+    webhook_retries: NonNegativeInt = Field(3, validation_alias="WEBHOOK_MAX_RETRIES")
+    webhook_timeout: PositiveFloat = Field(5, validation_alias="WEBHOOK_TIMEOUT_SECONDS")
+    webhook_backoff: PositiveInt = Field(500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS")
+    retention_days: PositiveInt = Field(365, validation_alias="AUDIT_RETENTION_DAYS")
+    hash_prompts: bool = Field(True, validation_alias="AUDIT_HASH_PROMPTS")
+
+    @field_validator("admin_key")
+    @classmethod
+    def _long_enough(cls, value: SecretStr) -> SecretStr:
+        if len(value.get_secret_value()) < 32:
+            raise ValueError(
+                'must have at least 32 characters. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _supported(self) -> Self:
+        if not self.hash_prompts:
+            raise ValueError("AUDIT_HASH_PROMPTS=false: this version keeps only the HMAC of a prompt; unset it")
+        if self.database_url is None and self.postgres_password is None:
+            raise ValueError("POSTGRES_PASSWORD is not set. It is required; see .env.example.")
+        return self
+
+    @property
+    def database(self) -> str:
+        """What libpq connects to; holds the password, so never print it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        password = self.postgres_password.get_secret_value() if self.postgres_password else None
+        return make_conninfo(
+            host=self.postgres_host, port=self.postgres_port, dbname=self.postgres_db, user=self.postgres_user, password=password
+        )
+
+    @property
+    def database_place(self) -> str:
+        """Where the database is, for messages; without credentials."""
+        return "EARTHFLOW_DATABASE_URL" if self.database_url is not None else f"{self.postgres_host}:{self.postgres_port}"

@@ -1,0 +1,135 @@
+"""The audit: records in, in whole batches; records out, newest first."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import NamedTuple
+
+from contract.decision import Completion, Decision, Place, Record, decode, time_of
+from control.store.database import Connection, Pool
+
+INGEST_LOCK = 0x696E67657374
+
+
+class Arrival(NamedTuple):
+    """A record as it came: `entry` is its id in the stream, `payload` its canonical bytes."""
+
+    entry: str
+    payload: bytes
+    record: Record
+
+
+class Unreadable(NamedTuple):
+    """An entry that is no record, and why."""
+
+    entry: str
+    payload: bytes
+    reason: str
+
+
+class Row(NamedTuple):
+    """An exchange: its decision, and its completion once there is one."""
+
+    decision: Decision
+    completion: Completion | None
+
+
+class Partitions:
+    """Knows which days have their partitions, so that each is made once."""
+
+    def __init__(self) -> None:
+        self._made: set[date] = set()
+
+    async def ensure(self, connection: Connection, days: set[date]) -> None:
+        """Make the partitions of these days in the caller's transaction."""
+        for day in sorted(days - self._made):
+            for table in ("decision", "completion"):
+                await connection.execute(
+                    f"CREATE TABLE IF NOT EXISTS {table}_{day:%Y%m%d} PARTITION OF {table} "
+                    f"FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
+                )
+
+    def made(self, days: set[date]) -> None:
+        """The transaction that made them is committed."""
+        self._made |= days
+
+
+async def lead(connection: Connection) -> bool:
+    """Become the one that ingests, for as long as this connection lasts."""
+    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (INGEST_LOCK,))).fetchone()
+    return bool(row and row["mine"])
+
+
+async def store(connection: Connection, partitions: Partitions, arrivals: Sequence[Arrival], unreadable: Sequence[Unreadable]) -> None:
+    """One batch in one transaction: rows, quarantine, watermarks. Twice the same batch changes nothing."""
+    days = {arrival: time_of(arrival.record.id).date() for arrival in arrivals}
+    async with connection.transaction():
+        await partitions.ensure(connection, set(days.values()))
+        cursor = connection.cursor()
+        decisions = [
+            (days[a], a.record.id, a.record.tenant, a.record.time, a.record.action, a.payload)
+            for a in arrivals
+            if isinstance(a.record, Decision)
+        ]
+        completions = [(days[a], a.record.id, a.record.tenant, a.payload) for a in arrivals if isinstance(a.record, Completion)]
+        await cursor.executemany(
+            "INSERT INTO decision (day, id, tenant, time, action, record) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", decisions
+        )
+        await cursor.executemany(
+            "INSERT INTO completion (day, id, tenant, record) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", completions
+        )
+        await cursor.executemany(
+            "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", [tuple(one) for one in unreadable]
+        )
+        await _advance(connection, [arrival.record.place for arrival in arrivals])
+    partitions.made(set(days.values()))
+
+
+async def _advance(connection: Connection, places: Sequence[Place]) -> None:
+    """Raise each spool's watermark as far as its records go on without a gap."""
+    by_spool: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
+    for place in places:
+        by_spool[place.worker, place.boot].add(place.seq)
+    for (worker, boot), seqs in sorted(by_spool.items()):
+        stored = await watermark(connection, worker, boot)
+        seq = stored
+        while seq + 1 in seqs:
+            seq += 1
+        if seq > stored:
+            await connection.execute(
+                "INSERT INTO watermark (worker, boot, seq) VALUES (%s, %s, %s) ON CONFLICT (worker, boot) DO UPDATE SET seq = excluded.seq",
+                (worker, boot, seq),
+            )
+
+
+async def watermark(connection: Connection, worker: str, boot: str) -> int:
+    """The highest seq stored without a gap, -1 for none."""
+    rows = await connection.execute("SELECT seq FROM watermark WHERE worker = %s AND boot = %s", (worker, boot))
+    row = await rows.fetchone()
+    return int(row["seq"]) if row else -1
+
+
+async def watermark_of(pool: Pool, worker: str, boot: str) -> int:
+    """`watermark`, on a connection of its own."""
+    async with pool.connection() as connection:
+        return await watermark(connection, worker, boot)
+
+
+async def search(pool: Pool, *, tenant: str | None, action: str | None, limit: int) -> list[Row]:
+    """The newest decisions with their completions; of one tenant, of one action, or of all."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT d.record AS decision, c.record AS completion FROM decision d LEFT JOIN completion c ON c.day = d.day AND c.id = d.id "
+            "WHERE (%(tenant)s::text IS NULL OR d.tenant = %(tenant)s) AND (%(action)s::text IS NULL OR d.action = %(action)s) "
+            "ORDER BY d.id DESC LIMIT %(limit)s",
+            {"tenant": tenant, "action": action, "limit": limit},
+        )
+        return [_row(row["decision"], row["completion"]) for row in await rows.fetchall()]
+
+
+def _row(decision: bytes, completion: bytes | None) -> Row:
+    first = decode(decision)
+    second = decode(completion) if completion is not None else None
+    if not isinstance(first, Decision) or isinstance(second, Decision):
+        raise TypeError("a record of another kind stands in the audit")
+    return Row(first, second)

@@ -1,0 +1,80 @@
+"""The pool, and the migrations: ordered .sql files, each applied once, under a lock, with its checksum kept."""
+
+import asyncio
+import hashlib
+import time
+from importlib import resources
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import AsyncConnectionPool
+
+Connection = psycopg.AsyncConnection[dict[str, Any]]
+Pool = AsyncConnectionPool[Connection]
+
+MIGRATION_LOCK = 0x6561727468  # any number, the same for all of us
+POOL_WAIT = 5.0  # seconds a request waits for a connection before it is told that PostgreSQL is away
+
+
+class Unreachable(Exception):
+    """PostgreSQL does not answer."""
+
+
+class ChangedMigration(Exception):
+    """A migration that this database has already is not the one that we have."""
+
+
+async def connect(conninfo: str, place: str, timeout: float) -> Pool:
+    """A pool over a database that answers. Raises Unreachable after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            probe = await psycopg.AsyncConnection.connect(conninfo, connect_timeout=5)
+            await probe.close()
+            break
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+                raise Unreachable(f"PostgreSQL does not answer at {place}: {reason}. Check POSTGRES_HOST and POSTGRES_PASSWORD.") from None
+            await asyncio.sleep(0.5)
+    pool: Pool = AsyncConnectionPool(
+        conninfo,
+        min_size=1,
+        max_size=8,
+        timeout=POOL_WAIT,
+        open=False,
+        kwargs={"row_factory": dict_row},
+        check=AsyncConnectionPool.check_connection,
+    )
+    await pool.open()
+    return pool
+
+
+async def alone(conninfo: str) -> Connection:
+    """A connection of one's own, in autocommit; what its session holds, such as a lock, ends with it."""
+    return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, row_factory=dict_row, connect_timeout=5)
+
+
+async def migrate(pool: Pool) -> list[str]:
+    """Apply what is missing, each file in a transaction; the names applied. Raises ChangedMigration."""
+    applied = []
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+        await connection.execute("CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)")
+        rows = await (await connection.execute("SELECT name, checksum FROM migration")).fetchall()
+        known = {row["name"]: row["checksum"] for row in rows}
+        for name, sql in _migrations():
+            checksum = hashlib.sha256(sql.encode()).hexdigest()
+            if name not in known:
+                await connection.execute(sql.encode())
+                await connection.execute("INSERT INTO migration VALUES (%s, %s)", (name, checksum))
+                applied.append(name)
+            elif known[name] != checksum:
+                raise ChangedMigration(f"migration {name} differs from the one this database was made with; install the matching version")
+    return applied
+
+
+def _migrations() -> list[tuple[str, str]]:
+    files = resources.files("control.store").joinpath("migrations").iterdir()
+    return sorted((entry.name, entry.read_text(encoding="utf-8")) for entry in files if entry.name.endswith(".sql"))

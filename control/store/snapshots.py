@@ -1,0 +1,54 @@
+"""What proxies are served: the version, and the content of a snapshot."""
+
+from datetime import UTC, datetime
+
+from contract.snapshot import KeyEntry, Snapshot, TenantEntry
+from control.store.database import Pool
+from control.store.tenants import bump
+
+
+async def version(pool: Pool) -> int:
+    """The current version."""
+    async with pool.connection() as connection:
+        row = await (await connection.execute("SELECT version FROM snapshot")).fetchone()
+    return int(row["version"]) if row else 0
+
+
+async def note_rules(pool: Pool, hash: str) -> None:
+    """Raise the version if the rule sources are others than those served last."""
+    async with pool.connection() as connection, connection.transaction():
+        changed = await connection.execute("UPDATE snapshot SET rules = %s WHERE rules <> %s", (hash, hash))
+        if changed.rowcount:
+            await bump(connection)
+
+
+async def read(pool: Pool, rules: dict[str, str]) -> Snapshot:
+    """A consistent snapshot of now, with the rule sources given."""
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        state = await (await connection.execute("SELECT s.version, p.wrapped FROM snapshot s, pepper p")).fetchone()
+        tenants = await (await connection.execute("SELECT id, preset, prompt_key FROM tenant WHERE deleted IS NULL")).fetchall()
+        keys = await (
+            await connection.execute(
+                "SELECT k.id, k.tenant, k.digest, k.not_after FROM api_key k JOIN tenant t ON t.id = k.tenant WHERE t.deleted IS NULL"
+            )
+        ).fetchall()
+    if state is None:
+        raise LookupError("the database has no pepper; was control started on it?")
+    return Snapshot(
+        version=state["version"],
+        made=datetime.now(UTC),
+        pepper=state["wrapped"],
+        tenants=tuple(TenantEntry(**row) for row in tenants),
+        keys=tuple(KeyEntry(**row) for row in keys),
+        rules=rules,
+    )
+
+
+async def pepper(pool: Pool, wrapped_if_none: str) -> str:
+    """The wrapped pepper; the given one becomes it where there is none yet."""
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("INSERT INTO pepper (wrapped) VALUES (%s) ON CONFLICT DO NOTHING", (wrapped_if_none,))
+        row = await (await connection.execute("SELECT wrapped FROM pepper")).fetchone()
+    assert row is not None
+    return str(row["wrapped"])

@@ -1,0 +1,1 @@
+"""The rule language. Pure: no clock, no network, imports nothing of ours."""

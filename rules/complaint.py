@@ -1,0 +1,51 @@
+"""What is wrong with a rule file, where, and what to do: `file:line:column`, the line itself, a caret, the likely fix."""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place in a source; line and column count from 1, `length` is what the caret underlines."""
+
+    file: str
+    line: int
+    column: int
+    length: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """One fault of a rule file."""
+
+    at: Mark
+    message: str
+    help: str = ""
+    source: str = ""
+
+    def __str__(self) -> str:
+        lines = [f"{self.at.file}:{self.at.line}:{self.at.column}: error: {self.message}"]
+        if self.source:
+            number = str(self.at.line)
+            carets = "^" * max(1, min(self.at.length, len(self.source) - self.at.column + 1))
+            lines.append(f" {number} | {self.source}")
+            lines.append(f" {' ' * len(number)} | {' ' * (self.at.column - 1)}{carets}")
+        if self.help:
+            lines.append(f"   = help: {self.help}")
+        return "\n".join(lines)
+
+
+class BadRules(Exception):
+    """Rule files that say nothing we can use; nothing of them takes effect."""
+
+    def __init__(self, complaints: Iterable[Complaint]):
+        self.complaints = tuple(complaints)
+        super().__init__("\n".join(map(str, self.complaints)))
+
+
+def likely(word: str, known: Iterable[str]) -> str:
+    """A help sentence: the word that was probably meant, or the words there are."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"

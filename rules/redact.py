@@ -1,0 +1,81 @@
+"""The only code that edits text: splice placeholders into a JSON body and leave every other byte as it was.
+
+A body's literals are its strings (keys included) and numbers, counted in the order they stand; an edit names one by that count
+and a range of characters of its decoded text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+# A string or a number of a valid JSON document, wherever a scan from the left meets one. Linear: no two ways to match.
+LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*', re.DOTALL)
+# One decoded character as it may be written: an escaped surrogate pair, another escape, or itself.
+CHARACTER = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Put `text` in place of characters `start` to `end` of literal number `literal`."""
+
+    literal: int
+    start: int
+    end: int
+    text: str
+
+
+def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
+    """Edits that do not overlap: those that touch become one, under the text of the weightiest."""
+    result: list[tuple[int, Edit]] = []
+    for weight, edit in sorted(weighted, key=lambda item: (item[1].literal, item[1].start, -item[1].end)):
+        if result and result[-1][1].literal == edit.literal and edit.start < result[-1][1].end:
+            kept_weight, kept = result[-1]
+            text = edit.text if weight > kept_weight else kept.text
+            result[-1] = (max(weight, kept_weight), Edit(edit.literal, kept.start, max(kept.end, edit.end), text))
+        else:
+            result.append((weight, edit))
+    return tuple(edit for _, edit in result)
+
+
+def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
+    """The body with the edits made. `body` must be the valid UTF-8 JSON that the edits' literals were counted in.
+
+    A number that is edited becomes a string. Raises ValueError where an edit names what is not there; never leaves one out.
+    """
+    source = body.decode("utf-8")
+    pieces, done = [], 0
+    waiting = sorted(edits, key=lambda edit: (edit.literal, edit.start))
+    literals = enumerate(LITERAL.finditer(source))
+    while waiting:
+        wanted = waiting[0].literal
+        token = next((match for number, match in literals if number == wanted), None)
+        if token is None:
+            raise ValueError(f"the body has no literal {wanted}")
+        mine = [edit for edit in waiting if edit.literal == wanted]
+        waiting = waiting[len(mine) :]
+        pieces += [source[done : token.start()], _rewritten(token[0], mine)]
+        done = token.end()
+    return "".join((*pieces, source[done:])).encode("utf-8")
+
+
+def _rewritten(token: str, edits: Sequence[Edit]) -> str:
+    """One literal with its edits made; raw characters outside them are kept as they were written."""
+    raw = token[1:-1] if token[0] == '"' else token
+    bounds = list(_boundaries(raw))
+    pieces, done = [], 0
+    for edit in edits:
+        if not 0 <= edit.start < edit.end < len(bounds):
+            raise ValueError(f"literal {edit.literal} has no characters {edit.start} to {edit.end}")
+        pieces += [raw[done : bounds[edit.start]], edit.text]
+        done = bounds[edit.end]
+    return '"' + "".join((*pieces, raw[done:])) + '"'
+
+
+def _boundaries(raw: str) -> Iterator[int]:
+    """Where each decoded character begins in the raw text, and where the last one ends."""
+    if "\\" not in raw:
+        yield from range(len(raw) + 1)
+        return
+    for character in CHARACTER.finditer(raw):
+        yield character.start()
+    yield len(raw)
