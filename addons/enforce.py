@@ -9,17 +9,20 @@ from rules.evaluate import Verdict
 BAD_GATEWAY, TOO_LARGE, UPGRADE_REQUIRED = 502, 413, 426
 
 
-def refuse(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None, *, retry: bool = False) -> None:
-    """Answer in the provider's place. `retry`: whether an SDK may try again by itself."""
+def refuse(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None) -> None:
+    """Answer a refused call in the provider's place, so that its SDK shows the message and does not try again."""
+    _answer(flow, status, message, decision, provider, {"x-earthflow-decision": "BLOCK", "x-should-retry": "false"})
+
+
+def unreachable(flow: http.HTTPFlow, message: str, decision: str, provider: Provider | None) -> None:
+    """Answer an allowed call whose provider could not be reached; its SDK may try again."""
+    _answer(flow, BAD_GATEWAY, message, decision, provider, {"x-earthflow-decision": "ALLOW"})
+
+
+def _answer(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None, headers: dict[str, str]) -> None:
     body = provider.refusal(message, decision) if provider else msgspec.json.encode({"error": {"message": message, "code": "earthflow"}})
-    headers = {
-        "content-type": "application/json",
-        "x-earthflow-decision": "BLOCK",
-        "x-earthflow-decision-id": decision,
-    }
-    if not retry:
-        headers["x-should-retry"] = "false"
-    flow.response = http.Response.make(status, body, headers)
+    told = {"content-type": "application/json", "x-earthflow-decision-id": decision, **headers}
+    flow.response = http.Response.make(status, body, told)
 
 
 def blocked_message(verdict: Verdict, decision: str) -> str:

@@ -6,8 +6,6 @@ whose sender was known. Do not weaken: a hook without a guard, or one that catch
 """
 
 import asyncio
-import base64
-import binascii
 import functools
 import inspect
 import logging
@@ -23,6 +21,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import enforce
 from addons.front import Front, Session
+from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
 from addons.providers import provider_of
 from addons.providers.provider import Provider
@@ -119,7 +118,7 @@ class Gate:
             session.ongoing = self._recorder.passed(identity, to, "tunnelled", unreadable=("tunnelled",))
 
     def _identify(self, flow: http.HTTPFlow) -> Identity | None:
-        key = _proxy_key(flow.request.headers.pop("proxy-authorization", ""))
+        key = proxy_key(flow.request.headers.pop("proxy-authorization", ""))
         return self._holder.knowledge.identify(key) if key else None
 
     def tunnel_ended(self, session: Session, up: int, down: int) -> None:
@@ -150,9 +149,11 @@ class Gate:
         if passage is None:
             return
         flow.metadata[PASSAGE] = passage
-        _strip(flow)
-        if problem := self._disagreement(flow):
-            self._refuse(flow, "authority_mismatch", 421, problem)
+        for name in private_names(flow.request.headers):
+            flow.request.headers.pop(name, None)
+        if not self._agree(flow):
+            message = "CONNECT, the TLS server name and the Host header must name the same host"
+            self._refuse(flow, "authority_mismatch", 421, message)
         elif passage.provider is None:
             passage.ongoing = self._recorder.passed(passage.identity, _address(flow), "tunnelled", unreadable=("tunnelled",))
             flow.request.stream = True
@@ -177,20 +178,15 @@ class Gate:
             return None
         return Passage(identity, provider)
 
-    def _disagreement(self, flow: http.HTTPFlow) -> str:
-        """Why CONNECT, SNI and Host do not agree, or nothing where they do."""
+    def _agree(self, flow: http.HTTPFlow) -> bool:
+        """Whether CONNECT, SNI and Host name the same host; what was compared is then what is sent."""
         session = self.front.sessions.get(flow.client_conn)
-        wanted = _plain(session.host if session else flow.request.host)
-        named = [_plain(_without_port(value)) for value in flow.request.headers.get_all("host")]
-        if flow.request.authority:
-            named.append(_plain(_without_port(flow.request.authority)))
-        if session and flow.request.scheme == "https" and flow.client_conn.sni:
-            named.append(_plain(flow.client_conn.sni))
-        if len(flow.request.headers.get_all("host")) > 1 or any(name != wanted for name in named):
-            return "CONNECT, the TLS server name and the Host header must name the same host"
-        if not flow.request.is_http2:
-            flow.request.authority = ""  # origin form: what was compared is what is sent
-        return ""
+        inner_tls = session is not None and flow.request.scheme == "https"
+        others = (flow.request.authority, flow.client_conn.sni if inner_tls else None)
+        agree = names_agree(session.host if session else flow.request.host, flow.request.headers.get_all("host"), others)
+        if agree and not flow.request.is_http2:
+            flow.request.authority = ""  # origin form
+        return agree
 
     def earthflow_too_large(self, flow: http.HTTPFlow) -> None:
         """The body is over the cap; layers.py sends what is set here."""
@@ -233,7 +229,7 @@ class Gate:
         elif edited is not None:
             enforce.write_body(flow, edited)
 
-    def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> None:
+    def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> Ongoing:
         """Refuse for a reason of our own, and record it."""
         passage: Passage = flow.metadata[PASSAGE]
         name = passage.provider.name if passage.provider else ""
@@ -280,9 +276,7 @@ class Gate:
         gone = "lient disconnected" in text or "by client" in text or not flow.client_conn.connected
         if not gone and flow.response is None:
             message = f"Earthflow could not reach {flow.request.host}: {text} (decision {passage.ongoing.id})"
-            enforce.refuse(flow, enforce.BAD_GATEWAY, message, passage.ongoing.id, passage.provider, retry=True)
-            if flow.response is not None:
-                flow.response.headers["x-earthflow-decision"] = "ALLOW"
+            enforce.unreachable(flow, message, passage.ongoing.id, passage.provider)
         self._complete(flow, "client_abort" if gone else "upstream_error")
 
     def _complete(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
@@ -307,13 +301,15 @@ class Gate:
             "%s at %s; the call is %s", type(error).__name__, where, "refused" if self._settings.fail_mode == "closed" else "passed on"
         )
         passage: Passage | None = flow.metadata.get(PASSAGE)
-        if isinstance(error, NoSnapshot) or passage is None:
-            flow.response = http.Response.make(
-                503, f"Earthflow cannot judge now: {error if isinstance(error, NoSnapshot) else 'engine_error'}\n"
-            )
+        why = str(error) if isinstance(error, NoSnapshot) else "engine_error"
+        if passage is None:
+            flow.response = http.Response.make(503, f"Earthflow cannot judge now: {why}\n")
             return
         try:
-            self._record_failure(flow, passage, where)
+            if isinstance(error, NoSnapshot):
+                self._refuse(flow, "no_snapshot", 503, f"Earthflow cannot judge now: {why}")
+            else:
+                self._record_failure(flow, passage, where)
         except Exception as second:  # even the record failed: nothing goes on
             logger.critical("%s at %s while recording a failure", type(second).__name__, _place(second))
             flow.response = http.Response.make(503, "Earthflow cannot record this call, so it is refused.\n")
@@ -343,40 +339,10 @@ def _tee(reader: AnswerReader, ongoing: Ongoing, chunk: bytes) -> bytes:
     return chunk
 
 
-def _proxy_key(header: str) -> str:
-    """The key in a Proxy-Authorization header: Basic with the key as password (or as user), or Bearer."""
-    scheme, _, value = header.strip().partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() != "basic":
-        return ""
-    try:
-        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return ""
-    return password or user
-
-
-def _strip(flow: http.HTTPFlow) -> None:
-    """What is between client and proxy stays there; what only we say is not believed of a client."""
-    for name in list(flow.request.headers):
-        if name.lower().startswith(("proxy-", "x-earthflow-")):
-            flow.request.headers.pop(name, None)
-
-
 def _address(flow: http.HTTPFlow) -> Address:
     peer = flow.client_conn.peername
     path = flow.request.path.partition("?")[0] if flow.request.method != "CONNECT" else ""
     return Address(flow.request.host, flow.request.method, path, peer[0] if peer else "")
-
-
-def _plain(host: str) -> str:
-    return host.lower().rstrip(".").strip("[]")
-
-
-def _without_port(authority: str) -> str:
-    host, colon, port = authority.rpartition(":")
-    return host if colon and port.isdigit() and (":" not in host or host.endswith("]")) else authority
 
 
 def _place(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -19,6 +19,10 @@ START_SECONDS = 90.0
 CLIENT_KEY = "client-key"  # the default tenant's key, for `earthflow run` on this machine
 DEFAULT_TENANT = "default"
 LISTENING = b"listening on port "
+PROGRAMS: dict[str, Sequence[str]] = {
+    "control": (sys.executable, "-m", "control"),
+    "proxy": (sys.executable, "-m", "addons.run"),
+}
 
 Say = Callable[[str], None]
 
@@ -35,8 +39,11 @@ class Service:
 class Stack:
     """Use as a context manager: everything runs inside, nothing is left outside."""
 
-    def __init__(self, settings: UpSettings, say: Say, extra: Mapping[str, str] | None = None):
+    def __init__(
+        self, settings: UpSettings, say: Say, extra: Mapping[str, str] | None = None, programs: Mapping[str, Sequence[str]] | None = None
+    ):
         self.settings, self._say, self._extra = settings, say, dict(extra or {})
+        self._programs = {**PROGRAMS, **(programs or {})}
         self.engines: Engines | None = None
         self.secrets: dict[str, str] = {}
         self.services: dict[str, Service] = {}
@@ -88,7 +95,7 @@ class Stack:
     def start_control(self) -> None:
         """Control, on the port it has or had."""
         port = self.services["control"].port if "control" in self.services else self.settings.dashboard_port
-        self._serve("control", "control", EARTHFLOW_DASHBOARD_PORT=str(port))
+        self._serve("control", EARTHFLOW_DASHBOARD_PORT=str(port))
         self._say(f"control     http://127.0.0.1:{self.services['control'].port}")
 
     def start_proxy(self) -> None:
@@ -96,17 +103,16 @@ class Stack:
         port = self.services["proxy"].port if "proxy" in self.services else self.settings.port
         self._serve(
             "proxy",
-            "addons.run",
             EARTHFLOW_PORT=str(port),
             EARTHFLOW_LISTEN_HOST=self.settings.listen_host,
             EARTHFLOW_CONTROL_URL=self.control.url,
         )
         self._say(f"proxy       http://127.0.0.1:{self.port}")
 
-    def _serve(self, name: str, module: str, **more: str) -> None:
+    def _serve(self, name: str, **more: str) -> None:
         if name not in self.services:
             self._exit.callback(lambda: stop(self.services[name].process) if name in self.services else None)
-        process = start([sys.executable, "-m", module], self.environment(**more), subprocess.PIPE)
+        process = start(self._programs[name], self.environment(**more), subprocess.PIPE)
         port = _port_said(process)
         if port is None:
             stop(process)

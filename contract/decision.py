@@ -17,7 +17,9 @@ SCHEMA = 1
 Action = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
 Coverage = Literal["full", "partial", "none"]
 # Why a decision is what it is: the rules spoke, or the proxy itself refused or could not judge.
-Reason = Literal["policy", "too_large", "engine_error", "internal_address", "authority_mismatch", "key_revoked", "upgrade", "tunnelled"]
+Reason = Literal[
+    "policy", "too_large", "engine_error", "no_snapshot", "internal_address", "authority_mismatch", "key_revoked", "upgrade", "tunnelled"
+]
 Outcome = Literal["ok", "refused", "upstream_error", "client_abort"]
 
 

@@ -47,8 +47,9 @@ class _Reader:
 
     # -- complaints ---------------------------------------------------------------------------------------------------
 
-    def mark(self, node: yaml.Node) -> Mark:
+    def mark(self, node: yaml.Node | yaml.Event) -> Mark:
         start, end = node.start_mark, node.end_mark
+        assert start is not None and end is not None
         length = end.column - start.column if end.line == start.line else 1
         return Mark(self.name, start.line + 1, start.column + 1, length)
 
@@ -87,7 +88,7 @@ class _Reader:
         depth = 0
         try:
             for event in yaml.parse(self.text, Loader=yaml.CSafeLoader):
-                at = Mark(self.name, event.start_mark.line + 1, event.start_mark.column + 1)
+                at = self.mark(event)
                 if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                     self.complain(at, "anchors and aliases are not supported", "write the value out where it is used")
                     raise BadRules(self.complaints)

@@ -10,56 +10,14 @@ from addons.providers.leaves import Leaf
 from addons.providers.provider import Call, Usage
 from rules.exchange import Unreadable
 
+# Keys of the API itself; any other key is text that somebody chose, and is judged.
 VOCABULARY = frozenset(
-    [
-        "model",
-        "messages",
-        "role",
-        "content",
-        "type",
-        "text",
-        "system",
-        "stream",
-        "max_tokens",
-        "temperature",
-        "top_p",
-        "top_k",
-        "stop_sequences",
-        "tools",
-        "name",
-        "description",
-        "input_schema",
-        "input",
-        "tool_use_id",
-        "tool_choice",
-        "id",
-        "is_error",
-        "source",
-        "media_type",
-        "data",
-        "url",
-        "file_id",
-        "cache_control",
-        "ttl",
-        "title",
-        "context",
-        "citations",
-        "enabled",
-        "thinking",
-        "budget_tokens",
-        "signature",
-        "metadata",
-        "user_id",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "enum",
-        "service_tier",
-        "container",
-        "mcp_servers",
-        "disable_parallel_tool_use",
-    ]
+    """
+    model messages role content type text system stream max_tokens temperature top_p top_k stop_sequences tools name description
+    input_schema input tool_use_id tool_choice id is_error source media_type data url file_id cache_control ttl title context
+    citations enabled thinking budget_tokens signature metadata user_id properties required additionalProperties items enum
+    service_tier container mcp_servers disable_parallel_tool_use
+    """.split()  # noqa: SIM905
 )
 
 

@@ -10,71 +10,15 @@ from addons.providers.leaves import Leaf
 from addons.providers.provider import Call, Usage
 from rules.exchange import Unreadable
 
+# Keys of the API itself; any other key is text that somebody chose, and is judged.
 VOCABULARY = frozenset(
-    [
-        "model",
-        "messages",
-        "role",
-        "content",
-        "type",
-        "text",
-        "name",
-        "stream",
-        "tool_calls",
-        "tool_call_id",
-        "id",
-        "function",
-        "arguments",
-        "tools",
-        "tool_choice",
-        "description",
-        "parameters",
-        "image_url",
-        "url",
-        "detail",
-        "input_audio",
-        "data",
-        "format",
-        "file",
-        "file_id",
-        "file_data",
-        "filename",
-        "refusal",
-        "temperature",
-        "top_p",
-        "n",
-        "stop",
-        "max_tokens",
-        "max_completion_tokens",
-        "presence_penalty",
-        "frequency_penalty",
-        "logit_bias",
-        "logprobs",
-        "top_logprobs",
-        "user",
-        "seed",
-        "response_format",
-        "json_schema",
-        "schema",
-        "strict",
-        "stream_options",
-        "include_usage",
-        "parallel_tool_calls",
-        "service_tier",
-        "store",
-        "metadata",
-        "reasoning_effort",
-        "modalities",
-        "audio",
-        "prediction",
-        "function_call",
-        "functions",
-        "properties",
-        "required",
-        "additionalProperties",
-        "items",
-        "enum",
-    ]
+    """
+    model messages role content type text name stream tool_calls tool_call_id id function arguments tools tool_choice description
+    parameters image_url url detail input_audio data format file file_id file_data filename refusal temperature top_p n stop
+    max_tokens max_completion_tokens presence_penalty frequency_penalty logit_bias logprobs top_logprobs user seed response_format
+    json_schema schema strict stream_options include_usage parallel_tool_calls service_tier store metadata reasoning_effort
+    modalities audio prediction function_call functions properties required additionalProperties items enum
+    """.split()  # noqa: SIM905
 )
 
 

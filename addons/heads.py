@@ -1,0 +1,42 @@
+"""What the heads of calls say: the caller's key, and whether all names of the destination agree. Strings in, strings out."""
+
+import base64
+import binascii
+from collections.abc import Iterable
+
+# Between client and proxy alone, or ours alone to say.
+PRIVATE_PREFIXES = ("proxy-", "x-earthflow-")
+
+
+def proxy_key(header: str) -> str:
+    """The key in a Proxy-Authorization header: Basic with the key as password (or as user), or Bearer. Empty where there is none."""
+    scheme, _, value = header.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return ""
+    return password or user
+
+
+def private_names(names: Iterable[str]) -> list[str]:
+    """Those header names that must not travel on."""
+    return [name for name in names if name.lower().startswith(PRIVATE_PREFIXES)]
+
+
+def names_agree(wanted: str, hosts: list[str], others: Iterable[str | None]) -> bool:
+    """Whether the Host headers (at most one) and the other names given all mean the host that is `wanted`."""
+    named = [_without_port(name) for name in (*hosts, *others) if name]
+    return len(hosts) <= 1 and all(_plain(name) == _plain(wanted) for name in named)
+
+
+def _plain(host: str) -> str:
+    return host.lower().rstrip(".").strip("[]")
+
+
+def _without_port(authority: str) -> str:
+    host, colon, port = authority.rpartition(":")
+    return host if colon and port.isdigit() and (":" not in host or host.endswith("]")) else authority

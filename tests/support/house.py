@@ -1,0 +1,215 @@
+"""A whole Earthflow for tests: real engines, control, proxy, pretend providers, on free ports, in a folder of its own."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import anthropic
+import openai
+
+from cli.children import wait_until
+from cli.pretend import Providers
+from cli.run import client_environment
+from cli.settings import UpSettings
+from cli.stack import Stack
+from cli.trust import bundle_path
+
+PATIENCE = 30.0
+AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
+
+
+class House:
+    """Use as a context manager. `extra` overrules the services' environment; `programs` replaces a service's command."""
+
+    def __init__(self, extra: Mapping[str, str] | None = None, programs: Mapping[str, Sequence[str]] | None = None):
+        self.folder = Path(tempfile.mkdtemp(prefix="ef-test-"))
+        self._extra, self._programs = dict(extra or {}), dict(programs or {})
+        self._exit = ExitStack()
+        self.said: list[str] = []
+
+    def __enter__(self) -> "House":
+        self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        try:
+            self.providers = self._exit.enter_context(Providers(self.folder))
+            told = {"EARTHFLOW_UPSTREAM_MAP": self.providers.upstream_map, "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file)}
+            self.stack = self._exit.enter_context(Stack(settings(self.folder), self.said.append, {**told, **self._extra}, self._programs))
+        except BaseException:
+            self._exit.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exit.close()
+
+    # -- callers ------------------------------------------------------------------------------------------------------
+
+    def tenant(self, preset: str = "default") -> "Tenant":
+        """A new tenant, whose key the proxy knows already when this returns."""
+        made = self.stack.control.post("/v1/tenants", {"name": "Test", "rules_preset": preset})
+        tenant = Tenant(self, made["id"], made["api_key"])
+        assert wait_until(lambda: tenant.connect_status() != 407, PATIENCE)
+        return tenant
+
+    @property
+    def bundle(self) -> Path:
+        """What clients trust."""
+        return bundle_path(self.folder)
+
+    def url(self, path: str, port: int | None = None) -> str:
+        """A URL on the proxy's own port."""
+        return f"http://127.0.0.1:{port or self.stack.port}{path}"
+
+    def ready(self) -> dict[str, Any]:
+        """The proxy's readiness."""
+        body: dict[str, Any] = json.loads(curl("-s", self.url("/health/ready")).stdout)
+        return body
+
+
+class Tenant:
+    """A tenant of a house, and the clients that call in its name."""
+
+    def __init__(self, house: House, id: str, key: str):
+        self.house, self.id, self.key = house, id, key
+
+    def proxy(self, scheme: str = "http") -> str:
+        """The proxy URL."""
+        return f"{scheme}://key:{quote(self.key)}@localhost:{self.house.stack.port}"
+
+    def environment(self, scheme: str = "http") -> dict[str, str]:
+        """A client's environment."""
+        return client_environment(self.house.stack.settings, self.key, self.house.stack.port, "localhost", scheme)
+
+    def openai(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> openai.OpenAI:
+        """The real SDK, finding the proxy by environment as in life."""
+        self._adopt(monkeypatch, scheme)
+        return openai.OpenAI(api_key="sk-test", **more)
+
+    def anthropic(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> anthropic.Anthropic:
+        """The real SDK, finding the proxy by environment as in life."""
+        self._adopt(monkeypatch, scheme)
+        return anthropic.Anthropic(api_key="sk-test", **more)
+
+    def _adopt(self, monkeypatch: Any, scheme: str) -> None:
+        for name, value in self.environment(scheme).items():
+            monkeypatch.setenv(name, value)
+
+    def curl(self, *words: str, scheme: str = "http") -> subprocess.CompletedProcess[str]:
+        """curl through the proxy."""
+        trust = str(self.house.bundle)
+        return curl("-sS", "-x", self.proxy(scheme), "--proxy-cacert", trust, "--cacert", trust, *words)
+
+    def post(self, body: bytes, *words: str, url: str = "https://api.openai.com/v1/chat/completions") -> tuple[int, Any]:
+        """POST raw bytes; the status and the JSON that came back."""
+        file = self.house.folder / f"body-{self.id}"
+        file.write_bytes(body)
+        done = self.curl("-w", "\n%{http_code}", "-H", "content-type: application/json", "--data-binary", f"@{file}", *words, url)
+        text, _, status = done.stdout.rpartition("\n")
+        return int(status), json.loads(text) if text.startswith("{") else text
+
+    def connect_status(self, target: str = "api.openai.com:443") -> int:
+        """What CONNECT is answered."""
+        return connect_status(self.house.stack.port, target, self.key)
+
+    def audit(self, count: int, complete: bool = True, query: str = "") -> list[dict[str, Any]]:
+        """This tenant's records, newest first, once there are `count`."""
+        rows: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            rows[:] = self.house.stack.control.get(f"/v1/audit?tenant={self.id}&limit=1000{query}")["audit"]
+            return len(rows) >= count and (not complete or all(row["completion"] for row in rows))
+
+        assert wait_until(there, PATIENCE), rows
+        assert len(rows) == count, rows
+        return rows
+
+
+def settings(folder: Path, **more: Any) -> UpSettings:
+    """Free ports, embedded engines."""
+    return UpSettings(
+        state_dir=folder,
+        env="development",
+        port=0,
+        dashboard_port=0,
+        postgres_host=None,
+        database_url=None,
+        redis_host=None,
+        redis_url=None,
+        **more,
+    )
+
+
+def curl(self, *words: str, scheme: str = "http") -> subprocess.CompletedProcess[str]:
+        """curl through the proxy."""
+        trust = str(self.house.bundle)
+        return curl("-sS", "-x", self.proxy(scheme), "--proxy-cacert", trust, "--cacert", trust, *words)
+
+    def post(self, body: bytes, *words: str, url: str = "https://api.openai.com/v1/chat/completions") -> tuple[int, Any]:
+        """POST raw bytes; the status and the JSON that came back."""
+        file = self.house.folder / f"body-{self.id}"
+        file.write_bytes(body)
+        done = self.curl("-w", "\n%{http_code}", "-H", "content-type: application/json", "--data-binary", f"@{file}", *words, url)
+        text, _, status = done.stdout.rpartition("\n")
+        return int(status), json.loads(text) if text.startswith("{") else text
+
+    def connect_status(self, target: str = "api.openai.com:443") -> int:
+        """What CONNECT is answered."""
+        return connect_status(self.house.stack.port, target, self.key)
+
+    def audit(self, count: int, complete: bool = True, query: str = "") -> list[dict[str, Any]]:
+        """This tenant's records, newest first, once there are `count`."""
+        rows: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            rows[:] = self.house.stack.control.get(f"/v1/audit?tenant={self.id}&limit=1000{query}")["audit"]
+            return len(rows) >= count and (not complete or all(row["completion"] for row in rows))
+
+        assert wait_until(there, PATIENCE), rows
+        assert len(rows) == count, rows
+        return rows
+
+
+def settings(folder: Path, **more: Any) -> UpSettings:
+    """Free ports, embedded engines."""
+    return UpSettings(
+        state_dir=folder,
+        env="development",
+        port=0,
+        dashboard_port=0,
+        postgres_host=None,
+        database_url=None,
+        redis_host=None,
+        redis_url=None,
+        **more,
+    )
+
+
+def curl(*words: str) -> subprocess.CompletedProcess[str]:
+    """The real curl."""
+    return subprocess.run(["curl", "--max-time", "30", *words], capture_output=True, text=True, check=False)
+
+
+def connect_status(port: int, target: str, key: str | None) -> int:
+    """CONNECT, and the status of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+        auth = f"Proxy-Authorization: Basic {b64encode(f'key:{key}'.encode()).decode()}\r\n" if key is not None else ""
+        client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{auth}\r\n".encode())
+        return int(client.makefile("rb").readline().split()[1])
+
+
+def message(text: str, **more: Any) -> bytes:
+    """An OpenAI chat body with one user message."""
+    return json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}).encode()
+
+
+def python(source: str) -> list[str]:
+    """A Python program given as text."""
+    return [sys.executable, "-c", source]
