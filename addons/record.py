@@ -43,6 +43,7 @@ class Recorder:
 
     def __init__(self, spool: Spool):
         self._spool = spool
+        self.under_way = 0  # exchanges decided and not yet over
 
     def judged(self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str) -> Ongoing:
         """What the rules said of a call."""
@@ -83,6 +84,7 @@ class Recorder:
 
     def _begin(self, who: Identity, to: Address, decision: Mapping[str, object], *, refused: bool) -> Ongoing:
         ongoing = Ongoing(new_id(), who.tenant.id, refused)
+        self.under_way += 1
         self._spool.append(
             lambda place: Decision(
                 id=ongoing.id,
@@ -104,6 +106,7 @@ class Recorder:
         if ongoing.done:
             return
         ongoing.done = True
+        self.under_way -= 1
         now = time.monotonic()
         answer = ongoing.answer
         usage = answer.finish() if answer else None

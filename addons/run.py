@@ -21,6 +21,7 @@ from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.mode_servers import ServerInstance
 from pydantic import ValidationError
 
+from addons.record import Recorder
 from addons.services import CANNOT_START, Services, set_up_logging
 from addons.settings import ProxySettings
 from addons.tls import OuterTLS, upstream_roots
@@ -68,12 +69,12 @@ class Proxyserver(proxyserver.Proxyserver):
         super().running()  # type: ignore[no-untyped-call]
         self.ready.set()
 
-    async def drain(self) -> None:
-        """Take no more connections; give those under way time to end."""
+    async def drain(self, recorder: Recorder) -> None:
+        """Take no more connections; give the exchanges under way time to end. Idle connections are not waited for."""
         for instance in self.servers:
             await instance.stop()
         deadline = time.monotonic() + DRAIN_SECONDS
-        while self.connections and time.monotonic() < deadline:  # noqa: ASYNC110  (mitmproxy has no event for it)
+        while recorder.under_way and time.monotonic() < deadline:  # noqa: ASYNC110  (rare, and an event would be on every call's path)
             await asyncio.sleep(0.05)
 
 
@@ -94,6 +95,8 @@ def load_options(settings: ProxySettings, loaded: options.Options) -> list[str]:
     path = settings.conf
     try:
         written = yaml.safe_load(path.read_text()) or {}
+        if not isinstance(written, dict):
+            return [f"{path}: must be lines of `option: value`"]
         optmanager.load(loaded, path.read_text(), path.parent)
     except OSError as error:
         return [f"cannot read {path}: {error.strerror}"]
@@ -144,7 +147,7 @@ async def _run(mitm: master.Master, server: Proxyserver, services: Services, set
             return 1
         print(f"{PROGRAM}: listening on port {server.listen_addrs()[0][1]}", flush=True)
         await ended.wait()
-        await server.drain()
+        await server.drain(services.recorder)
         return 0
     finally:
         mitm.shutdown()

@@ -36,7 +36,8 @@ class Services:
         resolver = Resolver(settings.upstream_map)
         resolver.guard(asyncio.get_running_loop())
         self.health = Health(self.holder, spool, self._outboxes)
-        self.gate = Gate(settings, self.holder, Recorder(spool), resolver, self.health)
+        self.recorder = Recorder(spool)
+        self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health)
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod

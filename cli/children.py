@@ -29,19 +29,22 @@ def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
     return arrange
 
 
-def start(command: Sequence[str | Path], environment: Mapping[str, str], output: IO[bytes] | int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    command: Sequence[str | Path], environment: Mapping[str, str], output: IO[bytes] | int | None = None, errors: IO[bytes] | None = None
+) -> subprocess.Popen[bytes]:
     """A child in a session of its own, so that Ctrl-C reaches us alone and we end it in order."""
     return subprocess.Popen(
         [str(word) for word in command],
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=output,
+        stderr=errors,
         start_new_session=True,
         preexec_fn=end_with_parent(signal.SIGTERM),
     )
 
 
-def stop(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
+def stop(process: subprocess.Popen[bytes], patience: float = 40.0) -> None:
     """Ask it to end; after `patience` seconds make it."""
     if process.poll() is not None:
         return

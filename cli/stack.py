@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import IO
 
 from cli import ca, secrets_file
 from cli.children import start, stop
@@ -40,10 +41,16 @@ class Stack:
     """Use as a context manager: everything runs inside, nothing is left outside."""
 
     def __init__(
-        self, settings: UpSettings, say: Say, extra: Mapping[str, str] | None = None, programs: Mapping[str, Sequence[str]] | None = None
+        self,
+        settings: UpSettings,
+        say: Say,
+        extra: Mapping[str, str] | None = None,
+        programs: Mapping[str, Sequence[str]] | None = None,
+        errors: IO[bytes] | None = None,
     ):
         self.settings, self._say, self._extra = settings, say, dict(extra or {})
         self._programs = {**PROGRAMS, **(programs or {})}
+        self._errors = errors
         self.engines: Engines | None = None
         self.secrets: dict[str, str] = {}
         self.services: dict[str, Service] = {}
@@ -112,7 +119,7 @@ class Stack:
     def _serve(self, name: str, **more: str) -> None:
         if name not in self.services:
             self._exit.callback(lambda: stop(self.services[name].process) if name in self.services else None)
-        process = start(self._programs[name], self.environment(**more), subprocess.PIPE)
+        process = start(self._programs[name], self.environment(**more), subprocess.PIPE, self._errors)
         port = _port_said(process)
         if port is None:
             stop(process)

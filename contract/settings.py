@@ -81,12 +81,14 @@ def explain(error: ValidationError) -> list[str]:
     """One sentence per wrong setting, naming the variable; never its value."""
     sentences = []
     for problem in error.errors(include_input=False, include_url=False):
-        name = str(problem["loc"][0]) if problem["loc"] else "settings"
         message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:  # said of several settings together; the sentence names them
+            sentences.append(message)
+            continue
+        name = str(problem["loc"][0])
         if problem["type"] == "missing":
-            message = "is not set. It is required; see .env.example."
-            if name == "EARTHFLOW_MASTER_KEY":
-                message = f"is not set. Make one with: {MINT_MASTER_KEY}"
+            hint = f"Make one with: {MINT_MASTER_KEY}" if name == "EARTHFLOW_MASTER_KEY" else "It is required; see .env.example."
+            message = f"is not set. {hint}"
         sentences.append(f"{name} {message[0].lower() + message[1:]}")
     return sentences
 

@@ -31,7 +31,14 @@ def application(state: State) -> web.Application:
         ]
     )
     app.cleanup_ctx.append(_jobs)
+    app.on_shutdown.append(_release)
     return app
+
+
+async def _release(app: web.Application) -> None:
+    """Answer those that wait for news, so that they do not hold up our end."""
+    app[STATE].ending = True
+    await app[STATE].tell_proxies()
 
 
 async def _jobs(app: web.Application) -> AsyncIterator[None]:

@@ -23,6 +23,7 @@ class State:
     rules: dict[str, str]
     wrapped_pepper: str
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    ending: bool = False  # we are about to stop; nobody may wait for news any longer
     ingest_detail: str = ""  # why records are not being stored right now, or nothing
 
     @property

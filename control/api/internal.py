@@ -25,7 +25,7 @@ async def snapshot(request: web.Request) -> web.Response:
     deadline = time.monotonic() + min(float(wait) if wait.isdecimal() else 0.0, MAX_WAIT)
     while str(await snapshots.version(state.pool)) == have:
         left = deadline - time.monotonic()
-        if left <= 0:
+        if left <= 0 or state.ending:
             return web.Response(status=304)
         async with state.changed:
             with contextlib.suppress(TimeoutError):

@@ -1,5 +1,6 @@
 """Real AI clients talk through Earthflow: allowed, redacted, blocked, streamed."""
 
+import asyncio
 import json
 import threading
 
@@ -7,6 +8,7 @@ import anthropic
 import openai
 import pytest
 
+from cli.client import Control
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, message
 
 SCHEMES = ("http", "https")
@@ -99,8 +101,6 @@ def test_an_answer_streams_token_by_token(house: House, tenant: Tenant, monkeypa
     shown = threading.Semaphore(0)
 
     async def wait(token: int) -> None:
-        import asyncio
-
         assert await asyncio.to_thread(shown.acquire, timeout=PATIENCE)
 
     monkeypatch.setattr(house.providers, "wait", wait)
@@ -132,8 +132,6 @@ def test_a_client_that_drops_mid_stream_is_recorded_so(house: House, tenant: Ten
     go_on = threading.Event()
 
     async def wait(token: int) -> None:
-        import asyncio
-
         await asyncio.to_thread(go_on.wait, PATIENCE)
 
     monkeypatch.setattr(house.providers, "wait", wait)
@@ -153,8 +151,6 @@ def test_two_tenants_see_only_their_own_audit(house: House, tenant: Tenant) -> N
     other = house.tenant()
     tenant.post(message("mine"))
     tenant.audit(1)
-    from cli.client import Control
-
     theirs = Control(house.stack.control.url, other.key).get("/v1/audit")["audit"]
     mine = Control(house.stack.control.url, tenant.key).get("/v1/audit")["audit"]
     assert (theirs, [row["tenant"] for row in mine]) == ([], [tenant.id])

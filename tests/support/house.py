@@ -22,8 +22,10 @@ from cli.run import client_environment
 from cli.settings import UpSettings
 from cli.stack import Stack
 from cli.trust import bundle_path
+from tests.support.plain_tls import PlainTLS
 
 PATIENCE = 30.0
+OTHER_HOST, OTHER_CA = "tunnel.example", "other-ca.pem"  # no AI provider
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 
 
@@ -35,13 +37,20 @@ class House:
         self._extra, self._programs = dict(extra or {}), dict(programs or {})
         self._exit = ExitStack()
         self.said: list[str] = []
+        self._log = (self.folder / "services.log").open("wb")
 
     def __enter__(self) -> "House":
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self._exit.callback(self._log.close)
         try:
             self.providers = self._exit.enter_context(Providers(self.folder))
-            told = {"EARTHFLOW_UPSTREAM_MAP": self.providers.upstream_map, "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file)}
-            self.stack = self._exit.enter_context(Stack(settings(self.folder), self.said.append, {**told, **self._extra}, self._programs))
+            other = self._exit.enter_context(PlainTLS(self.folder, OTHER_HOST, OTHER_CA))
+            told = {
+                "EARTHFLOW_UPSTREAM_MAP": f"{self.providers.upstream_map},{OTHER_HOST}=127.0.0.1:{other.port}",
+                "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
+                **self._extra,
+            }
+            self.stack = self._exit.enter_context(Stack(settings(self.folder), self.said.append, told, self._programs, self._log))
         except BaseException:
             self._exit.close()
             raise
@@ -58,6 +67,11 @@ class House:
         tenant = Tenant(self, made["id"], made["api_key"])
         assert wait_until(lambda: tenant.connect_status() != 407, PATIENCE)
         return tenant
+
+    @property
+    def log(self) -> str:
+        """What the services have written to standard error."""
+        return (self.folder / "services.log").read_text()
 
     @property
     def bundle(self) -> Path:
@@ -103,51 +117,6 @@ class Tenant:
             monkeypatch.setenv(name, value)
 
     def curl(self, *words: str, scheme: str = "http") -> subprocess.CompletedProcess[str]:
-        """curl through the proxy."""
-        trust = str(self.house.bundle)
-        return curl("-sS", "-x", self.proxy(scheme), "--proxy-cacert", trust, "--cacert", trust, *words)
-
-    def post(self, body: bytes, *words: str, url: str = "https://api.openai.com/v1/chat/completions") -> tuple[int, Any]:
-        """POST raw bytes; the status and the JSON that came back."""
-        file = self.house.folder / f"body-{self.id}"
-        file.write_bytes(body)
-        done = self.curl("-w", "\n%{http_code}", "-H", "content-type: application/json", "--data-binary", f"@{file}", *words, url)
-        text, _, status = done.stdout.rpartition("\n")
-        return int(status), json.loads(text) if text.startswith("{") else text
-
-    def connect_status(self, target: str = "api.openai.com:443") -> int:
-        """What CONNECT is answered."""
-        return connect_status(self.house.stack.port, target, self.key)
-
-    def audit(self, count: int, complete: bool = True, query: str = "") -> list[dict[str, Any]]:
-        """This tenant's records, newest first, once there are `count`."""
-        rows: list[dict[str, Any]] = []
-
-        def there() -> bool:
-            rows[:] = self.house.stack.control.get(f"/v1/audit?tenant={self.id}&limit=1000{query}")["audit"]
-            return len(rows) >= count and (not complete or all(row["completion"] for row in rows))
-
-        assert wait_until(there, PATIENCE), rows
-        assert len(rows) == count, rows
-        return rows
-
-
-def settings(folder: Path, **more: Any) -> UpSettings:
-    """Free ports, embedded engines."""
-    return UpSettings(
-        state_dir=folder,
-        env="development",
-        port=0,
-        dashboard_port=0,
-        postgres_host=None,
-        database_url=None,
-        redis_host=None,
-        redis_url=None,
-        **more,
-    )
-
-
-def curl(self, *words: str, scheme: str = "http") -> subprocess.CompletedProcess[str]:
         """curl through the proxy."""
         trust = str(self.house.bundle)
         return curl("-sS", "-x", self.proxy(scheme), "--proxy-cacert", trust, "--cacert", trust, *words)

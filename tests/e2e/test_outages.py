@@ -1,0 +1,147 @@
+"""Things end, fail and come back: no call goes by unjudged, no record is lost."""
+
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from cli.children import wait_until
+from cli.engines import Engines
+from cli.trouble import Trouble
+from tests.support.house import PATIENCE, House, Tenant, connect_status, message, python
+
+# The proxy, with an engine that raises at one word: what a bug in a hook would do.
+RAISING = python(
+    """
+import addons.gate
+from addons.run import main
+judge = addons.gate.evaluate
+def evaluate(book, exchange):
+    if any("explode" in part.text for part in exchange.parts):
+        raise RuntimeError("a secret that must not be logged: hunter2")
+    return judge(book, exchange)
+addons.gate.evaluate = evaluate
+main()
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def shaky() -> Iterator[House]:
+    """A house whose proxy raises on command, and which these tests may damage as long as they mend it."""
+    with House(programs={"proxy": RAISING}) as running:
+        yield running
+
+
+@pytest.fixture
+def caller(shaky: House) -> Tenant:
+    return shaky.tenant()
+
+
+def engines(house: House) -> Engines:
+    assert house.stack.engines is not None
+    return house.stack.engines
+
+
+def test_a_hook_that_raises_yields_a_refused_recorded_call(shaky: House, caller: Tenant) -> None:
+    before = len(shaky.providers.heard)
+    status, answer = caller.post(message("explode"))
+    (row,) = caller.audit(1)
+    assert (row["status"], row["reason"], row["coverage"]) == ("BLOCK", "engine_error", "none")
+    assert (status, row["id"] in answer["error"]["message"]) == (400, True)
+    assert len(shaky.providers.heard) == before
+    assert shaky.ready()["checks"]["engine"]["failures"] >= 1
+    assert "RuntimeError" in shaky.log
+    assert "hunter2" not in shaky.log
+    assert caller.post(message("fine"))[0] == 200
+
+
+def test_with_fail_mode_open_the_same_call_passes_and_is_recorded() -> None:
+    with House(extra={"EARTHFLOW_FAIL_MODE": "open"}, programs={"proxy": RAISING}) as house:
+        caller = house.tenant()
+        assert caller.post(message("explode"))[0] == 200
+        (row,) = caller.audit(1)
+        assert (row["status"], row["reason"]) == ("ALLOW", "engine_error")
+        assert connect_status(house.stack.port, "api.openai.com:443", "wrong") == 407
+
+
+def test_kill_9_of_the_proxy_between_answer_and_publish_loses_no_record(shaky: House, caller: Tenant) -> None:
+    engines(shaky).stop_valkey()
+    for number in range(5):
+        assert caller.post(message(f"call {number}"))[0] == 200
+    proxy = shaky.stack.services["proxy"].process
+    proxy.send_signal(signal.SIGKILL)
+    proxy.wait()
+    engines(shaky).start_valkey()
+    assert shaky.stack.control.get(f"/v1/audit?tenant={caller.id}")["audit"] == []
+    shaky.stack.start_proxy()
+    assert {row["status"] for row in caller.audit(5)} == {"ALLOW"}
+
+
+def test_kill_9_of_control_loses_no_record_and_stores_none_twice(shaky: House, caller: Tenant) -> None:
+    control = shaky.stack.services["control"].process
+    control.send_signal(signal.SIGKILL)
+    control.wait()
+    for number in range(5):
+        assert caller.post(message(f"call {number}"))[0] == 200
+    shaky.stack.start_control()
+    caller.audit(5)
+
+
+def test_redis_may_be_away_while_calls_go_on_and_are_recorded_afterwards(shaky: House, caller: Tenant) -> None:
+    engines(shaky).stop_valkey()
+    assert caller.post(message("hello"))[0] == 200
+    assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "DEGRADED", PATIENCE)
+    engines(shaky).start_valkey()
+    assert caller.audit(1)[0]["status"] == "ALLOW"
+    assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "OK", PATIENCE)
+
+
+def test_a_redis_that_lost_everything_is_given_it_again(shaky: House, caller: Tenant) -> None:
+    """Control is away, so the records wait in Redis alone when Redis loses them."""
+    control = shaky.stack.services["control"].process
+    control.terminate()
+    control.wait()
+    assert caller.post(message("hello"))[0] == 200
+    assert wait_until(lambda: b"records" in _valkey(shaky, b"KEYS *\r\n"), PATIENCE)
+    _valkey(shaky, b"FLUSHALL\r\n")
+    shaky.stack.start_control()
+    assert caller.audit(1)[0]["status"] == "ALLOW"
+
+
+def test_postgresql_may_be_away_while_calls_go_on_and_are_recorded_afterwards(shaky: House, caller: Tenant) -> None:
+    engines(shaky).stop_postgres()
+    assert caller.post(message("hello"))[0] == 200
+    with pytest.raises(Trouble, match="PostgreSQL does not answer"):
+        shaky.stack.control.post("/v1/tenants", {"name": "x"})
+    engines(shaky).start_postgres()
+    assert caller.audit(1)[0]["status"] == "ALLOW"
+
+
+def test_with_control_away_the_proxy_starts_and_judges_from_its_sealed_snapshot(shaky: House, caller: Tenant) -> None:
+    for name in ("control", "proxy"):
+        shaky.stack.services[name].process.terminate()
+        shaky.stack.services[name].process.wait()
+    shaky.stack.start_proxy()
+    assert caller.post(message("-----BEGIN PRIVATE KEY-----"))[0] == 400
+    shaky.stack.start_control()
+    assert caller.audit(1)[0]["status"] == "BLOCK"
+
+
+def test_an_upstream_with_an_invalid_certificate_is_answered_502_with_the_reason() -> None:
+    with House(extra={"EARTHFLOW_UPSTREAM_CA": ""}) as house:
+        caller = house.tenant()
+        status, answer = caller.post(message("hello"))
+        assert status == 502
+        assert "ertificate verify failed" in answer["error"]["message"]
+        (row,) = caller.audit(1)
+        assert (row["status"], row["completion"]["outcome"], row["completion"]["status"]) == ("ALLOW", "upstream_error", 502)
+        assert house.providers.heard == []
+
+
+def _valkey(house: House, command: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(engines(house)._sockets / "valkey.sock"))
+        client.sendall(command)
+        return client.recv(65536)

@@ -1,0 +1,149 @@
+"""Starting: what is missing or broken is said in a sentence and a status, before a port opens."""
+
+import re
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from cli.ca import issue, make_authority, write_authority
+from cli.engines import Engines
+from cli.settings import environment
+from cli.stack import PROGRAMS
+from tests.support.house import House, curl, settings
+
+ADMIN = "a-long-admin-key-for-tests-0123456789"
+PASSWORDLESS = ("EARTHFLOW_DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PASSWORD", "EARTHFLOW_REDIS_URL")
+
+BAD_SETTINGS = [
+    ("control", {"EARTHFLOW_MASTER_KEY": ""}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
+    ("control", {"EARTHFLOW_MASTER_KEY": "too-short"}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
+    ("proxy", {"EARTHFLOW_MASTER_KEY": "A" * 44}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
+    ("control", {"EARTHFLOW_ADMIN_API_KEY": "short"}, "EARTHFLOW_ADMIN_API_KEY must have at least 32 characters"),
+    ("control", {"AUDIT_HASH_PROMPTS": "false"}, "AUDIT_HASH_PROMPTS"),
+    ("control", {"EARTHFLOW_DATABASE_URL": ""}, "POSTGRES_PASSWORD is not set"),
+    ("proxy", {"TLS_CA_PATH": "/tmp/ca.pem"}, "TLS_CA_PATH is set"),
+    ("proxy", {"TLS_CERT_PATH": "/tmp/cert.pem"}, "belong together"),
+    ("proxy", {"EARTHFLOW_UPSTREAM_MAP": "a=127.0.0.1:1", "EARTHFLOW_ENV": "production"}, "development only"),
+    ("proxy", {"EARTHFLOW_UPSTREAM_MAP": "nonsense"}, "EARTHFLOW_UPSTREAM_MAP must be a list"),
+    ("proxy", {"EARTHFLOW_FAIL_MODE": "maybe"}, "EARTHFLOW_FAIL_MODE"),
+    ("proxy", {"EARTHFLOW_STATE_DIR": "/tmp/earthflow-nothing-here"}, "earthflow ca init"),
+]
+
+BAD_OPTIONS = ["no_such_option: 1", "ssl_insecure: true", "connection_strategy: nope", "http2: many", "- a list", "a: [b"]
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    folder = tmp_path_factory.mktemp("engines")
+    with Engines(settings(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def told(engines: Engines, tmp_path: Path) -> dict[str, str]:
+    """The environment of a service that would start, but for what a test spoils."""
+    write_authority(tmp_path / "ca")
+    return environment(
+        {
+            "EARTHFLOW_MASTER_KEY": Fernet.generate_key().decode(),
+            "EARTHFLOW_ADMIN_API_KEY": ADMIN,
+            "EARTHFLOW_ENV": "development",
+            "EARTHFLOW_STATE_DIR": str(tmp_path),
+            "EARTHFLOW_DATABASE_URL": engines.database_url,
+            "EARTHFLOW_REDIS_URL": engines.redis_url,
+            "EARTHFLOW_DASHBOARD_PORT": "0",
+            "EARTHFLOW_PORT": "0",
+            "EARTHFLOW_START_TIMEOUT": "0",
+            "EARTHFLOW_CONTROL_URL": "http://127.0.0.1:1",
+        }
+    )
+
+
+def start(program: str, told: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(PROGRAMS[program], env=told, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(("program", "spoiled", "sentence"), BAD_SETTINGS)
+def test_a_bad_setting_ends_the_start_with_78_and_its_name(
+    told: dict[str, str], program: str, spoiled: dict[str, str], sentence: str
+) -> None:
+    done = start(program, told | spoiled)
+    assert (done.returncode, sentence in done.stderr) == (78, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any(value and value in done.stderr for name, value in spoiled.items() if name.endswith("_KEY"))
+
+
+def test_a_broken_rule_file_ends_the_start_with_78_file_line_and_column(told: dict[str, str], tmp_path: Path) -> None:
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    (rules / "team.yaml").write_text("earthflow: 1\nrules:\n  - id: team.x\n    action: blok\n    match: {regex: a}\n")
+    done = start("control", told | {"EARTHFLOW_RULES_DIR": str(rules)})
+    assert done.returncode == 78
+    assert "team.yaml:4:13: error: `blok` is not a valid action" in done.stderr
+    assert "did you mean `block`?" in done.stderr
+
+
+def test_control_without_postgresql_says_where_it_looked(told: dict[str, str]) -> None:
+    told = {name: value for name, value in told.items() if name not in PASSWORDLESS}
+    done = start("control", told | {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "1", "POSTGRES_PASSWORD": "hunter2"})
+    assert (done.returncode, "PostgreSQL does not answer at 127.0.0.1:1" in done.stderr) == (1, True), done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_a_proxy_without_control_and_without_a_snapshot_does_not_serve(told: dict[str, str]) -> None:
+    done = start("proxy", told)
+    assert (done.returncode, "control does not answer at http://127.0.0.1:1" in done.stderr) == (78, True), done.stderr
+
+
+@pytest.mark.parametrize("line", BAD_OPTIONS)
+def test_mitm_conf_is_checked_line_by_line(house: House, tmp_path: Path, line: str) -> None:
+    conf = tmp_path / "mitm.conf"
+    conf.write_text(line + "\n")
+    done = start("proxy", house.stack.environment(EARTHFLOW_MITM_CONF=str(conf), EARTHFLOW_CONTROL_URL=house.stack.control.url))
+    assert (done.returncode, str(conf) in done.stderr) == (78, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("program", "variable"), [("proxy", "EARTHFLOW_PORT"), ("control", "EARTHFLOW_DASHBOARD_PORT")])
+def test_a_taken_port_ends_the_process_with_a_sentence(house: House, program: str, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        told = house.stack.environment(
+            **{variable: str(taken.getsockname()[1])}, EARTHFLOW_LISTEN_HOST="127.0.0.1", EARTHFLOW_CONTROL_URL=house.stack.control.url
+        )
+        done = start(program, told)
+    assert (done.returncode, f"set {variable}" in done.stderr) == (1, True), done.stderr
+
+
+def test_another_master_key_does_not_open_the_database(house: House) -> None:
+    told = house.stack.environment() | {"EARTHFLOW_MASTER_KEY": Fernet.generate_key().decode(), "EARTHFLOW_DASHBOARD_PORT": "0"}
+    done = start("control", told)
+    assert (done.returncode, "EARTHFLOW_MASTER_KEY does not open this" in done.stderr) == (78, True), done.stderr
+
+
+def test_the_first_start_shows_its_keys_once_and_the_line_to_paste(house: House) -> None:
+    said = "\n".join(house.said)
+    assert re.search(r"admin key +ef_admin_", said)
+    assert house.stack.new_key is not None
+    assert (house.folder / "secrets.env").stat().st_mode & 0o777 == 0o600
+    assert (house.folder / "client-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_operator_certificate_is_shown_on_the_outer_layer_only(house: House, tmp_path: Path) -> None:
+    operator = make_authority("Operator", days=2)
+    chain, key = issue(operator, ["localhost"], days=2)
+    for name, content in (("ca.pem", operator.pem), ("cert.pem", chain), ("key.pem", key)):
+        (tmp_path / name).write_bytes(content)
+    with House(extra={"TLS_CERT_PATH": str(tmp_path / "cert.pem"), "TLS_KEY_PATH": str(tmp_path / "key.pem")}) as running:
+        ca = str(tmp_path / "ca.pem")
+        done = curl("-sS", "--cacert", ca, f"https://localhost:{running.stack.port}/health")
+        assert '"status":"OK"' in done.stdout, done.stderr
+        caller = running.tenant()
+        url = "https://api.openai.com/v1/models"
+        done = curl("-sS", "-x", caller.proxy("https"), "--proxy-cacert", ca, "--cacert", str(running.bundle), url)
+        assert '"object": "list"' in done.stdout, done.stderr
+        done = curl("-sS", "-x", caller.proxy("https"), "--proxy-cacert", ca, "--cacert", ca, url)
+        assert done.returncode != 0
