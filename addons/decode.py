@@ -117,11 +117,15 @@ class _Zstandard(_Bounded):
         pieces = []
         try:
             for start in range(0, len(data), self.PIECE):
+                if self._decoder.eof:
+                    raise Undecodable("bytes follow the end of the compressed body")
                 piece = self._decoder.decompress(data[start : start + self.PIECE])
                 self.account(min(self.PIECE, len(data) - start), len(piece))
                 pieces.append(piece)
         except zstandard.ZstdError as error:
             raise Undecodable(str(error)) from None
+        if self._decoder.unused_data:
+            raise Undecodable("bytes follow the end of the compressed body")
         return b"".join(pieces)
 
 

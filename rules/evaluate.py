@@ -48,7 +48,7 @@ def evaluate(book: Rulebook, exchange: Exchange) -> Verdict:
     return Verdict(
         action=action,
         fired=tuple(fired),
-        edits=_edits(enforced, exchange) if action == "REDACT" else (),
+        edits=redactions(enforced, exchange) if action == "REDACT" else (),
         by=max(blocks, key=lambda judge: (judge.priority, judge.id), default=None),
         would=would if would != action else None,
     )
@@ -101,7 +101,8 @@ def _strongest(fired: list[Fired], exchange: Exchange) -> Outcome:
     return "ALLOW"
 
 
-def _edits(fired: Iterable[Fired], exchange: Exchange) -> tuple[Edit, ...]:
+def redactions(fired: Iterable[Fired], exchange: Exchange) -> tuple[Edit, ...]:
+    """What the redacting rules among these put in place of what they found."""
     return merged(
         (one.judge.priority, Edit(exchange.parts[finding.text].literal, finding.start, finding.end, one.judge.placeholder))
         for one in fired

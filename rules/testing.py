@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from rules.evaluate import evaluate
+from rules.evaluate import evaluate, redactions
 from rules.exchange import Exchange, Part
 from rules.load import Rulebook, assemble, build
 from rules.model import Rule, Test
@@ -36,13 +36,12 @@ def unproven(preset: str, sources: Mapping[str, str]) -> list[str]:
 
 def _why(book: Rulebook, rule: Rule, test: Test) -> str:
     exchange = _exchange(rule, test)
-    verdict = evaluate(book, exchange)
-    fired = any(one.judge.id == rule.id for one in verdict.fired)
-    if fired != test.must_match:
+    mine = [one for one in evaluate(book, exchange).fired if one.judge.id == rule.id]
+    if bool(mine) != test.must_match:
         return "did not fire" if test.must_match else "fired"
-    if test.redacted is not None and rule.mode == "enforce":
+    if test.redacted is not None:
         body = json.dumps(test.text, ensure_ascii=False).encode()
-        became = json.loads(splice(body, verdict.edits))
+        became = json.loads(splice(body, redactions(mine, exchange)))
         if became != test.redacted:
             return f"became {became!r}, not {test.redacted!r}"
     return ""

@@ -1,0 +1,31 @@
+# Two commands to know: `make demo` and `make test`. Both need Python 3.12 or newer (or uv) and nothing else.
+SHELL := bash
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench lock clean
+
+demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
+	$(BIN)/earthflow demo $(if $(ONCE),--once)
+
+test: $(VENV)/installed  ## all tests; they start their own PostgreSQL and Valkey
+	$(BIN)/pytest
+
+lint: $(VENV)/installed  ## style, types, container files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+
+bench: $(VENV)/installed  ## what README's figures come from
+	$(BIN)/python -m bench
+
+lock:  ## pin every dependency with its hashes, and no addresses
+	uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/installed: requirements.txt pyproject.toml deploy/install.sh
+	bash deploy/install.sh $(VENV)
+	touch $@

@@ -1,0 +1,94 @@
+"""A small upstream and a small client, fast enough to stay out of the picture."""
+
+import asyncio
+import json
+import ssl
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.ca import issue, make_authority
+
+HOST = "api.openai.com"
+PROSE = "The river rises in the hills and runs past three towns before it meets the sea. "
+CALL = json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": (PROSE * 20)[:900]}]}).encode()
+ANSWER = json.dumps(
+    {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "gpt-5.2",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": (PROSE * 20)[:700]}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 200, "completion_tokens": 150, "total_tokens": 350},
+    }
+).encode()  # fmt: skip
+REQUEST = (
+    f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
+    f"Content-Length: {len(CALL)}\r\n\r\n"
+).encode() + CALL
+RESPONSE = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode() + ANSWER
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+            await reader.readexactly(length)
+            writer.write(RESPONSE)
+    except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+        writer.close()
+
+
+async def upstream(folder: Path) -> tuple[asyncio.Server, Path]:
+    """A TLS server that answers every call with about 1 KB; and the CA to trust for it."""
+    authority = make_authority("Bench upstream", days=2)
+    chain, key = issue(authority, [HOST], days=2)
+    pair, roots = folder / "upstream.pem", folder / "upstream-ca.pem"
+    pair.write_bytes(key + chain)
+    roots.write_bytes(authority.pem)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair)
+    return await asyncio.start_server(_answer, "127.0.0.1", 0, ssl=context), roots
+
+
+class Client:
+    """Keep-alive connections through a proxy, each a CONNECT and a TLS session opened once."""
+
+    def __init__(self, port: int, key: str, trust: Path):
+        self._port, self._key = port, key
+        self._context = ssl.create_default_context(cafile=str(trust))
+        self._streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def connect(self, connections: int) -> None:
+        """Open them."""
+        auth = b64encode(f"key:{self._key}".encode()).decode()
+        for _ in range(connections):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            writer.write(f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b" 200 " not in head:
+                raise ConnectionError(head.decode())
+            await writer.start_tls(self._context, server_hostname=HOST)
+            self._streams.append((reader, writer))
+
+    async def send(self, requests: int) -> None:
+        """So many calls, spread over the connections."""
+        each = requests // len(self._streams)
+        await asyncio.gather(*(self._calls(reader, writer, each) for reader, writer in self._streams))
+
+    async def _calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int) -> None:
+        for _ in range(count):
+            writer.write(REQUEST)
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b" 200 " not in head.split(b"\r\n", 1)[0]:
+                raise ConnectionError(head.decode())
+            await reader.readexactly(len(ANSWER))
+
+    def close(self) -> None:
+        """Close them."""
+        for _, writer in self._streams:
+            writer.close()
+
+
+def spread(values: Sequence[float]) -> str:
+    """min / median / max."""
+    ordered = sorted(values)
+    return f"{ordered[0]:.3f} / {ordered[len(ordered) // 2]:.3f} / {ordered[-1]:.3f}"

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Make a virtual environment and install Earthflow into it, from the lock and nothing else. Usage: install.sh FOLDER
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=${1:?name the folder of the virtual environment}
+lowest=3.12
+
+usable() { "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' 2>/dev/null; }
+
+make_environment() {
+  for python in "${PYTHON:-python3}" python3.12 python3.13 python3; do
+    if usable "$python"; then
+      "$python" -m venv "$folder"
+      return
+    fi
+  done
+  if command -v uv >/dev/null && uv venv --quiet --seed --python ">=$lowest" "$folder" 2>/dev/null; then return; fi
+  cat >&2 <<TEXT
+Earthflow needs Python $lowest or newer; here is $(python3 --version 2>&1 || echo 'no python3 at all').
+Install one of these, then run the same command again:
+    Debian 13, Ubuntu 24.04:  apt install python3 python3-venv
+    anywhere:                 uv   (then: uv python install $lowest)
+    or name one:              PYTHON=/path/to/python$lowest make demo
+TEXT
+  exit 78
+}
+
+echo "Installing into $folder (a minute the first time) …"
+rm -rf "$folder"
+make_environment
+pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
+"${pip[@]}" install --require-hashes -r requirements.txt
+"${pip[@]}" install --no-deps --no-build-isolation -e .

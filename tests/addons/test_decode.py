@@ -1,0 +1,69 @@
+"""Content encodings: any cut of the bytes gives the same text, and no bytes give more than the bound."""
+
+import gzip
+import itertools
+import zlib
+from collections.abc import Callable
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from addons import decode as module
+from addons.decode import Undecodable, decode, decoder_for
+from rules.exchange import Unreadable
+
+ENCODE: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.compress,
+    "identity": bytes,
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODE)
+def test_a_body_comes_back(encoding: str) -> None:
+    text = b"some text, some text \xff" * 500
+    assert decode(ENCODE[encoding](text), encoding) == text
+    assert decode(ENCODE[encoding](text), f" {encoding.upper()} ") == text
+
+
+@pytest.mark.parametrize("encoding", ENCODE)
+@settings(max_examples=50, deadline=None)
+@given(text=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5))
+def test_any_cut_gives_the_same_text(encoding: str, text: bytes, cuts: list[int]) -> None:
+    encoded, decoder = ENCODE[encoding](text), decoder_for(encoding)
+    assert decoder is not None
+    edges = sorted({0, *(min(cut, len(encoded)) for cut in cuts), len(encoded)})
+    pieces = [decoder.feed(encoded[start:end]) for start, end in itertools.pairwise(edges)]
+    assert b"".join(pieces) == text
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODE if name != "identity"])
+def test_a_torn_or_foreign_body_is_unreadable(encoding: str) -> None:
+    encoded = ENCODE[encoding](b"hello" * 100)
+    for data in (encoded[:-1], b"plain text", encoded + b"trailing"):
+        assert decode(data, encoding) == Unreadable("bad_encoding")
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODE if name != "identity"])
+def test_a_bomb_stops_at_the_bound(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_DECODED", 1024 * 1024)
+    decoder = decoder_for(encoding)
+    assert decoder is not None
+    with pytest.raises(Undecodable):
+        decoder.feed(ENCODE[encoding](b"\0" * 50_000_000))
+
+
+def test_an_encoding_we_do_not_speak_is_named_so() -> None:
+    for encoding in ("rot13", "gzip, br", "gzip,gzip", "compress"):
+        assert decode(b"x", encoding) == Unreadable("unknown_encoding")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([*ENCODE, "", "x", "gzip, gzip"]))
+def test_any_bytes_give_bytes_or_unreadable(data: bytes, encoding: str) -> None:
+    assert isinstance(decode(data, encoding), bytes | Unreadable)

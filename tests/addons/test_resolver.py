@@ -1,0 +1,65 @@
+"""Which addresses may be dialled for a client."""
+
+import asyncio
+import socket
+
+import pytest
+
+from addons.resolver import InternalAddress, Resolver, is_public, ours
+
+INTERNAL = [
+    "127.0.0.1", "127.8.8.8", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "192.0.2.1", "198.18.0.1", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00:ec2::254",
+    "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a9fe:a9fe::1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "::127.0.0.1", "2001:db8::1",
+    "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", INTERNAL)
+def test_an_internal_address_is_known_in_every_form(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "104.18.6.192", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
+def test_a_public_address_is_allowed(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "0x7f.1", "2130706433", "127.0.0.1", "::1"])
+async def test_a_name_is_judged_by_what_it_resolves_to(host: str) -> None:
+    with pytest.raises((InternalAddress, socket.gaierror)):
+        await Resolver({}).resolve(host, 80)
+
+
+async def test_one_internal_answer_among_public_ones_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def answers(*_: object, **__: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+        return [(2, 1, 6, "", ("1.1.1.1", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answers)
+    with pytest.raises(InternalAddress):
+        await Resolver({}).resolve("rebind.example", 443)
+
+
+async def test_every_dial_of_the_loop_is_checked_but_our_own() -> None:
+    loop = asyncio.get_running_loop()
+    dial = loop.create_connection
+    Resolver({("fixed.example", 443): ("127.0.0.1", 1)}).guard(loop)
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        with pytest.raises(InternalAddress):
+            await asyncio.open_connection("127.0.0.1", port)
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("fixed.example", 443)
+
+        async def own() -> None:
+            ours()
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+
+        await asyncio.create_task(own())
+        with pytest.raises(InternalAddress):
+            await asyncio.open_connection("127.0.0.1", port)
+    finally:
+        loop.create_connection = dial  # type: ignore[method-assign]
+        server.close()

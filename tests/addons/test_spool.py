@@ -1,0 +1,98 @@
+"""The spool: what was written is read back, a torn tail is cut, a full disk is counted."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from addons import spool as module
+from addons.spool import Spool, SpoolBusy, read_frames, take_spool
+from contract.decision import Completion, Place, Record, decode, new_id
+
+
+def record(place: Place) -> Record:
+    return Completion(id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1)
+
+
+def seqs(spool: Spool) -> list[int]:
+    return [frame.place.seq for segment in spool.segments() for frame, _ in read_frames(segment)]
+
+
+def test_records_come_back_in_order_with_contiguous_places(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    written = [spool.append(record) for _ in range(5)]
+    read = [decode(frame.payload) for segment in spool.segments() for frame, _ in read_frames(segment)]
+    assert read == written
+    assert seqs(spool) == [0, 1, 2, 3, 4]
+
+
+def test_a_reader_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append(record)
+    (segment,) = spool.segments()
+    (_, offset) = next(iter(read_frames(segment)))
+    spool.append(record)
+    assert [frame.place.seq for frame, _ in read_frames(segment, offset)] == [1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(cut=st.integers(1, 400))
+def test_a_torn_tail_loses_only_what_was_torn(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    spool = Spool(tmp_path_factory.mktemp("spool"))
+    for _ in range(4):
+        spool.append(record)
+    (segment,) = spool.segments()
+    ends = [offset for _, offset in read_frames(segment)]
+    data = segment.read_bytes()[:-cut]
+    segment.write_bytes(data)
+    assert len(seqs(spool)) == sum(end <= len(data) for end in ends)
+    segment.write_bytes(data + b"\xff" * 20)
+    assert len(seqs(spool)) == sum(end <= len(data) for end in ends)
+
+
+def test_segments_are_rotated_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 1000)
+    spool = Spool(tmp_path)
+    for _ in range(30):
+        spool.append(record)
+    assert len(spool.segments()) > 5
+    assert seqs(spool) == list(range(30))
+
+
+def test_what_cannot_be_written_is_counted_and_the_next_record_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path)
+    spool.append(record)
+    write = spool._write
+
+    def full(frame: bytes) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(spool, "_write", full)
+    spool.append(record)
+    spool.append(record)
+    monkeypatch.setattr(spool, "_write", write)
+    after = spool.append(record)
+    assert (spool.lost, after.place.seq, after.place.lost) == (2, 1, 2)
+    assert seqs(spool) == [0, 1]
+
+
+def test_a_spool_has_one_writer_and_its_name_stays(tmp_path: Path) -> None:
+    first = Spool(tmp_path)
+    with pytest.raises(SpoolBusy):
+        Spool(tmp_path)
+    name, boot = first.worker, first.boot
+    first.close()
+    second = Spool(tmp_path)
+    assert (second.worker, second.boot == boot) == (name, False)
+
+
+def test_spools_left_behind_are_taken_over_with_what_they_hold(tmp_path: Path) -> None:
+    gone = [take_spool(tmp_path)[0] for _ in range(3)]
+    assert [spool.folder.name for spool in gone] == ["0", "1", "2"]
+    gone[1].append(record)
+    gone[1].close()
+    gone[0].close()
+    own, orphans = take_spool(tmp_path)
+    assert (own.folder.name, [spool.folder.name for spool in orphans]) == ("0", ["1"])

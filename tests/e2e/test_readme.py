@@ -1,0 +1,126 @@
+"""Every command line of the README runs, and does what the text around it says."""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.children import wait_until
+from cli.settings import environment
+from tests.support.house import PATIENCE, House, Tenant, curl
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+EARTHFLOW = Path(sys.executable).with_name("earthflow")
+# Run elsewhere: make demo by test_demo, make test and lint are what CI runs, `earthflow up` below.
+ELSEWHERE = {"make demo", "make test", "make lint", "earthflow up"}
+
+
+def told(house: House, **more: str) -> dict[str, str]:
+    path = f"{EARTHFLOW.parent}:{environment()['PATH']}"
+    admin = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
+    return environment(
+        {
+            "EARTHFLOW_STATE_DIR": str(house.folder),
+            "EARTHFLOW_PORT": str(house.stack.port),
+            "EARTHFLOW_ADMIN_API_KEY": admin,
+            "PATH": path,
+            **more,
+        }
+    )
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line not in ELSEWHERE])
+def test_a_command_of_the_readme_runs(house: House, tmp_path: Path, command: str) -> None:
+    line = command.replace("localhost:8443", f"localhost:{house.stack.port}").replace("curl ", "curl -sSf ")
+    done = subprocess.run(["bash", "-c", line], env=told(house), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout or (tmp_path / "earthflow-ca.pem").exists()
+
+
+def test_nothing_in_the_readme_is_left_to_run_elsewhere_that_is_not_there() -> None:
+    assert set(COMMANDS) >= ELSEWHERE
+
+
+def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(house: House, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("up")
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(
+            [EARTHFLOW, "up"],
+            env=environment({"EARTHFLOW_STATE_DIR": str(folder / "state"), "EARTHFLOW_PORT": "0", "EARTHFLOW_DASHBOARD_PORT": "0"}),
+            stdout=said,
+            stderr=said,
+        )
+    try:
+        assert wait_until(lambda: "Earthflow is up" in (folder / "said").read_text(), PATIENCE * 2), (folder / "said").read_text()
+        text = (folder / "said").read_text()
+        port = int(re.search(r"proxy +http://127.0.0.1:(\d+)", text)[1])  # type: ignore[index]
+        assert '"version":"2.0.0"' in curl("-s", f"http://localhost:{port}/health").stdout
+        assert re.search(r"export HTTPS_PROXY=http://key:ef_live_\w+@127.0.0.1:\d+", text)
+    finally:
+        process.send_signal(signal.SIGINT)
+        status = process.wait(PATIENCE * 2)
+    assert status == 0
+    assert (folder / "said").read_text().endswith("stopped\n")
+    assert not (folder / "state" / "engines" / "postgres" / "postmaster.pid").exists()
+
+
+CALL = """
+import openai
+print(openai.OpenAI(api_key="sk-x").chat.completions.create(model="gpt-5.2", messages=[{"role": "user", "content": "hi"}]).choices[0].message.content)
+"""
+
+
+def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: House, tenant: Tenant) -> None:
+    done = subprocess.run(
+        [EARTHFLOW, "run", "--", sys.executable, "-c", CALL],
+        env=told(house, EARTHFLOW_API_KEY=tenant.key),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("You wrote"), done.stderr
+    assert tenant.audit(1)[0]["status"] == "ALLOW"
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("true", 0), ("false", 1), ("sh -c 'exit 42'", 42), ("sh -c 'kill -TERM $$'", 143), ("no-such-program", 127), ("/etc/passwd", 126)],
+)
+def test_run_gives_back_the_programs_status(house: House, command: str, status: int) -> None:
+    done = subprocess.run([EARTHFLOW, "run", "--", *shlex.split(command)], env=told(house), capture_output=True, text=True, check=False)
+    assert done.returncode == status, done.stderr
+
+
+def test_run_passes_signals_on(house: House, tmp_path: Path) -> None:
+    source = f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); open({str(tmp_path / 'up')!r}, 'w'); signal.pause()"
+    process = subprocess.Popen([EARTHFLOW, "run", "--", sys.executable, "-c", source], env=told(house))
+    assert wait_until((tmp_path / "up").exists, PATIENCE)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE) == 7
+
+
+def test_run_keeps_what_the_user_had_and_never_leads_around_the_proxy(house: House, tmp_path: Path) -> None:
+    own = tmp_path / "own.pem"
+    own.write_text("-----BEGIN CERTIFICATE-----\nMINE\n-----END CERTIFICATE-----\n")
+    show = "import os; print(os.environ['NO_PROXY']); print('MINE' in open(os.environ['SSL_CERT_FILE']).read())"
+    done = subprocess.run(
+        [EARTHFLOW, "run", "--", sys.executable, "-c", show],
+        env=told(house, NO_PROXY="*,internal.example", SSL_CERT_FILE=str(own)), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == ["internal.example,localhost,127.0.0.1,::1", "True"]
+    assert "left out" in done.stderr
+
+
+def test_the_demo_ends_by_itself_and_all_is_as_expected(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [EARTHFLOW, "demo", "--once"],
+        env=environment({"HOME": str(tmp_path / "home"), "EARTHFLOW_STATE_DIR": str(tmp_path / "state")}), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in ("ALLOW", "REDACT", "BLOCK", "streamed", "All as expected"):
+        assert word in done.stdout

@@ -1,0 +1,163 @@
+"""What the documents say is tried: variables, files, rules and commands."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from addons.settings import ProxySettings
+from cli.settings import UpSettings, environment
+from control.settings import ControlSettings
+from rules.load import build, shipped
+from rules.testing import run
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text()
+GUIDE_VARIABLES = [
+    "EARTHFLOW_MASTER_KEY",
+    "EARTHFLOW_ADMIN_API_KEY",
+    "EARTHFLOW_ENV",
+    "EARTHFLOW_LOG_LEVEL",
+    "EARTHFLOW_PORT",
+    "POSTGRES_HOST",
+    "POSTGRES_PORT",
+    "POSTGRES_DB",
+    "POSTGRES_USER",
+    "POSTGRES_PASSWORD",
+    "REDIS_HOST",
+    "REDIS_PORT",
+    "REDIS_PASSWORD",
+    "REDIS_TLS",
+    "RATE_LIMIT_DEFAULT_RPM",
+    "RATE_LIMIT_BURST_FACTOR",
+    "RATE_LIMIT_WINDOW_SECONDS",
+    "TLS_CERT_PATH",
+    "TLS_KEY_PATH",
+    "TLS_CA_PATH",
+    "WEBHOOK_MAX_RETRIES",
+    "WEBHOOK_TIMEOUT_SECONDS",
+    "WEBHOOK_RETRY_BACKOFF_MS",
+    "AUDIT_RETENTION_DAYS",
+    "AUDIT_HASH_PROMPTS",
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def example() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def variables(settings: type[BaseSettings]) -> set[str]:
+    return {str(field.validation_alias) for field in settings.model_fields.values()}
+
+
+def test_env_example_names_exactly_the_variables_that_are_read() -> None:
+    assert set(example()) == variables(ProxySettings) | variables(ControlSettings) | variables(UpSettings)
+
+
+def test_env_example_has_every_variable_of_the_guide() -> None:
+    assert set(GUIDE_VARIABLES) <= set(example())
+
+
+@pytest.mark.parametrize("settings", [ProxySettings, ControlSettings])
+def test_env_example_shows_the_defaults_that_the_programs_have(settings: type[BaseSettings]) -> None:
+    differing = {"EARTHFLOW_CONTROL_URL"}  # the compose network's name for what is loopback by default
+    for field in settings.model_fields.values():
+        name = str(field.validation_alias)
+        if not field.is_required() and name not in differing:
+            shown = example()[name]
+            assert shown == (
+                "" if field.default in (None, {}) else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+            ), name
+
+
+def test_env_example_filled_in_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cryptography.fernet import Fernet
+
+    for name, value in example().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("EARTHFLOW_MASTER_KEY", Fernet.generate_key().decode())
+    monkeypatch.setenv("EARTHFLOW_ADMIN_API_KEY", "x" * 32)
+    monkeypatch.setenv("POSTGRES_PASSWORD", "hunter22")
+    assert ProxySettings().port == 8443
+    assert "hunter22" in ControlSettings().database
+
+
+def test_settings_print_their_secrets_as_stars(monkeypatch: pytest.MonkeyPatch) -> None:
+    from cryptography.fernet import Fernet
+
+    key = Fernet.generate_key().decode()
+    for name, value in {
+        "EARTHFLOW_MASTER_KEY": key,
+        "EARTHFLOW_ADMIN_API_KEY": "a" * 40,
+        "POSTGRES_PASSWORD": "hunter22",
+        "REDIS_PASSWORD": "hunter33",
+    }.items():
+        monkeypatch.setenv(name, value)
+    shown = repr(ControlSettings()) + repr(ProxySettings())
+    assert [secret for secret in (key, "a" * 40, "hunter22", "hunter33") if secret in shown] == []
+
+
+def test_the_rule_in_the_readme_loads_and_its_tests_pass() -> None:
+    (text,) = blocks("yaml")
+    sources = {**shipped(), "acme.yaml": text}
+    build("default", sources)
+    results = [result for result in run("default", sources) if result.rule.startswith("acme.")]
+    assert [result.why for result in results] == [""] * 4
+
+
+def test_every_file_the_readme_names_is_there() -> None:
+    for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]*|\w+\.(?:md|yaml|conf))`", README):
+        assert (ROOT / name).exists() or name == "secrets.env" or name.startswith((".venv", "~")), name
+
+
+def test_make_has_the_targets_the_readme_names() -> None:
+    for target in re.findall(r"\bmake (\w+)", README):
+        done = subprocess.run(["make", "-n", target], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_lock_names_no_address_and_pins_every_hash() -> None:
+    lock = (ROOT / "requirements.txt").read_text()
+    assert "://" not in lock
+    pins = [line for line in lock.splitlines() if "==" in line]
+    assert len(pins) > 80
+    assert lock.count("--hash=sha256:") >= len(pins)
+
+
+def test_compose_file_is_valid() -> None:
+    import compose
+
+    tool = Path(compose.__file__).with_name("docker-compose")
+    (ROOT / ".env").touch() if not (ROOT / ".env").exists() else None
+    try:
+        done = subprocess.run(
+            [tool, "config", "--services"],
+            cwd=ROOT,
+            env=environment({"POSTGRES_PASSWORD": "x"}),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        if (ROOT / ".env").stat().st_size == 0:
+            (ROOT / ".env").unlink()
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == ["earthflow-dashboard", "earthflow-proxy", "postgres", "redis"]
+
+
+def test_a_wrong_python_is_told_what_to_install(tmp_path: Path) -> None:
+    for name in ("python3", "python3.12", "python3.13", "uv"):
+        (tmp_path / name).write_text("#!/bin/sh\necho Python 3.9.2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    told = environment({"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHON": "python3"})
+    done = subprocess.run(["bash", ROOT / "deploy/install.sh", tmp_path / "venv"], env=told, capture_output=True, text=True, check=False)
+    assert done.returncode == 78
+    assert "Earthflow needs Python 3.12 or newer; here is Python 3.9.2" in done.stderr
+    assert "apt install python3" in done.stderr

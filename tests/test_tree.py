@@ -1,0 +1,139 @@
+"""The shape of the tree: who may import whom, which library lives where, and names that would shadow others."""
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ARROWS = {
+    "rules": set(),
+    "contract": set(),
+    "addons": {"rules", "contract"},
+    "control": {"rules", "contract"},
+    "cli": {"rules", "contract"},
+}
+PACKAGES = sorted(ARROWS)
+TOP_LEVEL = {
+    "addons", "control", "cli", "rules", "contract", "tests", "deploy", "bench", "docs", "mitm.conf", "Dockerfile", "compose.yaml",
+    ".env.example", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "requirements.txt", ".python-version", ".gitignore", ".dockerignore", ".ci",
+}  # fmt: skip
+# Where each library may be imported; everywhere else takes bytes, strings and dataclasses.
+HOMES = {
+    "mitmproxy": r"addons/(earthflow|gate|front|tls|layers|enforce|relay|run)\.py",
+    "OpenSSL": r"addons/tls\.py",
+    "psycopg": r"control/store/\w+\.py|control/settings\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
+    "psycopg_pool": r"control/store/\w+\.py|control/(errors|health)\.py",
+    "redis": r"addons/(outbox|services)\.py|control/(__main__|state|health)\.py|control/jobs/\w+\.py",
+    "re2": r"rules/scan\.py",
+    "yaml": r"rules/reader\.py|addons/run\.py",
+    "typer": r"cli/\w+\.py",
+}
+SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b")
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "packages are imported by their full name"
+            yield node.module or ""
+
+
+def test_the_top_level_is_what_the_design_says() -> None:
+    here = {path.name for path in ROOT.iterdir()} - {".git", ".venv", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".env"}
+    assert here <= TOP_LEVEL, here - TOP_LEVEL
+
+
+def test_every_arrow_points_the_right_way() -> None:
+    wrong = []
+    for name, tree in modules():
+        package = name.split("/")[0]
+        for wanted in imports(tree):
+            other = wanted.split(".")[0]
+            if other in ARROWS and other != package and other not in ARROWS[package]:
+                wrong.append(f"{name} imports {wanted}")
+    assert wrong == []
+
+
+def test_api_and_jobs_do_not_know_each_other() -> None:
+    wrong = [
+        f"{name} imports {wanted}"
+        for name, tree in modules()
+        for wanted in imports(tree)
+        if (name.startswith("control/api/") and wanted.startswith("control.jobs"))
+        or (name.startswith("control/jobs/") and wanted.startswith("control.api"))
+        or (name.startswith("control/store/") and wanted.startswith(("control.api", "control.jobs")))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_is_imported_where_it_belongs(library: str) -> None:
+    wrong = [
+        name
+        for name, tree in modules()
+        if any(one.split(".")[0] == library for one in imports(tree)) and not re.fullmatch(HOMES[library], name)
+    ]
+    assert wrong == []
+
+
+def test_the_environment_is_read_in_settings_alone() -> None:
+    wrong = [name for name, tree in modules() if "os.environ" in ast.unparse(tree) and not name.endswith("settings.py")]
+    assert wrong == []
+
+
+def test_sql_stands_in_the_store_alone() -> None:
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and SQL.search(node.value)
+        and not name.startswith("control/store/")
+    ]
+    assert wrong == []
+
+
+def test_nobody_imports_the_script_of_mitmdump() -> None:
+    assert [name for name, tree in modules() if "addons.earthflow" in set(imports(tree))] == []
+
+
+def test_no_file_of_addons_bears_the_name_of_a_library() -> None:
+    """mitmdump puts the script's folder on sys.path for good."""
+    taken = set(sys.stdlib_module_names) | set(packages_distributions())
+    ours = {path.stem for path in (ROOT / "addons").iterdir() if path.suffix == ".py" or path.is_dir()} - {"__init__", "__pycache__"}
+    assert ours & taken - {"earthflow"} == set()
+
+
+def test_our_packages_bear_no_name_of_an_installed_library() -> None:
+    others = {name for name, owners in packages_distributions().items() if set(owners) != {"earthflow"}}
+    assert set(PACKAGES) & others == set()
+
+
+def test_every_module_opens_with_what_it_is_for() -> None:
+    assert [name for name, tree in modules() if not ast.get_docstring(tree)] == []
+
+
+def test_every_public_function_and_class_says_what_it_is() -> None:
+    silent = [
+        f"{name}: {node.name}"
+        for name, tree in modules()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
