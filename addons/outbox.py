@@ -7,6 +7,7 @@ in one transaction tells, and then everything PostgreSQL has not confirmed is se
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from contract.streams import FIELD, RECORDS, SENT, sent_field
 logger = logging.getLogger("earthflow.outbox")
 
 BATCH = 500  # records in one transaction
+LINGER_SECONDS = 0.02  # what comes together goes together
 CHECK_SECONDS = 2.0  # between looks at the watermark and at Redis's mark
 RETRY_SECONDS = 1.0
 
@@ -41,11 +43,14 @@ class Outbox:
 
     async def run(self) -> None:
         """Send what comes, for ever."""
+        checked = 0.0
         while True:
             self._news.clear()
             try:
                 await self._send_all()
-                await self._confirm()
+                if time.monotonic() - checked > CHECK_SECONDS:
+                    await self._confirm()
+                    checked = time.monotonic()
                 self._up(True)
             except (RedisError, OSError) as error:
                 self._up(False, error)
@@ -53,6 +58,7 @@ class Outbox:
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), CHECK_SECONDS)
+                await asyncio.sleep(LINGER_SECONDS)
 
     async def flush(self) -> None:
         """Send what is there now; for a clean end. What cannot be sent stays on disk for the next start."""

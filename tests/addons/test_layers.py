@@ -1,0 +1,52 @@
+"""What we bend in mitmproxy is there in the shape we bend it; a new version that differs fails here first."""
+
+import inspect
+
+from mitmproxy import version
+from mitmproxy.addons.next_layer import NextLayer
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers.tcp import TCPLayer
+
+from addons.layers import BoundedHttp1Server, JudgedHttpLayer, JudgedStream, Tunnel
+
+PARAMETERS = {
+    HttpStream.check_body_size: ["self", "request"],
+    HttpStream.make_server_connection: ["self"],
+    HttpStream.handle_protocol_error: ["self", "event"],
+    HttpStream.check_killed: ["self", "emit_error_hook"],
+    HttpLayer.make_stream: ["self", "stream_id"],
+    HttpLayer._handle_event: ["self", "event"],
+    Http1Server.read_headers: ["self", "event"],
+    Http1Server.wait: ["self", "event"],
+    TCPLayer.relay_messages: ["self", "event"],
+    NextLayer._next_layer: ["self", "context", "data_client", "data_server"],
+}
+
+
+def test_mitmproxy_is_the_version_that_was_read() -> None:
+    assert version.VERSION == "12.2.3"
+
+
+def test_every_overridden_method_has_the_parameters_it_had() -> None:
+    for method, parameters in PARAMETERS.items():
+        assert list(inspect.signature(method).parameters) == parameters, method
+
+
+def test_every_method_we_override_exists_above() -> None:
+    additions = {"state_discard"}
+    for ours in (BoundedHttp1Server, JudgedHttpLayer, JudgedStream, Tunnel):
+        above = ours.__mro__[1]
+        for name in vars(ours):
+            public = (
+                inspect.isfunction(vars(ours)[name]) and name not in additions and not name.startswith(("_answer", "_declared", "_failed"))
+            )
+            assert not public or hasattr(above, name), f"{ours.__name__}.{name}"
+
+
+def test_the_bodys_cap_is_asked_where_we_answer_it() -> None:
+    """Before the head's hook where the length is declared, and at every piece of a body without a length."""
+    assert "self.check_body_size(True)" in inspect.getsource(HttpStream.state_wait_for_request_headers)
+    assert "self.check_body_size(True)" in inspect.getsource(HttpStream.state_consume_request_body)
+    assert issubclass(Tunnel, Layer)

@@ -1,0 +1,127 @@
+"""Embedded engines: started, adopted, stopped, and safe when two start at once or their parent is killed."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.children import alive, wait_until
+from cli.engines import Engines
+from cli.settings import environment
+from cli.trouble import Trouble
+from tests.support.house import PATIENCE, settings
+
+# A parent that starts the engines, says so, and waits.
+PARENT = """
+import sys, time
+from pathlib import Path
+from cli.engines import Engines
+from tests.support.house import settings
+with Engines(settings(Path(sys.argv[1]))) as engines:
+    print("ours" if engines.ours else "adopted", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A state folder as `mktemp -d` makes it: closed to others."""
+    made = Path(tempfile.mkdtemp(prefix="ef-engines-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def parent(folder: Path) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(folder)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+def pids(engines: Engines) -> list[int]:
+    postmaster = (engines.folder / "postgres" / "postmaster.pid").read_text().splitlines()
+    valkey = engines.valkey_pid()
+    assert valkey is not None
+    return [int(postmaster[0]), valkey]
+
+
+def test_they_start_keep_their_data_and_stop_with_us(folder: Path) -> None:
+    with Engines(settings(folder)) as engines:
+        first = pids(engines)
+        assert query(engines, "CREATE TABLE kept AS SELECT 42 AS answer") == "SELECT 1"
+    assert not any(alive(pid) for pid in first)
+    with Engines(settings(folder)) as engines:
+        assert query(engines, "SELECT answer FROM kept") == "42"
+        assert query(engines, "SHOW server_encoding") == "UTF8"
+
+
+def test_two_at_once_share_one_pair_of_servers(folder: Path) -> None:
+    first, second = parent(folder), parent(folder)
+    try:
+        said = sorted(line.strip() for process in (first, second) if process.stdout and (line := process.stdout.readline()))
+        assert said == ["adopted", "ours"]
+    finally:
+        for process in (first, second):
+            process.communicate("")
+
+
+def test_when_the_parent_is_killed_the_servers_end_too(folder: Path) -> None:
+    process = parent(folder)
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "ours"
+    servers = pids(Engines(settings(folder)))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert wait_until(lambda: not any(alive(pid) for pid in servers), PATIENCE)
+    with Engines(settings(folder)) as engines:
+        assert query(engines, "SELECT 1") == "1"
+
+
+def test_a_half_made_data_folder_is_made_anew(folder: Path) -> None:
+    half = Engines(settings(folder)).folder / "postgres.new"
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("1")
+    with Engines(settings(folder)) as engines:
+        assert query(engines, "SELECT 1") == "1"
+
+
+def test_data_of_another_major_version_is_refused_with_words(folder: Path) -> None:
+    with Engines(settings(folder)) as engines:
+        data = engines.folder / "postgres"
+    (data / "PG_VERSION").write_text("9\n")
+    with pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"), Engines(settings(folder)):
+        pass
+
+
+def test_a_long_state_folder_gets_its_sockets_elsewhere(folder: Path) -> None:
+    with Engines(settings(folder / ("long" * 30))) as engines:
+        assert query(engines, "SELECT 1") == "1"
+
+
+def test_root_is_never_who_runs_them_even_behind_closed_parents(folder: Path) -> None:
+    state = folder / "closed" / "state"
+    state.mkdir(parents=True)
+    (folder / "closed").chmod(0o700)
+    expected = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
+    with Engines(settings(state)) as engines:
+        assert {os.stat(f"/proc/{pid}").st_uid for pid in pids(engines)} == {expected}
+        assert query(engines, "SELECT 1") == "1"
+    shutil.rmtree(engines.folder, ignore_errors=True)
+
+
+def query(engines: Engines, sql: str) -> str:
+    """psql of the same wheel."""
+    import psycopg
+
+    with psycopg.connect(engines.database_url, autocommit=True) as connection:
+        cursor = connection.execute(sql.encode())
+        if cursor.description is None:
+            return str(cursor.statusmessage)
+        row = cursor.fetchone()
+    return str(row[0]) if row else ""
