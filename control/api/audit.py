@@ -6,6 +6,7 @@ from aiohttp import web
 
 from contract.decision import Action
 from control import auth
+from control.api.tenants import ID
 from control.errors import ApiError, answer
 from control.state import STATE
 from control.store import audit
@@ -23,7 +24,7 @@ async def search(request: web.Request) -> web.Response:
         name = min(unknown)
         raise ApiError(400, "unknown_parameter", f"There is no parameter {name}.", likely(name, ("status", "limit", "tenant")))
     tenant = who.tenant or request.query.get("tenant")
-    if request.query.get("tenant") not in (None, tenant):
+    if request.query.get("tenant") not in (None, tenant) or (tenant is not None and not ID.fullmatch(tenant)):
         raise ApiError(404, "not_found", "There is no such tenant.")
     rows = await audit.search(request.app[STATE].pool, tenant=tenant, action=_action(request), limit=_limit(request))
     return answer({"audit": [_shown(row) for row in rows]})

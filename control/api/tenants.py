@@ -22,7 +22,7 @@ ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a POST."""
 
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
     rules_preset: str = "default"
     id: str | None = None
 

@@ -71,13 +71,27 @@ async def _ingest(state: State, connection: Connection) -> None:
             await connection.execute("SELECT 1")  # a lock is only held while its connection lives
             continue
         arrivals, unreadable = _read(entries, state.settings.retention_days)
-        await audit.store(connection, partitions, arrivals, unreadable)
+        await _store(connection, partitions, arrivals, unreadable)
         ids = [entry for entry, _ in entries]
         async with state.redis.pipeline(transaction=True) as pipeline:
             pipeline.xack(RECORDS, GROUP, *ids)
             pipeline.xdel(RECORDS, *ids)
             await pipeline.execute()
         state.ingest_detail = ""
+
+
+async def _store(connection: Connection, partitions: Partitions, arrivals: list[Arrival], unreadable: list[Unreadable]) -> None:
+    """One transaction for all; where PostgreSQL refuses a value, one for each, and what is refused is kept aside."""
+    try:
+        await audit.store(connection, partitions, arrivals, unreadable)
+    except (psycopg.DataError, psycopg.IntegrityError):
+        await audit.store(connection, partitions, [], unreadable)
+        for arrival in arrivals:
+            try:
+                await audit.store(connection, partitions, [arrival], [])
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                refused = Unreadable(arrival.entry, arrival.payload, f"PostgreSQL refuses it: {type(error).__name__}", arrival.record.place)
+                await audit.store(connection, partitions, [], [refused])
 
 
 async def _group(state: State) -> None:
@@ -101,7 +115,7 @@ def _read(entries: list[Entry], retention_days: int) -> tuple[list[Arrival], lis
             unreadable.append(Unreadable(entry.decode(), payload, str(error)[:500]))
             continue
         if not now - timedelta(days=retention_days) <= made <= now + AHEAD:
-            unreadable.append(Unreadable(entry.decode(), payload, f"its time, {made}, is outside of what is kept"))
+            unreadable.append(Unreadable(entry.decode(), payload, f"its time, {made}, is outside of what is kept", record.place))
         else:
             arrivals.append(Arrival(entry.decode(), payload, record))
     return arrivals, unreadable

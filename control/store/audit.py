@@ -20,11 +20,12 @@ class Arrival(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """An entry that is no record, and why."""
+    """An entry that is no record, or none that can be stored, and why; `place` where it could still be told."""
 
     entry: str
     payload: bytes
     reason: str
+    place: Place | None = None
 
 
 class Row(NamedTuple):
@@ -79,9 +80,11 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
             "INSERT INTO completion (day, id, tenant, record) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", completions
         )
         await cursor.executemany(
-            "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING", [tuple(one) for one in unreadable]
+            "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+            [(one.entry, one.payload, one.reason) for one in unreadable],
         )
-        await _advance(connection, [arrival.record.place for arrival in arrivals])
+        kept_aside = [one.place for one in unreadable if one.place is not None]
+        await _advance(connection, [*(arrival.record.place for arrival in arrivals), *kept_aside])
     partitions.made(set(days.values()))
 
 

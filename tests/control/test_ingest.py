@@ -1,0 +1,211 @@
+"""Records into PostgreSQL: whole batches, once each, in order, and what is no record kept aside. Real PostgreSQL, real Valkey."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis.asyncio as aioredis
+from cryptography.fernet import Fernet
+
+from cli.engines import Engines
+from contract.decision import Completion, Decision, Place, Record, encode, new_id
+from contract.streams import FIELD, GROUP, RECORDS
+from control.jobs import ingest
+from control.settings import ControlSettings
+from control.state import State
+from control.store import audit, database
+from control.vault import Vault
+from tests.support.house import PATIENCE, settings
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    with Engines(settings(tmp_path_factory.mktemp("ingest"))) as running:
+        yield running
+
+
+@pytest.fixture
+async def state(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[State]:
+    """Control's state over a database and a Redis of this test's own."""
+    name = f"test_{new_id().replace('-', '')}"
+    with psycopg.connect(engines.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    master = Fernet.generate_key().decode()
+    for variable, value in {
+        "EARTHFLOW_MASTER_KEY": master,
+        "EARTHFLOW_ADMIN_API_KEY": "a" * 40,
+        "EARTHFLOW_DATABASE_URL": engines.database_url.replace("/postgres?", f"/{name}?"),
+        "EARTHFLOW_REDIS_URL": engines.redis_url,
+    }.items():
+        monkeypatch.setenv(variable, value)
+    told = ControlSettings()
+    pool = await database.connect(told.database, told.database_place, 5)
+    await database.migrate(pool)
+    client = aioredis.Redis.from_url(told.redis)
+    await client.flushall()
+    yield State(told, pool, client, Vault(master), {}, "")
+    await client.aclose()
+    await pool.close()
+
+
+def decision(seq: int, **more: object) -> Decision:
+    values = {
+        "id": new_id(),
+        "time": datetime.now(UTC),
+        "tenant": "t",
+        "key": "k",
+        "action": "ALLOW",
+        "coverage": "full",
+        "host": "h",
+        **more,
+    }
+    return Decision(place=Place("w", "b", seq), **values)  # type: ignore[arg-type]
+
+
+def completion(seq: int, of: Decision) -> Completion:
+    return Completion(id=of.id, time=datetime.now(UTC), place=Place("w", "b", seq), tenant="t", outcome="ok", status=200, duration_ms=1)
+
+
+async def send(state: State, *records: Record | bytes) -> None:
+    for record in records:
+        await state.redis.xadd(RECORDS, {FIELD: record if isinstance(record, bytes) else encode(record)})
+
+
+async def ingested(state: State, decisions: int) -> list[audit.Row]:
+    """Run the job until that many decisions are stored and nothing is left to do."""
+    job = asyncio.create_task(ingest.run(state))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                rows = await audit.search(state.pool, tenant=None, action=None, limit=1000)
+                if len(rows) >= decisions and await state.redis.xlen(RECORDS) == 0:
+                    return rows
+                await asyncio.sleep(0.02)
+    finally:
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+
+async def one(state: State, sql: str) -> object:
+    async with state.pool.connection() as connection:
+        row = await (await connection.execute(sql.encode())).fetchone()
+    assert row is not None
+    return next(iter(row.values()))
+
+
+async def test_a_decision_and_its_completion_become_one_row(state: State) -> None:
+    first = decision(0)
+    await send(state, first, completion(1, first))
+    (row,) = await ingested(state, 1)
+    assert row.decision == first
+    assert row.completion is not None
+    assert row.completion.id == first.id
+
+
+async def test_the_same_record_twice_is_stored_once(state: State) -> None:
+    first = decision(0)
+    await send(state, first, first, completion(1, first), completion(1, first))
+    assert len(await ingested(state, 1)) == 1
+    assert await one(state, "SELECT count(*) FROM completion") == 1
+
+
+async def test_what_was_read_and_never_acknowledged_is_read_again_first(state: State) -> None:
+    await state.redis.xgroup_create(RECORDS, GROUP, id="0", mkstream=True)
+    first, second = decision(0), decision(1)
+    await send(state, first)
+    await state.redis.xreadgroup(GROUP, "ingest", {RECORDS: ">"})
+    await send(state, second)
+    assert {row.decision.id for row in await ingested(state, 2)} == {first.id, second.id}
+
+
+async def test_the_watermark_rises_only_without_a_gap(state: State) -> None:
+    records = [decision(seq) for seq in range(6)]
+    await send(state, *records[:2], *records[3:])
+    await ingested(state, 5)
+    assert await audit.watermark_of(state.pool, "w", "b") == 1
+    await send(state, *records[2:])
+    await ingested(state, 6)
+    assert await audit.watermark_of(state.pool, "w", "b") == 5
+    assert await audit.watermark_of(state.pool, "w", "other boot") == -1
+
+
+POISON = {
+    "no record": b"{",
+    "no field": b"",
+    "bad id": encode(decision(0)).replace(b'"id":"', b'"id":"x'),
+    "long ago": json.dumps({**json.loads(encode(decision(0))), "id": new_id(1_000_000)}).encode(),
+    "far ahead": json.dumps({**json.loads(encode(decision(0))), "id": new_id(4_000_000_000)}).encode(),
+    "a NUL in the tenant": json.dumps({**json.loads(encode(decision(0))), "tenant": "a\0b"}).encode(),
+}
+
+
+TELLS_ITS_PLACE = {"long ago", "far ahead", "a NUL in the tenant"}
+
+
+@pytest.mark.parametrize("kind", POISON)
+async def test_what_is_no_record_is_kept_aside_and_stops_nothing(state: State, kind: str) -> None:
+    good = decision(1)
+    await send(state, POISON[kind], good)
+    (row,) = await ingested(state, 1)
+    assert row.decision == good
+    assert await one(state, "SELECT count(*) FROM quarantine") == 1
+    assert bytes(await one(state, "SELECT payload FROM quarantine")) == POISON[kind]  # type: ignore[arg-type]
+    assert await audit.watermark_of(state.pool, "w", "b") == (1 if kind in TELLS_ITS_PLACE else -1)
+
+
+async def test_a_flushed_redis_gets_its_group_again(state: State) -> None:
+    job = asyncio.create_task(ingest.run(state))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not await state.redis.exists(RECORDS):
+                await asyncio.sleep(0.02)
+            await state.redis.flushall()
+            await send(state, decision(0))
+            while not await audit.search(state.pool, tenant=None, action=None, limit=10):
+                await asyncio.sleep(0.02)
+    finally:
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+
+async def test_two_control_processes_do_not_ingest_at_once(state: State) -> None:
+    async with await database.alone(state.settings.database) as first, await database.alone(state.settings.database) as second:
+        assert await audit.lead(first)
+        assert not await audit.lead(second)
+
+
+async def test_a_migration_is_applied_once_and_a_changed_one_is_refused(state: State) -> None:
+    assert await database.migrate(state.pool) == []
+    async with state.pool.connection() as connection:
+        await connection.execute("UPDATE migration SET checksum = 'other'")
+    with pytest.raises(database.ChangedMigration, match=r"0001_first\.sql"):
+        await database.migrate(state.pool)
+
+
+async def test_search_by_status_and_tenant_newest_first(state: State) -> None:
+    now = time.time()
+    records = [
+        decision(0, id=new_id(now)),
+        decision(1, id=new_id(now + 1), action="BLOCK"),
+        decision(2, id=new_id(now + 2), action="BLOCK", tenant="u"),
+        decision(3, id=new_id(now + 3), action="BLOCK"),
+    ]
+    await send(state, *records)
+    await ingested(state, 4)
+    blocked = await audit.search(state.pool, tenant="t", action="BLOCK", limit=10)
+    assert [row.decision.id for row in blocked] == [records[3].id, records[1].id]
+    assert len(await audit.search(state.pool, tenant=None, action=None, limit=2)) == 2
+
+
+def test_the_migrations_are_readable_by_psql(engines: Engines) -> None:
+    files = sorted(Path("control/store/migrations").glob("*.sql"))
+    assert [path.name for path in files] == sorted(path.name for path in files)
+    with psycopg.connect(engines.database_url) as connection:
+        for path in files:
+            connection.execute(path.read_bytes())
+        connection.rollback()
