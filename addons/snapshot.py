@@ -129,15 +129,20 @@ class Holder:
 
     async def run(self) -> None:
         """Follow control, for ever; each change arrives at once, since control answers a waiting poll with it."""
+        trouble = ""
         while True:
             try:
                 await self._poll(wait=LONG_POLL)
+                now = ""
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                logger.warning("control is away (%s); judging by the last snapshot", type(error).__name__)
-                await asyncio.sleep(RETRY_SECONDS)
+                now = f"control is away ({type(error).__name__}); judging by the last snapshot"
             except (BadRules, WrongMasterKey) as error:
-                logger.error("control sent a snapshot that cannot be used; the last one stays: %s", error)
-                await asyncio.sleep(LONG_POLL)
+                now = f"control's snapshot cannot be used; the last one stays: {error}"
+            if now != trouble:
+                logger.warning("%s", now or "control is back")
+            trouble = now
+            if trouble:
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def watermark(self, worker: str, boot: str) -> int | None:
         """The highest seq that PostgreSQL holds of a spool without a gap, -1 for none; None while control cannot say."""

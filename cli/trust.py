@@ -1,5 +1,7 @@
 """What a client must trust: our CA alone, and a bundle of every root it trusted before with our CA added."""
 
+import hashlib
+import os
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,14 +20,19 @@ def bundle_path(state: Path) -> Path:
 
 
 def write_trust(state: Path, also: Sequence[Path] = ()) -> tuple[Path, Path]:
-    """Write both files, with the roots in `also` merged in; (our CA, the bundle). Raises Trouble where there is no CA."""
+    """Write both files; (our CA, the bundle). Roots in `also` make a bundle of its own, named by them, beside everybody's.
+
+    Raises Trouble where there is no CA.
+    """
     bundle = bundle_path(state)
     certificate = bundle.with_name("ca.pem")
     bundle.parent.mkdir(parents=True, exist_ok=True)
     ours = ca.public_certificate(state / "ca").public_bytes(Encoding.PEM)
-    roots = [_system_roots(), *(path.read_bytes() for path in also if path != bundle and path.is_file())]
-    for path, content in ((certificate, ours), (bundle, b"\n".join([*dict.fromkeys(roots), ours]))):
-        temporary = path.with_suffix(".new")
+    own = list(dict.fromkeys(path.read_bytes() for path in also if path.is_file() and path.parent != bundle.parent))
+    if own:
+        bundle = bundle.with_stem(f"{bundle.stem}-{hashlib.sha256(b''.join(own)).hexdigest()[:12]}")
+    for path, content in ((certificate, ours), (bundle, b"\n".join([_system_roots(), *own, ours]))):
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
         temporary.write_bytes(content)
         temporary.replace(path)
     return certificate, bundle
