@@ -21,6 +21,7 @@ from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.mode_servers import ServerInstance
 from pydantic import ValidationError
 
+from addons.lean import settle
 from addons.record import Recorder
 from addons.services import CANNOT_START, Services, set_up_logging
 from addons.settings import ProxySettings
@@ -130,6 +131,7 @@ async def serve(settings: ProxySettings) -> int:
     mitm.options.update(**REQUIRED, ssl_verify_upstream_trusted_ca=str(roots) if roots else None)
     if problems or watch.failed:
         refuse_start(PROGRAM, problems or [f"mitmproxy could not be set up: {watch.failed}"])
+    settle(mitm)
     return await _run(mitm, server, services, settings)
 
 
