@@ -32,12 +32,19 @@ def blocked_message(verdict: Verdict, decision: str) -> str:
     return f"Blocked by Earthflow policy {rule} (decision {decision}){why}"
 
 
-def write_body(flow: http.HTTPFlow, body: bytes) -> None:
-    """Send another body than the client's, unencoded; mitmproxy corrects the length."""
-    flow.request.headers.pop("content-encoding", None)
-    flow.request.headers.pop("transfer-encoding", None)
-    flow.request.headers["content-length"] = str(len(body))
-    flow.request.raw_content = body
+def let_go(flow: http.HTTPFlow, body: bytes) -> None:
+    """Send what was judged and nothing else: this body, decoded, with its length said, and no trailers.
+
+    The length matters: an HTTP/2 call without one would reach an HTTP/1 upstream as a head without end, its body as a call of its own.
+    """
+    request = flow.request
+    if body is not request.raw_content and body != request.raw_content:
+        request.headers.pop("content-encoding", None)
+        request.raw_content = body
+    request.trailers = None
+    if body or "content-length" in request.headers or "transfer-encoding" in request.headers:
+        request.headers.pop("transfer-encoding", None)
+        request.headers["content-length"] = str(len(body))
 
 
 def challenge(flow: http.HTTPFlow) -> None:

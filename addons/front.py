@@ -103,7 +103,11 @@ class Front:
 
     def _tunnel(self, context: Context, session: Session, data: bytes) -> Layer:
         """Pass on, unless the ClientHello asks an AI host for what CONNECT asked another: that would go by unseen."""
-        if starts_like_tls_record(data):
+        if data[:1] == b"\x16":
+            if len(data) < 3:
+                raise NeedsMoreData
+            if not starts_like_tls_record(data):
+                return Refused(context)
             hello = parse_client_hello(data)
             if hello is None:
                 if len(data) > MAX_CLIENT_HELLO:

@@ -23,9 +23,9 @@ from addons import enforce
 from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
+from addons.judging import Request, judge
 from addons.providers import provider_of
 from addons.providers.provider import Provider
-from addons.reading import Request, read
 from addons.record import Address, Ongoing, Recorder
 from addons.relay import away, relay, stream_answer
 from addons.resolver import InternalAddress, Resolver, ours
@@ -33,12 +33,11 @@ from addons.settings import ProxySettings
 from addons.snapshot import Holder, Identity, NoSnapshot
 from addons.usage import AnswerReader
 from contract.decision import Outcome, Reason
-from rules.evaluate import evaluate
-from rules.redact import splice
 
 logger = logging.getLogger("earthflow.gate")
 
 PASSAGE = "earthflow"  # where a flow's Passage hangs in flow.metadata
+LARGE = 128 * 1024  # bytes; a larger call is judged in a thread, so that others go on meanwhile
 MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
 
 Hook = Callable[..., Any]
@@ -100,26 +99,36 @@ class Gate:
             enforce.challenge(flow)
             return
         session = Session(identity, flow.request.host, flow.request.port, provider_of(flow.request.host) is not None)
-        self.front.sessions[flow.client_conn] = session
         flow.metadata[PASSAGE] = Passage(identity)
-        if session.opened:
-            return
-        to = _address(flow)
+        if session.opened or await self._may_tunnel(flow, session):
+            self.front.sessions[flow.client_conn] = session
+
+    async def _may_tunnel(self, flow: http.HTTPFlow, session: Session) -> bool:
+        """Whether an unopened tunnel may go where it wants to; recorded either way."""
         try:
             await self._resolver.resolve(session.host, session.port)
         except InternalAddress as error:
             self._refuse(flow, "internal_address", 403, str(error))
+            return False
         except OSError as error:
-            session.ongoing = self._recorder.passed(identity, to, "tunnelled", unreadable=("tunnelled",))
-            session.ongoing.trouble = f"{session.host} does not resolve"
-            self._recorder.complete(session.ongoing, "upstream_error", status=enforce.BAD_GATEWAY)
-            flow.response = http.Response.make(enforce.BAD_GATEWAY, f"{session.host} does not resolve: {error.strerror}\n")
-        else:
-            session.ongoing = self._recorder.passed(identity, to, "tunnelled", unreadable=("tunnelled",))
+            reason = f"{session.host} does not resolve: {error.strerror}"
+            ongoing = self._recorder.tunnelled(session.identity, _address(flow), tunnel=True)
+            ongoing.trouble = reason
+            self._recorder.complete(ongoing, "upstream_error", status=enforce.BAD_GATEWAY)
+            flow.response = http.Response.make(enforce.BAD_GATEWAY, f"{reason}\n")
+            return False
+        session.ongoing = self._recorder.tunnelled(session.identity, _address(flow), tunnel=True)
+        return True
 
     def _identify(self, flow: http.HTTPFlow) -> Identity | None:
         key = proxy_key(flow.request.headers.pop("proxy-authorization", ""))
         return self._holder.knowledge.identify(key) if key else None
+
+    def client_disconnected(self, client: Client) -> None:
+        """Whatever became of its tunnel, it is over now."""
+        session = self.front.sessions.pop(client, None)
+        if session is not None and session.ongoing is not None:
+            self._recorder.complete(session.ongoing, "client_abort")
 
     def tunnel_ended(self, session: Session, up: int, down: int) -> None:
         """A tunnel that was never opened is over."""
@@ -148,14 +157,13 @@ class Gate:
         passage = self._passage(flow)
         if passage is None:
             return
-        flow.metadata[PASSAGE] = passage
         for name in private_names(flow.request.headers):
             flow.request.headers.pop(name, None)
         if not self._agree(flow):
             message = "CONNECT, the TLS server name and the Host header must name the same host"
             self._refuse(flow, "authority_mismatch", 421, message)
         elif passage.provider is None:
-            passage.ongoing = self._recorder.passed(passage.identity, _address(flow), "tunnelled", unreadable=("tunnelled",))
+            passage.ongoing = self._recorder.tunnelled(passage.identity, _address(flow), tunnel=False)
             flow.request.stream = True
         elif "upgrade" in flow.request.headers:
             message = "Earthflow does not pass WebSockets of AI hosts yet; use plain HTTPS."
@@ -164,19 +172,17 @@ class Gate:
     def _passage(self, flow: http.HTTPFlow) -> Passage | None:
         """The caller: of the tunnel, or for a call without one, of its own header. Refuses and gives None where there is none."""
         session = self.front.sessions.get(flow.client_conn)
-        provider = provider_of(flow.request.host)
-        if session is None:
-            identity = self._identify(flow)
-            if identity is None:
-                enforce.challenge(flow)
-                return None
-            return Passage(identity, provider)
-        identity = self._holder.knowledge.still(session.identity)
+        identity = session.identity if session else self._identify(flow)
         if identity is None:
-            flow.metadata[PASSAGE] = Passage(session.identity, provider)
+            enforce.challenge(flow)
+            return None
+        passage = flow.metadata[PASSAGE] = Passage(identity, provider_of(flow.request.host))
+        still = self._holder.knowledge.still(identity)
+        if still is None:
             self._refuse(flow, "key_revoked", 401, "The Earthflow key of this connection has ended; reconnect with another")
             return None
-        return Passage(identity, provider)
+        passage.identity = still
+        return passage
 
     def _agree(self, flow: http.HTTPFlow) -> bool:
         """Whether CONNECT, SNI and Host name the same host; what was compared is then what is sent."""
@@ -201,33 +207,33 @@ class Gate:
     # -- what, judge, do, record --------------------------------------------------------------------------------------
 
     @guarded
-    def request(self, flow: http.HTTPFlow) -> None:
-        """A whole call: read, judged, recorded, and only then let go or refused."""
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """A whole call: read, judged, recorded, and only then let go or refused. A large one is judged beside the loop."""
         passage: Passage | None = flow.metadata.get(PASSAGE)
-        if flow.response is not None or passage is None or passage.provider is None:
+        if flow.response is not None or passage is None or passage.provider is None or passage.ongoing is not None:
             return
         knowledge = self._holder.knowledge
         tenant = passage.identity.tenant
         rulebook = knowledge.rulebook(tenant)
-        headers, body = flow.request.headers, flow.request.raw_content or b""
-        to = _address(flow)
-        reading = read(Request(passage.provider, to.host, to.method, to.path, body, headers.get("content-encoding", "")), tenant.id)
-        verdict = evaluate(rulebook, reading.exchange)
-        edited = splice(reading.body, verdict.edits) if verdict.edits else None
-        passage.ongoing = self._recorder.judged(
+        request = _request(flow, passage.provider)
+        if len(request.body) <= LARGE:
+            judgement = judge(request, tenant.id, rulebook)
+        else:
+            judgement = await asyncio.to_thread(judge, request, tenant.id, rulebook)
+        passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,
-            to,
-            reading.exchange,
-            verdict,
-            prompt_hash=knowledge.prompt_hash(tenant, reading.body or body),
+            _address(flow),
+            judgement.exchange,
+            judgement.verdict,
+            prompt_hash=knowledge.prompt_hash(tenant, judgement.prompt),
             rulebook=rulebook.version,
         )
-        passage.ongoing.bytes_up = len(body)
-        if verdict.action == "BLOCK":
-            message = enforce.blocked_message(verdict, passage.ongoing.id)
-            enforce.refuse(flow, self._status, message, passage.ongoing.id, passage.provider)
-        elif edited is not None:
-            enforce.write_body(flow, edited)
+        ongoing.bytes_up = len(request.body)
+        if judgement.verdict.action == "BLOCK":
+            message = enforce.blocked_message(judgement.verdict, ongoing.id)
+            enforce.refuse(flow, self._status, message, ongoing.id, passage.provider)
+        else:
+            enforce.let_go(flow, judgement.body)
 
     def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> Ongoing:
         """Refuse for a reason of our own, and record it."""
@@ -315,7 +321,7 @@ class Gate:
             flow.response = http.Response.make(503, "Earthflow cannot record this call, so it is refused.\n")
 
     def _record_failure(self, flow: http.HTTPFlow, passage: Passage, where: str) -> None:
-        if passage.ongoing is None and self._settings.fail_mode == "open":
+        if passage.ongoing is None and self._settings.fail_mode == "open" and flow.request.method != "CONNECT":
             name = passage.provider.name if passage.provider else ""
             passage.ongoing = self._recorder.passed(passage.identity, _address(flow), "engine_error", provider=name)
             passage.ongoing.trouble = where
@@ -337,6 +343,12 @@ def _tee(reader: AnswerReader, ongoing: Ongoing, chunk: bytes) -> bytes:
     except Exception as error:
         logger.error("%s at %s; an answer's tokens are not counted", type(error).__name__, _place(error))
     return chunk
+
+
+def _request(flow: http.HTTPFlow, provider: Provider) -> Request:
+    path, _, query = flow.request.path.partition("?")
+    encoding = ",".join(flow.request.headers.get_all("content-encoding"))
+    return Request(provider, flow.request.host, flow.request.method, path, query, flow.request.raw_content or b"", encoding)
 
 
 def _address(flow: http.HTTPFlow) -> Address:

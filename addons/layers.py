@@ -29,10 +29,12 @@ from mitmproxy.proxy.layers.http import (
     ResponseProtocolError,
     SendHttp,
 )
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Server, make_error_response
 from mitmproxy.proxy.layers.tcp import TCPLayer
 
 MAX_HEAD = 64 * 1024  # bytes of one request's line and headers
+MAX_UNWANTED = 64 * 1024  # bytes of a body held when its call is already refused
 MAX_WAITING = 1024 * 1024  # bytes a client may send ahead while its last answer is still on the way
 
 Commands = layer.CommandGenerator[None]
@@ -54,6 +56,15 @@ class BoundedHttp1Server(Http1Server):
         if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
             yield commands.SendData(self.conn, make_error_response(431, f"The request head is larger than {MAX_HEAD} bytes."))
             yield commands.CloseConnection(self.conn)
+            self.state = self.done
+
+    def read_body(self, event: events.Event) -> Commands:
+        try:
+            yield from super().read_body(event)
+        except NotImplementedError:  # trailers, which mitmproxy cannot read: without this the client would wait for ever
+            yield commands.SendData(self.conn, make_error_response(400, "Trailers are not supported."))
+            yield commands.CloseConnection(self.conn)
+            yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", RequestProtocolError.code))
             self.state = self.done
 
     def wait(self, event: events.Event) -> Commands:
@@ -89,20 +100,25 @@ class JudgedStream(HttpStream):
         self._discarded = 0
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
-        """Answer a call over the cap at once, and let the rest of its body pass by unkept."""
-        if not request or not self._parent.capped(self.flow.request.host) or self.flow.request.stream:
+        """Answer a call over the cap at once, and let the rest of its body pass by unkept. What is streamed has no cap.
+
+        A length that is declared counts for hosts that are judged; what is really held counts for all.
+        """
+        if not request or self.flow.request.stream:
             return False
-        if max(len(self.request_body_buf), self._declared()) <= self._parent.max_body:
+        held = len(self.request_body_buf)
+        declared = self._declared() if not held and self._parent.capped(self.flow.request.host) else 0
+        if max(held, declared) <= (self._parent.max_body if self.flow.response is None else MAX_UNWANTED):
             return False
-        if not self.request_body_buf:
+        if not held:
             yield HttpRequestHeadersHook(self.flow)  # nobody has seen this flow yet
         self.request_body_buf.clear()
         if self.flow.response is None:
             yield TooLargeHook(self.flow)
-        if self.flow.response is not None:
-            self.flow.response.headers["connection"] = "close"
-            yield HttpResponseHook(self.flow)
-            yield from self._answer(self.flow.response)
+        response = self.flow.response or http.Response.make(413, "The body is too large.\n")
+        response.headers["connection"] = "close"
+        yield HttpResponseHook(self.flow)
+        yield from self._answer(response)
         self.client_state, self.server_state = self.state_discard, self.state_errored
         self.flow.live = False
         return True

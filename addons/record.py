@@ -12,14 +12,17 @@ from contract.decision import Completion, Coverage, Decision, Fired, Outcome, Pl
 from rules.evaluate import Verdict
 from rules.exchange import Exchange
 
+LONGEST = 300  # characters of a caller's text in a record
+
 
 @dataclass(slots=True)
 class Ongoing:
-    """An exchange between its decision and its completion. `refused`: we answered it ourselves."""
+    """An exchange between its decision and its completion. `refused`: we answered it ourselves; `tunnel`: it was never opened."""
 
     id: str
     tenant: str
     refused: bool = False
+    tunnel: bool = False
     answer: AnswerReader | None = None
     bytes_up: int = 0
     first_byte: float | None = None
@@ -43,7 +46,7 @@ class Recorder:
 
     def __init__(self, spool: Spool):
         self._spool = spool
-        self.under_way = 0  # exchanges decided and not yet over
+        self.under_way = 0  # calls decided and not yet over; tunnels are not waited for
 
     def judged(self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str) -> Ongoing:
         """What the rules said of a call."""
@@ -65,7 +68,7 @@ class Recorder:
             "rules": fired,
             "rulebook": rulebook,
             "provider": exchange.provider,
-            "model": exchange.model[:200],
+            "model": _writable(exchange.model),
             "stream": exchange.stream,
             "size": exchange.size,
             "prompt_hash": prompt_hash,
@@ -77,14 +80,17 @@ class Recorder:
         decision = {"action": "BLOCK", "reason": reason, "coverage": "none", "unreadable": unreadable, "provider": provider}
         return self._begin(who, to, decision, refused=True)
 
-    def passed(self, who: Identity, to: Address, reason: Reason, *, provider: str = "", unreadable: tuple[str, ...] = ()) -> Ongoing:
+    def passed(self, who: Identity, to: Address, reason: Reason, *, provider: str = "") -> Ongoing:
         """A call that goes on unjudged, and is known to."""
-        decision = {"action": "ALLOW", "reason": reason, "coverage": "none", "unreadable": unreadable, "provider": provider}
-        return self._begin(who, to, decision, refused=False)
+        return self._begin(who, to, {"action": "ALLOW", "reason": reason, "coverage": "none", "provider": provider}, refused=False)
 
-    def _begin(self, who: Identity, to: Address, decision: Mapping[str, object], *, refused: bool) -> Ongoing:
-        ongoing = Ongoing(new_id(), who.tenant.id, refused)
-        self.under_way += 1
+    def tunnelled(self, who: Identity, to: Address, *, tunnel: bool) -> Ongoing:
+        """What goes to a host that is no AI provider's, unopened; `tunnel`: by CONNECT, so it may stay open for long."""
+        decision = {"action": "ALLOW", "reason": "tunnelled", "coverage": "none", "unreadable": ("tunnelled",)}
+        return self._begin(who, to, decision, refused=False, tunnel=tunnel)
+
+    def _begin(self, who: Identity, to: Address, decision: Mapping[str, object], *, refused: bool, tunnel: bool = False) -> Ongoing:
+        ongoing = Ongoing(new_id(), who.tenant.id, refused, tunnel)
         self._spool.append(
             lambda place: Decision(
                 id=ongoing.id,
@@ -92,13 +98,15 @@ class Recorder:
                 place=place,
                 tenant=who.tenant.id,
                 key=who.key.id,
-                host=to.host,
-                method=to.method,
-                path=to.path[:500],
+                host=_writable(to.host),
+                method=_writable(to.method),
+                path=_writable(to.path),
                 client=to.client,
                 **decision,  # type: ignore[arg-type]
             )
         )
+        if not tunnel:
+            self.under_way += 1
         return ongoing
 
     def complete(self, ongoing: Ongoing, outcome: Outcome, *, status: int | None = None, bytes_down: int = 0) -> None:
@@ -106,7 +114,8 @@ class Recorder:
         if ongoing.done:
             return
         ongoing.done = True
-        self.under_way -= 1
+        if not ongoing.tunnel:
+            self.under_way -= 1
         now = time.monotonic()
         answer = ongoing.answer
         usage = answer.finish() if answer else None
@@ -120,7 +129,7 @@ class Recorder:
                 tenant=ongoing.tenant,
                 outcome="refused" if ongoing.refused else outcome,
                 status=status,
-                error=ongoing.trouble[:200],
+                error=_writable(ongoing.trouble),
                 input_tokens=usage.input_tokens if usage else None,
                 output_tokens=usage.output_tokens if usage else None,
                 bytes_up=ongoing.bytes_up,
@@ -131,6 +140,11 @@ class Recorder:
             )
 
         self._spool.append(make)
+
+
+def _writable(text: str) -> str:
+    """A caller's text as it may stand in a record: bounded, and without what UTF-8 or PostgreSQL cannot hold."""
+    return text[:LONGEST].encode("utf-8", "replace").decode().replace("\0", "?")
 
 
 def _milliseconds(seconds: float) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from rules.exchange import Exchange
+from rules.exchange import NOWHERE, Exchange
 from rules.load import Judge, Rulebook
 from rules.redact import Edit, merged
 from rules.scan import Finding
@@ -44,7 +44,7 @@ def evaluate(book: Rulebook, exchange: Exchange) -> Verdict:
     enforced = _after_allows([one for one in fired if not one.judge.monitor])
     action = _strongest(enforced, exchange)
     would = _strongest(_after_allows(fired), exchange) if len(enforced) != len(fired) else action
-    blocks = [one.judge for one in enforced if one.judge.action == "block"]
+    blocks = [one.judge for one in enforced if one.judge.action == "block" or _cannot_redact(one, exchange)]
     return Verdict(
         action=action,
         fired=tuple(fired),
@@ -92,13 +92,18 @@ def _allowed(judge: Judge, allow: Judge) -> bool:
 
 def _strongest(fired: list[Fired], exchange: Exchange) -> Outcome:
     actions = {one.judge.action for one in fired}
-    if "block" in actions:
+    if "block" in actions or any(_cannot_redact(one, exchange) for one in fired):
         return "BLOCK"
     if "redact" in actions:
         return "REDACT"
     if "flag" in actions or (exchange.coverage == "none" and not actions):
         return "FLAG"
     return "ALLOW"
+
+
+def _cannot_redact(one: Fired, exchange: Exchange) -> bool:
+    """A rule that would redact what stands where nothing can be put in its place."""
+    return one.judge.action == "redact" and any(exchange.parts[finding.text].literal == NOWHERE for finding in one.findings)
 
 
 def redactions(fired: Iterable[Fired], exchange: Exchange) -> tuple[Edit, ...]:

@@ -25,6 +25,9 @@ REASONS = (
 )
 
 
+NOWHERE = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Unreadable:
     """We could not look, and why: one of REASONS."""
@@ -34,7 +37,10 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One text of a call. `literal` is its place among the body's JSON literals, by which redact.splice finds it again."""
+    """One text of a call. `literal` is its place among the body's JSON literals, by which redact.splice finds it again.
+
+    NOWHERE: it stands outside of the body (in the query), where nothing can be put in its place; a rule that would redact it blocks.
+    """
 
     text: str
     role: Role
@@ -44,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One call as rules see it. `size` is the body's in bytes; `parts` hold every text that would leave."""
+    """One call as rules see it. `size` is the body's in bytes; `parts` hold every text of its body and its query."""
 
     provider: str = ""
     host: str = ""
@@ -63,4 +69,4 @@ class Exchange:
         """How much of the call was readable."""
         if not self.unreadable:
             return "full"
-        return "partial" if self.parts else "none"
+        return "partial" if any(part.literal != NOWHERE for part in self.parts) else "none"

@@ -91,7 +91,11 @@ def build(preset: str, sources: Mapping[str, str]) -> Rulebook:
         judges.append(_judge(rule, frozenset(mine)))
     if complaints:
         raise BadRules(complaints)
-    return Rulebook(preset, version_of(preset, sources), tuple(judges), Scanner(regexes))
+    try:
+        scanner = Scanner(regexes)
+    except BadPattern as error:
+        raise BadRules([Complaint(Mark(_file_name(SHIPPED + preset), 1, 1), str(error), "use fewer or shorter keywords")]) from None
+    return Rulebook(preset, version_of(preset, sources), tuple(judges), scanner)
 
 
 def assemble(preset: str, sources: Mapping[str, str]) -> tuple[tuple[Rule, ...], tuple[RuleFile, ...]]:

@@ -7,6 +7,8 @@ and a range of characters of its decoded text.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 
 # A string or a number of a valid JSON document, wherever a scan from the left meets one. Linear: no two ways to match.
 LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*', re.DOTALL)
@@ -25,7 +27,7 @@ class Edit:
 
 
 def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
-    """Edits that do not overlap: those that touch become one, under the text of the weightiest."""
+    """Edits that do not overlap: those that did become one, under the text of the weightiest."""
     result: list[tuple[int, Edit]] = []
     for weight, edit in sorted(weighted, key=lambda item: (item[1].literal, item[1].start, -item[1].end)):
         if result and result[-1][1].literal == edit.literal and edit.start < result[-1][1].end:
@@ -44,16 +46,12 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
     """
     source = body.decode("utf-8")
     pieces, done = [], 0
-    waiting = sorted(edits, key=lambda edit: (edit.literal, edit.start))
     literals = enumerate(LITERAL.finditer(source))
-    while waiting:
-        wanted = waiting[0].literal
+    for wanted, group in groupby(sorted(edits, key=attrgetter("literal", "start")), key=attrgetter("literal")):
         token = next((match for number, match in literals if number == wanted), None)
         if token is None:
             raise ValueError(f"the body has no literal {wanted}")
-        mine = [edit for edit in waiting if edit.literal == wanted]
-        waiting = waiting[len(mine) :]
-        pieces += [source[done : token.start()], _rewritten(token[0], mine)]
+        pieces += [source[done : token.start()], _rewritten(token[0], list(group))]
         done = token.end()
     return "".join((*pieces, source[done:])).encode("utf-8")
 

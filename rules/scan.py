@@ -5,12 +5,15 @@ each text alone, so nothing is found across a joint. RE2 throughout: linear in t
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Protocol
 
 import re2
 
+MAX_PATTERN_MEMORY = 32 * 1024 * 1024  # bytes RE2 may use for one pattern and its cache
 MAX_FINDINGS = 200  # per pattern and text; what lies behind the 200th is covered by one finding to the text's end
 
 
@@ -69,6 +72,7 @@ def compile_pattern(regex: str) -> Pattern:
 def _options() -> "re2.Options":
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = MAX_PATTERN_MEMORY
     return options
 
 
@@ -78,22 +82,43 @@ class Scanner:
     def __init__(self, regexes: Sequence[str]):
         self._patterns = [compile_pattern(regex) for regex in regexes]
         self._filter = re2.Filter()
-        for regex in regexes:
-            # In the joined text ^ and $ must also mean a text's edge, or stage 1 would miss what stage 2 finds.
-            self._filter.Add(("(?m)" + regex).encode(), _options())
-        if regexes:
-            self._filter.Compile()
+        # In the joined text ^ and $ must also mean a text's edge, or stage 1 would miss what stage 2 finds.
+        joined = [("(?m)" + regex).encode() for regex in regexes]
+        try:
+            self._joined: list[Pattern] = [re2.compile(regex, _options()) for regex in joined]
+            for regex in joined:
+                self._filter.Add(regex, _options())
+            if regexes:
+                self._filter.Compile()
+        except re2.error as error:
+            raise BadPattern(f"all patterns together are too large for RE2: {error}") from None
 
     def scan(self, texts: Sequence[str]) -> list[Finding]:
         """Every finding, ordered by pattern, text and place."""
         if not self._patterns or not texts:
             return []
         encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+        joined = b"\n".join(encoded)
+        fired = self._filter.Match(joined)
+        if not fired:
+            return []
+        starts = list(accumulate((len(text) + 1 for text in encoded), initial=0))
         findings: list[Finding] = []
-        for pattern in sorted(self._filter.Match(b"\n".join(encoded)) or ()):
-            for index, text in enumerate(encoded):
-                findings.extend(self._locate(pattern, index, text))
+        for pattern in sorted(fired):
+            for index in self._touched(pattern, joined, starts, len(texts)):
+                findings.extend(self._locate(pattern, index, encoded[index]))
         return findings
+
+    def _touched(self, pattern: int, joined: bytes, starts: Sequence[int], count: int) -> Iterator[int]:
+        """The texts in which a pattern may occur: those that its matches in the joined text touch.
+
+        A match in one text alone can be missing there only because another match took its first character; that one touches the text, too.
+        """
+        done = -1
+        for match in self._joined[pattern].finditer(joined):
+            first, last = (bisect_right(starts, place) - 1 for place in match.span())
+            yield from range(max(first, done + 1), min(last, count - 1) + 1)
+            done = max(done, last)
 
     def _locate(self, pattern: int, index: int, text: bytes) -> Iterable[Finding]:
         place, at = 0, 0  # characters before byte `at`

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from addons.providers.chat_body import Placed, blocks, read_chat_body, role_of
+from addons.providers.chat_body import Placed, is_base64, read_chat_body, role_of
 from addons.providers.leaves import Leaf
-from addons.providers.provider import Call, Usage
+from addons.providers.provider import UNSENT, Call, Usage
 from rules.exchange import Unreadable
 
 # Keys of the API itself; any other key is text that somebody chose, and is judged.
@@ -28,7 +28,7 @@ class AnthropicMessages:
     hosts = frozenset({"api.anthropic.com"})
 
     def knows(self, method: str, path: str) -> bool:
-        return method == "POST" and path == "/v1/messages"
+        return method not in UNSENT and path == "/v1/messages"
 
     def read_call(self, body: bytes) -> Call | Unreadable:
         return read_chat_body(body, _classify, VOCABULARY)
@@ -52,13 +52,12 @@ def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[0] != "messages" or len(path) < 3:
         return "other", "field"
     role = role_of(document["messages"][path[1]])
-    around = list(blocks(document, leaf))
-    types = [block["type"] for block in around[1:] if isinstance(block.get("type"), str)]
-    if path[-2:] == ("source", "data") and types[-1:] == ["base64"]:
+    types = [block["type"] for block in leaf.around[1:] if isinstance(block, dict) and isinstance(block.get("type"), str)]
+    if path[-2:] == ("source", "data") and types[-1:] == ["base64"] and is_base64(leaf.text):
         return Unreadable("document" if "document" in types else "image")
     if "tool_use" in types or "server_tool_use" in types:
         return role, "tool_call"
-    if path[-1] == "type" and around[-1].get("type") == leaf.text:
+    if path[-1] == "type":
         return role, "field"
     if any(name.endswith("tool_result") for name in types):
         return "tool", "tool_result"

@@ -5,13 +5,14 @@ counts the body's literals as rules.redact does. Total and bounded: any bytes gi
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rules.exchange import Unreadable
 
 MAX_DEPTH = 64
-MAX_LITERALS = 400_000
+MAX_NODES = 200_000  # values and keys
+MAX_MARKS = 2_000_000  # commas and opening brackets, in strings or not: bounds what parsing may build, before it builds it
 SHORT_NUMBER = 6  # digits; a shorter number holds no card, account or telephone
 
 Path = tuple[str | int, ...]
@@ -24,12 +25,19 @@ class Number(str):
 
 
 class Leaf(NamedTuple):
-    """`path` leads from the root to the leaf; a key's path ends in the key itself."""
+    """`path` leads from the root to the leaf; a key's path ends in the key itself. `around` are the containers on that way,
+    the innermost last; it changes as the walk goes on.
+    """
 
     path: Path
     text: str
     literal: int
     is_key: bool
+    around: Sequence[Any]
+
+
+class TooDeep(Exception):
+    """The document is nested or long beyond what is read."""
 
 
 class _DuplicateKey(ValueError):
@@ -52,6 +60,8 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_f
 
 def parse(body: bytes) -> Any | Unreadable:
     """The document, numbers as written. A key that stands twice makes it unreadable: two readers would see two calls."""
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_MARKS:
+        return Unreadable("too_deep")
     try:
         return _decoder.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
@@ -64,30 +74,34 @@ def parse(body: bytes) -> Any | Unreadable:
         return Unreadable("bad_json")
 
 
-def leaves(document: Any) -> list[Leaf] | Unreadable:
-    """Every leaf, in the order of the text; keys, strings, and numbers that are long enough to say something."""
-    found: list[Leaf] = []
-    literal = 0
+def leaves(document: Any) -> Iterator[Leaf]:
+    """Every leaf, in the order of the text; keys, strings, and numbers that are long enough to say something. Raises TooDeep."""
+    literal = nodes = 0
+    around: list[Any] = []
     stack: list[tuple[Path, Iterator[tuple[str | int, Any]]]] = [((), iter(((0, document),)))]
     while stack:
         parent, children = stack[-1]
         entry = next(children, None)
         if entry is None:
             stack.pop()
+            if around:
+                around.pop()
             continue
         key, value = entry
         path = (*parent, key) if len(stack) > 1 else ()
+        nodes += 1
+        if nodes > MAX_NODES or len(stack) > MAX_DEPTH:
+            raise TooDeep
         if isinstance(key, str):
-            found.append(Leaf(path, key, literal, True))
+            yield Leaf(path, key, literal, True, around)
             literal += 1
         if isinstance(value, str):
             if type(value) is str or len(value) >= SHORT_NUMBER:
-                found.append(Leaf(path, value, literal, False))
+                yield Leaf(path, value, literal, False, around)
             literal += 1
         elif isinstance(value, dict):
             stack.append((path, iter(value.items())))
+            around.append(value)
         elif isinstance(value, list):
             stack.append((path, iter(enumerate(value))))
-        if literal > MAX_LITERALS or len(stack) > MAX_DEPTH:
-            return Unreadable("too_deep")
-    return found
+            around.append(value)

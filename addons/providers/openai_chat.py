@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from addons.providers.chat_body import Placed, blocks, read_chat_body, role_of
+from addons.providers.chat_body import Placed, is_base64, read_chat_body, role_of
 from addons.providers.leaves import Leaf
-from addons.providers.provider import Call, Usage
+from addons.providers.provider import UNSENT, Call, Usage
 from rules.exchange import Unreadable
 
 # Keys of the API itself; any other key is text that somebody chose, and is judged.
@@ -21,15 +21,22 @@ VOCABULARY = frozenset(
     """.split()  # noqa: SIM905
 )
 
+# Where bytes stand in base64, and what they are.
+BYTES: dict[tuple[str | int, ...], str] = {
+    ("image_url", "url"): "image",
+    ("input_audio", "data"): "audio",
+    ("file", "file_data"): "document",
+}
+
 
 class OpenAIChat:
     """OpenAI."""
 
     name = "openai"
-    hosts = frozenset({"api.openai.com"})
+    hosts = frozenset({"api.openai.com", "eu.api.openai.com", "us.api.openai.com"})
 
     def knows(self, method: str, path: str) -> bool:
-        return method == "POST" and path == "/v1/chat/completions"
+        return method not in UNSENT and path == "/v1/chat/completions"
 
     def read_call(self, body: bytes) -> Call | Unreadable:
         return read_chat_body(body, _classify, VOCABULARY)
@@ -48,16 +55,11 @@ def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "system", "tool_definition"
     if path[0] != "messages" or len(path) < 3:
         return "other", "field"
-    *_, holder = blocks(document, leaf)
-    if path[-1] == "url" and leaf.text.startswith("data:"):
-        return Unreadable("image")
-    if path[-2:] == ("input_audio", "data"):
-        return Unreadable("audio")
-    if path[-1] == "file_data" and "file" in path:
-        return Unreadable("document")
+    if is_base64(leaf.text) and (reason := BYTES.get(path[-2:])):
+        return Unreadable(reason)
     role = role_of(document["messages"][path[1]])
     if path[2] in ("tool_calls", "function_call"):
         return role, "tool_call"
-    if path[2] != "content" or (len(path) > 3 and path[-1] == "type" and holder.get("type") == leaf.text):
+    if path[2] != "content" or (len(path) > 3 and path[-1] == "type" and leaf.around[-1].get("type") == leaf.text):
         return role, "field"
     return role, "tool_result" if role == "tool" else "text"

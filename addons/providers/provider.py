@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from rules.exchange import Part, Unreadable
 
+UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods that bring no prompt
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -43,7 +45,7 @@ class Provider(Protocol):
     hosts: frozenset[str]
 
     def knows(self, method: str, path: str) -> bool:
-        """Whether the path (without query) bears prompts in a form that `read_call` reads."""
+        """Whether the call bears a prompt in a form that `read_call` reads; `path` is canonical and in lower case."""
 
     def read_call(self, body: bytes) -> Call | Unreadable:
         """The call in a decoded body."""

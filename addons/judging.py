@@ -1,0 +1,76 @@
+"""A call's bytes -> what to do with it. Total: what cannot be read is said in the exchange, never raised."""
+
+import posixpath
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from addons.decode import decode
+from addons.providers.provider import Call, Provider
+from rules.evaluate import Verdict, evaluate
+from rules.exchange import NOWHERE, Exchange, Part, Unreadable
+from rules.load import Rulebook
+from rules.redact import splice
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A call as it arrived: `path` without its query, `body` as sent, under `encoding`."""
+
+    provider: Provider
+    host: str
+    method: str
+    path: str
+    query: str
+    body: bytes
+    encoding: str
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`prompt` is the call's body, decoded where that was possible; `body` is what may leave of it."""
+
+    exchange: Exchange
+    verdict: Verdict
+    prompt: bytes
+    body: bytes
+
+
+def judge(request: Request, tenant: str, rulebook: Rulebook) -> Judgement:
+    """Decode, read, judge and redact one call in the tenant's name."""
+    decoded = decode(request.body, request.encoding)
+    body = request.body if isinstance(decoded, Unreadable) else decoded
+    call = decoded if isinstance(decoded, Unreadable) else _read(request, body)
+    exchange = _exchange(request, tenant, call)
+    verdict = evaluate(rulebook, exchange)
+    return Judgement(exchange, verdict, body, splice(body, verdict.edits) if verdict.edits else body)
+
+
+def canonical(path: str) -> str:
+    """The path as a lenient server would take it: escapes, dot segments, doubled slashes, parameters and case undone."""
+    plain = unquote(unquote(path)).replace("\\", "/")
+    segments = [segment.partition(";")[0] for segment in plain.split("/")]
+    return posixpath.normpath("/" + "/".join(filter(None, segments))).lower()
+
+
+def _read(request: Request, body: bytes) -> Call | Unreadable:
+    if not request.provider.knows(request.method.upper(), canonical(request.path)):
+        return Unreadable("unknown_path")
+    return request.provider.read_call(body)
+
+
+def _exchange(request: Request, tenant: str, call: Call | Unreadable) -> Exchange:
+    if isinstance(call, Unreadable):
+        call = Call(model="", stream=False, parts=(), unreadable=(call.reason,))
+    query = (Part(unquote(request.query, errors="replace"), "other", "field", NOWHERE),) if request.query else ()
+    return Exchange(
+        provider=request.provider.name,
+        host=request.host,
+        method=request.method,
+        path=request.path,
+        model=call.model,
+        tenant=tenant,
+        stream=call.stream,
+        size=len(request.body),
+        parts=(*call.parts, *query),
+        unreadable=call.unreadable,
+    )
