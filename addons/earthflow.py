@@ -48,6 +48,8 @@ class Earthflow:
         ctx.options.update(
             **REQUIRED, confdir=str(self._settings.ca_dir), ssl_verify_upstream_trusted_ca=str(self._roots) if self._roots else None
         )
+        if "flow_detail" in ctx.options:
+            ctx.options.update(flow_detail=0)  # mitmdump would print URLs, whose queries may hold what must not be shown
         try:
             services = await Services.start(self._settings)
         except CANNOT_START as error:

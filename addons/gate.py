@@ -301,7 +301,7 @@ class Gate:
 
     def failed(self, flow: http.HTTPFlow, error: Exception) -> None:
         """The one guard: refuse and record, or, only where the operator wrote `open`, pass and record."""
-        self._health.failures += 1
+        self._health.count_failure()
         where = _place(error)
         logger.error(
             "%s at %s; the call is %s", type(error).__name__, where, "refused" if self._settings.fail_mode == "closed" else "passed on"

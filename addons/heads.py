@@ -1,8 +1,9 @@
 """What the heads of calls say: the caller's key, and whether all names of the destination agree. Strings in, strings out."""
 
 import base64
-import binascii
+import posixpath
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 # Between client and proxy alone, or ours alone to say.
 PRIVATE_PREFIXES = ("proxy-", "x-earthflow-")
@@ -17,7 +18,7 @@ def proxy_key(header: str) -> str:
         return ""
     try:
         user, _, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return ""
     return password or user
 
@@ -25,6 +26,13 @@ def proxy_key(header: str) -> str:
 def private_names(names: Iterable[str]) -> list[str]:
     """Those header names that must not travel on."""
     return [name for name in names if name.lower().startswith(PRIVATE_PREFIXES)]
+
+
+def canonical(path: str) -> str:
+    """The path as a lenient server would take it: escapes, dot segments, doubled slashes, parameters and case undone."""
+    plain = unquote(unquote(path)).replace("\\", "/")
+    segments = [segment.partition(";")[0] for segment in plain.split("/")]
+    return posixpath.normpath("/" + "/".join(filter(None, segments))).lower()
 
 
 def names_agree(wanted: str, hosts: list[str], others: Iterable[str | None]) -> bool:

@@ -1,5 +1,6 @@
 """What this proxy says of itself: alive, and ready (can decide and can record). Needs nobody else to answer."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ from addons.snapshot import Holder, NoSnapshot
 from addons.spool import Spool
 from contract.version import VERSION
 
+RECENT = 60.0  # seconds for which a failure makes the proxy call itself degraded
+
 
 class Health:
     """Answers `/health` and `/health/ready` on the proxy's own port, control or no control."""
@@ -15,6 +18,12 @@ class Health:
     def __init__(self, holder: Holder, spool: Spool, outboxes: Sequence[Outbox]):
         self._holder, self._spool, self._outboxes = holder, spool, outboxes
         self.failures = 0  # hooks that raised and were refused or passed by EARTHFLOW_FAIL_MODE
+        self._failed = -RECENT
+
+    def count_failure(self) -> None:
+        """A hook raised."""
+        self.failures += 1
+        self._failed = time.monotonic()
 
     def live(self) -> dict[str, Any]:
         """The loop turns, or nobody would read this."""
@@ -32,7 +41,7 @@ class Health:
             "snapshot": snapshot,
             "spool": {"status": "DEGRADED" if self._spool.lost else "OK", "lost": self._spool.lost},
             "redis": {"status": "OK"} if redis_up else {"status": "DEGRADED", "detail": "away; records wait in the spool"},
-            "engine": {"status": "DEGRADED" if self.failures else "OK", "failures": self.failures},
+            "engine": {"status": "DEGRADED" if time.monotonic() - self._failed < RECENT else "OK", "failures": self.failures},
         }
         states = {check["status"] for check in checks.values()}
         status = "DOWN" if "DOWN" in states else "DEGRADED" if "DEGRADED" in states else "OK"

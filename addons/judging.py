@@ -1,10 +1,10 @@
 """A call's bytes -> what to do with it. Total: what cannot be read is said in the exchange, never raised."""
 
-import posixpath
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from addons.decode import decode
+from addons.heads import canonical
 from addons.providers.provider import Call, Provider
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import NOWHERE, Exchange, Part, Unreadable
@@ -43,13 +43,6 @@ def judge(request: Request, tenant: str, rulebook: Rulebook) -> Judgement:
     exchange = _exchange(request, tenant, call)
     verdict = evaluate(rulebook, exchange)
     return Judgement(exchange, verdict, body, splice(body, verdict.edits) if verdict.edits else body)
-
-
-def canonical(path: str) -> str:
-    """The path as a lenient server would take it: escapes, dot segments, doubled slashes, parameters and case undone."""
-    plain = unquote(unquote(path)).replace("\\", "/")
-    segments = [segment.partition(";")[0] for segment in plain.split("/")]
-    return posixpath.normpath("/" + "/".join(filter(None, segments))).lower()
 
 
 def _read(request: Request, body: bytes) -> Call | Unreadable:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from itertools import zip_longest
 from pathlib import Path
 
 import redis.asyncio as aioredis
@@ -42,7 +43,7 @@ class Outbox:
         spool.on_append = self._news.set
 
     async def run(self) -> None:
-        """Send what comes, for ever."""
+        """Send what comes, for ever; whatever goes wrong is told, and tried again."""
         checked = 0.0
         while True:
             self._news.clear()
@@ -52,7 +53,7 @@ class Outbox:
                     await self._confirm()
                     checked = time.monotonic()
                 self._up(True)
-            except (RedisError, OSError) as error:
+            except Exception as error:
                 self._up(False, error)
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
@@ -79,44 +80,68 @@ class Outbox:
                 await self._send(segment, batch, done)
 
     async def _send(self, segment: Path, batch: list[Frame], offset: int) -> None:
+        """A batch and the new mark in one transaction, which also tells whether the old mark still stood."""
         last = batch[-1].place
+        mark = sent_field(last.worker, last.boot)
         async with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hget(SENT, mark)
             for frame in batch:
                 pipeline.xadd(RECORDS, {FIELD: frame.payload})
-            pipeline.hset(SENT, sent_field(last.worker, last.boot), str(last.seq))
-            await pipeline.execute()
+            pipeline.hset(SENT, mark, str(last.seq))
+            marked = (await pipeline.execute())[0]
+        if self._lost(last.boot, marked):
+            self._send_again()
+            return
         self._offsets[segment] = offset
         self._sent[last.boot] = last.seq
 
+    def _lost(self, boot: str, marked: bytes | str | None) -> bool:
+        return boot in self._sent and (marked is None or int(marked) < self._sent[boot])
+
+    def _send_again(self) -> None:
+        """Start from what PostgreSQL has not confirmed, which is what is still on disk."""
+        logger.warning("Redis lost records it had been given; sending again what PostgreSQL does not hold")
+        self._offsets.clear()
+        self._sent.clear()
+        self._news.set()
+
     async def _confirm(self) -> None:
         """Delete what PostgreSQL holds; where Redis no longer knows what it was sent, start again from there."""
-        for boot, sent in list(self._sent.items()):
-            marked = await self._redis.hget(SENT, sent_field(self.spool.worker, boot))
-            if marked is None or int(marked) < sent:
-                logger.warning("Redis lost records it had been given; sending again what PostgreSQL does not hold")
-                self._offsets.clear()
-                self._sent.clear()
-                self._news.set()
+        for boot in list(self._sent):
+            if self._lost(boot, await self._redis.hget(SENT, sent_field(self.spool.worker, boot))):
+                self._send_again()
                 return
             stored = await self._watermark(self.spool.worker, boot)
             if stored is not None:
                 self._delete_up_to(boot, stored)
 
     def _delete_up_to(self, boot: str, stored: int) -> None:
-        for segment in self.spool.segments():
-            if not segment.name.startswith(f"{boot}-") or self.spool.writing(segment):
+        """Closed segments of a boot whose every record is stored. One that could not be read to its end is kept aside."""
+        segments = [path for path in self.spool.segments() if path.name.startswith(f"{boot}-")]
+        for segment, following in zip_longest(segments, segments[1:]):
+            sent = self._offsets.get(segment)
+            if sent is None or self.spool.writing(segment):
                 continue
-            last = max((frame.place.seq for frame, _ in read_frames(segment)), default=-1)
-            if last <= stored:
+            last = _first_seq(following) - 1 if following else self._sent[boot]
+            if last > stored:
+                continue
+            if sent == segment.stat().st_size:
                 segment.unlink()
-                self._offsets.pop(segment, None)
-        if boot != self.spool.boot and not any(path.name.startswith(f"{boot}-") for path in self.spool.segments()):
-            self._sent.pop(boot, None)
+            else:
+                logger.error("%s cannot be read behind byte %d; it is kept as .damaged", segment.name, sent)
+                segment.rename(segment.with_suffix(".damaged"))
+            del self._offsets[segment]
+        if boot != self.spool.boot and stored >= self._sent[boot]:
+            del self._sent[boot]
 
     def _up(self, up: bool, error: Exception | None = None) -> None:
         if up != self.up:
             if up:
                 logger.info("Redis is back; the spool is being sent")
             else:
-                logger.warning("Redis is away (%s); records wait in the spool", type(error).__name__)
+                logger.warning("records cannot be sent (%s); they wait in the spool", type(error).__name__)
         self.up = up
+
+
+def _first_seq(segment: Path) -> int:
+    return int(segment.stem.rpartition("-")[2])

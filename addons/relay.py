@@ -3,16 +3,17 @@
 import msgspec
 from mitmproxy import http
 
+from addons.heads import canonical
 from addons.health import Health
 
 # Said by whoever stands before control; from a client they would be lies.
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-real-ip")
-NOT_OFFERED = "/internal/"  # between proxy and control alone
+NOT_OFFERED = "/internal"  # between proxy and control alone
 
 
 def relay(flow: http.HTTPFlow, health: Health) -> None:
     """Answer, or prepare the request for control."""
-    path = flow.request.path.partition("?")[0]
+    path = canonical(flow.request.path.partition("?")[0])
     if flow.request.method in ("GET", "HEAD") and path == "/health":
         _answer(flow, 200, health.live())
     elif flow.request.method in ("GET", "HEAD") and path == "/health/ready":

@@ -14,6 +14,8 @@ from typing import Any
 from addons.settings import Address
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Not public whatever the running Python's tables say: metadata and wire services of clouds, site-local and documentation nets.
+NEVER = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10", "3fff::/20")))
 # Set in tasks whose connections are Earthflow's own; everywhere else a dial is a client's and is checked.
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 
@@ -39,7 +41,7 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in net for net in NEVER if net.version == ip.version)
 
 
 class Resolver:

@@ -5,7 +5,7 @@ broken is said in a sentence and ends the process with 78; a port that is taken 
 """
 
 import asyncio
-import contextlib
+import errno
 import logging
 import signal
 import sys
@@ -57,12 +57,15 @@ class Proxyserver(proxyserver.Proxyserver):
         super().__init__()  # type: ignore[no-untyped-call]
         self._host, self._port = host, port
         self.ready = asyncio.Event()
+        self.problem = "is not open"
 
     async def setup_servers(self) -> bool:
         mode = mode_specs.ProxyMode.parse("regular")
         instance: Any = ServerInstance.make(mode, self)
-        with contextlib.suppress(OSError):  # `listen_addrs` then tells that there is no listener
+        try:
             instance._servers = [await asyncio.start_server(instance.handle_stream, self._host or None, self._port, backlog=4096)]
+        except OSError as error:
+            self.problem = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had on `{self._host}`: {error.strerror or error}"
         self.servers._instances[mode] = instance
         return True
 
@@ -145,7 +148,8 @@ async def _run(mitm: master.Master, server: Proxyserver, services: Services, set
         ready = asyncio.create_task(server.ready.wait())
         await asyncio.wait([running, ready], return_when=asyncio.FIRST_COMPLETED)
         if not server.listen_addrs():
-            print(f"{PROGRAM}: port {settings.port} is taken. Stop what listens there or set EARTHFLOW_PORT.", file=sys.stderr)
+            advice = "Stop what listens there, or set EARTHFLOW_PORT (or EARTHFLOW_LISTEN_HOST)."
+            print(f"{PROGRAM}: port {settings.port} {server.problem}. {advice}", file=sys.stderr)
             return 1
         print(f"{PROGRAM}: listening on port {server.listen_addrs()[0][1]}", flush=True)
         await ended.wait()

@@ -1,6 +1,7 @@
 """What stands behind the gate and has a life of its own: snapshot, spool, outbox. Built whole before the first call, or not at all."""
 
 import asyncio
+import contextlib
 import logging
 from typing import Self
 
@@ -55,7 +56,8 @@ class Services:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for outbox in self._outboxes:
-            await asyncio.wait_for(_as_ours(outbox.flush()), REDIS_TIMEOUT * 2)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(_as_ours(outbox.flush()), REDIS_TIMEOUT * 2)
             outbox.spool.close()
         await self.holder.close()
         await self._redis.aclose()
@@ -70,3 +72,4 @@ def set_up_logging(level: str) -> None:
     """One line per event on standard error. mitmproxy's own chatter, which quotes hosts and headers, only from WARNING up."""
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("earthflow").setLevel(level)
+    logging.getLogger("mitmproxy").setLevel("WARNING")

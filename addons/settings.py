@@ -58,7 +58,7 @@ class ProxySettings(Core, Redis):
     def control(self) -> Address:
         """Control's host and port."""
         host, _, port = self.control_url.removeprefix("http://").rpartition(":")
-        return (host, int(port)) if host and port.isdigit() else (self.control_url.removeprefix("http://"), 80)
+        return (host.strip("[]"), int(port)) if host and port.isdigit() else (self.control_url.removeprefix("http://"), 80)
 
     @property
     def ca_dir(self) -> Path:

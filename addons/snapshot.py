@@ -7,6 +7,7 @@ snapshot changes nothing. With control away, the last good one serves until EART
 import asyncio
 import hmac
 import logging
+import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,10 @@ logger = logging.getLogger("earthflow.snapshot")
 
 LONG_POLL = 20  # seconds control may hold a poll
 RETRY_SECONDS = 1.0
+
+
+class OlderSnapshot(Exception):
+    """Control offers less than is known, as after a restored backup; it is not taken back."""
 
 
 class NoSnapshot(Exception):
@@ -116,6 +121,11 @@ class Holder:
             try:
                 await self._poll(wait=0)
                 return
+            except BadRules as error:
+                if not on_disk:
+                    raise
+                logger.warning("control's rules cannot be used; starting from the snapshot on disk: %s", error)
+                return
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if on_disk:
                     logger.warning("control is away (%s); starting from the snapshot on disk", type(error).__name__)
@@ -136,8 +146,10 @@ class Holder:
                 now = ""
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 now = f"control is away ({type(error).__name__}); judging by the last snapshot"
-            except (BadRules, WrongMasterKey) as error:
+            except (BadRules, WrongMasterKey, OlderSnapshot) as error:
                 now = f"control's snapshot cannot be used; the last one stays: {error}"
+            except Exception as error:  # whatever it is, the next snapshot may be better
+                now = f"control's snapshot cannot be used ({type(error).__name__}); the last one stays"
             if now != trouble:
                 logger.warning("%s", now or "control is back")
             trouble = now
@@ -176,13 +188,13 @@ class Holder:
             elif answer.status != 304:
                 raise OSError(f"control answered {answer.status}")
         self._confirmed = time.time()
+        await asyncio.to_thread(os.utime, self._path)  # so that a restart knows how old it really is
 
     def _take(self, sealed: bytes) -> None:
         """Compile, keep on disk, swap. Off the loop: compiling rules takes milliseconds."""
         snapshot = unseal(sealed, self._master)
         if self._knowledge and snapshot.version < self._knowledge.snapshot.version:
-            logger.error("control sent snapshot %d, older than %d; it is not used", snapshot.version, self._knowledge.snapshot.version)
-            return
+            raise OlderSnapshot(f"it is version {snapshot.version}, but {self._knowledge.snapshot.version} is known")
         knowledge = Knowledge(snapshot, self._master)
         temporary = self._path.with_suffix(".new")
         temporary.write_bytes(sealed)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from contract.decision import Place, Record, decode, encode, new_id
+import msgspec
+
+from contract.decision import Place, Record, encode, new_id
 
 HEADER = struct.Struct("<II")
 SEGMENT_BYTES = 16 * 1024 * 1024
@@ -22,6 +24,15 @@ MAX_FRAME = 1024 * 1024
 
 class SpoolBusy(Exception):
     """Another process writes this spool."""
+
+
+class _Placed(msgspec.Struct):
+    """Of a record only its place: a sender needs no more, and so takes records of other versions."""
+
+    place: Place
+
+
+_placed = msgspec.json.Decoder(_Placed)
 
 
 class Frame(NamedTuple):
@@ -51,6 +62,8 @@ class Spool:
         record = make(Place(self.worker, self.boot, self.seq, self.lost))
         payload = encode(record)
         try:
+            if len(payload) > MAX_FRAME:
+                raise OSError("a record is larger than a frame")
             self._write(HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
         except OSError:
             self.lost += 1
@@ -101,7 +114,7 @@ def read_frames(segment: Path, offset: int = 0) -> Iterator[tuple[Frame, int]]:
             if len(payload) != length or zlib.crc32(payload) != checksum:
                 return
             offset += HEADER.size + length
-            yield Frame(payload, decode(payload).place), offset
+            yield Frame(payload, _placed.decode(payload).place), offset
 
 
 def take_spool(folder: Path) -> tuple[Spool, list[Spool]]:

@@ -49,7 +49,7 @@ class AnswerReader:
     def _read(self, data: bytes) -> None:
         try:
             message = msgspec.json.decode(data)
-        except msgspec.DecodeError:
+        except (ValueError, RecursionError):
             return
         if isinstance(message, dict):
             self._provider.read_usage(message, self.usage)

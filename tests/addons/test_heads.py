@@ -17,7 +17,7 @@ def basic(text: str) -> str:
     ("header", "key"),
     [
         (basic("any:KEY"), "KEY"), (basic("KEY:"), "KEY"), (basic("KEY"), "KEY"), (basic("a:b:c"), "b:c"), ("bearer  KEY ", "KEY"),
-        ("", ""), ("Basic", ""), ("Basic !!!", ""), ("Basic /w==", ""), ("Digest x", ""),
+        ("", ""), ("Basic", ""), ("Basic !!!", ""), ("Basic é", ""), ("Basic /w==", ""), ("Digest x", ""),
     ],
 )  # fmt: skip
 def test_a_key_is_found_in_every_form_clients_send(header: str, key: str) -> None:
