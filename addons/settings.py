@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from pydantic_settings import NoDecode
 
-from contract.settings import Core, OptionalPath, Redis
+from contract.settings import Core, Redis
 
 Address = tuple[str, int]
 PROJECT = Path(__file__).resolve().parent
@@ -23,12 +23,12 @@ class ProxySettings(Core, Redis):
     max_body: PositiveInt = Field(32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY")
     snapshot_max_age: PositiveInt = Field(24 * 3600, validation_alias="EARTHFLOW_SNAPSHOT_MAX_AGE")
     start_timeout: NonNegativeInt = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
-    tls_cert: OptionalPath = Field(None, validation_alias="TLS_CERT_PATH")
-    tls_key: OptionalPath = Field(None, validation_alias="TLS_KEY_PATH")
-    tls_ca: OptionalPath = Field(None, validation_alias="TLS_CA_PATH")
-    upstream_ca: OptionalPath = Field(None, validation_alias="EARTHFLOW_UPSTREAM_CA")
+    tls_cert: Path | None = Field(None, validation_alias="TLS_CERT_PATH")
+    tls_key: Path | None = Field(None, validation_alias="TLS_KEY_PATH")
+    tls_ca: Path | None = Field(None, validation_alias="TLS_CA_PATH")
+    upstream_ca: Path | None = Field(None, validation_alias="EARTHFLOW_UPSTREAM_CA")
     upstream_map: Annotated[dict[Address, Address], NoDecode] = Field({}, validation_alias="EARTHFLOW_UPSTREAM_MAP")
-    mitm_conf: OptionalPath = Field(None, validation_alias="EARTHFLOW_MITM_CONF")
+    mitm_conf: Path | None = Field(None, validation_alias="EARTHFLOW_MITM_CONF")
 
     @model_validator(mode="before")
     @classmethod

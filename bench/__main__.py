@@ -12,7 +12,7 @@ import uvloop
 from bench.load import CALL, Client, spread, upstream
 from cli import ca
 from cli.children import start, stop
-from cli.settings import UpSettings, environment
+from cli.settings import environment, settings_of
 from cli.stack import Stack
 from cli.trust import bundle_path
 
@@ -38,17 +38,7 @@ async def run(folder: Path) -> None:
     server, roots = await upstream(folder)
     port = server.sockets[0].getsockname()[1]
     extra = {"EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}", "EARTHFLOW_UPSTREAM_CA": str(roots)}
-    settings = UpSettings(
-        state_dir=folder,
-        env="development",
-        port=0,
-        dashboard_port=0,
-        postgres_host=None,
-        database_url=None,
-        redis_host=None,
-        redis_url=None,
-    )
-    with Stack(settings, lambda line: print(line, file=sys.stderr), extra) as stack:
+    with Stack(settings_of(folder), lambda line: print(line, file=sys.stderr), extra) as stack:
         command = [sys.executable, "-m", "bench.bare", str(folder / "ca"), str(roots), str(port)]
         bare = start(command, environment(), subprocess.PIPE)
         try:

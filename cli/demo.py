@@ -23,7 +23,7 @@ from cli.children import wait_until
 from cli.output import emit_table
 from cli.pretend import Providers
 from cli.run import client_environment
-from cli.settings import UpSettings
+from cli.settings import UpSettings, settings_of
 from cli.stack import CLIENT_KEY, Stack
 from cli.trouble import Trouble
 from cli.up import interrupted
@@ -196,16 +196,7 @@ def _folder() -> Iterator[Path]:
 
 def _settings(state: Path, once: bool) -> UpSettings:
     wanted = UpSettings()
-    return UpSettings(
-        state_dir=state,
-        env="development",
-        port=0 if once else _free(wanted.port),
-        dashboard_port=0 if once else _free(wanted.dashboard_port),
-        postgres_host=None,
-        database_url=None,
-        redis_host=None,
-        redis_url=None,
-    )
+    return settings_of(state) if once else settings_of(state, _free(wanted.port), _free(wanted.dashboard_port))
 
 
 def _free(port: int) -> int:

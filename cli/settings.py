@@ -5,32 +5,47 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from contract.settings import OptionalPath, OptionalSecret, OptionalText, Settings
+from contract.settings import Folder, Settings
 
 
 def _default_state() -> Path:
     return Path("/var/lib/earthflow") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "earthflow"
 
 
+# What would lead an Earthflow of its own to somebody else's servers and secrets.
+OUTSIDE = (
+    "POSTGRES_HOST",
+    "EARTHFLOW_DATABASE_URL",
+    "REDIS_HOST",
+    "EARTHFLOW_REDIS_URL",
+    "EARTHFLOW_MASTER_KEY",
+    "EARTHFLOW_ADMIN_API_KEY",
+    "EARTHFLOW_API_KEY",
+)
+
+
 class UpSettings(Settings):
     """Settings of `earthflow up`, `run`, `ca` and `demo` on one machine."""
 
-    state_dir: Path = Field(default_factory=_default_state, validation_alias="EARTHFLOW_STATE_DIR")
+    state_dir: Folder = Field(default_factory=_default_state, validation_alias="EARTHFLOW_STATE_DIR")
     env: Literal["development", "staging", "production"] = Field("development", validation_alias="EARTHFLOW_ENV")
     port: int = Field(8443, validation_alias="EARTHFLOW_PORT")
     dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT")
     listen_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_LISTEN_HOST")
-    api_key: OptionalSecret = Field(None, validation_alias="EARTHFLOW_API_KEY")
+    api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
+    # Set: used in place of what the first start would make.
+    master_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_MASTER_KEY")
+    admin_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_ADMIN_API_KEY")
     # Set: an external server, used as it is. Unset: an embedded one.
-    postgres_host: OptionalText = Field(None, validation_alias="POSTGRES_HOST")
-    database_url: OptionalSecret = Field(None, validation_alias="EARTHFLOW_DATABASE_URL")
-    redis_host: OptionalText = Field(None, validation_alias="REDIS_HOST")
-    redis_url: OptionalSecret = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
+    postgres_host: str | None = Field(None, validation_alias="POSTGRES_HOST")
+    database_url: SecretStr | None = Field(None, validation_alias="EARTHFLOW_DATABASE_URL")
+    redis_host: str | None = Field(None, validation_alias="REDIS_HOST")
+    redis_url: SecretStr | None = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
     # Where embedded ones come from, if not from their wheels.
-    postgres_bin: OptionalPath = Field(None, validation_alias="EARTHFLOW_POSTGRES_BIN")
-    redis_server: OptionalPath = Field(None, validation_alias="EARTHFLOW_REDIS_SERVER")
+    postgres_bin: Path | None = Field(None, validation_alias="EARTHFLOW_POSTGRES_BIN")
+    redis_server: Path | None = Field(None, validation_alias="EARTHFLOW_REDIS_SERVER")
 
     @property
     def own_postgres(self) -> bool:
@@ -41,6 +56,18 @@ class UpSettings(Settings):
     def own_redis(self) -> bool:
         """Whether `up` starts Valkey itself."""
         return self.redis_host is None and self.redis_url is None
+
+
+def settings_of(folder: Path, port: int = 0, dashboard_port: int = 0) -> UpSettings:
+    """Settings of an Earthflow that stands for itself: its own folder and engines, development, whatever the environment says."""
+    told = {
+        "EARTHFLOW_STATE_DIR": folder,
+        "EARTHFLOW_ENV": "development",
+        "EARTHFLOW_PORT": port,
+        "EARTHFLOW_DASHBOARD_PORT": dashboard_port,
+        "EARTHFLOW_LISTEN_HOST": "127.0.0.1",
+    }
+    return UpSettings.model_validate({**dict.fromkeys(OUTSIDE), **told})
 
 
 def environment(changes: Mapping[str, str] | None = None, without: tuple[str, ...] = ()) -> dict[str, str]:
@@ -54,8 +81,12 @@ def search_path() -> list[Path]:
 
 
 def load_env_file(path: Path) -> None:
-    """Take `NAME=value` lines into the environment; what is set there already stays."""
+    """Take `NAME=value` lines into the environment as compose does: quotes taken off, ` #` begins a comment; what is set already stays."""
     for line in path.read_text().splitlines():
         name, equals, value = line.strip().partition("=")
-        if equals and not name.startswith("#"):
-            os.environ.setdefault(name.removeprefix("export ").strip(), value.strip().strip("'\""))
+        if not equals or name.startswith("#"):
+            continue
+        value = value.strip()
+        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+        value = value[1:-1] if quoted else value.partition(" #")[0].strip()
+        os.environ.setdefault(name.removeprefix("export ").strip(), value)

@@ -5,11 +5,11 @@ Settings are read once from the environment into a frozen object; secrets print 
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import quote
 
 from cryptography.fernet import Fernet
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 BAD_CONFIGURATION = 78  # sysexits.h EX_CONFIG
@@ -24,20 +24,34 @@ def _fernet_key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _blank_is_unset(value: object) -> object:
-    return None if value == "" else value
+def _redis_url(value: SecretStr | None) -> SecretStr | None:
+    if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be a URL such as redis://:password@host:6379/0")
+    return value
+
+
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
 
 
 MasterKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
-OptionalPath = Annotated[Path | None, BeforeValidator(_blank_is_unset)]
-OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)]
-OptionalText = Annotated[str | None, BeforeValidator(_blank_is_unset)]
+RedisURL = Annotated[SecretStr | None, AfterValidator(_redis_url)]
+Folder = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Settings(BaseSettings):
-    """Base of every settings class: environment only, frozen, each field under the name its alias gives."""
+    """Base of every settings class: environment only, frozen, each field under the name its alias gives and no other.
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    An empty variable is an unset one, as compose files write it.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pass_over_service_links(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Kubernetes puts `REDIS_PORT=tcp://10.0.0.1:6379` there for a service named redis; that is no port."""
+        return {name: value for name, value in values.items() if not (name.endswith("_PORT") and str(value).startswith("tcp://"))}
 
 
 class Core(Settings):
@@ -46,7 +60,7 @@ class Core(Settings):
     master_key: MasterKey = Field(validation_alias="EARTHFLOW_MASTER_KEY")
     env: Literal["development", "staging", "production"] = Field("production", validation_alias="EARTHFLOW_ENV")
     log_level: Literal["DEBUG", "INFO", "WARN", "WARNING", "ERROR"] = Field("INFO", validation_alias="EARTHFLOW_LOG_LEVEL")
-    state_dir: Path = Field(Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR")
+    state_dir: Folder = Field(Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR")
 
     @property
     def master(self) -> str:
@@ -62,10 +76,10 @@ class Core(Settings):
 class Redis(Settings):
     """Where Redis is: the parts, or one URL that overrules them."""
 
-    redis_url: OptionalSecret = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
+    redis_url: RedisURL = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
     redis_host: str = Field("redis", validation_alias="REDIS_HOST")
     redis_port: int = Field(6379, validation_alias="REDIS_PORT")
-    redis_password: OptionalSecret = Field(None, validation_alias="REDIS_PASSWORD")
+    redis_password: SecretStr | None = Field(None, validation_alias="REDIS_PASSWORD")
     redis_tls: bool = Field(False, validation_alias="REDIS_TLS")
 
     @property

@@ -1,16 +1,19 @@
 """`earthflow control`: settings, rules, database, then the API. What is wrong is a sentence and a status, before the port opens."""
 
 import asyncio
+import errno
 import logging
 import signal
 import sys
+from contextlib import AsyncExitStack
 
+import psycopg
 import redis.asyncio as aioredis
 import uvloop
 from aiohttp import web
 from pydantic import ValidationError
 
-from contract.settings import explain, refuse_start
+from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey, unwrap
 from control.app import application
 from control.rule_files import hash_of, read_sources
@@ -27,26 +30,30 @@ REDIS_TIMEOUT = 5.0
 
 async def serve(settings: ControlSettings) -> int:
     """Run until told to end; the exit status."""
-    try:
-        rules = read_sources(settings.rules_dir)
-        pool = await database.connect(settings.database, settings.database_place, settings.start_timeout)
-        await database.migrate(pool)
-        vault = Vault(settings.master)
-        pepper = await snapshots.pepper(pool, vault.new_secret())
-        unwrap(settings.master, pepper)
-        await snapshots.note_rules(pool, hash_of(rules))
-    except (BadRules, WrongMasterKey, database.ChangedMigration) as error:
-        refuse_start(PROGRAM, [str(error)])
-    except database.Unreachable as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
-        return 1
-    redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
-    state = State(settings, pool, redis, vault, rules, pepper)
-    try:
-        return await _run(state)
-    finally:
-        await redis.aclose()
-        await pool.close()
+    async with AsyncExitStack() as opened:
+        try:
+            rules = read_sources(settings.rules_dir)
+            pool = await database.connect(settings.database, settings.database_place, settings.start_timeout)
+            opened.push_async_callback(pool.close)
+            await database.migrate(pool)
+            vault = Vault(settings.master)
+            pepper = await snapshots.pepper(pool, vault.new_secret())
+            unwrap(settings.master, pepper)
+            await snapshots.note_rules(pool, hash_of(rules))
+        except (BadRules, WrongMasterKey, database.ChangedMigration) as error:
+            return _say(str(error), BAD_CONFIGURATION)
+        except database.Unreachable as error:
+            return _say(str(error), 1)
+        except psycopg.Error as error:
+            return _say(f"PostgreSQL refuses to be set up ({type(error).__name__}): {error.diag.message_primary}", 1)
+        redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
+        opened.push_async_callback(redis.aclose)
+        return await _run(State(settings, pool, redis, vault, rules, hash_of(rules), pepper))
+
+
+def _say(sentence: str, status: int) -> int:
+    print(f"{PROGRAM}: {sentence}", file=sys.stderr)
+    return status
 
 
 async def _run(state: State) -> int:
@@ -58,16 +65,16 @@ async def _run(state: State) -> int:
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.dashboard_host, settings.dashboard_port).start()
-    except OSError:
-        print(
-            f"{PROGRAM}: port {settings.dashboard_port} is taken. Stop what listens there or set EARTHFLOW_DASHBOARD_PORT.", file=sys.stderr
-        )
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        problem = "is taken" if taken else f"cannot be had on {settings.dashboard_host}: {error.strerror}"
+        return _say(f"port {settings.dashboard_port} {problem}. Stop what listens there, or set EARTHFLOW_DASHBOARD_PORT.", 1)
+    else:
+        print(f"{PROGRAM}: listening on port {runner.addresses[0][1]}", flush=True)
+        await ended.wait()
+        return 0
+    finally:
         await runner.cleanup()
-        return 1
-    print(f"{PROGRAM}: listening on port {runner.addresses[0][1]}", flush=True)
-    await ended.wait()
-    await runner.cleanup()
-    return 0
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ async def caller(request: web.Request) -> Caller:
     """Raises ApiError 401 where no valid key came, 400 where two different ones did."""
     text = _presented(request)
     state = request.app[STATE]
-    if hmac.compare_digest(text.encode(), state.settings.admin_key.get_secret_value().encode()):
+    if hmac.compare_digest(text.encode("utf-8", "surrogateescape"), state.settings.admin_key.get_secret_value().encode()):
         return Caller(None)
     key = parse(text)
     if key is not None:
@@ -41,7 +41,7 @@ async def admin(request: web.Request) -> None:
 def proxy(request: web.Request) -> None:
     """Raises ApiError 401 for who does not hold the master key."""
     expected = f"Bearer {proxy_token(request.app[STATE].vault.master)}"
-    if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
+    if not hmac.compare_digest(request.headers.get("Authorization", "").encode("utf-8", "surrogateescape"), expected.encode()):
         raise ApiError(401, "unauthorized", "Only a proxy with the same EARTHFLOW_MASTER_KEY may ask this.")
 
 

@@ -38,6 +38,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return response
     except ApiError as error:
         return _shape(request_id, error)
+    except psycopg.DataError:
+        return _shape(request_id, ApiError(400, "bad_request", "A value holds what cannot be stored or searched for."))
     except (psycopg.OperationalError, PoolTimeout) as error:
         logger.warning("PostgreSQL is away (%s); request %s", type(error).__name__, request_id)
         return _shape(request_id, ApiError(503, "database_away", "PostgreSQL does not answer.", "Try again; see /health/ready."))
@@ -45,7 +47,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         if error.status < 400:
             raise
         code = (error.reason or "error").lower().replace(" ", "_")
-        return _shape(request_id, ApiError(error.status, code, f"{error.reason}: {request.method} {request.path}"))
+        shaped = _shape(request_id, ApiError(error.status, code, f"{error.reason}: {request.method} {request.path}"))
+        shaped.headers.update({name: value for name, value in error.headers.items() if name == "Allow"})
+        return shaped
     except Exception as error:
         logger.error("%s in request %s", type(error).__name__, request_id, exc_info=logger.isEnabledFor(logging.DEBUG))
         return _shape(request_id, ApiError(500, "internal", "Something failed on our side.", "Look for the request id in control's log."))

@@ -34,7 +34,7 @@ async def ready(request: web.Request) -> web.Response:
 
 async def _database(state: State) -> dict[str, object]:
     try:
-        return {"status": "OK", "snapshot": await asyncio.wait_for(snapshots.version(state.pool), PATIENCE)}
+        return {"status": "OK", "snapshot": (await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)).version}
     except (psycopg.Error, PoolTimeout, TimeoutError):
         return {"status": "DOWN", "detail": "PostgreSQL does not answer"}
 

@@ -1,11 +1,13 @@
 """What control is told by its environment; read once, then frozen."""
 
+from pathlib import Path
 from typing import Self
 
-from psycopg.conninfo import make_conninfo
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 
-from contract.settings import Core, OptionalPath, OptionalSecret, Redis
+from contract.settings import Core, Redis
 
 
 class ControlSettings(Core, Redis):
@@ -14,15 +16,15 @@ class ControlSettings(Core, Redis):
     admin_key: SecretStr = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
     dashboard_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_DASHBOARD_HOST")
     dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT", ge=0, le=65535)
-    rules_dir: OptionalPath = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
+    rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     start_timeout: NonNegativeInt = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
 
-    database_url: OptionalSecret = Field(None, validation_alias="EARTHFLOW_DATABASE_URL")
+    database_url: SecretStr | None = Field(None, validation_alias="EARTHFLOW_DATABASE_URL")
     postgres_host: str = Field("postgres", validation_alias="POSTGRES_HOST")
     postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
     postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
     postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
-    postgres_password: OptionalSecret = Field(None, validation_alias="POSTGRES_PASSWORD")
+    postgres_password: SecretStr | None = Field(None, validation_alias="POSTGRES_PASSWORD")
 
     # Accepted and checked from the start, so that a deployment's file stays valid; each takes effect with its feature.
     rate_limit_rpm: PositiveInt = Field(1000, validation_alias="RATE_LIMIT_DEFAULT_RPM")
@@ -31,7 +33,7 @@ class ControlSettings(Core, Redis):
     webhook_retries: NonNegativeInt = Field(3, validation_alias="WEBHOOK_MAX_RETRIES")
     webhook_timeout: PositiveFloat = Field(5, validation_alias="WEBHOOK_TIMEOUT_SECONDS")
     webhook_backoff: PositiveInt = Field(500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS")
-    retention_days: PositiveInt = Field(365, validation_alias="AUDIT_RETENTION_DAYS")
+    retention_days: PositiveInt = Field(365, validation_alias="AUDIT_RETENTION_DAYS", le=36_500)
     hash_prompts: bool = Field(True, validation_alias="AUDIT_HASH_PROMPTS")
 
     @field_validator("admin_key")
@@ -41,6 +43,15 @@ class ControlSettings(Core, Redis):
             raise ValueError(
                 'must have at least 32 characters. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            conninfo_to_dict(value.get_secret_value() if value else "")
+        except ProgrammingError:
+            raise ValueError("must be a URL such as postgresql://user:password@host:5432/name") from None
         return value
 
     @model_validator(mode="after")

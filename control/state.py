@@ -21,6 +21,7 @@ class State:
     redis: "aioredis.Redis"
     vault: Vault
     rules: dict[str, str]
+    rules_hash: str
     wrapped_pepper: str
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     ending: bool = False  # we are about to stop; nobody may wait for news any longer

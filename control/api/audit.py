@@ -1,5 +1,6 @@
 """`/v1/audit`."""
 
+import re
 from typing import get_args
 
 from aiohttp import web
@@ -39,7 +40,7 @@ def _action(request: web.Request) -> str | None:
 
 def _limit(request: web.Request) -> int:
     text = request.query.get("limit", "50")
-    if not text.isdecimal() or not 1 <= int(text[:6]) <= MAX_LIMIT:
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise ApiError(400, "bad_limit", f"limit is a whole number from 1 to {MAX_LIMIT}.")
     return int(text)
 

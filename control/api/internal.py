@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 import time
 
 from aiohttp import web
 
 from contract.snapshot import seal
 from control import auth
-from control.errors import answer
+from control.errors import ApiError, answer
 from control.state import STATE
 from control.store import audit, snapshots
 
@@ -20,19 +21,28 @@ async def snapshot(request: web.Request) -> web.Response:
     """The sealed snapshot, or 304 for who has it; with `wait`, held until it changes or the seconds are over."""
     auth.proxy(request)
     state = request.app[STATE]
-    have = request.headers.get("If-None-Match", "")
-    wait = request.query.get("wait", "0")
-    deadline = time.monotonic() + min(float(wait) if wait.isdecimal() else 0.0, MAX_WAIT)
-    while str(await snapshots.version(state.pool)) == have:
+    have = _number(request.headers.get("If-None-Match", ""), -1)
+    deadline = time.monotonic() + min(_number(request.query.get("wait", "0"), 0), MAX_WAIT)
+    while (now := (await snapshots.served(state.pool)).version) <= have:
+        if now < have:
+            await snapshots.overtake(state.pool, have)
+            continue
         left = deadline - time.monotonic()
         if left <= 0 or state.ending:
             return web.Response(status=304)
         async with state.changed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.changed.wait(), min(left, LOOK_EVERY))
-    current = await snapshots.read(state.pool, state.rules)
+    current = await snapshots.read(state.pool, state.rules, state.rules_hash)
+    if current is None:
+        hint = "The control process that was started last serves the snapshot; this one has other rule files."
+        raise ApiError(503, "other_rules", "This control process is not the one that serves rules now.", hint)
     body = await asyncio.to_thread(seal, current, state.vault.master)
     return web.Response(body=body, headers={"ETag": str(current.version)}, content_type="application/octet-stream")
+
+
+def _number(text: str, otherwise: int) -> int:
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else otherwise
 
 
 async def watermark(request: web.Request) -> web.Response:

@@ -44,7 +44,8 @@ async def create(request: web.Request) -> web.Response:
             key_digest=keys.digest(state.pepper, key.secret),
         )
     except TenantExists:
-        raise ApiError(409, "tenant_exists", f"There is a tenant with the id {wanted.id} already.", "Choose another id.") from None
+        message = f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
+        raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
     await state.tell_proxies()
     return answer({**_shown(tenant), "api_key": key.text}, 201)
 
@@ -68,7 +69,7 @@ async def delete(request: web.Request) -> web.Response:
 async def _body(request: web.Request) -> NewTenant:
     try:
         wanted = msgspec.json.decode(await request.read(), type=NewTenant)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = 'Send {"name": "My Organization", "rules_preset": "default"}.'
         raise ApiError(400, "bad_request", f"The body is not what is expected: {error}", hint) from None
     if wanted.rules_preset not in PRESETS:

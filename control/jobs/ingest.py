@@ -6,10 +6,10 @@ read again first, order is kept, and a batch stored twice changes nothing.
 
 import asyncio
 import logging
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import psycopg
 from redis.exceptions import RedisError, ResponseError
 
@@ -27,6 +27,9 @@ BLOCK_MS = 1000
 RETRY_SECONDS = 1.0
 AHEAD = timedelta(days=1)  # a record further in the future is no record of ours
 
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a tenant, a worker, a boot
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+
 Entry = tuple[bytes, dict[bytes, bytes]]
 
 
@@ -42,6 +45,8 @@ async def run(state: State) -> None:
             _say(state, f"PostgreSQL does not take records ({type(error).__name__})")
         except (RedisError, OSError) as error:
             _say(state, f"Redis does not give records ({type(error).__name__})")
+        except Exception as error:  # whatever it is: told, and tried again
+            _say(state, f"records are not taken in ({type(error).__name__})")
         await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -65,12 +70,14 @@ async def _ingest(state: State, connection: Connection) -> None:
             await _group(state)  # Redis was flushed; proxies will send again what is missing
             continue
         entries: list[Entry] = answer[0][1] if answer else []
-        if start == "0" and not entries:
-            start = ">"
         if not entries:
             await connection.execute("SELECT 1")  # a lock is only held while its connection lives
+            # What a leader before us read late, and could not store, stands in the backlog: look there whenever it is quiet.
+            start = ">" if start == "0" else "0"
             continue
         arrivals, unreadable = _read(entries, state.settings.retention_days)
+        for one in unreadable:
+            logger.error("entry %s is no record and is kept in quarantine: %s", one.entry, one.reason)
         await _store(connection, partitions, arrivals, unreadable)
         ids = [entry for entry, _ in entries]
         async with state.redis.pipeline(transaction=True) as pipeline:
@@ -84,14 +91,18 @@ async def _store(connection: Connection, partitions: Partitions, arrivals: list[
     """One transaction for all; where PostgreSQL refuses a value, one for each, and what is refused is kept aside."""
     try:
         await audit.store(connection, partitions, arrivals, unreadable)
-    except (psycopg.DataError, psycopg.IntegrityError):
+    except psycopg.errors.CheckViolation:  # somebody took a partition away that we had made
+        partitions.forget()
+        raise
+    except REFUSED:
         await audit.store(connection, partitions, [], unreadable)
         for arrival in arrivals:
             try:
                 await audit.store(connection, partitions, [arrival], [])
-            except (psycopg.DataError, psycopg.IntegrityError) as error:
-                refused = Unreadable(arrival.entry, arrival.payload, f"PostgreSQL refuses it: {type(error).__name__}", arrival.record.place)
-                await audit.store(connection, partitions, [], [refused])
+            except REFUSED as error:
+                reason = f"PostgreSQL refuses it: {type(error).__name__}"
+                logger.error("entry %s is kept in quarantine: %s", arrival.entry, reason)
+                await audit.store(connection, partitions, [], [Unreadable(arrival.entry, arrival.payload, reason, arrival.record.place)])
 
 
 async def _group(state: State) -> None:
@@ -106,15 +117,18 @@ def _read(entries: list[Entry], retention_days: int) -> tuple[list[Arrival], lis
     """Records, and what is none: kept aside with its reason, never dropped."""
     arrivals, unreadable = [], []
     now = datetime.now(UTC)
+    oldest = now - timedelta(days=retention_days)
     for entry, fields in entries:
         payload = fields.get(FIELD, b"") if fields else b""
         try:
             record = decode(payload)
             made = time_of(record.id)
-        except (msgspec.DecodeError, ValueError, OverflowError) as error:
-            unreadable.append(Unreadable(entry.decode(), payload, str(error)[:500]))
+            if not (NAME.fullmatch(record.place.worker) and NAME.fullmatch(record.place.boot) and NAME.fullmatch(record.tenant)):
+                raise ValueError("its place or its tenant has no name of ours")
+        except (ValueError, OverflowError, RecursionError) as error:
+            unreadable.append(Unreadable(entry.decode(), payload, f"{type(error).__name__}: {error}"[:500].replace("\0", "?")))
             continue
-        if not now - timedelta(days=retention_days) <= made <= now + AHEAD:
+        if not oldest <= made <= now + AHEAD:
             unreadable.append(Unreadable(entry.decode(), payload, f"its time, {made}, is outside of what is kept", record.place))
         else:
             arrivals.append(Arrival(entry.decode(), payload, record))

@@ -50,6 +50,10 @@ class Partitions:
                     f"FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
                 )
 
+    def forget(self) -> None:
+        """Some of them are there no longer."""
+        self._made.clear()
+
     def made(self, days: set[date]) -> None:
         """The transaction that made them is committed."""
         self._made |= days
@@ -89,25 +93,36 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
 
 
 async def _advance(connection: Connection, places: Sequence[Place]) -> None:
-    """Raise each spool's watermark as far as its records go on without a gap."""
+    """Note which records of each spool are stored; its watermark is where the first gap begins."""
     by_spool: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for place in places:
         by_spool[place.worker, place.boot].add(place.seq)
     for (worker, boot), seqs in sorted(by_spool.items()):
-        stored = await watermark(connection, worker, boot)
-        seq = stored
-        while seq + 1 in seqs:
-            seq += 1
-        if seq > stored:
-            await connection.execute(
-                "INSERT INTO watermark (worker, boot, seq) VALUES (%s, %s, %s) ON CONFLICT (worker, boot) DO UPDATE SET seq = excluded.seq",
-                (worker, boot, seq),
-            )
+        ranges = "{" + ",".join(f"[{first},{last}]" for first, last in _runs(sorted(seqs))) + "}"
+        await connection.execute(
+            "INSERT INTO watermark (worker, boot, stored) VALUES (%s, %s, %s::int8multirange) "
+            "ON CONFLICT (worker, boot) DO UPDATE SET stored = watermark.stored + excluded.stored",
+            (worker, boot, ranges),
+        )
+
+
+def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Sorted numbers as runs without a gap, each (first, last)."""
+    runs: list[tuple[int, int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
 
 
 async def watermark(connection: Connection, worker: str, boot: str) -> int:
     """The highest seq stored without a gap, -1 for none."""
-    rows = await connection.execute("SELECT seq FROM watermark WHERE worker = %s AND boot = %s", (worker, boot))
+    rows = await connection.execute(
+        "SELECT upper(one) - 1 AS seq FROM watermark, unnest(stored) AS one WHERE worker = %s AND boot = %s AND lower(one) = 0",
+        (worker, boot),
+    )
     row = await rows.fetchone()
     return int(row["seq"]) if row else -1
 
@@ -124,7 +139,7 @@ async def search(pool: Pool, *, tenant: str | None, action: str | None, limit: i
         rows = await connection.execute(
             "SELECT d.record AS decision, c.record AS completion FROM decision d LEFT JOIN completion c ON c.day = d.day AND c.id = d.id "
             "WHERE (%(tenant)s::text IS NULL OR d.tenant = %(tenant)s) AND (%(action)s::text IS NULL OR d.action = %(action)s) "
-            "ORDER BY d.id DESC LIMIT %(limit)s",
+            "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s",
             {"tenant": tenant, "action": action, "limit": limit},
         )
         return [_row(row["decision"], row["completion"]) for row in await rows.fetchall()]

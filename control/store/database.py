@@ -57,14 +57,17 @@ async def alone(conninfo: str) -> Connection:
 
 
 async def migrate(pool: Pool) -> list[str]:
-    """Apply what is missing, each file in a transaction; the names applied. Raises ChangedMigration."""
+    """Apply what is missing, all in one transaction; the names applied. Raises ChangedMigration."""
     applied = []
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
         await connection.execute("CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)")
         rows = await (await connection.execute("SELECT name, checksum FROM migration")).fetchall()
         known = {row["name"]: row["checksum"] for row in rows}
-        for name, sql in _migrations():
+        ours = _migrations()
+        if newer := known.keys() - dict(ours).keys():
+            raise ChangedMigration(f"this database was made by a newer Earthflow (it has {', '.join(sorted(newer))}); install that version")
+        for name, sql in ours:
             checksum = hashlib.sha256(sql.encode()).hexdigest()
             if name not in known:
                 await connection.execute(sql.encode())

@@ -1,17 +1,25 @@
 """What proxies are served: the version, and the content of a snapshot."""
 
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from contract.snapshot import KeyEntry, Snapshot, TenantEntry
 from control.store.database import Pool
 from control.store.tenants import bump
 
 
-async def version(pool: Pool) -> int:
-    """The current version."""
+class Served(NamedTuple):
+    """What is to be served: a version, and the hash of the rule sources it stands for."""
+
+    version: int
+    rules: str
+
+
+async def served(pool: Pool) -> Served:
+    """The current state."""
     async with pool.connection() as connection:
-        row = await (await connection.execute("SELECT version FROM snapshot")).fetchone()
-    return int(row["version"]) if row else 0
+        row = await (await connection.execute("SELECT version, rules FROM snapshot")).fetchone()
+    return Served(int(row["version"]), str(row["rules"])) if row else Served(0, "")
 
 
 async def note_rules(pool: Pool, hash: str) -> None:
@@ -22,19 +30,25 @@ async def note_rules(pool: Pool, hash: str) -> None:
             await bump(connection)
 
 
-async def read(pool: Pool, rules: dict[str, str]) -> Snapshot:
-    """A consistent snapshot of now, with the rule sources given."""
+async def overtake(pool: Pool, version: int) -> None:
+    """Raise our version above one that a proxy already has, as after a restored backup: it will take nothing lower."""
+    async with pool.connection() as connection:
+        await connection.execute("UPDATE snapshot SET version = %s WHERE version <= %s", (version + 1, version))
+
+
+async def read(pool: Pool, rules: dict[str, str], hash: str) -> Snapshot | None:
+    """A consistent snapshot of now, with the rule sources given; None where another process serves other ones by now."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        state = await (await connection.execute("SELECT s.version, p.wrapped FROM snapshot s, pepper p")).fetchone()
+        state = await (await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")).fetchone()
         tenants = await (await connection.execute("SELECT id, preset, prompt_key FROM tenant WHERE deleted IS NULL")).fetchall()
         keys = await (
             await connection.execute(
                 "SELECT k.id, k.tenant, k.digest, k.not_after FROM api_key k JOIN tenant t ON t.id = k.tenant WHERE t.deleted IS NULL"
             )
         ).fetchall()
-    if state is None:
-        raise LookupError("the database has no pepper; was control started on it?")
+    if state is None or state["rules"] != hash:
+        return None
     return Snapshot(
         version=state["version"],
         made=datetime.now(UTC),

@@ -14,17 +14,17 @@ import pytest
 
 from cli.children import alive, wait_until
 from cli.engines import Engines
-from cli.settings import environment
+from cli.settings import environment, settings_of
 from cli.trouble import Trouble
-from tests.support.house import PATIENCE, settings
+from tests.support.house import PATIENCE
 
 # A parent that starts the engines, says so, and waits.
 PARENT = """
 import sys, time
 from pathlib import Path
 from cli.engines import Engines
-from tests.support.house import settings
-with Engines(settings(Path(sys.argv[1]))) as engines:
+from cli.settings import settings_of
+with Engines(settings_of(Path(sys.argv[1]))) as engines:
     print("ours" if engines.ours else "adopted", flush=True)
     sys.stdin.read()
 """
@@ -52,11 +52,11 @@ def pids(engines: Engines) -> list[int]:
 
 
 def test_they_start_keep_their_data_and_stop_with_us(folder: Path) -> None:
-    with Engines(settings(folder)) as engines:
+    with Engines(settings_of(folder)) as engines:
         first = pids(engines)
         assert query(engines, "CREATE TABLE kept AS SELECT 42 AS answer") == "SELECT 1"
     assert not any(alive(pid) for pid in first)
-    with Engines(settings(folder)) as engines:
+    with Engines(settings_of(folder)) as engines:
         assert query(engines, "SELECT answer FROM kept") == "42"
         assert query(engines, "SHOW server_encoding") == "UTF8"
 
@@ -75,32 +75,32 @@ def test_when_the_parent_is_killed_the_servers_end_too(folder: Path) -> None:
     process = parent(folder)
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "ours"
-    servers = pids(Engines(settings(folder)))
+    servers = pids(Engines(settings_of(folder)))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert wait_until(lambda: not any(alive(pid) for pid in servers), PATIENCE)
-    with Engines(settings(folder)) as engines:
+    with Engines(settings_of(folder)) as engines:
         assert query(engines, "SELECT 1") == "1"
 
 
 def test_a_half_made_data_folder_is_made_anew(folder: Path) -> None:
-    half = Engines(settings(folder)).folder / "postgres.new"
+    half = Engines(settings_of(folder)).folder / "postgres.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("1")
-    with Engines(settings(folder)) as engines:
+    with Engines(settings_of(folder)) as engines:
         assert query(engines, "SELECT 1") == "1"
 
 
 def test_data_of_another_major_version_is_refused_with_words(folder: Path) -> None:
-    with Engines(settings(folder)) as engines:
+    with Engines(settings_of(folder)) as engines:
         data = engines.folder / "postgres"
     (data / "PG_VERSION").write_text("9\n")
-    with pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"), Engines(settings(folder)):
+    with pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"), Engines(settings_of(folder)):
         pass
 
 
 def test_a_long_state_folder_gets_its_sockets_elsewhere(folder: Path) -> None:
-    with Engines(settings(folder / ("long" * 30))) as engines:
+    with Engines(settings_of(folder / ("long" * 30))) as engines:
         assert query(engines, "SELECT 1") == "1"
 
 
@@ -109,7 +109,7 @@ def test_root_is_never_who_runs_them_even_behind_closed_parents(folder: Path) ->
     state.mkdir(parents=True)
     (folder / "closed").chmod(0o700)
     expected = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
-    with Engines(settings(state)) as engines:
+    with Engines(settings_of(state)) as engines:
         assert {os.stat(f"/proc/{pid}").st_uid for pid in pids(engines)} == {expected}
         assert query(engines, "SELECT 1") == "1"
     shutil.rmtree(engines.folder, ignore_errors=True)

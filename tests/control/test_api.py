@@ -56,11 +56,33 @@ def test_a_bad_tenant_is_refused_with_a_reason(house: House, body: str, code: st
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=x", "limit=99999999999999999999", "limit=-1", "status=NOPE", "colour=red", "tenant=%00", "limit=%FF"]
+    "query",
+    [
+        "limit=0",
+        "limit=x",
+        "limit=99999999999999999999",
+        "limit=-1",
+        "limit=0000509999",
+        "limit=" + "0" * 50,
+        "status=NOPE",
+        "colour=red",
+        "tenant=%00",
+        "limit=%FF",
+    ],
 )
 def test_a_bad_question_is_refused_with_a_reason(house: House, query: str) -> None:
     status, answer = ask(house, f"/v1/audit?{query}", *admin(house))
     assert (400 <= status < 500, bool(answer["error"]["message"])) == (True, True)
+
+
+def test_bytes_that_are_no_text_are_no_key_and_no_body(house: House) -> None:
+    raw = {"key": b"\xff", "body": b'{"name":"\xff"}'}
+    file = house.folder / "raw-header"
+    file.write_bytes(b"X-API-Key: " + raw["key"])
+    assert ask(house, "/v1/audit", "-H", f"@{file}")[0] == 401
+    file.write_bytes(raw["body"])
+    assert ask(house, "/v1/tenants", *admin(house), "--data-binary", f"@{file}")[0] == 400
+    assert ask(house, "/v1/tenants/%00", *admin(house), "-X", "DELETE")[0] in (400, 404)
 
 
 def test_what_is_not_there_has_the_same_shape(house: House) -> None:

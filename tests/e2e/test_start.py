@@ -11,9 +11,9 @@ from cryptography.fernet import Fernet
 
 from cli.ca import issue, make_authority, write_authority
 from cli.engines import Engines
-from cli.settings import environment
+from cli.settings import environment, settings_of
 from cli.stack import PROGRAMS
-from tests.support.house import House, curl, settings
+from tests.support.house import House, curl
 
 ADMIN = "a-long-admin-key-for-tests-0123456789"
 PASSWORDLESS = ("EARTHFLOW_DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PASSWORD", "EARTHFLOW_REDIS_URL")
@@ -39,7 +39,7 @@ BAD_OPTIONS = ["no_such_option: 1", "ssl_insecure: true", "connection_strategy: 
 @pytest.fixture(scope="module")
 def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
     folder = tmp_path_factory.mktemp("engines")
-    with Engines(settings(folder)) as running:
+    with Engines(settings_of(folder)) as running:
         yield running
 
 

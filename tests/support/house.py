@@ -19,7 +19,7 @@ import openai
 from cli.children import wait_until
 from cli.pretend import Providers
 from cli.run import client_environment
-from cli.settings import UpSettings
+from cli.settings import settings_of
 from cli.stack import Stack
 from cli.trust import bundle_path
 from tests.support.plain_tls import PlainTLS
@@ -50,7 +50,7 @@ class House:
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
             }
-            self.stack = self._exit.enter_context(Stack(settings(self.folder), self.said.append, told, self._programs, self._log))
+            self.stack = self._exit.enter_context(Stack(settings_of(self.folder), self.said.append, told, self._programs, self._log))
         except BaseException:
             self._exit.close()
             raise
@@ -144,21 +144,6 @@ class Tenant:
         assert wait_until(there, PATIENCE), rows
         assert len(rows) == count, rows
         return rows
-
-
-def settings(folder: Path, **more: Any) -> UpSettings:
-    """Free ports, embedded engines."""
-    return UpSettings(
-        state_dir=folder,
-        env="development",
-        port=0,
-        dashboard_port=0,
-        postgres_host=None,
-        database_url=None,
-        redis_host=None,
-        redis_url=None,
-        **more,
-    )
 
 
 def curl(*words: str) -> subprocess.CompletedProcess[str]:

@@ -42,8 +42,8 @@ CREATE TABLE decision (
     record     bytea NOT NULL,
     PRIMARY KEY (day, id)
 ) PARTITION BY RANGE (day);
-CREATE INDEX decision_tenant ON decision (tenant, id DESC);
-CREATE INDEX decision_action ON decision (action, id DESC);
+CREATE INDEX decision_tenant ON decision (tenant, day DESC, id DESC);
+CREATE INDEX decision_action ON decision (action, day DESC, id DESC);
 
 CREATE TABLE completion (
     day    date NOT NULL,
@@ -61,10 +61,10 @@ CREATE TABLE quarantine (
     payload  bytea NOT NULL
 );
 
--- Up to which record each spool is stored without a gap; a proxy deletes from its disk only what lies below.
+-- Which records of each spool are stored; a proxy deletes from its disk only what lies below the first gap.
 CREATE TABLE watermark (
     worker text NOT NULL,
     boot   text NOT NULL,
-    seq    bigint NOT NULL,
+    stored int8multirange NOT NULL,
     PRIMARY KEY (worker, boot)
 );
