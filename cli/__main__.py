@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from cli import ca
 from cli.demo import demo
@@ -11,11 +12,12 @@ from cli.programs import control, proxy
 from cli.run import run
 from cli.trouble import Trouble
 from cli.up import up
+from contract.settings import explain, refuse_start
 from contract.version import VERSION
 
 app = typer.Typer(name="earthflow", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(up)
-app.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})(run)
+app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run)
 app.command()(demo)
 app.command()(proxy)
 app.command()(control)
@@ -39,6 +41,8 @@ def main() -> None:
     """`earthflow`."""
     try:
         app()
+    except ValidationError as error:
+        refuse_start("earthflow", explain(error))
     except Trouble as trouble:
         typer.echo(f"earthflow: {trouble}", err=True)
         sys.exit(trouble.status)

@@ -1,6 +1,5 @@
 """Processes that we start and that must not outlive us."""
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -58,10 +57,13 @@ def stop(process: subprocess.Popen[bytes], patience: float = 40.0) -> None:
 
 def alive(pid: int) -> bool:
     """Whether a process of this number runs."""
-    with contextlib.suppress(ProcessLookupError):
+    try:
         os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
         return True
-    return False
+    return True
 
 
 def wait_until(ready: Callable[[], bool], seconds: float) -> bool:

@@ -10,6 +10,14 @@ from cli.trouble import Trouble
 TIMEOUT = 10.0
 
 
+class Refused(Trouble):
+    """Control said no; `code` is its word for why."""
+
+    def __init__(self, sentence: str, code: str):
+        super().__init__(sentence)
+        self.code = code
+
+
 class Control:
     """Control's API, as the admin. Never through a proxy."""
 
@@ -37,14 +45,15 @@ class Control:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            raise Trouble(_sentence(error)) from None
+            raise _refused(error) from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise Trouble(f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?") from None
 
 
-def _sentence(error: urllib.error.HTTPError) -> str:
+def _refused(error: urllib.error.HTTPError) -> Refused:
     try:
         problem = json.load(error)["error"]
-        return " ".join(filter(None, (problem["message"], problem.get("hint"), f"(request {problem['request_id']})")))
+        sentence = " ".join(filter(None, (problem["message"], problem.get("hint"), f"(request {problem['request_id']})")))
+        return Refused(sentence, problem["code"])
     except (ValueError, KeyError, TypeError):
-        return f"Control answered {error.code}."
+        return Refused(f"Control answered {error.code}.", "unknown")

@@ -26,7 +26,7 @@ from cli.run import client_environment
 from cli.settings import UpSettings, settings_of
 from cli.stack import CLIENT_KEY, Stack
 from cli.trouble import Trouble
-from cli.up import interrupted
+from cli.up import end_on_signals, interrupted
 
 AUDIT_SECONDS = 20.0
 CLIENT_SECONDS = 60.0
@@ -101,12 +101,13 @@ def demo(once: Annotated[bool, typer.Option("--once", help="End after the table:
     if missing:
         raise Trouble(f"The demo drives real clients, and these are not here: {', '.join(missing)}. `make demo` installs the Python ones.")
     with _folder() as state, ExitStack() as stack:
-        ended = interrupted()
+        end_on_signals()
         providers = stack.enter_context(Providers(state))
         typer.echo(f"providers   pretended on 127.0.0.1:{providers.port}, TLS under a CA of their own")
         settings = _settings(state, once)
         extra = {"EARTHFLOW_UPSTREAM_MAP": providers.upstream_map, "EARTHFLOW_UPSTREAM_CA": str(providers.ca_file)}
         house = stack.enter_context(Stack(settings, typer.echo, extra))
+        ended = interrupted()
         surprises = play(house, providers)
         for surprise in surprises:
             typer.echo(f"not as expected: {surprise}", err=True)
@@ -125,12 +126,12 @@ def play(house: Stack, providers: Providers) -> list[str]:
     rows, surprises = [], []
     for number, scene in enumerate(scenes(), 1):
         typer.echo(f"scene {number}     {scene.client}: {scene.prompt}", err=True)
-        before = len(providers.heard)
+        before, known = len(providers.heard), {row["id"] for row in _rows(house)}
         client = subprocess.run(scene.command, env=told, capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False)
         shown = client.stdout.strip() or client.stderr.strip().splitlines()[-1:] or ["nothing"]
         got = shown if isinstance(shown, str) else shown[0]
         received = [heard.body.decode() for heard in providers.heard[before:]]
-        row = _audited(house, number)
+        row = _audited(house, known)
         rows.append([scene.client, scene.prompt, _prompts(received), _short(got), _told_by(row)])
         surprises += [f"scene {number}: {text}" for text in _surprises(scene, received, row)]
     emit_table("What went through Earthflow", ["client", "it sent", "the provider received", "it got back", "the audit says"], rows)
@@ -153,15 +154,20 @@ def _surprises(scene: Scene, received: list[str], row: dict[str, Any] | None) ->
         yield "the answer's tokens were not counted"
 
 
-def _audited(house: Stack, count: int) -> dict[str, Any] | None:
-    """The newest record, once there are `count` and it is complete."""
-    rows: list[dict[str, Any]] = []
+def _rows(house: Stack) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = house.control.get("/v1/audit?limit=100")["audit"]
+    return rows
+
+
+def _audited(house: Stack, known: set[str]) -> dict[str, Any] | None:
+    """The record that was not known before, once it is complete."""
+    new: list[dict[str, Any]] = []
 
     def there() -> bool:
-        rows[:] = house.control.get("/v1/audit?limit=100")["audit"]
-        return len(rows) >= count and rows[0]["completion"] is not None
+        new[:] = [row for row in _rows(house) if row["id"] not in known and row["completion"] is not None]
+        return bool(new)
 
-    return rows[0] if wait_until(there, AUDIT_SECONDS) else None
+    return new[0] if wait_until(there, AUDIT_SECONDS) else None
 
 
 def _prompts(received: list[str]) -> str:

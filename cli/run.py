@@ -1,9 +1,7 @@
 """`earthflow run -- CMD`: a program whose AI calls go through Earthflow, by environment alone. Its exit status is ours."""
 
-import signal
-import subprocess
+import os
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -12,6 +10,7 @@ from cli.settings import UpSettings, environment
 from cli.stack import CLIENT_KEY
 from cli.trouble import BAD_CONFIGURATION, Trouble
 from cli.trust import write_trust
+from contract.hosts import AI_HOSTS
 
 # Which variable each client reads is measured, not guessed: docs/architecture.md, "Clients".
 PROXY = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "grpc_proxy")
@@ -34,19 +33,11 @@ def run(
     settings = UpSettings()
     told = client_environment(settings, client_key(settings), port or settings.port)
     try:
-        process = subprocess.Popen(context.args, env=told)
+        os.execvpe(context.args[0], context.args, told)  # noqa: S606  (the user's own program; it takes our place, signals and status too)
     except FileNotFoundError:
         raise Trouble(f"There is no program {context.args[0]}.", NOT_FOUND) from None
-    except PermissionError:
-        raise Trouble(f"{context.args[0]} cannot be run: permission denied.", NOT_EXECUTABLE) from None
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        process.send_signal(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, forward)
-    status = process.wait()
-    raise typer.Exit(status if status >= 0 else 128 - status)
+    except OSError as error:
+        raise Trouble(f"{context.args[0]} cannot be run: {error.strerror}.", NOT_EXECUTABLE) from None
 
 
 def client_key(settings: UpSettings) -> str:
@@ -66,12 +57,18 @@ def client_environment(settings: UpSettings, key: str, port: int, host: str = "1
     """The environment by which every kind of AI client finds the proxy and trusts the CA."""
     now = environment()
     certificate, bundle = write_trust(settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)])
-    direct = [name for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name]
-    if "*" in direct:
-        typer.echo('earthflow run: NO_PROXY="*" would lead every call around Earthflow; it is left out.', err=True)
-    no_proxy = ",".join(dict.fromkeys([*(name for name in direct if name != "*"), *NEVER_PROXIED]))
+    direct = [name.strip() for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name.strip()]
+    for name in filter(_leads_around, direct):
+        typer.echo(f"earthflow run: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.", err=True)
+    no_proxy = ",".join(dict.fromkeys([*(name for name in direct if not _leads_around(name)), *NEVER_PROXIED]))
     told = dict.fromkeys(PROXY, f"{scheme}://key:{key}@{host}:{port}")
     told |= dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy)
     told |= dict.fromkeys(REPLACES_ROOTS, str(bundle)) | dict.fromkeys(ADDS_ROOTS, str(certificate))
     told |= {"NODE_USE_ENV_PROXY": "1", "EARTHFLOW_RUN": "1"}
     return environment(told, without=("SSL_CERT_DIR", "ALL_PROXY", "all_proxy"))
+
+
+def _leads_around(name: str) -> bool:
+    """Whether a NO_PROXY entry covers an AI host."""
+    suffix = name.lower().lstrip("*.")
+    return name == "*" or any(host == suffix or host.endswith(f".{suffix}") for host in AI_HOSTS)

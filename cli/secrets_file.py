@@ -1,8 +1,8 @@
-"""The secrets of one machine's Earthflow: made at the first start, kept in a 0600 file, reused ever after (decided so: nobody pastes
-a master key to try something out)."""
+"""The secrets of one machine's Earthflow: made at the first start, kept in a 0600 file, reused ever after."""
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -13,17 +13,23 @@ FILE = "secrets.env"
 MASTER, ADMIN = "EARTHFLOW_MASTER_KEY", "EARTHFLOW_ADMIN_API_KEY"
 
 
-def read_or_make(state: Path) -> tuple[dict[str, str], bool]:
-    """The secrets by variable name, and whether they are new. Raises Trouble where the file is broken."""
+def read_or_make(state: Path, given: Mapping[str, str | None]) -> tuple[dict[str, str], bool]:
+    """The secrets by variable name, and whether the file is new. What was `given` is used in place of the file's, and never kept.
+
+    Raises Trouble where the file is broken.
+    """
+    told = {name: value for name, value in given.items() if value}
     path = state / FILE
+    if {MASTER, ADMIN} <= told.keys():
+        return told, False
     if not path.exists():
         made = {MASTER: Fernet.generate_key().decode(), ADMIN: f"ef_admin_{secrets.token_urlsafe(32)}"}
         write_private(path, "".join(f"{name}={value}\n" for name, value in made.items()))
-        return made, True
+        return made | told, True
     found = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
     if not {MASTER, ADMIN} <= found.keys():
-        raise Trouble(f"{path} lacks {MASTER} or {ADMIN}. Put it back, or remove the state folder to start anew.", BAD_CONFIGURATION)
-    return {name: found[name] for name in (MASTER, ADMIN)}, False
+        raise Trouble(f"{path} lacks {MASTER} or {ADMIN}. Put it back, or use another EARTHFLOW_STATE_DIR.", BAD_CONFIGURATION)
+    return {name: found[name] for name in (MASTER, ADMIN)} | told, False
 
 
 def write_private(path: Path, text: str) -> None:

@@ -10,8 +10,9 @@ from typing import IO
 
 from cli import ca, secrets_file
 from cli.children import start, stop
-from cli.client import Control
+from cli.client import Control, Refused
 from cli.engines import Engines
+from cli.home import claim, one_at_a_time
 from cli.settings import UpSettings, environment
 from cli.trouble import BAD_CONFIGURATION, Trouble
 from cli.trust import write_trust
@@ -69,18 +70,25 @@ class Stack:
         self._exit.close()
 
     def _start(self) -> None:
-        state = self.settings.state_dir
-        self.secrets, new = secrets_file.read_or_make(state)
-        if new:
-            self._say(f"secrets     made: {state / secrets_file.FILE}")
-            self._say(f"admin key   {self.secrets[secrets_file.ADMIN]}   (shown once; it stays in that file)")
-        self._start_engines()
-        if self.settings.env == "development" and ca.ensure_authority(state / "ca"):
-            self._say(f"CA          made: {state / 'ca' / ca.PUBLIC_FILE}")
-        write_trust(state)
-        self.start_control()
-        self.new_key = self._first_tenant()
+        home = claim(self.settings.state_dir)
+        with one_at_a_time(home):
+            self._make_secrets()
+            self._start_engines()
+            if self.settings.env == "development" and ca.ensure_authority(home.folder / "ca"):
+                self._say(f"CA          made: {home.folder / 'ca' / ca.PUBLIC_FILE}")
+            write_trust(home.folder)
+            self.start_control()
+            self.new_key = self._first_tenant()
         self.start_proxy()
+
+    def _make_secrets(self) -> None:
+        settings = self.settings
+        given = {secrets_file.MASTER: settings.master_key, secrets_file.ADMIN: settings.admin_key}
+        told = {name: value.get_secret_value() if value else None for name, value in given.items()}
+        self.secrets, new = secrets_file.read_or_make(settings.state_dir, told)
+        if new:
+            self._say(f"secrets     made: {settings.state_dir / secrets_file.FILE}")
+            self._say(f"admin key   {self.secrets[secrets_file.ADMIN]}   (shown once; it stays in that file)")
 
     def _start_engines(self) -> None:
         if not (self.settings.own_postgres or self.settings.own_redis):
@@ -137,17 +145,28 @@ class Stack:
         """The proxy's port."""
         return self.services["proxy"].port
 
-    def ended(self) -> Service | None:
-        """A service that has ended by itself."""
-        return next((service for service in self.services.values() if service.process.poll() is not None), None)
+    def ended(self) -> str | None:
+        """What has ended by itself, and with which status."""
+        for service in self.services.values():
+            if service.process.poll() is not None:
+                return f"{service.name} has ended by itself with status {service.process.returncode}"
+        engine = self.engines.ended() if self.engines is not None else None
+        return f"{engine} has ended by itself" if engine else None
 
     def _first_tenant(self) -> str | None:
-        """A default tenant where there is none; its key is kept for `earthflow run`, and given back to be shown once."""
+        """A default tenant where there is none; its key is kept for `earthflow run`, and shown this once."""
         if self.control.get("/v1/tenants")["tenants"]:
             return None
-        body = {"id": DEFAULT_TENANT, "name": "Default", "rules_preset": "default"}
-        key: str = self.control.post("/v1/tenants", body)["api_key"]
+        wanted = {"name": "Default", "rules_preset": "default"}
+        try:
+            made = self.control.post("/v1/tenants", {"id": DEFAULT_TENANT, **wanted})
+        except Refused as refused:
+            if refused.code != "tenant_exists":
+                raise
+            made = self.control.post("/v1/tenants", wanted)  # there was a default tenant once; its id stays with its audit
+        key: str = made["api_key"]
         secrets_file.write_private(self.settings.state_dir / CLIENT_KEY, key)
+        self._say(f"tenant key  {key}   (tenant {made['id']}; shown once)")
         return key
 
 

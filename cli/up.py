@@ -26,26 +26,40 @@ def up(
         if not env_file.is_file():
             raise Trouble(f"There is no file {env_file}.")
         load_env_file(env_file)
-    ended = interrupted()
+    end_on_signals()
     with Stack(UpSettings(), typer.echo) as stack:
+        ended = interrupted()
         typer.echo(_welcome(stack))
         while not ended.wait(LOOK_SECONDS):
-            if (service := stack.ended()) is not None:
-                raise Trouble(f"{service.name} has ended by itself with status {service.process.returncode}; stopping the rest.")
+            if (news := stack.ended()) is not None:
+                raise Trouble(f"{news}; stopping the rest.")
         typer.echo("stopping …")
     typer.echo("stopped")
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def end_on_signals() -> None:
+    """While we start: a signal ends us where we are, and what was started is stopped on the way out."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in SIGNALS:
+        signal.signal(number, end)
+
+
 def interrupted() -> threading.Event:
-    """An event that Ctrl-C or SIGTERM sets, in place of ending us on the spot; a second one ends us."""
+    """Once we are up: an event that a signal sets. A second signal ends us on the spot."""
     ended = threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
         if ended.is_set():
-            raise KeyboardInterrupt
+            raise SystemExit(128 + number)
         ended.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, note)
     return ended
 

@@ -7,7 +7,6 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 
-import psycopg
 import redis.asyncio as aioredis
 import uvloop
 from aiohttp import web
@@ -42,10 +41,8 @@ async def serve(settings: ControlSettings) -> int:
             await snapshots.note_rules(pool, hash_of(rules))
         except (BadRules, WrongMasterKey, database.ChangedMigration) as error:
             return _say(str(error), BAD_CONFIGURATION)
-        except database.Unreachable as error:
+        except (database.Unreachable, database.Unusable) as error:
             return _say(str(error), 1)
-        except psycopg.Error as error:
-            return _say(f"PostgreSQL refuses to be set up ({type(error).__name__}): {error.diag.message_primary}", 1)
         redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
         opened.push_async_callback(redis.aclose)
         return await _run(State(settings, pool, redis, vault, rules, hash_of(rules), pepper))

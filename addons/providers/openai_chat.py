@@ -8,6 +8,7 @@ import msgspec
 from addons.providers.chat_body import Placed, is_base64, read_chat_body, role_of
 from addons.providers.leaves import Leaf
 from addons.providers.provider import UNSENT, Call, Usage
+from contract.hosts import OPENAI
 from rules.exchange import Unreadable
 
 # Keys of the API itself; any other key is text that somebody chose, and is judged.
@@ -33,7 +34,7 @@ class OpenAIChat:
     """OpenAI."""
 
     name = "openai"
-    hosts = frozenset({"api.openai.com", "eu.api.openai.com", "us.api.openai.com"})
+    hosts = frozenset(OPENAI)
 
     def knows(self, method: str, path: str) -> bool:
         return method not in UNSENT and path == "/v1/chat/completions"

@@ -21,6 +21,10 @@ class Unreachable(Exception):
     """PostgreSQL does not answer."""
 
 
+class Unusable(Exception):
+    """PostgreSQL answers, but does not let us make our tables."""
+
+
 class ChangedMigration(Exception):
     """A migration that this database has already is not the one that we have."""
 
@@ -57,24 +61,32 @@ async def alone(conninfo: str) -> Connection:
 
 
 async def migrate(pool: Pool) -> list[str]:
-    """Apply what is missing, all in one transaction; the names applied. Raises ChangedMigration."""
+    """Apply what is missing, all in one transaction; the names applied. Raises ChangedMigration or Unusable."""
+    try:
+        async with pool.connection() as connection, connection.transaction():
+            return await _apply(connection)
+    except psycopg.Error as error:
+        reason = error.diag.message_primary or type(error).__name__
+        raise Unusable(f"PostgreSQL does not let our tables be made: {reason}. Check the rights of POSTGRES_USER.") from None
+
+
+async def _apply(connection: Connection) -> list[str]:
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
+    await connection.execute("CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)")
+    rows = await (await connection.execute("SELECT name, checksum FROM migration")).fetchall()
+    known = {row["name"]: row["checksum"] for row in rows}
+    ours = _migrations()
+    if newer := known.keys() - dict(ours).keys():
+        raise ChangedMigration(f"this database was made by a newer Earthflow (it has {', '.join(sorted(newer))}); install that version")
     applied = []
-    async with pool.connection() as connection, connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-        await connection.execute("CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)")
-        rows = await (await connection.execute("SELECT name, checksum FROM migration")).fetchall()
-        known = {row["name"]: row["checksum"] for row in rows}
-        ours = _migrations()
-        if newer := known.keys() - dict(ours).keys():
-            raise ChangedMigration(f"this database was made by a newer Earthflow (it has {', '.join(sorted(newer))}); install that version")
-        for name, sql in ours:
-            checksum = hashlib.sha256(sql.encode()).hexdigest()
-            if name not in known:
-                await connection.execute(sql.encode())
-                await connection.execute("INSERT INTO migration VALUES (%s, %s)", (name, checksum))
-                applied.append(name)
-            elif known[name] != checksum:
-                raise ChangedMigration(f"migration {name} differs from the one this database was made with; install the matching version")
+    for name, sql in ours:
+        checksum = hashlib.sha256(sql.encode()).hexdigest()
+        if name not in known:
+            await connection.execute(sql.encode())
+            await connection.execute("INSERT INTO migration VALUES (%s, %s)", (name, checksum))
+            applied.append(name)
+        elif known[name] != checksum:
+            raise ChangedMigration(f"migration {name} differs from the one this database was made with; install the matching version")
     return applied
 
 

@@ -89,7 +89,14 @@ def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: Hous
 
 @pytest.mark.parametrize(
     ("command", "status"),
-    [("true", 0), ("false", 1), ("sh -c 'exit 42'", 42), ("sh -c 'kill -TERM $$'", 143), ("no-such-program", 127), ("/etc/passwd", 126)],
+    [
+        ("true", 0),
+        ("false", 1),
+        ("sh -c 'exit 42'", 42),
+        ("sh -c 'kill -TERM $$'", -signal.SIGTERM),
+        ("no-such-program", 127),
+        ("/etc/passwd", 126),
+    ],
 )
 def test_run_gives_back_the_programs_status(house: House, command: str, status: int) -> None:
     done = subprocess.run([EARTHFLOW, "run", "--", *shlex.split(command)], env=told(house), capture_output=True, text=True, check=False)
@@ -110,7 +117,7 @@ def test_run_keeps_what_the_user_had_and_never_leads_around_the_proxy(house: Hou
     show = "import os; print(os.environ['NO_PROXY']); print('MINE' in open(os.environ['SSL_CERT_FILE']).read())"
     done = subprocess.run(
         [EARTHFLOW, "run", "--", sys.executable, "-c", show],
-        env=told(house, NO_PROXY="*,internal.example", SSL_CERT_FILE=str(own)), capture_output=True, text=True, check=False,
+        env=told(house, NO_PROXY="internal.example, *, .openai.com", SSL_CERT_FILE=str(own)), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["internal.example,localhost,127.0.0.1,::1", "True"]
     assert "left out" in done.stderr

@@ -1,0 +1,126 @@
+"""Spool to Redis: what Redis loses is sent again, what PostgreSQL holds leaves the disk, what is damaged is kept aside. A real Valkey."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis.asyncio as aioredis
+
+from addons import outbox as module
+from addons import spool as spool_module
+from addons.outbox import Outbox
+from addons.spool import Spool
+from cli.engines import Engines
+from cli.settings import settings_of
+from contract.decision import Completion, Place, Record, decode, new_id
+from contract.streams import FIELD, RECORDS
+from tests.support.house import PATIENCE
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
+    with Engines(settings_of(tmp_path_factory.mktemp("outbox"))) as running:
+        yield running
+
+
+@pytest.fixture
+async def valkey(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator["aioredis.Redis"]:
+    monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1000)
+    client = aioredis.Redis.from_url(engines.redis_url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+class Control:
+    """What PostgreSQL is said to hold."""
+
+    def __init__(self) -> None:
+        self.stored = -1
+
+    async def watermark(self, worker: str, boot: str) -> int | None:
+        return self.stored
+
+
+def write(spool: Spool, count: int) -> None:
+    def make(place: Place) -> Record:
+        return Completion(id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1)
+
+    for _ in range(count):
+        spool.append(make)
+
+
+async def seqs(valkey: "aioredis.Redis") -> set[int]:
+    return {decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)}
+
+
+async def until(outbox: Outbox, wanted: object) -> None:
+    assert callable(wanted)
+    job = asyncio.create_task(outbox.run())
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not (await wanted() if asyncio.iscoroutinefunction(wanted) else wanted()):
+                await asyncio.sleep(0.01)
+    finally:
+        job.cancel()
+        await asyncio.gather(job, return_exceptions=True)
+
+
+async def test_everything_written_is_sent_and_leaves_the_disk_once_it_is_stored(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    write(spool, 40)
+    assert len(spool.segments()) > 3
+
+    async def sent() -> bool:
+        return await seqs(valkey) == set(range(40))
+
+    await until(outbox, sent)
+    before = len(spool.segments())
+    control.stored = 20
+    await until(outbox, lambda: len(spool.segments()) < before)
+    assert len(spool.segments()) > 1
+    control.stored = 39
+    await until(outbox, lambda: len(spool.segments()) == 1)
+    assert list(tmp_path.glob("*.damaged")) == []
+
+
+async def test_what_redis_loses_is_sent_again_even_when_more_was_sent_since(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    write(spool, 20)
+    await outbox._send_all()
+    await valkey.flushall()
+    write(spool, 1)
+
+    async def again() -> bool:
+        return await seqs(valkey) == set(range(21))
+
+    await until(outbox, again)
+
+
+async def test_a_record_of_a_version_we_do_not_know_is_sent_as_it_is(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+    spool, control = Spool(tmp_path), Control()
+    payload = b'{"kind":"omen","place":{"worker":"w","boot":"b","seq":0}}'
+    spool._write(spool_module.HEADER.pack(len(payload), spool_module.zlib.crc32(payload)) + payload)
+
+    async def sent() -> bool:
+        return [fields[FIELD] for _, fields in await valkey.xrange(RECORDS)] == [payload]
+
+    await until(Outbox(spool, valkey, control.watermark), sent)
+
+
+async def test_what_stands_behind_a_damaged_frame_is_kept_aside_never_deleted(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    write(spool, 12)
+    first = spool.segments()[0]
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    first.write_bytes(data)
+    control.stored = 11
+    await until(outbox, lambda: first.with_suffix(".damaged").exists())
+    assert first.with_suffix(".damaged").read_bytes() == bytes(data)

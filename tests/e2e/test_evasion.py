@@ -1,0 +1,184 @@
+"""Ways around the rules that must lead nowhere."""
+
+import gzip
+import json
+import socket
+import ssl
+import struct
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from cli.children import wait_until
+from tests.e2e.test_front import _tunnel
+from tests.support.house import AWS_KEY, OTHER_HOST, PATIENCE, House, Tenant, curl, message
+
+KEY = "-----BEGIN RSA PRIVATE KEY-----"
+
+
+def over_h2(house: House, tenant: Tenant, headers: list[tuple[str, str]], body: bytes) -> int:
+    """One HTTP/2 call on a tunnel of its own; the status."""
+    context = ssl.create_default_context(cafile=str(house.bundle))
+    context.set_alpn_protocols(["h2"])
+    with context.wrap_socket(_tunnel(house, tenant, "api.openai.com:443"), server_hostname="api.openai.com") as client:
+        assert client.selected_alpn_protocol() == "h2"
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+        connection.initiate_connection()
+        connection.send_headers(1, headers)
+        connection.send_data(1, body, end_stream=True)
+        client.sendall(connection.data_to_send())
+        while data := client.recv(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    return int(dict(event.headers)[":status"])
+            client.sendall(connection.data_to_send())
+    raise AssertionError("no answer")
+
+
+def head(path: str) -> list[tuple[str, str]]:
+    return [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", "api.openai.com"),
+        (":path", path),
+        ("content-type", "application/json"),
+    ]
+
+
+def test_an_h2_call_without_a_length_reaches_an_h1_upstream_whole(house: House, tenant: Tenant) -> None:
+    assert over_h2(house, tenant, head("/v1/chat/completions"), message("hello")) == 200
+    assert house.providers.heard[-1].body == message("hello")
+    assert house.providers.heard[-1].headers["Content-Length"] == str(len(message("hello")))
+
+
+def test_a_call_hidden_in_the_body_of_another_stays_a_body(house: House, tenant: Tenant) -> None:
+    inner = message(KEY)
+    smuggled = f"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: {len(inner)}\r\n\r\n".encode() + inner
+    before = len(house.providers.heard)
+    assert over_h2(house, tenant, head("/v1/files"), smuggled) == 200
+    assert [(heard.path, heard.body) for heard in house.providers.heard[before:]] == [("/v1/files", smuggled)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/%63hat/completions", "/v1/./chat/completions", "//v1/chat/completions", "/v1/chat/completions/", "/v1/chat/completions;a=b", "/V1/Chat/Completions",
+     "/v1/x/../chat/completions", "/v1/%2563hat/completions"],
+)  # fmt: skip
+def test_a_known_path_is_read_however_it_is_spelt(house: House, tenant: Tenant, path: str) -> None:
+    before = len(house.providers.heard)
+    status, _ = tenant.post(message(KEY), "--path-as-is", url=f"https://api.openai.com{path}")
+    assert (status, len(house.providers.heard)) == (400, before)
+    assert tenant.audit(1)[0]["rules"][0]["rule"] == "credentials.private-key"
+
+
+def test_what_would_be_redacted_in_the_query_is_blocked(tenant: Tenant) -> None:
+    status, _ = tenant.post(message("hello"), url=f"https://api.openai.com/v1/chat/completions?note={AWS_KEY}")
+    assert status == 400
+    assert tenant.audit(1)[0]["status"] == "BLOCK"
+
+
+@pytest.mark.parametrize("text", ["\\ud800", "a\\u0000b", "m" * 5000], ids=["surrogate", "nul", "long"])
+def test_a_model_name_that_no_record_can_hold_is_judged_and_recorded_all_the_same(tenant: Tenant, text: str) -> None:
+    body = f'{{"model": "{text}", "messages": [{{"role": "user", "content": "{KEY}"}}]}}'.encode()
+    assert tenant.post(body)[0] == 400
+    (row,) = tenant.audit(1)
+    assert (row["status"], row["reason"], row["rules"][0]["rule"]) == ("BLOCK", "policy", "credentials.private-key")
+
+
+def test_raw_bytes_in_the_path_are_recorded(tenant: Tenant, house: House) -> None:
+    with _tls_h1(house, tenant) as client:
+        body = message(KEY)
+        client.sendall(b"POST /v1/chat/completions\xff HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        client.makefile("rb").readline()
+    assert len(tenant.audit(1)) == 1
+
+
+def test_words_in_an_images_place_are_read_as_words(tenant: Tenant) -> None:
+    content = [{"type": "image_url", "image_url": {"url": f"data: {KEY}"}}]
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": content, "url": f"data:{AWS_KEY}"}]}).encode()
+    assert tenant.post(body)[0] == 400
+
+
+def test_only_what_was_judged_is_sent_of_an_encoded_call(house: House, tenant: Tenant) -> None:
+    import io
+
+    raw = io.BytesIO()
+    with gzip.GzipFile(fileobj=raw, mode="wb", filename=f"{AWS_KEY}.json") as file:
+        file.write(message("hello"))
+    assert AWS_KEY.encode() in raw.getvalue()
+    assert tenant.post(raw.getvalue(), "-H", "content-encoding: gzip")[0] == 200
+    assert house.providers.heard[-1].body == message("hello")
+
+
+def test_a_client_hello_cut_after_its_first_byte_is_still_read(house: House, tenant: Tenant) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    hello = context.wrap_bio(incoming, outgoing, server_hostname="api.openai.com")
+    with pytest.raises(ssl.SSLWantReadError):
+        hello.do_handshake()
+    data = outgoing.read()
+    with _tunnel(house, tenant, f"{OTHER_HOST}:443") as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        client.sendall(data[:1])
+        assert wait_until(lambda: unacknowledged(client) == 0, PATIENCE)
+        client.sendall(data[1:])
+        assert answer(client) == b""
+    assert {row["reason"] for row in tenant.audit(2)} == {"tunnelled", "authority_mismatch"}
+
+
+@pytest.mark.parametrize("data", [b"\x16\x04\x01\x02\x00\x01", b"\x16\x00\x00"], ids=["version 4", "version 0"])
+def test_what_begins_like_tls_and_is_none_is_not_passed_on(house: House, tenant: Tenant, data: bytes) -> None:
+    with _tunnel(house, tenant, f"{OTHER_HOST}:443") as client:
+        client.sendall(data)
+        assert answer(client) == b""
+    assert tenant.audit(1)[0]["completion"]["outcome"] == "client_abort"
+
+
+def test_a_tunnel_that_is_left_before_a_byte_is_completed(house: House, tenant: Tenant) -> None:
+    _tunnel(house, tenant, f"{OTHER_HOST}:443").close()
+    assert tenant.audit(1)[0]["completion"] is not None
+
+
+def test_chunked_trailers_are_answered_and_do_not_hang(house: House, tenant: Tenant) -> None:
+    with _tls_h1(house, tenant) as client:
+        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.sendall(b"2\r\n{}\r\n0\r\nX-Note: secret\r\n\r\n")
+        assert client.makefile("rb").readline().startswith(b"HTTP/1.1 400")
+
+
+def test_a_refused_caller_cannot_fill_our_memory(house: House) -> None:
+    """The body of a call that is answered 407 or by health is let go by, not kept; the proxy's own memory says so."""
+    body = house.folder / "large"
+    body.write_bytes(b"a" * 60_000_000)
+    before = resident(house)
+    for words in (["-x", f"http://127.0.0.1:{house.stack.port}", "http://other.example/"], ["-X", "GET", house.url("/health")]):
+        curl("-s", "-o", "/dev/null", "-H", "expect:", "-H", "transfer-encoding: chunked", "--data-binary", f"@{body}", *words)
+        assert resident(house) - before < 40_000_000
+
+
+def resident(house: House) -> int:
+    pid = house.stack.services["proxy"].process.pid
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+def answer(client: socket.socket) -> bytes:
+    try:
+        return client.recv(100)
+    except ConnectionError:
+        return b""
+
+
+def unacknowledged(client: socket.socket) -> int:
+    """Packets the kernel has not had acknowledged (tcp_info, Linux)."""
+    info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+    return int(struct.unpack_from("I", info, 24)[0])
+
+
+def _tls_h1(house: House, tenant: Tenant) -> Any:
+    context = ssl.create_default_context(cafile=str(house.bundle))
+    return context.wrap_socket(_tunnel(house, tenant, "api.openai.com:443"), server_hostname="api.openai.com")
