@@ -102,8 +102,9 @@ def _strongest(fired: list[Fired], exchange: Exchange) -> Outcome:
 
 
 def _cannot_redact(one: Fired, exchange: Exchange) -> bool:
-    """A rule that would redact what stands where nothing can be put in its place."""
-    return one.judge.action == "redact" and any(exchange.parts[finding.text].literal == NOWHERE for finding in one.findings)
+    """A rule that would redact where nothing can be put in place: outside of the body, or in a key, whose object would change."""
+    parts = (exchange.parts[finding.text] for finding in one.findings)
+    return one.judge.action == "redact" and any(part.literal == NOWHERE or part.kind == "key" for part in parts)
 
 
 def redactions(fired: Iterable[Fired], exchange: Exchange) -> tuple[Edit, ...]:

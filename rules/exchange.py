@@ -39,7 +39,8 @@ class Unreadable:
 class Part:
     """One text of a call. `literal` is its place among the body's JSON literals, by which redact.splice finds it again.
 
-    NOWHERE: it stands outside of the body (in the query), where nothing can be put in its place; a rule that would redact it blocks.
+    NOWHERE: it stands outside of the body, in the query. There, and in keys, nothing can be put in its place: a rule that would
+    redact it blocks.
     """
 
     text: str

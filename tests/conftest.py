@@ -18,3 +18,19 @@ def house() -> Iterator[House]:
 def tenant(house: House) -> Tenant:
     """A tenant of one's own, so that its audit holds this test's calls only."""
     return house.tenant()
+
+
+skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Note what did not run."""
+    if report.skipped:
+        skipped.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that did not run has shown nothing: a skip is a failure."""
+    if skipped:
+        print(f"\nskipped, which counts as failed: {', '.join(skipped)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

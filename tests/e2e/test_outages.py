@@ -14,14 +14,14 @@ from tests.support.house import PATIENCE, House, Tenant, connect_status, message
 # The proxy, with an engine that raises at one word: what a bug in a hook would do.
 RAISING = python(
     """
-import addons.gate
+import addons.judging
 from addons.run import main
-judge = addons.gate.evaluate
+judge = addons.judging.evaluate
 def evaluate(book, exchange):
     if any("explode" in part.text for part in exchange.parts):
         raise RuntimeError("a secret that must not be logged: hunter2")
     return judge(book, exchange)
-addons.gate.evaluate = evaluate
+addons.judging.evaluate = evaluate
 main()
 """
 )

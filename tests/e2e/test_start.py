@@ -19,7 +19,7 @@ ADMIN = "a-long-admin-key-for-tests-0123456789"
 PASSWORDLESS = ("EARTHFLOW_DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PASSWORD", "EARTHFLOW_REDIS_URL")
 
 BAD_SETTINGS = [
-    ("control", {"EARTHFLOW_MASTER_KEY": ""}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
+    ("control", {"EARTHFLOW_MASTER_KEY": ""}, "EARTHFLOW_MASTER_KEY is not set"),
     ("control", {"EARTHFLOW_MASTER_KEY": "too-short"}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
     ("proxy", {"EARTHFLOW_MASTER_KEY": "A" * 44}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
     ("control", {"EARTHFLOW_ADMIN_API_KEY": "short"}, "EARTHFLOW_ADMIN_API_KEY must have at least 32 characters"),

@@ -39,7 +39,7 @@ def found(body: bytes) -> list[Leaf]:
 
 
 def redact(body: bytes) -> tuple[bytes, Any]:
-    parts = tuple(Part(leaf.text, "user", "text", leaf.literal) for leaf in found(body))
+    parts = tuple(Part(leaf.text, "user", "key" if leaf.is_key else "text", leaf.literal) for leaf in found(body))
     verdict = evaluate(BOOK, Exchange(parts=parts))
     return splice(body, verdict.edits), verdict
 
@@ -61,6 +61,9 @@ def written(draw: st.DrawFn) -> bytes:
 @given(written())
 def test_nothing_found_survives_and_twice_changes_nothing(body: bytes) -> None:
     once, verdict = redact(body)
+    if verdict.action == "BLOCK":
+        assert once == body
+        return
     again, second = redact(once)
     assert second.action == "ALLOW"
     assert again == once
@@ -71,7 +74,7 @@ def test_nothing_found_survives_and_twice_changes_nothing(body: bytes) -> None:
 @settings(max_examples=500, deadline=None)
 @given(written(), st.data())
 def test_an_edit_changes_its_characters_and_nothing_else(body: bytes, data: st.DataObject) -> None:
-    strings = [leaf for leaf in found(body) if leaf.text]
+    strings = [leaf for leaf in found(body) if leaf.text and not leaf.is_key]
     if not strings:
         return
     leaf = data.draw(st.sampled_from(strings))

@@ -3,7 +3,7 @@
 import pytest
 
 from rules.evaluate import Verdict, evaluate
-from rules.exchange import Exchange, Part
+from rules.exchange import NOWHERE, Exchange, Part
 from rules.load import build
 
 BARE = {"earthflow/default": "earthflow: 1\n", "earthflow/monitor": "earthflow: 1\n"}
@@ -128,3 +128,10 @@ def test_each_field_of_when(when: str, fires: bool) -> None:
 def test_what_cannot_be_read_at_all_is_never_a_plain_allow() -> None:
     assert judge("{id: a, action: block, match: {regex: x}}", unreadable=("bad_json",)).action == "FLAG"
     assert judge("{id: a, action: block, match: {regex: x}}", "seen", unreadable=("image",)).action == "ALLOW"
+
+
+def test_what_would_be_redacted_where_nothing_can_be_put_is_blocked() -> None:
+    book = build("default", {**BARE, "t.yaml": "earthflow: 1\nrules:\n  - {id: a, action: redact, match: {regex: x}}\n"})
+    for part in (Part("x", "other", "key", 3), Part("x", "other", "field", NOWHERE)):
+        verdict = evaluate(book, Exchange(parts=(part,)))
+        assert (verdict.action, verdict.edits, verdict.by and verdict.by.id) == ("BLOCK", (), "a")
