@@ -159,5 +159,5 @@ def test_a_wrong_python_is_told_what_to_install(tmp_path: Path) -> None:
     told = environment({"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHON": "python3"})
     done = subprocess.run(["bash", ROOT / "deploy/install.sh", tmp_path / "venv"], env=told, capture_output=True, text=True, check=False)
     assert done.returncode == 78
-    assert "Earthflow needs Python 3.12 or newer; here is Python 3.9.2" in done.stderr
+    assert "Earthflow needs Python 3.12 or newer (not 3.13.0 to 3.13.2); here is Python 3.9.2" in done.stderr
     assert "apt install python3" in done.stderr

@@ -1,7 +1,7 @@
 """Spool to Redis: what Redis loses is sent again, what PostgreSQL holds leaves the disk, what is damaged is kept aside. A real Valkey."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,16 +13,9 @@ from addons import spool as spool_module
 from addons.outbox import Outbox
 from addons.spool import Spool
 from cli.engines import Engines
-from cli.settings import settings_of
 from contract.decision import Completion, Place, Record, decode, new_id
 from contract.streams import FIELD, RECORDS
 from tests.support.house import PATIENCE
-
-
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    with Engines(settings_of(tmp_path_factory.mktemp("outbox"))) as running:
-        yield running
 
 
 @pytest.fixture

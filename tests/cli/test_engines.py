@@ -6,8 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,17 +28,9 @@ with Engines(settings_of(Path(sys.argv[1]))) as engines:
 """
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A state folder as `mktemp -d` makes it: closed to others."""
-    made = Path(tempfile.mkdtemp(prefix="ef-engines-"))
-    yield made
-    shutil.rmtree(made, ignore_errors=True)
-
-
-def parent(folder: Path) -> "subprocess.Popen[str]":
+def parent(state_folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(folder)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, str(state_folder)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -51,18 +41,18 @@ def pids(engines: Engines) -> list[int]:
     return [int(postmaster[0]), valkey]
 
 
-def test_they_start_keep_their_data_and_stop_with_us(folder: Path) -> None:
-    with Engines(settings_of(folder)) as engines:
+def test_they_start_keep_their_data_and_stop_with_us(state_folder: Path) -> None:
+    with Engines(settings_of(state_folder)) as engines:
         first = pids(engines)
         assert query(engines, "CREATE TABLE kept AS SELECT 42 AS answer") == "SELECT 1"
     assert not any(alive(pid) for pid in first)
-    with Engines(settings_of(folder)) as engines:
+    with Engines(settings_of(state_folder)) as engines:
         assert query(engines, "SELECT answer FROM kept") == "42"
         assert query(engines, "SHOW server_encoding") == "UTF8"
 
 
-def test_two_at_once_share_one_pair_of_servers(folder: Path) -> None:
-    first, second = parent(folder), parent(folder)
+def test_two_at_once_share_one_pair_of_servers(state_folder: Path) -> None:
+    first, second = parent(state_folder), parent(state_folder)
     try:
         said = sorted(line.strip() for process in (first, second) if process.stdout and (line := process.stdout.readline()))
         assert said == ["adopted", "ours"]
@@ -71,43 +61,43 @@ def test_two_at_once_share_one_pair_of_servers(folder: Path) -> None:
             process.communicate("")
 
 
-def test_when_the_parent_is_killed_the_servers_end_too(folder: Path) -> None:
-    process = parent(folder)
+def test_when_the_parent_is_killed_the_servers_end_too(state_folder: Path) -> None:
+    process = parent(state_folder)
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "ours"
-    servers = pids(Engines(settings_of(folder)))
+    servers = pids(Engines(settings_of(state_folder)))
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert wait_until(lambda: not any(alive(pid) for pid in servers), PATIENCE)
-    with Engines(settings_of(folder)) as engines:
+    with Engines(settings_of(state_folder)) as engines:
         assert query(engines, "SELECT 1") == "1"
 
 
-def test_a_half_made_data_folder_is_made_anew(folder: Path) -> None:
-    half = Engines(settings_of(folder)).folder / "postgres.new"
+def test_a_half_made_data_folder_is_made_anew(state_folder: Path) -> None:
+    half = Engines(settings_of(state_folder)).folder / "postgres.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("1")
-    with Engines(settings_of(folder)) as engines:
+    with Engines(settings_of(state_folder)) as engines:
         assert query(engines, "SELECT 1") == "1"
 
 
-def test_data_of_another_major_version_is_refused_with_words(folder: Path) -> None:
-    with Engines(settings_of(folder)) as engines:
+def test_data_of_another_major_version_is_refused_with_words(state_folder: Path) -> None:
+    with Engines(settings_of(state_folder)) as engines:
         data = engines.folder / "postgres"
     (data / "PG_VERSION").write_text("9\n")
-    with pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"), Engines(settings_of(folder)):
+    with pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"), Engines(settings_of(state_folder)):
         pass
 
 
-def test_a_long_state_folder_gets_its_sockets_elsewhere(folder: Path) -> None:
-    with Engines(settings_of(folder / ("long" * 30))) as engines:
+def test_a_long_state_folder_gets_its_sockets_elsewhere(state_folder: Path) -> None:
+    with Engines(settings_of(state_folder / ("long" * 30))) as engines:
         assert query(engines, "SELECT 1") == "1"
 
 
-def test_root_is_never_who_runs_them_even_behind_closed_parents(folder: Path) -> None:
-    state = folder / "closed" / "state"
+def test_root_is_never_who_runs_them_even_behind_closed_parents(state_folder: Path) -> None:
+    state = state_folder / "closed" / "state"
     state.mkdir(parents=True)
-    (folder / "closed").chmod(0o700)
+    (state_folder / "closed").chmod(0o700)
     expected = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else os.geteuid()
     with Engines(settings_of(state)) as engines:
         assert {os.stat(f"/proc/{pid}").st_uid for pid in pids(engines)} == {expected}

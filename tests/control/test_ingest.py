@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import redis.asyncio as aioredis
 from cryptography.fernet import Fernet
 
 from cli.engines import Engines
-from cli.settings import settings_of
 from contract.decision import Completion, Decision, Place, Record, encode, new_id
 from contract.streams import FIELD, GROUP, RECORDS
 from control.jobs import ingest
@@ -22,12 +21,6 @@ from control.state import State
 from control.store import audit, database
 from control.vault import Vault
 from tests.support.house import PATIENCE
-
-
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    with Engines(settings_of(tmp_path_factory.mktemp("ingest"))) as running:
-        yield running
 
 
 @pytest.fixture

@@ -46,12 +46,12 @@ def test_nothing_in_the_readme_is_left_to_run_elsewhere_that_is_not_there() -> N
     assert set(COMMANDS) >= ELSEWHERE
 
 
-def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(house: House, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("up")
+def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             [EARTHFLOW, "up"],
-            env=environment({"EARTHFLOW_STATE_DIR": str(folder / "state"), "EARTHFLOW_PORT": "0", "EARTHFLOW_DASHBOARD_PORT": "0"}),
+            env=environment({"EARTHFLOW_STATE_DIR": str(state_folder), "EARTHFLOW_PORT": "0", "EARTHFLOW_DASHBOARD_PORT": "0"}),
             stdout=said,
             stderr=said,
         )
@@ -66,7 +66,7 @@ def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(house: House, tmp_pat
         status = process.wait(PATIENCE * 2)
     assert status == 0
     assert (folder / "said").read_text().endswith("stopped\n")
-    assert not (folder / "state" / "engines" / "postgres" / "postmaster.pid").exists()
+    assert not (state_folder / "engines" / "postgres" / "postmaster.pid").exists()
 
 
 CALL = """
@@ -123,10 +123,10 @@ def test_run_keeps_what_the_user_had_and_never_leads_around_the_proxy(house: Hou
     assert "left out" in done.stderr
 
 
-def test_the_demo_ends_by_itself_and_all_is_as_expected(tmp_path: Path) -> None:
+def test_the_demo_ends_by_itself_and_all_is_as_expected(state_folder: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [EARTHFLOW, "demo", "--once"],
-        env=environment({"HOME": str(tmp_path / "home"), "EARTHFLOW_STATE_DIR": str(tmp_path / "state")}), capture_output=True, text=True, check=False,
+        env=environment({"HOME": str(tmp_path / "home"), "EARTHFLOW_STATE_DIR": str(state_folder)}), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     for word in ("ALLOW", "REDACT", "BLOCK", "streamed", "All as expected"):

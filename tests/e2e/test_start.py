@@ -3,7 +3,6 @@
 import re
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from cli.ca import issue, make_authority, write_authority
 from cli.engines import Engines
-from cli.settings import environment, settings_of
+from cli.settings import environment
 from cli.stack import PROGRAMS
 from tests.support.house import House, curl
 
@@ -34,13 +33,6 @@ BAD_SETTINGS = [
 ]
 
 BAD_OPTIONS = ["no_such_option: 1", "ssl_insecure: true", "connection_strategy: nope", "http2: many", "- a list", "a: [b"]
-
-
-@pytest.fixture(scope="module")
-def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engines]:
-    folder = tmp_path_factory.mktemp("engines")
-    with Engines(settings_of(folder)) as running:
-        yield running
 
 
 @pytest.fixture
