@@ -12,6 +12,7 @@ import uvloop
 from bench.load import CALL, Client, spread, upstream
 from cli import ca
 from cli.children import start, stop
+from cli.home import claim
 from cli.settings import environment, settings_of
 from cli.stack import Stack
 from cli.trust import bundle_path
@@ -74,7 +75,7 @@ async def compare(ours: Client, our_pid: int, theirs: Client, their_pid: int) ->
 def main() -> None:
     """Run it in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="earthflow-bench-", ignore_cleanup_errors=True) as folder:
-        ca.write_authority(Path(folder) / "ca")
+        ca.write_authority(claim(Path(folder)).folder / "ca")
         uvloop.run(run(Path(folder)))
 
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.children import wait_until
+from cli.home import claim
 from cli.output import emit_table
 from cli.pretend import Providers
 from cli.run import client_environment
@@ -102,6 +103,7 @@ def demo(once: Annotated[bool, typer.Option("--once", help="End after the table:
         raise Trouble(f"The demo drives real clients, and these are not here: {', '.join(missing)}. `make demo` installs the Python ones.")
     with _folder() as state, ExitStack() as stack:
         end_on_signals()
+        claim(state)  # while it is empty, so that it is known to be ours
         providers = stack.enter_context(Providers(state))
         typer.echo(f"providers   pretended on 127.0.0.1:{providers.port}, TLS under a CA of their own")
         settings = _settings(state, once)

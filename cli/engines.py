@@ -103,6 +103,8 @@ class Engines:
         if self.ours:
             self.stop_postgres()
             self.stop_valkey()
+            if self._sockets.parent != self.folder:
+                shutil.rmtree(self._sockets, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
             self._lock = None

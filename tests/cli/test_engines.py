@@ -12,6 +12,7 @@ import pytest
 
 from cli.children import alive, wait_until
 from cli.engines import Engines
+from cli.home import claim
 from cli.settings import environment, settings_of
 from cli.trouble import Trouble
 from tests.support.house import PATIENCE
@@ -21,6 +22,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from cli.engines import Engines
+from cli.home import claim
 from cli.settings import settings_of
 with Engines(settings_of(Path(sys.argv[1]))) as engines:
     print("ours" if engines.ours else "adopted", flush=True)
@@ -90,8 +92,11 @@ def test_data_of_another_major_version_is_refused_with_words(state_folder: Path)
 
 
 def test_a_long_state_folder_gets_its_sockets_elsewhere(state_folder: Path) -> None:
+    claim(state_folder)
+    state_folder.chmod(0o711)
     with Engines(settings_of(state_folder / ("long" * 30))) as engines:
         assert query(engines, "SELECT 1") == "1"
+        assert not (engines.folder / "run").exists()
 
 
 def test_root_is_never_who_runs_them_even_behind_closed_parents(state_folder: Path) -> None:

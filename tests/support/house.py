@@ -17,6 +17,7 @@ import anthropic
 import openai
 
 from cli.children import wait_until
+from cli.home import claim
 from cli.pretend import Providers
 from cli.run import client_environment
 from cli.settings import settings_of
@@ -33,7 +34,7 @@ class House:
     """Use as a context manager. `extra` overrules the services' environment; `programs` replaces a service's command."""
 
     def __init__(self, extra: Mapping[str, str] | None = None, programs: Mapping[str, Sequence[str]] | None = None):
-        self.folder = Path(tempfile.mkdtemp(prefix="ef-test-"))
+        self.folder = claim(Path(tempfile.mkdtemp(prefix="ef-test-"))).folder
         self._extra, self._programs = dict(extra or {}), dict(programs or {})
         self._exit = ExitStack()
         self.said: list[str] = []
