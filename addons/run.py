@@ -10,7 +10,6 @@ import logging
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -25,7 +24,7 @@ from addons.lean import settle
 from addons.record import Recorder
 from addons.services import CANNOT_START, Services, set_up_logging
 from addons.settings import ProxySettings
-from addons.tls import OuterTLS, upstream_roots
+from addons.tls import OuterTLS, check_ca, upstream_roots
 from contract.settings import explain, refuse_start
 
 logger = logging.getLogger("earthflow.proxy")
@@ -119,6 +118,7 @@ def load_options(settings: ProxySettings, loaded: options.Options) -> list[str]:
 async def serve(settings: ProxySettings) -> int:
     """Run until told to end; the exit status."""
     try:
+        check_ca(settings.ca_dir)
         outer = [OuterTLS(settings.tls_cert, settings.tls_key)] if settings.tls_cert and settings.tls_key else []
         roots = upstream_roots(settings.upstream_ca, settings.state_dir / "upstream-roots.pem") if settings.upstream_ca else None
         services = await Services.start(settings)
@@ -168,7 +168,6 @@ def main() -> None:
     except ValidationError as error:
         refuse_start(PROGRAM, explain(error))
     set_up_logging(settings.logging_level)
-    Path(settings.state_dir).mkdir(parents=True, exist_ok=True)
     raise SystemExit(uvloop.run(serve(settings)))
 
 

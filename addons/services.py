@@ -15,7 +15,7 @@ from addons.resolver import Resolver, ours
 from addons.settings import ProxySettings
 from addons.snapshot import Holder, NoSnapshot
 from addons.spool import SpoolBusy, take_spool
-from addons.tls import BadCertificate, check_ca
+from addons.tls import BadCertificate
 from contract.unwrap import WrongMasterKey
 from rules.complaint import BadRules
 
@@ -27,8 +27,7 @@ class Services:
     """Everything the gate needs, running."""
 
     def __init__(self, settings: ProxySettings):
-        """Raises one of CANNOT_START, in words for the operator."""
-        check_ca(settings.ca_dir)
+        """Over a CA that was checked. Raises one of CANNOT_START, in words for the operator."""
         self._settings = settings
         self.holder = Holder(settings.state_dir / "snapshot.sealed", settings.control_url, settings.master, settings.snapshot_max_age)
         spool, orphans = take_spool(settings.state_dir / "spool")
