@@ -147,7 +147,9 @@ class Engines:
                 BAD_CONFIGURATION,
             )
         leaving = self._postmaster()
-        if leaving is not None:  # one that is about to end, as after a kill of its parent: wait, or it would be in our way
+        if leaving is None:  # a file left by a killed one may name another's process by now, and PostgreSQL would not start for it
+            (data / "postmaster.pid").unlink(missing_ok=True)
+        else:  # about to end, as after a kill of its parent: wait, or it would be in our way
             wait_until(lambda: self._postgres_ready() or not alive(leaving), STOP_SECONDS)
         if not self._postgres_ready():
             settings = {"listen_addresses": "", "unix_socket_directories": str(self._sockets), "log_min_messages": "warning"}
@@ -173,11 +175,8 @@ class Engines:
         return int(said[1])
 
     def _postmaster(self) -> int | None:
-        """The process that postmaster.pid names, while one of that number lives."""
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pid = int((self.folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
-            return pid if alive(pid) else None
-        return None
+        """The PostgreSQL that postmaster.pid names, while it lives."""
+        return _named(self.folder / "postgres" / "postmaster.pid", ("postgres",))
 
     def _postgres_ready(self) -> bool:
         with contextlib.suppress(OSError):
@@ -220,11 +219,8 @@ class Engines:
         return False
 
     def valkey_pid(self) -> int | None:
-        """The process that Valkey's pid file names, while one of that number lives."""
-        with contextlib.suppress(OSError, ValueError):
-            pid = int((self.folder / "valkey" / "pid").read_text())
-            return pid if alive(pid) else None
-        return None
+        """The Valkey that its pid file names, while it lives."""
+        return _named(self.folder / "valkey" / "pid", ("valkey-server", "redis-server"))
 
     def stop_valkey(self) -> None:
         """Clean shutdown, then a hard one; waits until it is gone."""
@@ -309,6 +305,16 @@ def _socket_folder(folder: Path, owner: Owner) -> Path:
     if outside.exists() and outside.lstat().st_uid != owner.uid:
         raise Trouble(f"{outside} is somebody else's. Set EARTHFLOW_STATE_DIR to a shorter path.", BAD_CONFIGURATION)
     return outside
+
+
+def _named(file: Path, programs: tuple[str, ...]) -> int | None:
+    """The process that a pid file names, if one of that number lives and is one of these programs: numbers are used again."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pid = int(file.read_text().splitlines()[0])
+        called = Path(f"/proc/{pid}/comm")
+        if alive(pid) and (sys.platform != "linux" or called.read_text().strip() in programs):
+            return pid
+    return None
 
 
 def _listens(path: Path, pid: int) -> bool:

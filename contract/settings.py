@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     An empty variable is an unset one, as compose files write it.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     @model_validator(mode="before")
     @classmethod

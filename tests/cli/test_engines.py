@@ -75,6 +75,27 @@ def test_when_the_parent_is_killed_the_servers_end_too(state_folder: Path) -> No
         assert query(engines, "SELECT 1") == "1"
 
 
+def test_a_pid_file_that_names_anothers_process_is_not_believed(state_folder: Path) -> None:
+    """As after a power cut: the files are there, and their numbers belong to others by now."""
+    with Engines(settings_of(state_folder)) as engines:
+        query(engines, "CREATE TABLE kept AS SELECT 42 AS answer")
+    stranger = subprocess.Popen(["sleep", "120"])
+    try:
+        ready = [str(stranger.pid), "data", "0", "5432", str(state_folder), "", "0 0", "ready   "]
+        (engines.folder / "postgres" / "postmaster.pid").write_text("\n".join(ready) + "\n")
+        (engines.folder / "valkey" / "pid").write_text(str(stranger.pid))
+        for name in ("postgres/postmaster.pid", "valkey/pid"):
+            owner = (engines.folder / name).parent.stat()
+            os.chown(engines.folder / name, owner.st_uid, owner.st_gid)
+        with Engines(settings_of(state_folder)) as again:
+            assert query(again, "SELECT answer FROM kept") == "42"
+            assert stranger.pid not in pids(again)
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 def test_a_half_made_data_folder_is_made_anew(state_folder: Path) -> None:
     half = Engines(settings_of(state_folder)).folder / "postgres.new"
     half.mkdir(parents=True)
