@@ -23,7 +23,7 @@ from addons import enforce
 from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
-from addons.judging import Request, judge
+from addons.judging import Judgement, Request, judge
 from addons.providers import provider_of
 from addons.providers.provider import Provider
 from addons.record import Address, Ongoing, Recorder
@@ -194,12 +194,9 @@ class Gate:
             flow.request.authority = ""  # origin form
         return agree
 
+    @guarded
     def earthflow_too_large(self, flow: http.HTTPFlow) -> None:
         """The body is over the cap; layers.py sends what is set here."""
-        self._too_large(flow)
-
-    @guarded
-    def _too_large(self, flow: http.HTTPFlow) -> None:
         limit = self._settings.max_body
         message = f"The call's body is larger than {limit} bytes (EARTHFLOW_MAX_BODY)"
         self._refuse(flow, "too_large", enforce.TOO_LARGE, message, unreadable=("too_large",))
@@ -216,16 +213,18 @@ class Gate:
         tenant = passage.identity.tenant
         rulebook = knowledge.rulebook(tenant)
         request = _request(flow, passage.provider)
-        if len(request.body) <= LARGE:
+
+        def work() -> tuple[Judgement, str]:
             judgement = judge(request, tenant.id, rulebook)
-        else:
-            judgement = await asyncio.to_thread(judge, request, tenant.id, rulebook)
+            return judgement, knowledge.prompt_hash(tenant, judgement.prompt)
+
+        judgement, prompt_hash = work() if len(request.body) <= LARGE else await asyncio.to_thread(work)
         passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,
             _address(flow),
             judgement.exchange,
             judgement.verdict,
-            prompt_hash=knowledge.prompt_hash(tenant, judgement.prompt),
+            prompt_hash=prompt_hash,
             rulebook=rulebook.version,
         )
         ongoing.bytes_up = len(request.body)
@@ -303,9 +302,7 @@ class Gate:
         """The one guard: refuse and record, or, only where the operator wrote `open`, pass and record."""
         self._health.count_failure()
         where = _place(error)
-        logger.error(
-            "%s at %s; the call is %s", type(error).__name__, where, "refused" if self._settings.fail_mode == "closed" else "passed on"
-        )
+        logger.error("%s at %s in a hook (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, where, self._settings.fail_mode)
         passage: Passage | None = flow.metadata.get(PASSAGE)
         why = str(error) if isinstance(error, NoSnapshot) else "engine_error"
         if passage is None:

@@ -67,6 +67,7 @@ class Outbox:
             await self._send_all()
 
     async def _send_all(self) -> None:
+        """Every segment in order, from where it was sent to; ends early where all must be sent again, so that the order holds."""
         for segment in self.spool.segments():
             batch: list[Frame] = []
             done = self._offsets.get(segment, 0)
@@ -74,13 +75,14 @@ class Outbox:
                 batch.append(frame)
                 done = behind
                 if len(batch) == BATCH:
-                    await self._send(segment, batch, done)
+                    if not await self._send(segment, batch, done):
+                        return
                     batch = []
-            if batch:
-                await self._send(segment, batch, done)
+            if batch and not await self._send(segment, batch, done):
+                return
 
-    async def _send(self, segment: Path, batch: list[Frame], offset: int) -> None:
-        """A batch and the new mark in one transaction, which also tells whether the old mark still stood."""
+    async def _send(self, segment: Path, batch: list[Frame], offset: int) -> bool:
+        """A batch and the new mark in one transaction, which also tells whether the old mark still stood; if not, False."""
         last = batch[-1].place
         mark = sent_field(last.worker, last.boot)
         async with self._redis.pipeline(transaction=True) as pipeline:
@@ -91,9 +93,10 @@ class Outbox:
             marked = (await pipeline.execute())[0]
         if self._lost(last.boot, marked):
             self._send_again()
-            return
+            return False
         self._offsets[segment] = offset
         self._sent[last.boot] = last.seq
+        return True
 
     def _lost(self, boot: str, marked: bytes | str | None) -> bool:
         return boot in self._sent and (marked is None or int(marked) < self._sent[boot])
@@ -127,6 +130,8 @@ class Outbox:
                 continue
             if sent == segment.stat().st_size:
                 segment.unlink()
+            elif next(read_frames(segment, sent), None) is not None:
+                continue  # written since it was last sent
             else:
                 logger.error("%s cannot be read behind byte %d; it is kept as .damaged", segment.name, sent)
                 segment.rename(segment.with_suffix(".damaged"))

@@ -114,17 +114,20 @@ class Holder:
         return time.time() - self._confirmed
 
     async def start(self, timeout: float) -> None:
-        """Have a snapshot: control's, or after `timeout` seconds the one on disk. Raises NoSnapshot, BadRules, WrongMasterKey."""
+        """Have a snapshot: control's, or where that cannot be had the one on disk; with neither, wait `timeout` seconds for control.
+
+        Raises NoSnapshot, BadRules or WrongMasterKey.
+        """
         deadline = time.monotonic() + timeout
         on_disk = await asyncio.to_thread(self._load)
         while True:
             try:
                 await self._poll(wait=0)
                 return
-            except BadRules as error:
+            except (BadRules, OlderSnapshot) as error:
                 if not on_disk:
                     raise
-                logger.warning("control's rules cannot be used; starting from the snapshot on disk: %s", error)
+                logger.warning("control's snapshot cannot be used; starting from the snapshot on disk: %s", error)
                 return
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if on_disk:

@@ -120,6 +120,8 @@ def assemble(preset: str, sources: Mapping[str, str]) -> tuple[tuple[Rule, ...],
                 complaints.append(_complaint_at(at, f"`{wanted}` is not there to extend", sources, likely(wanted, sources)))
         files.append(file)
 
+    if SHIPPED + preset not in sources:
+        raise BadRules([Complaint(Mark(_file_name(SHIPPED + preset), 1, 1), f"there is no preset `{preset}`", likely(preset, PRESETS))])
     add(SHIPPED + preset)
     own = len(files)
     for name in sorted(sources):

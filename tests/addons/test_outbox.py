@@ -117,3 +117,33 @@ async def test_what_stands_behind_a_damaged_frame_is_kept_aside_never_deleted(va
     control.stored = 11
     await until(outbox, lambda: first.with_suffix(".damaged").exists())
     assert first.with_suffix(".damaged").read_bytes() == bytes(data)
+
+
+async def test_sending_again_starts_from_the_oldest_and_ends_at_the_newest(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    write(spool, 40)
+    await outbox._send_all()
+    await valkey.flushall()
+    write(spool, 40)
+    assert len(spool.segments()) > 6
+    await outbox._send_all()
+    assert outbox._sent == {}
+    await valkey.delete(RECORDS)
+    await outbox._send_all()
+    assert [decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)] == list(range(80))
+    assert outbox._sent == {spool.boot: 79}
+
+
+async def test_what_was_written_since_the_last_sending_is_not_taken_for_damage(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    write(spool, 1)
+    await outbox._send_all()
+    write(spool, 1)
+    spool._close_segment()  # as after a failed write: closed, and none follows it yet
+    control.stored = 0
+    await outbox._confirm()
+    assert list(tmp_path.glob("*.damaged")) == []
+    await outbox._send_all()
+    assert await seqs(valkey) == {0, 1}

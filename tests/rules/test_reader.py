@@ -112,3 +112,8 @@ def test_the_version_changes_with_any_source_and_only_then() -> None:
     assert version_of("default", sources) == version_of("default", dict(reversed(sources.items())))
     assert version_of("default", sources) != version_of("default", {**sources, "team.yaml": "earthflow: 1\n"})
     assert version_of("default", sources) != version_of("monitor", sources)
+
+
+def test_a_preset_that_is_not_there_is_a_complaint() -> None:
+    with pytest.raises(BadRules, match="there is no preset `strict`"):
+        build("strict", shipped())
