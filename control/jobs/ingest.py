@@ -28,6 +28,7 @@ RETRY_SECONDS = 1.0
 AHEAD = timedelta(days=1)  # a record further in the future is no record of ours
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a tenant, a worker, a boot
+LARGEST_SEQ = 2**62  # what PostgreSQL's int8 ranges can hold, and no spool reaches
 REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
@@ -125,6 +126,8 @@ def _read(entries: list[Entry], retention_days: int) -> tuple[list[Arrival], lis
             made = time_of(record.id)
             if not (NAME.fullmatch(record.place.worker) and NAME.fullmatch(record.place.boot) and NAME.fullmatch(record.tenant)):
                 raise ValueError("its place or its tenant has no name of ours")
+            if not 0 <= record.place.seq < LARGEST_SEQ:
+                raise ValueError("its place has no number of ours")
         except (ValueError, OverflowError, RecursionError) as error:
             unreadable.append(Unreadable(entry.decode(), payload, f"{type(error).__name__}: {error}"[:500].replace("\0", "?")))
             continue

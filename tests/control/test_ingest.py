@@ -135,6 +135,9 @@ POISON = {
     "long ago": json.dumps({**json.loads(encode(decision(0))), "id": new_id(1_000_000)}).encode(),
     "far ahead": json.dumps({**json.loads(encode(decision(0))), "id": new_id(4_000_000_000)}).encode(),
     "a NUL in its place": json.dumps({**json.loads(encode(decision(0))), "place": {"worker": "a\0", "boot": "b", "seq": 0}}).encode(),
+    "a place beyond counting": json.dumps(
+        {**json.loads(encode(decision(0))), "place": {"worker": "w", "boot": "b", "seq": 2**64 - 1}}
+    ).encode(),
     "a tenant without end": json.dumps({**json.loads(encode(decision(0))), "tenant": "t" * 9000}).encode(),
     "deep": encode(decision(0))[:-1] + b',"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "a NUL in the tenant": json.dumps({**json.loads(encode(decision(0))), "tenant": "a\0b"}).encode(),
