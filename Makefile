@@ -3,7 +3,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench lock clean
+.PHONY: demo test lint bench peers lock clean
 
 demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
 	$(BIN)/earthflow demo $(if $(ONCE),--once)
@@ -17,8 +17,12 @@ lint: $(VENV)/installed  ## style, types, container files
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
-bench: $(VENV)/installed  ## what README's figures come from
+bench: $(VENV)/installed peers  ## what the figures in README and docs/rules.md come from
 	$(BIN)/python -m bench
+
+peers:  ## other tools to compare with, in a Python of their own; without them the bench goes on
+	test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
+	.venv-peers/bin/pip install -q -r bench/peers.txt || rm -rf .venv-peers
 
 lock:  ## pin every dependency with its hashes, and no addresses
 	uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.txt

@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from mitmproxy import ctx, http
@@ -29,10 +30,13 @@ from addons.providers.provider import Provider
 from addons.record import Address, Ongoing, Recorder
 from addons.relay import away, relay, stream_answer
 from addons.resolver import InternalAddress, Resolver, ours
+from addons.restore import Restorer
+from addons.rulebooks import Memory
 from addons.settings import ProxySettings
 from addons.snapshot import Holder, Identity, NoSnapshot
 from addons.usage import AnswerReader
 from contract.decision import Outcome, Reason
+from rules.load import Rulebook
 
 logger = logging.getLogger("earthflow.gate")
 
@@ -45,11 +49,14 @@ Hook = Callable[..., Any]
 
 @dataclass(slots=True)
 class Passage:
-    """What the gate knows of a flow on its way: who sends it, to which provider, and its record once it is decided."""
+    """What the gate knows of a flow on its way: who sends it, to which provider, its record once it is decided, and which
+    placeholders a whole answer gets the originals back for.
+    """
 
     identity: Identity
     provider: Provider | None = None
     ongoing: Ongoing | None = None
+    restore: tuple[tuple[str, str], ...] = ()
 
 
 def guarded(hook: Hook) -> Hook:
@@ -81,6 +88,7 @@ class Gate:
         self._settings, self._holder, self._recorder = settings, holder, recorder
         self._resolver, self._health = resolver, health
         self._status = int(settings.block_status)
+        self._memory = Memory()
         self.front = Front(settings.control, settings.max_body, self.tunnel_ended, self.tunnel_mismatch)
 
     # -- who ----------------------------------------------------------------------------------------------------------
@@ -211,14 +219,16 @@ class Gate:
             return
         knowledge = self._holder.knowledge
         tenant = passage.identity.tenant
-        rulebook = knowledge.rulebook(tenant)
         request = _request(flow, passage.provider)
 
-        def work() -> tuple[Judgement, str]:
-            judgement = judge(request, tenant.id, rulebook)
-            return judgement, knowledge.prompt_hash(tenant, judgement.prompt)
+        def work() -> tuple[Judgement, str, Rulebook]:
+            rulebook = knowledge.rulebook(tenant)
+            clean = self._memory.of(tenant.id, rulebook.version)
+            judgement = judge(request, tenant.id, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
+            return judgement, knowledge.prompt_hash(tenant, judgement.prompt), rulebook
 
-        judgement, prompt_hash = work() if len(request.body) <= LARGE else await asyncio.to_thread(work)
+        quick = len(request.body) <= LARGE and knowledge.library.has(tenant.preset, tenant.id)
+        judgement, prompt_hash, rulebook = work() if quick else await asyncio.to_thread(work)
         passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,
             _address(flow),
@@ -228,11 +238,14 @@ class Gate:
             rulebook=rulebook.version,
         )
         ongoing.bytes_up = len(request.body)
+        passage.restore = judgement.verdict.restore
         if judgement.verdict.action == "BLOCK":
             message = enforce.blocked_message(judgement.verdict, ongoing.id)
             enforce.refuse(flow, self._status, message, ongoing.id, passage.provider)
         else:
             enforce.let_go(flow, judgement.body)
+            if passage.restore:
+                flow.request.headers["accept-encoding"] = "identity"
 
     def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> Ongoing:
         """Refuse for a reason of our own, and record it."""
@@ -258,7 +271,12 @@ class Gate:
             headers = flow.response.headers
             reader = AnswerReader(passage.provider, headers.get("content-type", ""), headers.get("content-encoding", ""))
             passage.ongoing.answer = reader
-            flow.response.stream = functools.partial(_tee, reader, passage.ongoing)
+            restorer = Restorer(passage.restore) if passage.restore and _is_whole(headers) else None
+            if restorer is not None and "content-length" in headers:
+                del headers["content-length"]  # it will be another one
+                if not flow.response.is_http2:
+                    headers["transfer-encoding"] = "chunked"
+            flow.response.stream = functools.partial(_tee, reader, passage.ongoing, restorer)
 
     def response(self, flow: http.HTTPFlow) -> None:
         """The exchange is over, answered."""
@@ -331,21 +349,27 @@ class Gate:
             enforce.refuse(flow, self._status, f"{message} (decision {passage.ongoing.id})", passage.ongoing.id, passage.provider)
 
 
-def _tee(reader: AnswerReader, ongoing: Ongoing, chunk: bytes) -> bytes:
-    """Pass a chunk on unchanged; mitmproxy would lose it if this raised."""
+def _is_whole(headers: http.Headers) -> bool:
+    """Whether an answer comes as one JSON text, not as a stream of events, and can be read as it is."""
+    return headers.get("content-type", "").lower().startswith("application/json") and "content-encoding" not in headers
+
+
+def _tee(reader: AnswerReader, ongoing: Ongoing, restorer: Restorer | None, chunk: bytes) -> bytes:
+    """Pass a chunk on, with what is to be restored in it; mitmproxy would lose it if this raised."""
     if ongoing.first_byte is None:
         ongoing.first_byte = time.monotonic()
     try:
         reader.feed(chunk)
     except Exception as error:
         logger.error("%s at %s; an answer's tokens are not counted", type(error).__name__, _place(error))
-    return chunk
+    return restorer.feed(chunk) if restorer is not None else chunk
 
 
 def _request(flow: http.HTTPFlow, provider: Provider) -> Request:
     path, _, query = flow.request.path.partition("?")
     encoding = ",".join(flow.request.headers.get_all("content-encoding"))
-    return Request(provider, flow.request.host, flow.request.method, path, query, flow.request.raw_content or b"", encoding)
+    body, now = flow.request.raw_content or b"", datetime.now(UTC)
+    return Request(provider, flow.request.host, flow.request.method, path, query, body, encoding, now)
 
 
 def _address(flow: http.HTTPFlow) -> Address:

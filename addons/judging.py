@@ -1,6 +1,7 @@
 """A call's bytes -> what to do with it. Total: what cannot be read is said in the exchange, never raised."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from urllib.parse import unquote
 
 from addons.decode import decode
@@ -10,6 +11,7 @@ from rules.evaluate import Verdict, evaluate
 from rules.exchange import NOWHERE, Exchange, Part, Unreadable
 from rules.load import Rulebook
 from rules.redact import splice
+from rules.scan import Clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class Request:
     query: str
     body: bytes
     encoding: str
+    time: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,13 @@ class Judgement:
     body: bytes
 
 
-def judge(request: Request, tenant: str, rulebook: Rulebook) -> Judgement:
-    """Decode, read, judge and redact one call in the tenant's name."""
+def judge(request: Request, tenant: str, rulebook: Rulebook, *, key: bytes, clean: Clean | None) -> Judgement:
+    """Decode, read, judge and redact one call in the tenant's name; `key` makes its placeholders, `clean` remembers its texts."""
     decoded = decode(request.body, request.encoding)
     body = request.body if isinstance(decoded, Unreadable) else decoded
     call = decoded if isinstance(decoded, Unreadable) else _read(request, body)
     exchange = _exchange(request, tenant, call)
-    verdict = evaluate(rulebook, exchange)
+    verdict = evaluate(rulebook, exchange, key=key, clean=clean)
     return Judgement(exchange, verdict, body, splice(body, verdict.edits) if verdict.edits else body)
 
 
@@ -66,4 +69,6 @@ def _exchange(request: Request, tenant: str, call: Call | Unreadable) -> Exchang
         size=len(request.body),
         parts=(*call.parts, *query),
         unreadable=call.unreadable,
+        user=call.user,
+        time=request.time,
     )

@@ -53,7 +53,7 @@ class Recorder:
         fired = tuple(
             Fired(
                 rule=one.judge.id,
-                action=one.judge.action.upper(),  # type: ignore[arg-type]
+                action=(one.judge.action or "score").upper(),  # type: ignore[arg-type]
                 severity=one.judge.severity,
                 count=len(one.findings),
                 would=one.judge.monitor,
@@ -63,8 +63,8 @@ class Recorder:
         decision = {
             "action": verdict.action,
             "would": verdict.would,
-            "coverage": exchange.coverage,
-            "unreadable": exchange.unreadable,
+            "coverage": "partial" if verdict.unreadable and exchange.coverage == "full" else exchange.coverage,
+            "unreadable": verdict.unreadable,
             "rules": fired,
             "rulebook": rulebook,
             "provider": exchange.provider,

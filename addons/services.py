@@ -12,11 +12,12 @@ from addons.health import Health
 from addons.outbox import Outbox
 from addons.record import Recorder
 from addons.resolver import Resolver, ours
+from addons.rulebooks import CompiledCache
 from addons.settings import ProxySettings
 from addons.snapshot import Holder, NoSnapshot
 from addons.spool import SpoolBusy, take_spool
 from addons.tls import BadCertificate
-from contract.unwrap import WrongMasterKey
+from contract.unwrap import WrongMasterKey, cache_key
 from rules.complaint import BadRules
 
 REDIS_TIMEOUT = 5.0  # seconds to connect, and for one answer; publishing is never on a call's path
@@ -29,7 +30,10 @@ class Services:
     def __init__(self, settings: ProxySettings):
         """Over a CA that was checked. Raises one of CANNOT_START, in words for the operator."""
         self._settings = settings
-        self.holder = Holder(settings.state_dir / "snapshot.sealed", settings.control_url, settings.master, settings.snapshot_max_age)
+        compiled = CompiledCache(settings.compiled_dir, cache_key(settings.master))
+        self.holder = Holder(
+            settings.state_dir / "snapshot.sealed", settings.control_url, settings.master, settings.snapshot_max_age, compiled
+        )
         spool, orphans = take_spool(settings.state_dir / "spool")
         self._redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
         self._outboxes = [Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)]

@@ -28,6 +28,7 @@ class ProxySettings(Core, Redis):
     tls_ca: Path | None = Field(None, validation_alias="TLS_CA_PATH")
     upstream_ca: Path | None = Field(None, validation_alias="EARTHFLOW_UPSTREAM_CA")
     upstream_map: Annotated[dict[Address, Address], NoDecode] = Field({}, validation_alias="EARTHFLOW_UPSTREAM_MAP")
+    cache_dir: Path | None = Field(None, validation_alias="EARTHFLOW_CACHE_DIR")
     mitm_conf: Path | None = Field(None, validation_alias="EARTHFLOW_MITM_CONF")
 
     @model_validator(mode="before")
@@ -59,6 +60,11 @@ class ProxySettings(Core, Redis):
         """Control's host and port."""
         host, _, port = self.control_url.removeprefix("http://").rpartition(":")
         return (host.strip("[]"), int(port)) if host and port.isdigit() else (self.control_url.removeprefix("http://"), 80)
+
+    @property
+    def compiled_dir(self) -> Path:
+        """Where compiled rules are kept between starts."""
+        return self.cache_dir or self.state_dir / "cache"
 
     @property
     def ca_dir(self) -> Path:

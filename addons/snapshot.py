@@ -18,9 +18,11 @@ import aiohttp
 
 from contract.keys import digest, parse
 from contract.snapshot import KeyEntry, Snapshot, TenantEntry, unseal
-from contract.unwrap import WrongMasterKey, proxy_token, unwrap
+from contract.unwrap import WrongMasterKey, placeholder_key, proxy_token, unwrap
 from rules.complaint import BadRules
-from rules.load import Rulebook, build
+from rules.hyper import Store
+from rules.load import Library, Rulebook
+from rules.testing import proven
 
 logger = logging.getLogger("earthflow.snapshot")
 
@@ -47,15 +49,16 @@ class Identity:
 class Knowledge:
     """One snapshot, compiled. Immutable; an exchange takes it once and keeps it."""
 
-    def __init__(self, snapshot: Snapshot, master: str):
-        """Raises BadRules or WrongMasterKey; then nothing of the snapshot is used."""
+    def __init__(self, snapshot: Snapshot, master: str, store: Store | None = None, before: "Knowledge | None" = None):
+        """Raises BadRules or WrongMasterKey; then nothing of the snapshot is used. What `before` has compiled is used again."""
         self.snapshot = snapshot
         self._master = master
         self._pepper = unwrap(master, snapshot.pepper)
         self._keys = {key.id: key for key in snapshot.keys}
         self._tenants = {tenant.id: tenant for tenant in snapshot.tenants}
-        presets = sorted({tenant.preset for tenant in snapshot.tenants})
-        self._rulebooks = {preset: build(preset, snapshot.rules) for preset in presets}
+        same = before is not None and before.snapshot.rules == snapshot.rules
+        library = before.library if before is not None and same else Library(snapshot.rules, store=store)
+        self.library: Library = proven(library, sorted({tenant.preset for tenant in snapshot.tenants}))
         self._prompt_keys: dict[str, bytes] = {}
 
     def identify(self, text: str) -> Identity | None:
@@ -80,22 +83,30 @@ class Knowledge:
         return None if tenant is None or over else Identity(tenant, entry)
 
     def rulebook(self, tenant: TenantEntry) -> Rulebook:
-        """The rules of a tenant."""
-        return self._rulebooks[tenant.preset]
+        """The rules of a tenant; compiled when first asked for, where it has some of its own."""
+        return self.library.rulebook(tenant.preset, tenant.id)
 
     def prompt_hash(self, tenant: TenantEntry, body: bytes) -> str:
         """What the audit keeps of a body: an HMAC under the tenant's own key, so that short prompts cannot be guessed."""
+        return "hmac-sha256:" + hmac.digest(self._prompt_key(tenant), body, "sha256").hex()
+
+    def placeholder_key(self, tenant: TenantEntry) -> bytes:
+        """What makes a tenant's placeholders its own."""
+        return placeholder_key(self._prompt_key(tenant))
+
+    def _prompt_key(self, tenant: TenantEntry) -> bytes:
         if tenant.id not in self._prompt_keys:
             self._prompt_keys[tenant.id] = unwrap(self._master, tenant.prompt_key)
-        return "hmac-sha256:" + hmac.digest(self._prompt_keys[tenant.id], body, "sha256").hex()
+        return self._prompt_keys[tenant.id]
 
 
 class Holder:
     """The newest good snapshot, on disk and in memory."""
 
-    def __init__(self, path: Path, control_url: str, master: str, max_age: int):
-        self._path, self._control_url, self._master, self._max_age = path, control_url, master, max_age
+    def __init__(self, path: Path, control_url: str, master: str, max_age: int, store: Store | None = None):
+        self._path, self._control_url, self._master, self._max_age, self._store = path, control_url, master, max_age, store
         self._knowledge: Knowledge | None = None
+        self._warmed: Library | None = None
         self._confirmed = 0.0  # when control last said that this is the newest, as time.time()
         self._session: aiohttp.ClientSession | None = None
 
@@ -147,6 +158,7 @@ class Holder:
             try:
                 await self._poll(wait=LONG_POLL)
                 now = ""
+                await self._warm()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 now = f"control is away ({type(error).__name__}); judging by the last snapshot"
             except (BadRules, WrongMasterKey, OlderSnapshot) as error:
@@ -158,6 +170,12 @@ class Holder:
             trouble = now
             if trouble:
                 await asyncio.sleep(RETRY_SECONDS)
+
+    async def _warm(self) -> None:
+        """Have compiled what only hostile calls need, before one comes."""
+        if self._knowledge is not None and self._knowledge.library is not self._warmed:
+            self._warmed = self._knowledge.library
+            await asyncio.to_thread(self._warmed.warm)
 
     async def watermark(self, worker: str, boot: str) -> int | None:
         """The highest seq that PostgreSQL holds of a spool without a gap, -1 for none; None while control cannot say."""
@@ -198,7 +216,7 @@ class Holder:
         snapshot = unseal(sealed, self._master)
         if self._knowledge and snapshot.version < self._knowledge.snapshot.version:
             raise OlderSnapshot(f"it is version {snapshot.version}, but {self._knowledge.snapshot.version} is known")
-        knowledge = Knowledge(snapshot, self._master)
+        knowledge = Knowledge(snapshot, self._master, self._store, self._knowledge)
         temporary = self._path.with_suffix(".new")
         temporary.write_bytes(sealed)
         temporary.chmod(0o600)
@@ -213,5 +231,5 @@ class Holder:
         except FileNotFoundError:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             return False
-        self._knowledge = Knowledge(unseal(sealed, self._master), self._master)
+        self._knowledge = Knowledge(unseal(sealed, self._master), self._master, self._store)
         return True

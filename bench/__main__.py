@@ -1,82 +1,85 @@
-"""`make bench`: proxy CPU per keep-alive call of 1 KB, Earthflow with everything on against bare mitmproxy, interleaved."""
+"""`make bench`: what the documents' figures come from. python -m bench [proxy] [engine] [detection] [--seed N]; all three by default."""
 
-import asyncio
 import os
-import subprocess
+import platform
+import re
 import sys
-import tempfile
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
-import uvloop
+from bench import detection, engine, proxy
+from rules.load import Library, Rulebook, shipped
 
-from bench.load import CALL, Client, spread, upstream
-from cli import ca
-from cli.children import start, stop
-from cli.home import claim
-from cli.settings import environment, settings_of
-from cli.stack import Stack
-from cli.trust import bundle_path
-
-CONNECTIONS, CALLS, ROUNDS, WARM_UP = 8, 2000, 7, 1000
-TICK = os.sysconf("SC_CLK_TCK")
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "rules.md"
+EACH, BENIGN, ATTACKS = 8, 10_000, 300
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; its rows are shown as they come."""
+    lines = [f"**{title}**", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    print(f"\n{title}\n{' | '.join(columns)}", flush=True)
+    for row in rows:
+        print(" | ".join(row), flush=True)
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines) + "\n"
 
 
-async def measure(client: Client, pid: int) -> float:
-    """CPU milliseconds of the proxy per call."""
-    before = cpu_seconds(pid)
-    await client.send(CALLS)
-    return (cpu_seconds(pid) - before) * 1000 / CALLS
+def engine_tables(book: Rulebook, rng: Random) -> list[str]:
+    """The engine's."""
+    title = f"Parse, scan and verdict with the preset `default` ({len(book.judges)} rules), CPU ms of one core, median over fresh calls"
+    columns = ("call", "clean", "folded", "with hits (1 KB: 4, else 32)", "raw hyperscan, same patterns", "its MB/s", "clean ÷ raw")
+    turn = "The next turn of a conversation, 500 characters a turn, judging alone, ms"
+    memory = ("tenants", "load, s", "first call of each, ms", "MB more")
+    return [
+        table(title, columns, engine.by_size(book, rng)),
+        table("Scanning alone, ms by number of rules", ("set", "1 KB", "16 KB", "256 KB", "16 KB ÷ 300 rules"), engine.by_rules(rng)),
+        table("Hostile calls of 256 KB, ms", ("body", "ms"), engine.hostile(book)),
+        table(turn, ("conversation", "ms"), engine.conversation(book, rng)),
+        table("Tenants, half of them with rules of their own", memory, engine.tenants()),
+        table("The same texts, CPU ms", ("tool", "1 KB", "16 KB", "256 KB"), engine.peers(book, rng)),
+    ]
 
 
-async def run(folder: Path) -> None:
-    """Both proxies over the same upstream and the same CA, in turns."""
-    server, roots = await upstream(folder)
-    port = server.sockets[0].getsockname()[1]
-    extra = {"EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}", "EARTHFLOW_UPSTREAM_CA": str(roots)}
-    with Stack(settings_of(folder), lambda line: print(line, file=sys.stderr), extra) as stack:
-        command = [sys.executable, "-m", "bench.bare", str(folder / "ca"), str(roots), str(port)]
-        bare = start(command, environment(), subprocess.PIPE)
-        try:
-            assert bare.stdout is not None
-            bare_port = int((await asyncio.to_thread(bare.stdout.readline)).rsplit(b" ", 1)[1])
-            trust = bundle_path(folder)
-            ours, theirs = Client(stack.port, stack.new_key or "", trust), Client(bare_port, "none", trust)
-            await compare(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
-            ours.close()
-            theirs.close()
-        finally:
-            stop(bare)
-    server.close()
+def detection_tables(book: Rulebook, rng: Random) -> list[str]:
+    """The packs'."""
+
+    def rows(rates: Iterable[detection.Rate]) -> Iterable[Sequence[str]]:
+        return ((rate.name, f"{rate.percent:.1f} %", f"{rate.hits:,} of {rate.total:,}", rate.worst) for rate in rates)
+
+    found = ("way of travelling", "found", "", "missed most")
+    return [
+        table("Credentials", found, rows(detection.credentials(book, rng, EACH))),
+        table("Personal data with a checksum, in a sentence that says what it is", found, rows(detection.personal(book, rng, EACH))),
+        table("Prompt injection, by language", ("", "reached", "", ""), rows(detection.attacks(book, rng, ATTACKS))),
+        table("Harmless texts on which a rule acts", ("action", "of all texts", "", "rules"), rows(detection.benign(book, rng, BENIGN))),
+    ]
 
 
-async def compare(ours: Client, our_pid: int, theirs: Client, their_pid: int) -> None:
-    """Warm up, then take turns; print both and the ratio of each pair."""
-    for client in (ours, theirs):
-        await client.connect(CONNECTIONS)
-        await client.send(WARM_UP)
-    earthflow, bare = [], []
-    for number in range(ROUNDS):
-        bare.append(await measure(theirs, their_pid))
-        earthflow.append(await measure(ours, our_pid))
-        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-    print(f"proxy CPU per keep-alive call, {len(CALL)} B up, {CONNECTIONS} connections, {CALLS} calls a round, {ROUNDS} rounds in turns")
-    print("                                     min / median / max")
-    print(f"bare mitmproxy, ms                 {spread(bare)}")
-    print(f"Earthflow, everything on, ms       {spread(earthflow)}")
-    print(f"ratio, each pair of rounds         {spread([ours / theirs for ours, theirs in zip(earthflow, bare, strict=True)])}")
+def write(mark: str, head: str, tables: Sequence[str]) -> None:
+    """Put the tables between the marks of the document."""
+    text = DOCUMENT.read_text()
+    begin, end = f"<!-- bench {mark} -->\n", f"<!-- end {mark} -->"
+    assert begin in text and end in text
+    body = f"{begin}{head}\n\n" + "\n".join(tables)
+    DOCUMENT.write_text(re.sub(re.escape(begin) + r".*?(?=" + re.escape(end) + ")", lambda _: body, text, flags=re.DOTALL))
 
 
 def main() -> None:
-    """Run it in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="earthflow-bench-", ignore_cleanup_errors=True) as folder:
-        ca.write_authority(claim(Path(folder)).folder / "ca")
-        uvloop.run(run(Path(folder)))
+    """Run what is asked for."""
+    words = sys.argv[1:]
+    seed = int(words[words.index("--seed") + 1]) if "--seed" in words else int.from_bytes(os.urandom(4))
+    chosen = {word for word in words if word in ("proxy", "engine", "detection")} or {"proxy", "engine", "detection"}
+    when = f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, Python {platform.python_version()}, two shared cores"
+    if chosen & {"engine", "detection"}:
+        book = Library(shipped()).rulebook("default")
+        if "engine" in chosen:
+            write("engine", f"Measured {when}.", engine_tables(book, Random(seed)))
+        if "detection" in chosen:
+            write("detection", f"Measured {when}.", detection_tables(book, Random(seed)))
+    if "proxy" in chosen:
+        proxy.main()
 
 
 if __name__ == "__main__":

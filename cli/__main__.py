@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from cli import ca
+from cli import ca, rules
 from cli.demo import demo
 from cli.programs import control, proxy
 from cli.run import run
@@ -22,6 +22,7 @@ app.command()(demo)
 app.command()(proxy)
 app.command()(control)
 app.add_typer(ca.app, name="ca")
+app.add_typer(rules.app, name="rules")
 
 
 def _say_version(wanted: bool) -> None:

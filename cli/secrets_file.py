@@ -32,6 +32,15 @@ def read_or_make(state: Path, given: Mapping[str, str | None]) -> tuple[dict[str
     return {name: found[name] for name in (MASTER, ADMIN)} | told, False
 
 
+def admin_key(state: Path, given: str | None) -> str | None:
+    """The admin key that was given, or the one in the file, or None."""
+    try:
+        lines = (state / FILE).read_text().splitlines() if given is None else []
+    except OSError:
+        return None
+    return given or dict(line.split("=", 1) for line in lines if "=" in line).get(ADMIN)
+
+
 def write_private(path: Path, text: str) -> None:
     """A file that its owner alone can read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ import msgspec
 SCHEMA = 1
 
 Action = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
+RuleAction = Literal["ALLOW", "FLAG", "REDACT", "BLOCK", "SCORE"]  # SCORE: the rule only adds to a sum
 Coverage = Literal["full", "partial", "none"]
 # Why a decision is what it is: the rules spoke, or the proxy itself refused or could not judge.
 Reason = Literal[
@@ -27,7 +28,7 @@ class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
     """One rule that fired: `count` findings; `would` marks a rule in monitor mode, which acted on nothing."""
 
     rule: str
-    action: Action
+    action: RuleAction
     severity: str
     count: int = 0
     would: bool = False

@@ -4,6 +4,7 @@ Wrapping, storage and rotation are control's (`control/vault.py`); the proxy onl
 """
 
 import base64
+import hmac
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives import hashes
@@ -23,6 +24,16 @@ def derive(master: str, purpose: str) -> bytes:
 def proxy_token(master: str) -> str:
     """The bearer token by which a proxy shows control that it holds the same master key."""
     return base64.urlsafe_b64encode(derive(master, "proxy-token")).decode()
+
+
+def cache_key(master: str) -> bytes:
+    """The key that authenticates compiled rules on a proxy's disk."""
+    return derive(master, "compiled-rules")
+
+
+def placeholder_key(prompt_key: bytes) -> bytes:
+    """A tenant's key for placeholders, from its key for prompts: what one shows tells nothing of the other."""
+    return hmac.digest(prompt_key, b"earthflow/placeholder", "sha256")
 
 
 def unwrap(master: str, wrapped: str) -> bytes:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey, unwrap
 from control.app import application
-from control.rule_files import hash_of, read_sources
+from control.rule_files import hash_of, read_sources, signature
 from control.settings import ControlSettings
 from control.state import State
 from control.store import database, snapshots
@@ -31,6 +31,7 @@ async def serve(settings: ControlSettings) -> int:
     """Run until told to end; the exit status."""
     async with AsyncExitStack() as opened:
         try:
+            seen = signature(settings.rules_dir)
             rules = read_sources(settings.rules_dir)
             pool = await database.connect(settings.database, settings.database_place, settings.start_timeout)
             opened.push_async_callback(pool.close)
@@ -45,7 +46,7 @@ async def serve(settings: ControlSettings) -> int:
             return _say(str(error), 1)
         redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
         opened.push_async_callback(redis.aclose)
-        return await _run(State(settings, pool, redis, vault, rules, hash_of(rules), pepper))
+        return await _run(State(settings, pool, redis, vault, rules, hash_of(rules), pepper, seen))
 
 
 def _say(sentence: str, status: int) -> int:

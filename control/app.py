@@ -8,7 +8,7 @@ from aiohttp import web
 from control import health
 from control.api import audit, internal, tenants
 from control.errors import errors
-from control.jobs import ingest
+from control.jobs import ingest, reload
 from control.state import STATE, State
 
 MAX_REQUEST = 1024 * 1024  # bytes
@@ -42,7 +42,8 @@ async def _release(app: web.Application) -> None:
 
 
 async def _jobs(app: web.Application) -> AsyncIterator[None]:
-    job = asyncio.create_task(ingest.run(app[STATE]))
+    jobs = [asyncio.create_task(job.run(app[STATE])) for job in (ingest, reload)]
     yield
-    job.cancel()
-    await asyncio.gather(job, return_exceptions=True)
+    for job in jobs:
+        job.cancel()
+    await asyncio.gather(*jobs, return_exceptions=True)

@@ -25,7 +25,10 @@ async def ready(request: web.Request) -> web.Response:
     state = request.app[STATE]
     database, queue = await asyncio.gather(_database(state), _queue(state))
     ingest: dict[str, object] = {"status": "DEGRADED", "detail": state.ingest_detail} if state.ingest_detail else {"status": "OK"}
-    checks: dict[str, dict[str, object]] = {"postgres": database, "redis": queue, "ingest": ingest}
+    rules: dict[str, object] = {"status": "OK", "version": state.rules_hash[:12]}
+    if state.rules_complaint:
+        rules |= {"status": "DEGRADED", "detail": f"changed rule files are not used: {state.rules_complaint.splitlines()[0]}"}
+    checks: dict[str, dict[str, object]] = {"postgres": database, "redis": queue, "ingest": ingest, "rules": rules}
     states = {check["status"] for check in checks.values()}
     status = "DOWN" if database["status"] == "DOWN" else "DEGRADED" if states != {"OK"} else "OK"
     body = {"status": status, "version": VERSION, "service": "control", "checks": checks}

@@ -1,27 +1,76 @@
-"""The operator's rule files: read from EARTHFLOW_RULES_DIR, validated as a whole with every preset, before anything is served."""
+"""The operator's rule files: read from EARTHFLOW_RULES_DIR, and proven as a whole before anything of them is served."""
 
 import hashlib
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rules.complaint import BadRules, Complaint, Mark
-from rules.load import PRESETS, build, shipped, version_of
+from rules.load import PRESETS, TENANTS, Library, shipped, version_of
+from rules.testing import run
+
+TENANT_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\.yaml")
+
+Signature = tuple[tuple[str, int, int, int], ...]
 
 
 def read_sources(folder: Path | None) -> dict[str, str]:
-    """All rule sources, shipped and own, proven to build. Raises BadRules."""
-    sources = shipped()
-    for path in sorted(folder.glob("*.yaml")) if folder else ():
-        try:
-            sources[path.name] = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadRules([Complaint(Mark(path.name, 1, 1), f"cannot be read: {error}")]) from None
-    if folder and not folder.is_dir():
+    """All rule sources: shipped, own and tenants'. They build under every preset, and the tests in own files pass. Raises BadRules."""
+    sources = dict(shipped())
+    if folder is not None and not folder.is_dir():
         raise BadRules([Complaint(Mark(str(folder), 1, 1), "EARTHFLOW_RULES_DIR is not a folder")])
-    for preset in PRESETS:
-        build(preset, sources)
+    own = dict(_files(folder)) if folder is not None else {}
+    for name, path in own.items():
+        try:
+            sources[name] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadRules([Complaint(Mark(name, 1, 1), f"cannot be read: {error}")]) from None
+    library = Library(sources, portable=True)
+    library.check()
+    failed = list(_failed(library, own))
+    if failed:
+        raise BadRules(failed)
     return sources
 
 
-def hash_of(sources: dict[str, str]) -> str:
+def signature(folder: Path | None) -> Signature:
+    """Changes when a file comes, goes, or is written."""
+    found = []
+    for name, path in _files(folder) if folder is not None else ():
+        try:
+            status = path.stat()
+            found.append((name, status.st_mtime_ns, status.st_size, status.st_ino))
+        except OSError:
+            found.append((name, 0, 0, 0))
+    return tuple(found)
+
+
+def hash_of(sources: Mapping[str, str]) -> str:
     """Names the sources as a whole."""
-    return hashlib.sha256("".join(version_of(preset, sources) for preset in PRESETS).encode()).hexdigest()
+    content = hashlib.sha256("".join(version_of(preset, sources) for preset in PRESETS).encode())
+    for name in sorted(sources):
+        if name.startswith(TENANTS):
+            content.update(f"\0{name}\0{sources[name]}".encode())
+    return content.hexdigest()
+
+
+def _files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Source names and their files, in order."""
+    for prefix, place in (("", folder), (TENANTS, folder / TENANTS)):
+        try:
+            paths = sorted(place.iterdir())
+        except OSError:
+            continue
+        for path in paths:
+            if path.suffix == ".yaml" and not path.name.startswith(".") and (not prefix or TENANT_FILE.fullmatch(path.name)):
+                yield prefix + path.name, path
+
+
+def _failed(library: Library, own: Mapping[str, Path]) -> Iterator[Complaint]:
+    """The tests in our own files that fail, in the rulebook that they are for."""
+    for tenant in ("", *library.tenants):
+        files = {f"{TENANTS}{tenant}.yaml"} if tenant else {name for name in own if not name.startswith(TENANTS)}
+        for result in run(library, "default", tenant, files=files):
+            if result.why:
+                line = library.sources[result.test.at.file].splitlines()[result.test.at.line - 1]
+                yield Complaint(result.test.at, f"the test of rule `{result.rule.id}` fails: it {result.why}", source=line[:200])

@@ -7,6 +7,7 @@ import redis.asyncio as aioredis
 from aiohttp import web
 
 from contract.unwrap import unwrap
+from control.rule_files import Signature
 from control.settings import ControlSettings
 from control.store.database import Pool
 from control.vault import Vault
@@ -23,6 +24,8 @@ class State:
     rules: dict[str, str]
     rules_hash: str
     wrapped_pepper: str
+    rules_signature: Signature = ()
+    rules_complaint: str = ""  # why changed rule files are not used, or nothing
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     ending: bool = False  # we are about to stop; nobody may wait for news any longer
     ingest_detail: str = ""  # why records are not being stored right now, or nothing

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,10 @@ class Complaint:
     message: str
     help: str = ""
     source: str = ""
+    level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        lines = [f"{self.at.file}:{self.at.line}:{self.at.column}: error: {self.message}"]
+        lines = [f"{self.at.file}:{self.at.line}:{self.at.column}: {self.level}: {self.message}"]
         if self.source:
             number = str(self.at.line)
             carets = "^" * max(1, min(self.at.length, len(self.source) - self.at.column + 1))

@@ -1,67 +1,167 @@
-"""`when` -> one callable over (exchange, part). A clause on `role` or `part` speaks of the part, all others of the call."""
+"""`when` -> bits. Each distinct predicate is asked once per call (or once per kind of part) and gives one bit; a clause is then a
+few comparisons of integers, however many rules share its predicates. `role`, `part` and `tool` speak of a part, all else of the call.
+"""
 
+import operator
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from fnmatch import translate
+from itertools import product
+from zoneinfo import ZoneInfo
 
 from rules.exchange import Exchange, Part
 from rules.model import Clause, Field
-from rules.reader import SIZE
-
-Condition = Callable[[Exchange, Part | None], bool]
+from rules.reader import DAYS, SIZE, WINDOW
 
 UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
+COMPARE: dict[str, Callable[[int, int], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+OF_PART = ("role", "part", "tool")
+MAX_TERMS = 256  # of one clause, written out as alternatives
+
+Term = tuple[int, int]  # bits that must be set, bits that must not
+Condition = tuple[Term, ...]  # any of the terms; () never holds
+ALWAYS: Condition = ((0, 0),)
 
 
-def compile_clause(clause: Clause) -> Condition:
-    """The clause as a function. A clause on the part does not hold where there is no part."""
-    if isinstance(clause, Field):
-        return _field(clause)
-    conditions = [compile_clause(inner) for inner in clause.clauses]
-    if clause.how == "any":
-        return lambda exchange, part: any(condition(exchange, part) for condition in conditions)
-    if clause.how == "not":
-        return lambda exchange, part: not any(condition(exchange, part) for condition in conditions)
-    return lambda exchange, part: all(condition(exchange, part) for condition in conditions)
+class TooComplex(Exception):
+    """A clause with more alternatives than are kept."""
 
 
-def speaks_of_parts(clause: Clause) -> bool:
-    """Whether the clause cannot be decided from the call alone."""
-    if isinstance(clause, Field):
-        return clause.name in ("role", "part")
-    return any(speaks_of_parts(inner) for inner in clause.clauses)
+class Conditions:
+    """The predicates of a rulebook, each once."""
+
+    def __init__(self) -> None:
+        self._bits: dict[tuple[str, tuple[str, ...]], int] = {}
+        self._of_call: list[tuple[int, Callable[[Exchange], bool]]] = []
+        self._of_part: list[tuple[int, Callable[[Part], bool]]] = []
+
+    def copy(self) -> "Conditions":
+        """The same predicates, to add to."""
+        copy = Conditions()
+        copy._bits, copy._of_call, copy._of_part = dict(self._bits), list(self._of_call), list(self._of_part)
+        return copy
+
+    def compile(self, clause: Clause | None) -> Condition:
+        """The clause as alternatives. Raises TooComplex."""
+        return ALWAYS if clause is None else self._terms(clause, wanted=True)
+
+    def speaks_of_parts(self, condition: Condition) -> bool:
+        """Whether it cannot be decided from the call alone."""
+        parts = sum(1 << bit for bit, _ in self._of_part)
+        return any((need | forbid) & parts for need, forbid in condition)
+
+    def of_call(self, exchange: Exchange) -> int:
+        """The bits that hold for a call."""
+        mask = 0
+        for bit, holds in self._of_call:
+            if holds(exchange):
+                mask |= 1 << bit
+        return mask
+
+    def of_part(self, part: Part) -> int:
+        """The bits that hold for a part."""
+        mask = 0
+        for bit, holds in self._of_part:
+            if holds(part):
+                mask |= 1 << bit
+        return mask
+
+    def _terms(self, clause: Clause, *, wanted: bool) -> Condition:
+        if isinstance(clause, Field):
+            bit = 1 << self._bit(clause)
+            return ((bit, 0),) if wanted else ((0, bit),)
+        if clause.how == "not":
+            return self._joined([self._terms(inner, wanted=not wanted) for inner in clause.clauses], every=wanted)
+        inside = [self._terms(inner, wanted=wanted) for inner in clause.clauses]
+        return self._joined(inside, every=(clause.how == "all") == wanted)
+
+    def _joined(self, inside: list[Condition], *, every: bool) -> Condition:
+        if not every:
+            return tuple(dict.fromkeys(term for terms in inside for term in terms))
+        terms: Condition = ALWAYS
+        for other in inside:
+            joined = ((need | more, forbid | less) for (need, forbid), (more, less) in product(terms, other))
+            terms = tuple(dict.fromkeys(term for term in joined if not term[0] & term[1]))
+            if len(terms) > MAX_TERMS:
+                raise TooComplex
+        return terms
+
+    def _bit(self, field: Field) -> int:
+        key = (field.name, field.values)
+        if key not in self._bits:
+            bit = self._bits[key] = len(self._bits)
+            if field.name in OF_PART:
+                self._of_part.append((bit, _part_test(field)))
+            else:
+                self._of_call.append((bit, _call_test(field)))
+        return self._bits[key]
 
 
-def _field(field: Field) -> Condition:
+def holds(condition: Condition, mask: int) -> bool:
+    """Whether any of the terms holds for these bits."""
+    return any(mask & need == need and not mask & forbid for need, forbid in condition)
+
+
+def _part_test(field: Field) -> Callable[[Part], bool]:
+    values = frozenset(field.values)
+    if field.name == "role":
+        return lambda part: part.role in values
+    if field.name == "part":
+        return lambda part: part.kind in values
+    pattern = _globs(field.values)
+    return lambda part: pattern.match(part.tool.lower()) is not None
+
+
+def _call_test(field: Field) -> Callable[[Exchange], bool]:
     name, values = field.name, frozenset(field.values)
     match name:
-        case "role":
-            return lambda exchange, part: part is not None and part.role in values
-        case "part":
-            return lambda exchange, part: part is not None and part.kind in values
+        case "direction":
+            return lambda exchange: "any" in values or exchange.direction in values
+        case "coverage":
+            return lambda exchange: exchange.coverage in values
         case "unreadable":
-            return lambda exchange, part: not values.isdisjoint(exchange.unreadable)
+            return lambda exchange: not values.isdisjoint(exchange.unreadable)
         case "stream":
-            return lambda exchange, part: str(exchange.stream).lower() in values
-        case "size":
-            return _size(field.values[0])
-        case "direction" | "coverage":
-            return lambda exchange, part: getattr(exchange, name) in values
-    # A glob list, as one linear pattern; hosts, methods and models are compared without regard to case.
-    pattern = re.compile("|".join(translate(value.lower()) for value in field.values))
-    return lambda exchange, part: pattern.match(getattr(exchange, name).lower()) is not None
+            return lambda exchange: str(exchange.stream).lower() in values
+        case "size" | "tokens":
+            return _comparison(name, field.values[0])
+        case "time":
+            windows = [_window(value) for value in field.values]
+            return lambda exchange: exchange.time is not None and any(window(exchange.time) for window in windows)
+    pattern = _globs(field.values)
+    return lambda exchange: pattern.match(getattr(exchange, name).lower()) is not None
 
 
-def _size(comparison: str) -> Condition:
+def _globs(values: tuple[str, ...]) -> "re.Pattern[str]":
+    """A glob list, as one linear pattern; compared without regard to case."""
+    return re.compile("|".join(translate(value.lower()) for value in values))
+
+
+def _comparison(name: str, comparison: str) -> Callable[[Exchange], bool]:
     parsed = SIZE.fullmatch(comparison)
     if parsed is None:
         raise ValueError(comparison)  # the reader complained of it already
-    limit = int(parsed[2]) * UNITS[parsed[3]]
-    match parsed[1]:
-        case "<":
-            return lambda exchange, part: exchange.size < limit
-        case "<=":
-            return lambda exchange, part: exchange.size <= limit
-        case ">":
-            return lambda exchange, part: exchange.size > limit
-    return lambda exchange, part: exchange.size >= limit
+    compare, limit = COMPARE[parsed[1]], int(parsed[2]) * UNITS[parsed[3]]
+    return lambda exchange: compare(getattr(exchange, name), limit)
+
+
+def _window(value: str) -> Callable[[datetime], bool]:
+    """`Mon-Fri 08:00-18:00 Europe/Paris`; one that ends before it begins runs over midnight, and belongs to the day it began on."""
+    parsed = WINDOW.fullmatch(value)
+    if parsed is None:
+        raise ValueError(value)  # the reader complained of it already
+    first = DAYS.index(parsed[1]) if parsed[1] else 0
+    last = DAYS.index(parsed[2]) if parsed[2] else first if parsed[1] else 6
+    days = {(first + step) % 7 for step in range((last - first) % 7 + 1)}
+    start, end = int(parsed[3]) * 60 + int(parsed[4]), int(parsed[5]) * 60 + int(parsed[6])
+    zone = ZoneInfo(parsed[7]) if parsed[7] else UTC
+
+    def inside(time: datetime) -> bool:
+        local = time.astimezone(zone)
+        minute, day = local.hour * 60 + local.minute, local.weekday()
+        if start < end:
+            return day in days and start <= minute < end
+        return (day in days and minute >= start) or ((day - 1) % 7 in days and minute < end)
+
+    return inside

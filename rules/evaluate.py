@@ -1,22 +1,30 @@
-"""(Rulebook, Exchange) -> Verdict. The whole algorithm, on one screen.
+"""(Rulebook, Exchange) -> Verdict. The whole algorithm, in reading order.
 
 Every rule is asked; order never matters. An `allow` takes away only the rules it names, of its own priority or below. Of what is
-left, any block blocks; else findings are redacted; else a flag flags. Rules in monitor mode act on nothing; what they would have
-done is told beside the verdict. What could not be read at all, and no rule speaks of, is flagged: it is never a plain ALLOW.
+left, any block blocks; else findings are redacted; else a flag flags. Scores of rules add up, and their thresholds act like rules.
+Rules in monitor mode act on nothing; what they would have done is told beside the verdict. What stands in the history of a
+conversation was judged when it was new: what would block there is taken out instead. What could not be read at all, and no rule
+speaks of, is flagged: it is never a plain ALLOW.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cache
 from typing import Literal
 
+from rules.condition import ALWAYS, holds
 from rules.exchange import NOWHERE, Exchange
 from rules.load import Judge, Rulebook
-from rules.redact import Edit, merged
-from rules.scan import Finding
+from rules.model import PRIORITY, Redact
+from rules.normalise import runs
+from rules.redact import Edit, merged, stand_in
+from rules.scan import Clean, Finding
 
 Outcome = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
+TURNS = ("user", "assistant", "tool")  # whose words can be history
+COVER = Redact()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,60 +37,173 @@ class Fired:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What to do with a call. `by` decided a BLOCK; `would` is what it would be if monitored rules were enforced."""
+    """What to do with a call. `by` decided a BLOCK; `would` is what it would be if monitored rules were enforced.
+
+    `unreadable` adds to the exchange's own what turned out while it was judged. `restore` are pairs of placeholder and original.
+    """
 
     action: Outcome
     fired: tuple[Fired, ...] = ()
     edits: tuple[Edit, ...] = ()
     by: Judge | None = None
     would: Outcome | None = None
+    unreadable: tuple[str, ...] = ()
+    restore: tuple[tuple[str, str], ...] = ()
 
 
-def evaluate(book: Rulebook, exchange: Exchange) -> Verdict:
-    """Judge one call. Pure; time is linear in the call's size."""
-    fired = _fired(book, exchange)
-    enforced = _after_allows([one for one in fired if not one.judge.monitor])
-    action = _strongest(enforced, exchange)
-    would = _strongest(_after_allows(fired), exchange) if len(enforced) != len(fired) else action
-    blocks = [one.judge for one in enforced if one.judge.action == "block" or _cannot_redact(one, exchange)]
+def evaluate(book: Rulebook, exchange: Exchange, *, key: bytes = b"", clean: Clean | None = None) -> Verdict:
+    """Judge one call. Pure, but for `clean`, which learns; `key` makes placeholders a tenant's own. Linear in the call's size."""
+    scanned = book.scanner.scan([part.text for part in exchange.parts], runs(exchange.parts), clean)
+    if scanned.hidden:
+        exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
+    fired = _fired(book, exchange, scanned.findings)
+    enforced = [one for one in fired if not one.judge.monitor]
+    case = _Case(book, exchange, enforced)
+    would = _Case(book, exchange, fired).action if len(enforced) != len(fired) else case.action
+    redacting = case.action == "REDACT"
     return Verdict(
-        action=action,
-        fired=tuple(fired),
-        edits=redactions(enforced, exchange) if action == "REDACT" else (),
-        by=max(blocks, key=lambda judge: (judge.priority, judge.id), default=None),
-        would=would if would != action else None,
+        action=case.action,
+        fired=(*fired, *case.scored),
+        edits=case.edits(key) if redacting else (),
+        by=max(case.blocking, key=lambda judge: (judge.priority, judge.id), default=None),
+        would=would if would != case.action else None,
+        unreadable=exchange.unreadable,
+        restore=tuple(case.restorable(key)) if redacting else (),
     )
 
 
-def _fired(book: Rulebook, exchange: Exchange) -> list[Fired]:
-    found: defaultdict[int, list[Finding]] = defaultdict(list)
-    for finding in book.scanner.scan([part.text for part in exchange.parts]):
-        found[finding.pattern].append(finding)
+def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> list[Fired]:
+    """The rules that fire, by id."""
+    by_text: defaultdict[int, defaultdict[int, list[Finding]]] = defaultdict(lambda: defaultdict(list))
+    asked: defaultdict[int, set[int]] = defaultdict(set)
+    for finding in findings:
+        by_text[finding.text][finding.pattern].append(finding)
+        for number in book.asking.get(finding.pattern, ()):
+            asked[number].add(finding.text)
+    of_call = book.conditions.of_call(exchange)
+    masks = {text: of_call | book.conditions.of_part(exchange.parts[text]) for text in by_text}
     fired = []
-    for judge in book.judges:
-        if judge.patterns:
-            findings = [finding for pattern in judge.patterns & found.keys() for finding in found[pattern]]
-            if judge.when is not None:
-                when = judge.when
-                findings = [finding for finding in findings if when(exchange, exchange.parts[finding.text])]
-            if findings:
-                fired.append(Fired(judge, tuple(findings)))
-        elif _context_holds(judge, exchange):
+    for number, texts in asked.items():
+        judge = book.judges[number]
+        stand: list[Finding] = []
+        for text in sorted(texts):
+            if judge.content is not None and holds(judge.when, masks[text]):
+                found = judge.content.find(by_text[text])
+                stand += [one for one in found if not any(exempt.takes(one, masks[text]) for exempt in judge.exempt)]
+        if stand and not _over(judge, exchange):
+            fired.append(Fired(judge, tuple(stand)))
+    for number in book.contextual:
+        judge = book.judges[number]
+        if _context_holds(book, judge, exchange, of_call) and not _over(judge, exchange):
             fired.append(Fired(judge, ()))
-    return fired
+    return sorted(fired, key=lambda one: one.judge.id)
 
 
-def _context_holds(judge: Judge, exchange: Exchange) -> bool:
-    if judge.when is None:
-        return False
+def _context_holds(book: Rulebook, judge: Judge, exchange: Exchange, of_call: int) -> bool:
     if judge.by_part:
-        return any(judge.when(exchange, part) for part in exchange.parts)
-    return judge.when(exchange, None)
+        return any(holds(judge.when, of_call | book.conditions.of_part(part)) for part in exchange.parts)
+    return holds(judge.when, of_call)
 
 
-def _after_allows(fired: list[Fired]) -> list[Fired]:
-    allows = [one.judge for one in fired if one.judge.action == "allow"]
-    return [one for one in fired if not any(_allowed(one.judge, allow) for allow in allows)] if allows else fired
+def _over(judge: Judge, exchange: Exchange) -> bool:
+    """Whether the rule has expired; an allow that might have is over."""
+    if judge.expires is None:
+        return False
+    return judge.action == "allow" if exchange.time is None else exchange.time.date() > judge.expires
+
+
+class _Case:
+    """What follows from the rules that fired."""
+
+    def __init__(self, book: Rulebook, exchange: Exchange, fired: Sequence[Fired]):
+        self._exchange, self._history = exchange, book.history
+        allows = [one.judge for one in fired if one.judge.action == "allow"]
+        if allows:
+            fired = [one for one in fired if not any(_allowed(one.judge, allow) for allow in allows)]
+        if book.history == "ignore":
+            fired = [Fired(one.judge, new) for one in fired if (new := self._new(one)) or not one.findings]
+        self.blocking: list[Judge] = []
+        self.scored: list[Fired] = []
+        self._redacting = [one for one in fired if one.judge.action == "redact"]
+        self._covered: list[tuple[Judge, int]] = []  # parts of the history that are taken out whole, and for which rule
+        for one in fired:
+            if one.judge.action == "block":
+                self._block(one.judge, one.findings, self._new(one) or not one.findings)
+        self._score(book, fired, allows)
+        self.blocking += [one.judge for one in self._redacting if any(self._fixed(place[0]) for f in one.findings for place in f.places)]
+        self.blocking += [judge for judge, text in self._covered if self._fixed(text)]
+        self._actions = {one.judge.action for one in (*fired, *self.scored)} - {None}
+
+    @property
+    def action(self) -> Outcome:
+        """The strongest of what the rules ask for."""
+        if self.blocking:
+            return "BLOCK"
+        if self._redacting or self._covered:
+            return "REDACT"
+        if "flag" in self._actions or (self._exchange.coverage == "none" and not self._actions):
+            return "FLAG"
+        return "ALLOW"
+
+    def edits(self, key: bytes) -> tuple[Edit, ...]:
+        """What is put in place of what was found."""
+        return merged((*redactions(self._redacting, self._exchange, key), *self._covers(key)))
+
+    def restorable(self, key: bytes) -> Iterator[tuple[str, str]]:
+        """Placeholders that a whole answer may get the originals back for."""
+        for one in self._redacting:
+            if one.judge.redact.restore:
+                for finding in one.findings:
+                    yield _stand_in(one.judge, finding, key), finding.view.text[finding.start : finding.end]
+
+    def _block(self, judge: Judge, findings: Iterable[Finding], new: object) -> None:
+        """A block, unless only the history asks for it; then that history is taken out."""
+        if new or self._history == "block":
+            self.blocking.append(judge)
+        else:
+            self._covered += [(judge, place[0]) for finding in findings for place in finding.places]
+
+    def _score(self, book: Rulebook, fired: Sequence[Fired], allows: Sequence[Judge]) -> None:
+        for name, threshold in book.thresholds:
+            counted = [(one, points) for one in fired for score, points in one.judge.score if score == name]
+            total = sum(points for _, points in counted)
+            new = sum(points for one, points in counted if self._new(one) or not one.findings)
+            block, flag = _score_judge(name, "block"), _score_judge(name, "flag")
+            if threshold.block is not None and total >= threshold.block and not any(_allowed(block, allow) for allow in allows):
+                self.scored.append(Fired(block, ()))
+                self._block(block, (f for one, _ in counted for f in one.findings if self._is_old(f)), new >= threshold.block)
+            elif threshold.flag is not None and total >= threshold.flag and not any(_allowed(flag, allow) for allow in allows):
+                self.scored.append(Fired(flag, ()))
+
+    def _covers(self, key: bytes) -> Iterator[tuple[int, Edit]]:
+        for judge, text in self._covered:
+            part = self._exchange.parts[text]
+            yield judge.priority, Edit(part.literal, 0, len(part.text), stand_in(judge.id, COVER, part.text, key))
+
+    def _new(self, one: Fired) -> tuple[Finding, ...]:
+        return tuple(finding for finding in one.findings if not self._is_old(finding))
+
+    def _is_old(self, finding: Finding) -> bool:
+        parts, old = self._exchange.parts, self._exchange.old
+        return all(text < old and parts[text].role in TURNS for text, _, _ in finding.places)
+
+    def _fixed(self, text: int) -> bool:
+        """Nothing can be put there: it stands outside of the body, or is a key, without which its object would be another."""
+        part = self._exchange.parts[text]
+        return part.literal == NOWHERE or part.kind == "key"
+
+
+def redactions(fired: Iterable[Fired], exchange: Exchange, key: bytes) -> Iterator[tuple[int, Edit]]:
+    """What redacting rules put in place of what they found, each with its weight."""
+    for one in fired:
+        for finding in one.findings:
+            text = _stand_in(one.judge, finding, key)
+            for number, start, end in finding.places:
+                yield one.judge.priority, Edit(exchange.parts[number].literal, start, end, text)
+
+
+def _stand_in(judge: Judge, finding: Finding, key: bytes) -> str:
+    return stand_in(judge.id, judge.redact, finding.view.text[finding.start : finding.end], key)
 
 
 def _allowed(judge: Judge, allow: Judge) -> bool:
@@ -90,28 +211,22 @@ def _allowed(judge: Judge, allow: Judge) -> bool:
     return named and judge.action != "allow" and judge.priority <= allow.priority
 
 
-def _strongest(fired: list[Fired], exchange: Exchange) -> Outcome:
-    actions = {one.judge.action for one in fired}
-    if "block" in actions or any(_cannot_redact(one, exchange) for one in fired):
-        return "BLOCK"
-    if "redact" in actions:
-        return "REDACT"
-    if "flag" in actions or (exchange.coverage == "none" and not actions):
-        return "FLAG"
-    return "ALLOW"
-
-
-def _cannot_redact(one: Fired, exchange: Exchange) -> bool:
-    """A rule that would redact where nothing can be put in place: outside of the body, or in a key, whose object would change."""
-    parts = (exchange.parts[finding.text] for finding in one.findings)
-    return one.judge.action == "redact" and any(part.literal == NOWHERE or part.kind == "key" for part in parts)
-
-
-def redactions(fired: Iterable[Fired], exchange: Exchange) -> tuple[Edit, ...]:
-    """What the redacting rules among these put in place of what they found."""
-    return merged(
-        (one.judge.priority, Edit(exchange.parts[finding.text].literal, finding.start, finding.end, one.judge.placeholder))
-        for one in fired
-        if one.judge.action == "redact"
-        for finding in one.findings
+@cache
+def _score_judge(name: str, action: Literal["flag", "block"]) -> Judge:
+    """A threshold that was reached, as the rule that it acts like."""
+    return Judge(
+        id=f"score.{name}",
+        action=action,
+        severity="high",
+        priority=PRIORITY["high"],
+        monitor=False,
+        message=f"Several signs of {name} together",
+        redact=Redact(),
+        allows=(),
+        score=(),
+        expires=None,
+        content=None,
+        when=ALWAYS,
+        by_part=False,
+        exempt=(),
     )

@@ -1,6 +1,8 @@
 """What a rule may look at: an exchange, its parts, and the reasons why something could not be looked at."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 Role = Literal["system", "user", "assistant", "tool", "other"]
@@ -22,10 +24,12 @@ REASONS = (
     "audio",
     "document",
     "tunnelled",  # not an AI host: never opened
+    "hidden",  # a text holds more encoded runs than are decoded
 )
 
 
 NOWHERE = -1
+CHARACTERS_PER_TOKEN = 4  # a rough measure, for rules that speak of tokens before a provider has counted them
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +44,22 @@ class Part:
     """One text of a call. `literal` is its place among the body's JSON literals, by which redact.splice finds it again.
 
     NOWHERE: it stands outside of the body, in the query. There, and in keys, nothing can be put in its place: a rule that would
-    redact it blocks.
+    redact it blocks. `tool` is the name of the tool that a call or a result is of, where the body says it.
     """
 
     text: str
     role: Role
     kind: Kind
     literal: int
+    tool: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exchange:
-    """One call as rules see it. `size` is the body's in bytes; `parts` hold every text of its body and its query."""
+    """One call as rules see it. `size` is the body's in bytes; `parts` hold every text of its body and its query, in their order.
+
+    `user` is whom the client says it speaks for, `time` when the call came (UTC); rules that ask for a time do not hold without.
+    """
 
     provider: str = ""
     host: str = ""
@@ -59,15 +67,31 @@ class Exchange:
     path: str = ""
     model: str = ""
     tenant: str = ""
+    user: str = ""
     stream: bool = False
     size: int = 0
     parts: tuple[Part, ...] = ()
     unreadable: tuple[str, ...] = ()
     direction: Literal["request"] = "request"
+    time: datetime | None = None
 
-    @property
+    @cached_property
     def coverage(self) -> Coverage:
         """How much of the call was readable."""
         if not self.unreadable:
             return "full"
         return "partial" if any(part.literal != NOWHERE for part in self.parts) else "none"
+
+    @cached_property
+    def tokens(self) -> int:
+        """About how many tokens the call's texts are."""
+        return sum(len(part.text) for part in self.parts) // CHARACTERS_PER_TOKEN
+
+    @cached_property
+    def old(self) -> int:
+        """How many of the first parts are history: what stands before an assistant's turn that somebody has answered since.
+
+        History was judged when it was new; a conversation must not stay blocked for it.
+        """
+        newest = next((n for n in range(len(self.parts) - 1, -1, -1) if self.parts[n].role in ("user", "tool")), -1)
+        return next((n + 1 for n in range(newest - 1, -1, -1) if self.parts[n].role == "assistant"), 0)

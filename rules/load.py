@@ -1,42 +1,62 @@
 """Rule sources -> Rulebook: what was written becomes what is used, immutable and swapped whole.
 
-A source is YAML text under a name: `earthflow/<name>` for what we ship, a file's own name for the operator's. A rulebook is one
-shipped preset with everything it extends, then the operator's files by name; a later rule replaces an earlier one of the same
-id. Overrides come last, the operator's before the preset's, so that the preset `monitor` means monitor whatever else is said.
+A source is YAML text under a name: `earthflow/<name>` for what we ship, `<name>.yaml` for the operator's, `tenants/<id>.yaml` for
+one tenant's. The order of precedence, tested in tests/rules/test_precedence.py:
+
+  rules       a preset with all that it extends, left to right; then the operator's files by name; then the tenant's file.
+              A later rule replaces an earlier one of the same id. Thresholds and `history` likewise.
+  overrides   the operator's, then the tenant's, then the preset's, so that the preset `monitor` means monitor whatever else is said.
+
+Compiled patterns are shared: one layer for all that is shipped, one for the operator's files, one for a tenant's own. A tenant
+without patterns of its own costs a few pointers, and rulebooks are made when they are first asked for.
 """
 
 import hashlib
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from fnmatch import fnmatchcase
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from itertools import chain
+from typing import Literal
 
 from rules.complaint import BadRules, Complaint, Mark, likely
-from rules.condition import Condition, compile_clause, speaks_of_parts
-from rules.model import PRIORITY, Action, Override, Rule, RuleFile, Severity
-from rules.reader import read
-from rules.scan import BadPattern, Scanner, compile_pattern, keywords_as_regex
+from rules.condition import Condition, Conditions, TooComplex
+from rules.content import Compiler, Content, Exempt, compile_except, patterns_of
+from rules.hyper import Store
+from rules.model import Action, History, Match, Matches, Override, Redact, Rule, RuleFile, Severity, Threshold
+from rules.patterns import compile_regex, keywords_as_regex
+from rules.reader import read, read_detectors
+from rules.redact import placeholder
+from rules.scan import Pattern, Scanner
 
-SHIPPED = "earthflow/"
-PRESETS = ("default", "monitor")
+SHIPPED, TENANTS = "earthflow/", "tenants/"
+PRESETS = ("default", "strict", "monitor")
+KEPT_RULEBOOKS = 512  # of tenants with files of their own
+SAMPLE_HASHES = ("fghjklmn", "tsrqpnml", "gggggggg")
 
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """One rule ready to be used. `patterns` index the scanner's; without any, `when` alone decides."""
+    """One rule ready to be used. Without `content`, `when` alone decides; without an action, it only scores."""
 
     id: str
-    action: Action
+    action: Action | None
     severity: Severity
     priority: int
     monitor: bool
     message: str
-    placeholder: str
+    redact: Redact
     allows: tuple[str, ...]
-    patterns: frozenset[int]
-    when: Condition | None
+    score: tuple[tuple[str, int], ...]
+    expires: date | None
+    content: Content | None
+    when: Condition
     by_part: bool
+    exempt: tuple[Exempt, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +67,26 @@ class Rulebook:
     version: str
     judges: tuple[Judge, ...]
     scanner: Scanner
+    conditions: Conditions
+    asking: Mapping[int, tuple[int, ...]]  # a pattern -> the judges that ask for it
+    contextual: tuple[int, ...]  # judges without content
+    thresholds: tuple[tuple[str, Threshold], ...]
+    history: History
 
 
-def shipped() -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The rules of a preset for a tenant as written, overrides applied, and where each thing came from."""
+
+    rules: Mapping[str, Rule]
+    thresholds: Mapping[str, Threshold]
+    history: History
+    files: tuple[RuleFile, ...]
+    patches: Mapping[str, tuple[Override, ...]]  # by rule, in the order in which they were applied
+
+
+@cache
+def shipped() -> Mapping[str, str]:
     """The presets and packs that come with Earthflow, by source name."""
     sources = {}
     for folder in ("packs", "presets"):
@@ -59,119 +96,286 @@ def shipped() -> dict[str, str]:
     return sources
 
 
-def version_of(preset: str, sources: Mapping[str, str]) -> str:
-    """A rulebook's version, without building it: 12 hex digits of its preset's name and every source."""
+@cache
+def detectors() -> Mapping[str, Match]:
+    """The shapes that `detector` names."""
+    return read_detectors("detectors.yaml", resources.files("rules").joinpath("detectors.yaml").read_text(encoding="utf-8"))
+
+
+def version_of(preset: str, sources: Mapping[str, str], tenant: str = "") -> str:
+    """A rulebook's version, without building it: 12 hex digits of its preset's name and every source that has a say."""
+    mine = f"{TENANTS}{tenant}.yaml"
     content = hashlib.sha256(preset.encode())
     for name in sorted(sources):
-        content.update(b"\0" + name.encode() + b"\0" + sources[name].encode("utf-8", "surrogatepass"))
+        if not name.startswith(TENANTS) or name == mine:
+            content.update(b"\0" + name.encode() + b"\0" + sources[name].encode("utf-8", "surrogatepass"))
     return content.hexdigest()[:12]
 
 
-def build(preset: str, sources: Mapping[str, str]) -> Rulebook:
-    """The rulebook of a preset over all sources. Raises BadRules with every complaint; then nothing was built."""
-    rules, _ = assemble(preset, sources)
-    judges: list[Judge] = []
-    regexes: list[str] = []
-    complaints: list[Complaint] = []
-    for rule in rules:
-        if rule.mode == "off":
-            continue
-        mine = set()
-        for match in rule.match:
-            regex = match.regex or keywords_as_regex(match.keywords)
+def build(preset: str, sources: Mapping[str, str], tenant: str = "", *, portable: bool | None = None) -> Rulebook:
+    """One rulebook by itself. Raises BadRules with every complaint; then nothing was built."""
+    return Library(sources, portable=portable).rulebook(preset, tenant)
+
+
+@lru_cache(maxsize=2048)
+def _read(name: str, text: str) -> RuleFile:
+    return read(name, text)
+
+
+class Library:
+    """All sources of one moment, and the rulebooks made of them. Immutable to its users; safe in many threads."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, str],
+        *,
+        store: Store | None = None,
+        portable: bool | None = None,
+        without: frozenset[str] = frozenset(),
+    ):
+        """Compiles nothing yet. `store` keeps compiled patterns; `without` are triggers that hyperscan was seen to miss."""
+        self.sources = sources
+        self._store, self._portable, self.without = store, portable, without
+        self._files: dict[str, RuleFile] = {}
+        self._books: OrderedDict[tuple[str, str], Rulebook] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def rulebook(self, preset: str, tenant: str = "") -> Rulebook:
+        """The rules of a tenant under a preset; `tenant` matters only where it has a file. Raises BadRules."""
+        mine = tenant if f"{TENANTS}{tenant}.yaml" in self.sources else ""
+        with self._lock:
+            book = self._books.get((preset, mine))
+            if book is None:
+                book = self._books[preset, mine] = self._build(preset, mine)
+            self._books.move_to_end((preset, mine))
+            if len(self._books) > KEPT_RULEBOOKS:
+                self._books.popitem(last=False)
+        return book
+
+    def sparing(self, triggers: frozenset[str]) -> "Library":
+        """The same sources, with these triggers left to the portable engine."""
+        return Library(self.sources, store=self._store, portable=self._portable, without=self.without | triggers)
+
+    def warm(self) -> None:
+        """Have ready what only hostile texts need."""
+        with self._lock:
+            books = list(self._books.values())
+        for book in books:
+            book.scanner.warm()
+
+    def has(self, preset: str, tenant: str) -> bool:
+        """Whether that rulebook is made already."""
+        return (preset, tenant if f"{TENANTS}{tenant}.yaml" in self.sources else "") in self._books
+
+    @property
+    def tenants(self) -> list[str]:
+        """The tenants that have a file of their own."""
+        return [name[len(TENANTS) :].removesuffix(".yaml") for name in sorted(self.sources) if name.startswith(TENANTS)]
+
+    def check(self, presets: Iterable[str] = PRESETS) -> None:
+        """Everything can be built. Raises BadRules with every complaint."""
+        complaints: dict[Complaint, None] = {}
+        for preset, tenant in chain(((preset, "") for preset in presets), (("default", tenant) for tenant in self.tenants)):
             try:
-                if rule.action == "redact" and compile_pattern(regex).search(_placeholder(rule).encode()):
-                    raise BadPattern(f"the rule would find its own placeholder {_placeholder(rule)}")
-                compile_pattern(regex)
-            except BadPattern as error:
-                complaints.append(_complaint_at(match.at, str(error), sources))
-                continue
-            mine.add(len(regexes))
-            regexes.append(regex)
-        judges.append(_judge(rule, frozenset(mine)))
-    if complaints:
-        raise BadRules(complaints)
-    try:
-        scanner = Scanner(regexes)
-    except BadPattern as error:
-        raise BadRules([Complaint(Mark(_file_name(SHIPPED + preset), 1, 1), str(error), "use fewer or shorter keywords")]) from None
-    return Rulebook(preset, version_of(preset, sources), tuple(judges), scanner)
+                self.rulebook(preset, tenant)
+            except BadRules as error:
+                complaints |= dict.fromkeys(error.complaints)
+        if complaints:
+            raise BadRules(complaints)
 
+    # -- assembling ---------------------------------------------------------------------------------------------------
 
-def assemble(preset: str, sources: Mapping[str, str]) -> tuple[tuple[Rule, ...], tuple[RuleFile, ...]]:
-    """The rules of a preset as written, overrides applied, and the files they came from in the order they were read."""
-    files: list[RuleFile] = []
-    complaints: list[Complaint] = []
-    read_so_far: set[str] = set()
+    def assemble(self, preset: str, tenant: str = "") -> Assembled:
+        """The rules as written, by precedence. Raises BadRules."""
+        if SHIPPED + preset not in self.sources:
+            at = Mark(_file_name(SHIPPED + preset), 1, 1)
+            raise BadRules([Complaint(at, f"there is no preset `{preset}`", likely(preset, PRESETS))])
+        complaints: list[Complaint] = []
+        groups = [self._closure([SHIPPED + preset], complaints), self._closure(self._operators(), complaints)]
+        own = f"{TENANTS}{tenant}.yaml"
+        groups.append(self._closure([own] if own in self.sources else [], complaints))
+        seen: set[str] = set()
+        ordered = [[file for name, file in group if not (name in seen or seen.add(name))] for group in groups]  # type: ignore[func-returns-value]
+        files = tuple(chain(*ordered))
+        rules = {rule.id: rule for file in files for rule in file.rules}
+        thresholds = {name: threshold for file in files for name, threshold in file.thresholds}
+        history: History = next((file.history for file in reversed(files) if file.history), "redact")
+        patches: dict[str, tuple[Override, ...]] = {}
+        for override in (override for group in (ordered[1], ordered[2], ordered[0]) for file in group for override in file.overrides):
+            hit = [name for name in rules if fnmatchcase(name, override.glob)]
+            if not hit:
+                complaints.append(self.complaint(override.at, f"override `{override.glob}` hits no rule", likely(override.glob, rules)))
+            for name in hit:
+                rules[name] = rules[name].patched(override)
+                patches[name] = (*patches.get(name, ()), override)
+        if complaints:
+            raise BadRules(complaints)
+        return Assembled(rules, thresholds, history, files, patches)
 
-    def add(name: str) -> None:
-        if name in read_so_far:
-            return
-        read_so_far.add(name)
-        try:
-            file = read(_file_name(name), sources[name])
-        except BadRules as error:
-            complaints.extend(error.complaints)
-            return
-        for wanted, at in file.extends:
-            if wanted in sources:
-                add(wanted)
-            else:
-                complaints.append(_complaint_at(at, f"`{wanted}` is not there to extend", sources, likely(wanted, sources)))
-        files.append(file)
+    def _operators(self) -> list[str]:
+        return [name for name in sorted(self.sources) if not name.startswith((SHIPPED, TENANTS))]
 
-    if SHIPPED + preset not in sources:
-        raise BadRules([Complaint(Mark(_file_name(SHIPPED + preset), 1, 1), f"there is no preset `{preset}`", likely(preset, PRESETS))])
-    add(SHIPPED + preset)
-    own = len(files)
-    for name in sorted(sources):
-        if not name.startswith(SHIPPED):
+    def _closure(self, names: Iterable[str], complaints: list[Complaint]) -> list[tuple[str, RuleFile]]:
+        """The files of these names, each behind those that it extends."""
+        found: dict[str, RuleFile | None] = {}
+        ordered: list[tuple[str, RuleFile]] = []
+
+        def add(name: str) -> None:
+            if name in found:
+                return
+            found[name] = None
+            try:
+                file = self.file(name)
+            except BadRules as error:
+                complaints.extend(error.complaints)
+                return
+            for wanted, at in file.extends:
+                if wanted in self.sources and not wanted.startswith(TENANTS):
+                    add(wanted)
+                else:
+                    known = [source for source in self.sources if not source.startswith(TENANTS)]
+                    complaints.append(self.complaint(at, f"`{wanted}` is not there to extend", likely(wanted, known)))
+            ordered.append((name, file))
+
+        for name in names:
             add(name)
-    rules = {rule.id: rule for file in files for rule in file.rules}
-    last = chain(*(file.overrides for file in files[own:]), *(file.overrides for file in files[:own]))
-    complaints.extend(_override(rules, last, sources))
-    if complaints:
-        raise BadRules(complaints)
-    return tuple(rules.values()), tuple(files)
+        return ordered
+
+    def file(self, name: str) -> RuleFile:
+        """A file as written, the same object each time; a tenant's is not kept."""
+        if name.startswith(TENANTS):
+            return read(name, self.sources[name])
+        if name not in self._files:
+            self._files[name] = _read(_file_name(name), self.sources[name])
+        return self._files[name]
+
+    def complaint(self, at: Mark, message: str, help: str = "", level: Literal["error", "warning"] = "error") -> Complaint:
+        """A complaint with the line of the source that it is about."""
+        text = next((text for name, text in self.sources.items() if _file_name(name) == at.file), "")
+        lines = text.splitlines()
+        return Complaint(at, message, help, lines[at.line - 1][:200] if at.line <= len(lines) else "", level)
+
+    # -- compiling ----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def base(self) -> "_Base":
+        """What all rulebooks share: the patterns of what is shipped, and of the operator's files."""
+        base = _Base()
+        complaints: list[Complaint] = []
+        shipped_names = [name for name in sorted(self.sources) if name.startswith(SHIPPED)]
+        for names in (shipped_names, self._operators()):
+            for _, file in self._closure(names, complaints):
+                self._compile(file.rules, base, complaints)
+            base.end_layer()
+        if complaints:
+            raise BadRules(complaints)
+        return base
+
+    def _compile(self, rules: Iterable[Rule], base: "_Base", complaints: list[Complaint]) -> None:
+        compiler = Compiler(detectors(), base.numbers)
+        for rule in rules:
+            faults = list(self._faults(rule, base.conditions))
+            complaints.extend(faults)
+            if rule.match is not None and not faults and id(rule.match) not in base.contents:
+                base.contents[id(rule.match)] = compiler.compile(rule.match)
+
+    def _faults(self, rule: Rule, conditions: Conditions) -> Iterator[Complaint]:
+        """What is wrong with a rule that can only be known now."""
+        for match in _leaves(rule.match) if rule.match else ():
+            if match.detector and match.detector not in detectors():
+                yield self.complaint(match.at, f"there is no detector `{match.detector}`", likely(match.detector, detectors()))
+                continue
+            regex = match.regex or (detectors()[match.detector].regex if match.detector else keywords_as_regex(match.keywords))
+            for sample in SAMPLE_HASHES if rule.action == "redact" else ():
+                own = placeholder(rule.id, rule.redact, sample)
+                if not (match.near or match.validate) and compile_regex(regex).search(own.encode()):
+                    yield self.complaint(match.at, f"the rule would find its own placeholder {own}", "write another one in `redact`")
+                    break
+        try:
+            for clause in (rule.when, *(exception.when for exception in rule.except_)):
+                conditions.compile(clause)
+        except TooComplex:
+            yield self.complaint(
+                rule.at, f"the conditions of rule `{rule.id}` are too many when written out", "split it into several rules"
+            )
+
+    def _build(self, preset: str, tenant: str) -> Rulebook:
+        assembled = self.assemble(preset, tenant)
+        base = self.base
+        if tenant:
+            base = base.extended()
+            complaints: list[Complaint] = []
+            self._compile(assembled.rules.values(), base, complaints)
+            if complaints:
+                raise BadRules(complaints)
+            base.end_layer()
+        judges = tuple(_judge(rule, base) for rule in assembled.rules.values() if rule.mode != "off")
+        asking: dict[int, list[int]] = {}
+        for number, judge in enumerate(judges):
+            for pattern in patterns_of(judge.content) if judge.content else ():
+                asking.setdefault(pattern, []).append(number)
+        return Rulebook(
+            name=preset,
+            version=version_of(preset, self.sources, tenant),
+            judges=judges,
+            scanner=Scanner(base.layers, portable=self._portable, store=self._store, without=self.without),
+            conditions=base.conditions,
+            asking={pattern: tuple(numbers) for pattern, numbers in asking.items()},
+            contextual=tuple(number for number, judge in enumerate(judges) if judge.content is None),
+            thresholds=tuple(assembled.thresholds.items()),
+            history=assembled.history,
+        )
 
 
-def _override(rules: dict[str, Rule], overrides: "chain[Override]", sources: Mapping[str, str]) -> list[Complaint]:
-    complaints = []
-    for override in overrides:
-        hit = [name for name in rules if fnmatchcase(name, override.glob)]
-        if not hit:
-            complaints.append(_complaint_at(override.at, f"override `{override.glob}` hits no rule", sources, likely(override.glob, rules)))
-        for name in hit:
-            rules[name] = rules[name].patched(override)
-    return complaints
+class _Base:
+    """Compiled matches and conditions, and their patterns in layers."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Pattern, int] = {}
+        self.contents: dict[int, Content] = {}  # by the identity of what was written, which the reader's cache keeps alive
+        self.conditions = Conditions()
+        self.layers: list[tuple[Pattern, ...]] = []
+
+    def end_layer(self) -> None:
+        """What was added since the last layer is one."""
+        self.layers.append(tuple(self.numbers)[sum(map(len, self.layers)) :])
+
+    def extended(self) -> "_Base":
+        """A copy to add to."""
+        copy = _Base()
+        copy.numbers, copy.contents, copy.layers = dict(self.numbers), dict(self.contents), list(self.layers)
+        copy.conditions = self.conditions.copy()
+        return copy
 
 
-def _judge(rule: Rule, patterns: frozenset[int]) -> Judge:
+def _judge(rule: Rule, base: _Base) -> Judge:
+    when = base.conditions.compile(rule.when)
     return Judge(
         id=rule.id,
         action=rule.action,
         severity=rule.severity,
-        priority=PRIORITY[rule.severity] if rule.priority is None else rule.priority,
+        priority=rule.weight,
         monitor=rule.mode == "monitor",
         message=rule.message,
-        placeholder=_placeholder(rule),
+        redact=rule.redact,
         allows=rule.allows,
-        patterns=patterns,
-        when=None if rule.when is None else compile_clause(rule.when),
-        by_part=rule.when is not None and speaks_of_parts(rule.when),
+        score=rule.score,
+        expires=rule.expires,
+        content=base.contents[id(rule.match)] if rule.match else None,
+        when=when,
+        by_part=base.conditions.speaks_of_parts(when),
+        exempt=tuple(compile_except(exception, base.conditions) for exception in rule.except_),
     )
 
 
-def _placeholder(rule: Rule) -> str:
-    return rule.placeholder.replace("{rule}", rule.id)
+def _leaves(matches: Match | Matches) -> Iterator[Match]:
+    if isinstance(matches, Match):
+        yield matches
+    else:
+        for member in matches.members:
+            yield from _leaves(member)
 
 
 def _file_name(source: str) -> str:
     """What complaints call a source: a shipped one gets its ending back."""
     return f"{source}.yaml" if source.startswith(SHIPPED) else source
-
-
-def _complaint_at(at: Mark, message: str, sources: Mapping[str, str], help: str = "") -> Complaint:
-    text = next((sources[name] for name in sources if _file_name(name) == at.file), "")
-    lines = text.splitlines()
-    return Complaint(at, message, help, lines[at.line - 1][:200] if at.line <= len(lines) else "")

@@ -6,30 +6,60 @@ has its place. Bounded: 1 MB, 20 levels, no anchors or aliases.
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import date
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import yaml
 
 from rules.complaint import BadRules, Complaint, Mark, likely
 from rules.exchange import REASONS, Coverage, Kind, Role
-from rules.model import PLACEHOLDER, Action, Clause, Field, Group, Match, Mode, Override, Rule, RuleFile, Severity, Test
+from rules.model import (
+    Action,
+    Clause,
+    Confidence,
+    Except,
+    Field,
+    Group,
+    History,
+    Match,
+    Matches,
+    Mode,
+    Override,
+    Redact,
+    Rule,
+    RuleFile,
+    Severity,
+    Test,
+    Threshold,
+)
+from rules.patterns import BadPattern, compile_regex, keywords_as_regex
+from rules.validators import names, validator
 
 MAX_BYTES, MAX_DEPTH = 1_000_000, 20
 MAX_PATTERN = 2_048  # characters; compiled size is bounded by RE2 itself
+MAX_KEYWORDS = 500  # in one list
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # of a list, a score, a detector
 PLAIN = re.compile(r'[^"\\\x00-\x1f]{1,200}')  # safe inside a JSON string, and inside JSON inside a JSON string
 SIZE = re.compile(r"(<|<=|>|>=)\s*(\d{1,12})\s*(B|KiB|MiB)?")
+TOKENS = re.compile(r"(<|<=|>|>=)\s*(\d{1,12})")
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+WINDOW = re.compile(
+    rf"(?:({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))?\s+)?([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d)(?:\s+([A-Za-z_/+-]+))?"
+)
 
 WORDS: dict[str, tuple[str, ...]] = {
-    "direction": ("request",),
+    "direction": ("request", "any"),
     "role": get_args(Role),
     "part": get_args(Kind),
     "coverage": get_args(Coverage),
     "unreadable": REASONS,
     "stream": ("true", "false"),
 }
-GLOBS = ("provider", "model", "host", "path", "method", "tenant")
-CONTEXT = (*WORDS, *GLOBS, "size")
+GLOBS = ("provider", "model", "host", "path", "method", "tenant", "user", "tool")
+CONTEXT = (*WORDS, *GLOBS, "size", "tokens", "time")
+CHECKS = ("near", "within", "entropy", "validate", "count")
 
 Handler = Callable[[yaml.Node], Any]
 
@@ -39,11 +69,17 @@ def read(name: str, text: str) -> RuleFile:
     return _Reader(name, text).file()
 
 
+def read_detectors(name: str, text: str) -> dict[str, Match]:
+    """The shapes that `detector` names. Raises BadRules."""
+    return _Reader(name, text).detectors()
+
+
 class _Reader:
     def __init__(self, name: str, text: str):
         self.name, self.text = name, text
         self.lines = text.splitlines()
         self.complaints: list[Complaint] = []
+        self.lists: dict[str, tuple[str, ...]] = {}
 
     # -- complaints ---------------------------------------------------------------------------------------------------
 
@@ -64,12 +100,16 @@ class _Reader:
 
     def file(self) -> RuleFile:
         root = self.compose()
+        self.read_lists(root)
         values = self.mapping(
             root,
             {
                 "earthflow": self.schema,
                 "name": self.word,
                 "extends": self.extends,
+                "lists": lambda node: None,
+                "thresholds": self.thresholds,
+                "history": self.choice(get_args(History), "history"),
                 "rules": self.rules,
                 "overrides": self.overrides,
             },
@@ -78,7 +118,38 @@ class _Reader:
         )
         if self.complaints:
             raise BadRules(self.complaints)
-        return RuleFile(values.get("name", self.name), values.get("extends", ()), values.get("rules", ()), values.get("overrides", ()))
+        values = {key: value for key, value in values.items() if key not in ("earthflow", "lists")}
+        return RuleFile(**{"name": self.name, **values})
+
+    def detectors(self) -> dict[str, Match]:
+        values = self.mapping(
+            self.compose(), {"earthflow": self.schema, "detectors": lambda node: node}, what="the detectors", required=("detectors",)
+        )
+        handlers = {"regex": self.regex, "message": self.word, **self.checks()}
+        found: dict[str, Match] = {}
+        for key, node in values["detectors"].value:
+            said = self.mapping(node, handlers, what="a detector", required=("regex",))
+            said.pop("message", None)
+            found[key.value] = Match(self.mark(key), **said)
+        if self.complaints:
+            raise BadRules(self.complaints)
+        return found
+
+    def read_lists(self, root: yaml.Node) -> None:
+        """Lists first: rules above them may name them."""
+        if not isinstance(root, yaml.MappingNode):
+            return
+        for key, value in root.value:
+            if isinstance(key, yaml.ScalarNode) and key.value == "lists":
+                if not isinstance(value, yaml.MappingNode):
+                    self.fault(value, "`lists` maps names to lists of values")
+                    continue
+                for name, members in value.value:
+                    if not NAME.fullmatch(str(name.value)):
+                        self.fault(name, f"`{name.value}` is not a name for a list", "lower-case letters, digits, `_` and `-`")
+                    elif name.value in self.lists:
+                        self.fault(name, f"list `{name.value}` stands twice", "keep one of them")
+                    self.lists[str(name.value)] = self.words(members)
 
     def compose(self) -> yaml.Node:
         """The node tree, once its size and depth are known to be small."""
@@ -136,9 +207,22 @@ class _Reader:
         return str(node.value)
 
     def words(self, node: yaml.Node) -> tuple[str, ...]:
-        """One value, or a list of them."""
+        """One value, or a list of them; `$name` stands for the values of a list."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        return tuple(self.word(item) for item in nodes)
+        found: list[str] = []
+        for item in nodes:
+            word = self.word(item)
+            if word.startswith("$") and NAME.fullmatch(word[1:]):
+                if word[1:] not in self.lists:
+                    self.fault(item, f"there is no list `{word[1:]}`", likely(word[1:], self.lists) if self.lists else "name it in `lists`")
+                found.extend(self.lists.get(word[1:], ()))
+            else:
+                found.append(word)
+        if not found:
+            self.fault(node, "an empty list says nothing here")
+        if len(found) > MAX_KEYWORDS:
+            self.fault(node, f"more than {MAX_KEYWORDS} values", "split them over several rules")
+        return tuple(found)
 
     def items(self, node: yaml.Node, what: str) -> Iterator[yaml.Node]:
         if isinstance(node, yaml.SequenceNode):
@@ -159,15 +243,39 @@ class _Reader:
         if self.word(node) != "1":
             self.fault(node, "this version reads schema 1 only", "write `earthflow: 1`")
 
-    def priority(self, node: yaml.Node) -> int:
-        value = self.word(node)
-        if not re.fullmatch(r"\d{1,4}", value) or int(value) > 1000:
-            self.fault(node, f"`{value}` is not a priority", "a whole number from 0 to 1000; higher wins")
-            return 0
-        return int(value)
+    def number(self, what: str, low: float, high: float, hint: str = "") -> Handler:
+        whole = isinstance(low, int)
+
+        def read_number(node: yaml.Node) -> float | int:
+            value = self.word(node)
+            if not re.fullmatch(r"\d{1,6}" if whole else r"\d{1,3}(?:\.\d{1,3})?", value) or not low <= float(value) <= high:
+                self.fault(node, f"`{value}` is not a valid {what}", hint or f"a {'whole ' if whole else ''}number from {low} to {high}")
+                return low
+            return int(value) if whole else float(value)
+
+        return read_number
 
     def extends(self, node: yaml.Node) -> tuple[tuple[str, Mark], ...]:
         return tuple((self.word(item), self.mark(item)) for item in self.items(node, "`extends`"))
+
+    def thresholds(self, node: yaml.Node) -> tuple[tuple[str, Threshold], ...]:
+        if not isinstance(node, yaml.MappingNode):
+            self.fault(node, "`thresholds` maps names of scores to `{flag: N, block: N}`")
+            return ()
+        found = []
+        points = self.number("threshold", 1, 1000)
+        for key, value in node.value:
+            said = self.mapping(value, {"flag": points, "block": points}, what="a threshold")
+            if not said:
+                self.fault(value, "a threshold says `flag`, `block`, or both")
+            found.append((self.score_name(key), Threshold(said.get("flag"), said.get("block"), self.mark(key))))
+        return tuple(found)
+
+    def score_name(self, node: yaml.Node) -> str:
+        name = self.word(node)
+        if name and not NAME.fullmatch(name):
+            self.fault(node, f"`{name}` is not a name for a score", "lower-case letters, digits, `_` and `-`")
+        return name
 
     # -- rules --------------------------------------------------------------------------------------------------------
 
@@ -194,29 +302,39 @@ class _Reader:
                 "severity": self.choice(get_args(Severity), "severity"),
                 "action": self.choice(get_args(Action), "action"),
                 "mode": self.choice(get_args(Mode), "mode"),
-                "priority": self.priority,
+                "priority": self.number("priority", 0, 1000, "a whole number from 0 to 1000; higher wins"),
                 "when": self.when,
                 "match": self.matches,
+                "except": self.exceptions,
                 "redact": self.redact,
+                "score": self.score,
                 "allows": self.words,
+                "expires": self.day,
                 "tests": self.tests,
                 "tags": self.words,
                 "links": self.words,
             },
             what="a rule",
-            required=("id", "action"),
+            required=("id",),
         )
         if len(self.complaints) > before:
             return None
         at = self.mark(node)
+        name, action = values["id"], values.get("action")
+        if action is None and "score" not in values:
+            self.complain(at, f"rule `{name}` has neither `action` nor `score`", f"`action` is one of {', '.join(get_args(Action))}")
         if "when" not in values and "match" not in values:
-            self.complain(at, f"rule `{values['id']}` says neither `when` nor `match`", "it would fire on every call")
-        if values["action"] == "redact" and "match" not in values:
-            self.complain(at, f"rule `{values['id']}` redacts but has no `match` that finds what to redact")
-        if (values["action"] == "allow") != ("allows" in values):
-            self.complain(at, f"rule `{values['id']}`: `action: allow` and `allows: [rule ids]` belong together")
-        if "redact" in values:
-            values["placeholder"] = values.pop("redact")
+            self.complain(at, f"rule `{name}` says neither `when` nor `match`", "it would fire on every call")
+        if action == "redact" and "match" not in values:
+            self.complain(at, f"rule `{name}` redacts but has no `match` that finds what to redact")
+        if "redact" in values and action != "redact":
+            self.complain(at, f"rule `{name}` says how to redact, but its action is another one", "write `action: redact`")
+        if "except" in values and "match" not in values:
+            self.complain(at, f"rule `{name}` has an `except` but no `match` to make exceptions from", "use `not` in `when`")
+        if (action == "allow") != ("allows" in values):
+            self.complain(at, f"rule `{name}`: `action: allow` and `allows: [rule ids]` belong together")
+        if "except" in values:
+            values["except_"] = values.pop("except")
         return Rule(at=at, **values)
 
     def rule_id(self, node: yaml.Node) -> str:
@@ -225,27 +343,140 @@ class _Reader:
             self.fault(node, f"`{value}` is not a rule id", "lower-case letters, digits, `.`, `_` and `-`, 80 at most")
         return value
 
-    def redact(self, node: yaml.Node) -> str:
-        values = self.mapping(node, {"with": self.word}, what="`redact`", required=("with",))
-        text: str = values.get("with", PLACEHOLDER)
-        if not PLAIN.fullmatch(text) or re.search(r"[{}]", text.replace("{rule}", "")):
-            self.fault(node, "a placeholder is plain text without quotes or backslashes", "`{rule}` stands for the rule's id")
+    def redact(self, node: yaml.Node) -> Redact:
+        values = self.mapping(node, {"with": self.placeholder, "restore": self.truth}, what="`redact`")
+        redact = Redact(**{{"with": "placeholder"}.get(key, key): value for key, value in values.items()})
+        if redact.restore and "{hash}" not in redact.placeholder:
+            self.fault(node, "`restore` needs `{hash}` in the placeholder", "else two values could not be told apart")
+        return redact
+
+    def placeholder(self, node: yaml.Node) -> str:
+        text = self.word(node)
+        if not PLAIN.fullmatch(text) or re.search(r"[{}]", re.sub(r"\{(?:rule|type|hash)\}", "", text)):
+            hint = "`{rule}` and `{type}` stand for the rule's id, `{hash}` for eight letters that are the same for the same value"
+            self.fault(node, "a placeholder is plain text without quotes or backslashes", hint)
         return text
 
-    def matches(self, node: yaml.Node) -> tuple[Match, ...]:
-        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        return tuple(self.match(item) for item in nodes)
+    def truth(self, node: yaml.Node) -> bool:
+        return bool(self.choice(("true", "false"), "truth value")(node) == "true")
 
-    def match(self, node: yaml.Node) -> Match:
-        values = self.mapping(node, {"regex": self.regex, "keywords": self.words}, what="`match`")
-        if len(values) != 1:
-            self.fault(node, "a match is one of `regex` or `keywords`", "several matches form a list; any of them is enough")
+    def score(self, node: yaml.Node) -> tuple[tuple[str, int], ...]:
+        if not isinstance(node, yaml.MappingNode) or not node.value:
+            self.fault(node, "`score` maps names to points", "such as `score: {injection: 2}`")
+            return ()
+        points = self.number("score", 1, 10)
+        return tuple((self.score_name(key), int(points(value))) for key, value in node.value)
+
+    def day(self, node: yaml.Node) -> date | None:
+        value = self.word(node)
+        try:
+            if re.fullmatch(r"\d{4}-\d{2}-\d{2}", value):
+                return date.fromisoformat(value)
+        except ValueError:
+            pass
+        self.fault(node, f"`{value}` is not a day", "write year-month-day, such as 2027-03-31")
+        return None
+
+    # -- matches ------------------------------------------------------------------------------------------------------
+
+    def matches(self, node: yaml.Node) -> Matches:
+        if isinstance(node, yaml.SequenceNode):
+            if not node.value:
+                self.fault(node, "an empty list matches nothing")
+            return Matches("any", tuple(self.match(item) for item in node.value), self.mark(node))
+        found = self.match(node)
+        matches = found if isinstance(found, Matches) else Matches("any", (found,), self.mark(node))
+        if not _finds(matches):
+            self.fault(node, "a match that only says what must not stand there finds nothing", "add what must stand there to `all`")
+        return matches
+
+    def match(self, node: yaml.Node) -> Match | Matches:
+        if isinstance(node, yaml.MappingNode):
+            how = next((key.value for key, _ in node.value if key.value in ("all", "any", "not")), None)
+            if how is not None:
+                return self.joined(how, node)
+        handlers = {
+            "regex": self.regex,
+            "keywords": self.keywords,
+            "detector": self.word,
+            "min_confidence": self.choice(get_args(Confidence), "confidence"),
+            **self.checks(),
+        }
+        values = self.mapping(node, {**handlers, "all": self.word, "any": self.word, "not": self.word}, what="`match`")
+        if sum(key in values for key in ("regex", "keywords", "detector")) != 1:
+            self.fault(node, "a match is one of `regex`, `keywords` or `detector`", "several matches form a list; any of them is enough")
+        if "min_confidence" in values and "detector" not in values:
+            self.fault(node, "`min_confidence` belongs to a `detector`")
+        if "within" in values and "near" not in values and "detector" not in values:
+            self.fault(node, "`within` belongs to `near`")
         return Match(self.mark(node), **values)
+
+    def joined(self, how: str, node: yaml.MappingNode) -> Matches:
+        if len(node.value) != 1:
+            self.fault(node, f"`{how}` stands alone in a match", "put the other keys into its members")
+        value = node.value[0][1]
+        if how == "not":
+            return Matches("not", (self.match(value),), self.mark(node))
+        members = tuple(self.match(item) for item in self.items(value, f"`{how}`"))
+        if not members:
+            self.fault(value, "an empty list matches nothing")
+        return Matches("all" if how == "all" else "any", members, self.mark(node))
+
+    def checks(self) -> dict[str, Handler]:
+        return {
+            "near": self.keywords,
+            "within": self.number("distance", 0, 400),
+            "entropy": self.number("entropy", 0.0, 8.0),
+            "validate": self.validate,
+            "count": self.number("count", 1, 100),
+        }
+
+    def keywords(self, node: yaml.Node) -> tuple[str, ...]:
+        words = self.words(node)
+        try:
+            if all(word.strip() for word in words):
+                compile_regex(keywords_as_regex(words))
+            else:
+                self.fault(node, "a keyword is more than white space")
+        except BadPattern as error:
+            self.fault(node, f"these keywords cannot be used: {error}")
+        return words
+
+    def validate(self, node: yaml.Node) -> str:
+        name = self.word(node)
+        if name and validator(name) is None:
+            self.fault(node, f"there is no validator `{name}`", likely(name, names()) if "phone" not in name else "`phone`, or `phone.FR`")
+        return name
+
+    def exceptions(self, node: yaml.Node) -> tuple[Except, ...]:
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        handlers: dict[str, Handler] = {
+            "values": self.words,
+            "regex": self.regex,
+            "keywords": self.keywords,
+            "near": self.number("distance", 0, 400),
+            "when": self.when,
+        }
+        found = []
+        for item in nodes:
+            said = self.mapping(item, handlers, what="`except`")
+            if not {"values", "regex", "keywords"} & said.keys():
+                self.fault(
+                    item, "an exception names `values`, a `regex` or `keywords` of the finding", "for a context, use `not` in `when`"
+                )
+            found.append(Except(self.mark(item), **said))
+        return tuple(found)
 
     def regex(self, node: yaml.Node) -> str:
         value = self.word(node)
         if len(value) > MAX_PATTERN:
             self.fault(node, f"the regex is longer than {MAX_PATTERN:,} characters")
+        elif value:
+            try:
+                compile_regex(value)
+            except BadPattern as error:
+                hint = "look-around and back-references are not supported; use `except`, `near` or a `not`" if "(?" in str(error) else ""
+                self.fault(node, str(error), hint)
         return value
 
     def overrides(self, node: yaml.Node) -> tuple[Override, ...]:
@@ -256,7 +487,7 @@ class _Reader:
             "action": self.choice(get_args(Action), "action"),
             "mode": self.choice(get_args(Mode), "mode"),
             "severity": self.choice(get_args(Severity), "severity"),
-            "priority": self.priority,
+            "priority": self.number("priority", 0, 1000, "a whole number from 0 to 1000; higher wins"),
         }
         return tuple(
             Override(self.word(key), self.mark(key), tuple(self.mapping(value, handlers, what="an override").items()))
@@ -289,6 +520,11 @@ class _Reader:
         values = self.words(value_node)
         if name == "size" and (len(values) != 1 or not SIZE.fullmatch(values[0])):
             self.fault(value_node, "`size` takes one comparison", 'such as "> 64KiB"')
+        if name == "tokens" and (len(values) != 1 or not TOKENS.fullmatch(values[0])):
+            self.fault(value_node, "`tokens` takes one comparison", 'such as "> 100000"')
+        if name == "time":
+            for value in values:
+                self.window(value_node, value)
         for value in values:
             if name in WORDS and value not in WORDS[name]:
                 hint = likely(value, WORDS[name])
@@ -296,6 +532,16 @@ class _Reader:
                     hint = "this version judges requests only; answers pass unjudged and are recorded so"
                 self.fault(value_node, f"`{value}` is not a valid {name}", hint)
         return Field(name, values, self.mark(key_node))
+
+    def window(self, node: yaml.Node, value: str) -> None:
+        parsed = WINDOW.fullmatch(value)
+        if parsed is None:
+            self.fault(node, f"`{value}` is not a time window", 'such as "Mon-Fri 08:00-18:00 Europe/Paris"; without a zone it is UTC')
+            return
+        try:
+            ZoneInfo(parsed[7] or "UTC")
+        except (KeyError, ValueError, OSError):
+            self.fault(node, f"there is no time zone `{parsed[7]}`", "such as Europe/Paris, Africa/Algiers or UTC")
 
     # -- tests --------------------------------------------------------------------------------------------------------
 
@@ -315,3 +561,12 @@ class _Reader:
             handlers: dict[str, Handler] = dict.fromkeys((*CONTEXT, "text"), self.word)
             return tuple(self.mapping(node, handlers, what="a test's context").items())
         return self.word(node)
+
+
+def _finds(match: Match | Matches) -> bool:
+    """Whether there is something that it finds, and not only something that must be missing."""
+    if isinstance(match, Match):
+        return True
+    if match.how == "not":
+        return False
+    return (any if match.how == "all" else all)(map(_finds, match.members))

@@ -4,16 +4,23 @@ A body's literals are its strings (keys included) and numbers, counted in the or
 and a range of characters of its decoded text.
 """
 
+import hmac
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
+from rules.model import Redact
+
 # A string or a number of a valid JSON document, wherever a scan from the left meets one. Linear: no two ways to match.
 LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*', re.DOTALL)
 # One decoded character as it may be written: an escaped surrogate pair, another escape, or itself.
 CHARACTER = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL)
+
+
+LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")  # no digits, which might be numbers; no vowels, which might make words
+HASH_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +31,20 @@ class Edit:
     start: int
     end: int
     text: str
+
+
+def placeholder(rule: str, redact: Redact, hash: str) -> str:
+    """What stands in place of a finding. By default one word, so that no keyword is found in it."""
+    kind = "".join(character if character.isalnum() else "_" for character in rule)
+    return redact.placeholder.replace("{rule}", rule).replace("{type}", kind).replace("{hash}", hash)
+
+
+def stand_in(rule: str, redact: Redact, value: str, key: bytes) -> str:
+    """The placeholder of a value: the same for the same value under one key, and telling nothing of it."""
+    if "{hash}" not in redact.placeholder:
+        return placeholder(rule, redact, "")
+    content = f"{rule}\0{value}".encode("utf-8", "surrogatepass")
+    return placeholder(rule, redact, hmac.digest(key, content, "sha256").hex()[:HASH_LENGTH].translate(LETTERS))
 
 
 def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from addons.providers.chat_body import Placed, is_base64, read_chat_body, role_of
-from addons.providers.leaves import Leaf
+from addons.providers.chat_body import Placed, is_base64, read_chat_body, role_of, tool_name
 from addons.providers.provider import UNSENT, Call, Usage
 from contract.hosts import ANTHROPIC
 from rules.exchange import Unreadable
+from rules.leaves import Leaf
 
 # Keys of the API itself; any other key is text that somebody chose, and is judged.
 VOCABULARY = frozenset(
@@ -49,7 +49,7 @@ def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[0] == "system":
         return "system", "field" if path[-1] == "type" else "text"
     if path[0] == "tools":
-        return "system", "tool_definition"
+        return "system", "tool_definition", tool_name(leaf.around)
     if path[0] != "messages" or len(path) < 3:
         return "other", "field"
     role = role_of(document["messages"][path[1]])
@@ -57,9 +57,10 @@ def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[-2:] == ("source", "data") and types[-1:] == ["base64"] and is_base64(leaf.text):
         return Unreadable("document" if "document" in types else "image")
     if "tool_use" in types or "server_tool_use" in types:
-        return role, "tool_call"
+        return role, "tool_call", tool_name(leaf.around[2:])
     if path[-1] == "type":
         return role, "field"
     if any(name.endswith("tool_result") for name in types):
-        return "tool", "tool_result"
+        ids = (block.get("tool_use_id") for block in leaf.around if isinstance(block, dict))
+        return "tool", "tool_result", next((name for name in ids if isinstance(name, str)), "")
     return role, "text" if path[2] == "content" else "field"

@@ -1,16 +1,17 @@
 """Bodies with `model`, `stream` and `messages`, which OpenAI's chat and Anthropic's messages share: leaves become parts."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from addons.providers.leaves import Leaf, TooDeep, leaves, parse
 from addons.providers.provider import Call
 from rules.exchange import Kind, Part, Role, Unreadable
+from rules.leaves import Leaf, TooDeep, leaves, parse
 
 BASE64 = re.compile(r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*", re.ASCII)
 
-Placed = tuple[Role, Kind]
+Placed = tuple[Role, Kind] | tuple[Role, Kind, str]  # the last is a tool's name; of a result, the id of its call
 # Tells a leaf's place in the conversation, or the reason why its text cannot be looked at (an image's bytes).
 Classify = Callable[[dict[str, Any], Leaf], Placed | Unreadable]
 
@@ -43,11 +44,34 @@ def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) 
             if isinstance(placed, Unreadable):
                 unreadable[placed.reason] = None
             else:
-                parts.append(Part(leaf.text, *placed, leaf.literal))
+                parts.append(Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else ""))
     except TooDeep:
         return Unreadable("too_deep")
-    model = document.get("model")
-    return Call(model if isinstance(model, str) else "", document.get("stream") is True, tuple(parts), tuple(unreadable))
+    if any(part.kind == "tool_result" and part.tool for part in parts):
+        names = _tool_names(document)
+        parts = [replace(part, tool=names.get(part.tool, "")) if part.kind == "tool_result" else part for part in parts]
+    model, user = (text if isinstance(text, str) else "" for text in (document.get("model"), user_of(document)))
+    return Call(model, document.get("stream") is True, tuple(parts), tuple(unreadable), user)
+
+
+def user_of(document: dict[str, Any]) -> object:
+    """Whom the client says it calls for: OpenAI's `user` or `safety_identifier`, Anthropic's `metadata.user_id`."""
+    metadata = document.get("metadata")
+    return document.get("user") or document.get("safety_identifier") or (metadata.get("user_id") if isinstance(metadata, dict) else None)
+
+
+def _tool_names(document: dict[str, Any]) -> dict[str, str]:
+    """Ids of the tool calls in a conversation, and the tools they are of."""
+    messages = [message for message in document["messages"] if isinstance(message, dict)]
+    lists = [message.get(key) for message in messages for key in ("tool_calls", "content")]
+    calls = [call for calls in lists if isinstance(calls, list) for call in calls if isinstance(call, dict)]
+    return {call["id"]: tool_name((call, call.get("function"))) for call in calls if isinstance(call.get("id"), str)}
+
+
+def tool_name(around: Sequence[Any]) -> str:
+    """The name that the innermost of these containers gives to a tool."""
+    names = (container.get("name") for container in reversed(around) if isinstance(container, dict))
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def is_base64(text: str) -> bool:

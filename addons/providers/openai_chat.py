@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from addons.providers.chat_body import Placed, is_base64, read_chat_body, role_of
-from addons.providers.leaves import Leaf
+from addons.providers.chat_body import Placed, is_base64, read_chat_body, role_of, tool_name
 from addons.providers.provider import UNSENT, Call, Usage
 from contract.hosts import OPENAI
 from rules.exchange import Unreadable
+from rules.leaves import Leaf
 
 # Keys of the API itself; any other key is text that somebody chose, and is judged.
 VOCABULARY = frozenset(
@@ -53,14 +53,19 @@ class OpenAIChat:
 def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
     path = leaf.path
     if path[0] in ("tools", "functions"):
-        return "system", "tool_definition"
+        return "system", "tool_definition", tool_name(leaf.around)
     if path[0] != "messages" or len(path) < 3:
         return "other", "field"
     if is_base64(leaf.text) and (reason := BYTES.get(path[-2:])):
         return Unreadable(reason)
     role = role_of(document["messages"][path[1]])
     if path[2] in ("tool_calls", "function_call"):
-        return role, "tool_call"
+        return role, "tool_call", tool_name(leaf.around[3:])
     if path[2] != "content" or (len(path) > 3 and path[-1] == "type" and leaf.around[-1].get("type") == leaf.text):
         return role, "field"
-    return role, "tool_result" if role == "tool" else "text"
+    return (role, "tool_result", _id_of_call(leaf.around[2])) if role == "tool" else (role, "text")
+
+
+def _id_of_call(message: dict[str, Any]) -> str:
+    call = message.get("tool_call_id")
+    return call if isinstance(call, str) else ""

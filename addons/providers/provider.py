@@ -11,12 +11,16 @@ UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods that bring no prompt
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as its provider reads it. `unreadable` names what inside it could not be looked at, such as an image."""
+    """A call as its provider reads it. `unreadable` names what inside it could not be looked at, such as an image.
+
+    `user` is whom the client says it calls for.
+    """
 
     model: str
     stream: bool
     parts: tuple[Part, ...]
     unreadable: tuple[str, ...] = ()
+    user: str = ""
 
 
 @dataclass(slots=True)

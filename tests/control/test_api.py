@@ -93,4 +93,4 @@ def test_what_is_not_there_has_the_same_shape(house: House) -> None:
 
 def test_health_says_what_works(house: House) -> None:
     status, body = ask(house, "/health/ready")
-    assert (status, body["status"], set(body["checks"])) == (200, "OK", {"postgres", "redis", "ingest"})
+    assert (status, body["status"], set(body["checks"])) == (200, "OK", {"postgres", "redis", "ingest", "rules"})

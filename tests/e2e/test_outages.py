@@ -17,10 +17,10 @@ RAISING = python(
 import addons.judging
 from addons.run import main
 judge = addons.judging.evaluate
-def evaluate(book, exchange):
+def evaluate(book, exchange, **more):
     if any("explode" in part.text for part in exchange.parts):
         raise RuntimeError("a secret that must not be logged: hunter2")
-    return judge(book, exchange)
+    return judge(book, exchange, **more)
 addons.judging.evaluate = evaluate
 main()
 """

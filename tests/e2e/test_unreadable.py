@@ -7,7 +7,7 @@ import brotli
 import pytest
 import zstandard
 
-from tests.support.house import AWS_KEY, House, Tenant, message
+from tests.support.house import AWS_KEY, House, Tenant, message, without_hashes
 
 UNREADABLE = {
     "bad_json": (b"{", ()),
@@ -65,7 +65,7 @@ def test_an_encoded_call_is_decoded_judged_and_written_back_plain(house: House, 
     assert status == 200
     heard = house.providers.heard[-1]
     assert "content-encoding" not in {name.lower() for name in heard.headers}
-    assert heard.body == message("my [REDACTED:credentials.aws-access-key]")
+    assert without_hashes(heard.body) == message("my [REDACTED:credentials_aws_access_key_*]")
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])

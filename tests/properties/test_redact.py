@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from addons.providers.leaves import Leaf, leaves, parse
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part, Unreadable
+from rules.leaves import Leaf, leaves, parse
 from rules.load import build
 from rules.redact import Edit, splice
 

@@ -57,9 +57,9 @@ def test_a_monitored_rule_acts_on_nothing_and_tells_what_it_would_do() -> None:
 
 
 def test_overlapping_redactions_become_one_under_the_weightier_rule() -> None:
-    rules = "{id: word, action: redact, severity: low, match: {regex: 'bc+d'}}\n{id: key, action: redact, severity: high, match: {regex: 'a?bcc'}}"
+    rules = "{id: word, action: redact, severity: low, match: {regex: 'bc+d'}, redact: {with: '[WORD]'}}\n{id: key, action: redact, severity: high, match: {regex: 'a?bcc'}, redact: {with: '[KEY]'}}"
     (edit,) = judge(rules, "xx abccd yy").edits
-    assert (edit.start, edit.end, edit.text) == (3, 8, "[REDACTED:key]")
+    assert (edit.start, edit.end, edit.text) == (3, 8, "[KEY]")
 
 
 def test_nothing_is_found_across_the_joint_of_two_parts() -> None:

@@ -2,26 +2,47 @@
 
 import pytest
 
-from rules.load import PRESETS, shipped
-from rules.testing import run, unproven
+from rules.evaluate import evaluate
+from rules.load import PRESETS, Library, shipped
+from rules.testing import exchange_of, proven, run, unproven
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_test_of_every_shipped_rule_passes(preset: str) -> None:
-    results = run(preset, shipped())
-    assert len(results) > 50
-    assert [(result.rule, result.test.text, result.why) for result in results if result.why] == []
+    results = list(run(Library(shipped()), preset))
+    assert len(results) > 4_000
+    assert [(result.rule.id, result.test.text or result.test.context, result.why) for result in results if result.why] == []
 
 
-def test_every_shipped_rule_has_at_least_three_of_both_kinds_of_test() -> None:
-    assert unproven("default", shipped()) == []
-    by_rule: dict[str, list[bool]] = {}
-    for result in run("default", shipped()):
-        by_rule.setdefault(result.rule, []).append(result.test.must_match)
-    assert {rule: kinds for rule, kinds in by_rule.items() if min(kinds.count(True), kinds.count(False)) < 3} == {}
+def test_there_are_three_hundred_rules_and_each_has_three_tests_of_both_kinds() -> None:
+    rules = Library(shipped()).assemble("default").rules
+    assert len(rules) >= 300
+    assert unproven(rules.values()) == []
+
+
+def test_every_shipped_rule_says_why() -> None:
+    assert [rule.id for rule in Library(shipped()).assemble("default").rules.values() if not rule.message] == []
+
+
+def test_hyperscan_takes_every_shipped_pattern_and_misses_none_of_the_tests() -> None:
+    library = Library(shipped())
+    assert library.rulebook("default").scanner.refused == ()
+    assert proven(library, PRESETS) is library
+
+
+def test_both_engines_find_the_same_in_every_test_of_every_shipped_rule() -> None:
+    books = [Library(shipped(), portable=portable).rulebook("default") for portable in (True, False)]
+    assert [book.scanner.engine for book in books] == ["portable", "hyperscan"]
+    for rule in Library(shipped()).assemble("default").rules.values():
+        for test in rule.tests:
+            slow, fast = (evaluate(book, exchange_of(test)) for book in books)
+            assert (slow.action, slow.edits) == (fast.action, fast.edits), (rule.id, test.text)
+            assert [(one.judge.id, {f.places for f in one.findings}) for one in slow.fired] == [
+                (one.judge.id, {f.places for f in one.findings}) for one in fast.fired
+            ]
 
 
 def test_a_failing_test_is_told_as_such() -> None:
     wrong = "earthflow: 1\nrules:\n  - {id: a, action: block, match: {regex: xyz}, tests: [{match: abc}, {ok: xyz}]}\n"
-    results = [result for result in run("default", {**shipped(), "t.yaml": wrong}) if result.rule == "a"]
-    assert [result.why for result in results] == ["did not fire", "fired"]
+    library = Library({**shipped(), "t.yaml": wrong}, portable=True)
+    assert [result.why for result in run(library, "default", files={"t.yaml"})] == ["did not fire", "fired"]

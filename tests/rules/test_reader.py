@@ -24,8 +24,8 @@ BROKEN = {
     "bad action": (RULE.replace("block", "blok"), "f.yaml:4:13: error: `blok` is not a valid action"),
     "bad id": (RULE.replace("a.b", "A B"), "f.yaml:3:9: error: `A B` is not a rule id"),
     "bad mode": (RULE + "    mode: on", "f.yaml:6:11: error: `on` is not a valid mode"),
-    "bad priority": (RULE + "    priority: 9999", "f.yaml:6:15: error: `9999` is not a priority"),
-    "no action": (RULE.replace("    action: block\n", ""), "f.yaml:3:5: error: a rule needs the key `action`"),
+    "bad priority": (RULE + "    priority: 9999", "f.yaml:6:15: error: `9999` is not a valid priority"),
+    "no action": (RULE.replace("    action: block\n", ""), "f.yaml:3:5: error: rule `a.b` has neither `action` nor `score`"),
     "neither when nor match": ("earthflow: 1\nrules:\n  - {id: a, action: block}", "f.yaml:3:5: error: rule `a` says neither"),
     "redact without match": ("earthflow: 1\nrules:\n  - {id: a, action: redact, when: {model: x}}", "redacts but has no `match`"),
     "allow without allows": ("earthflow: 1\nrules:\n  - {id: a, action: allow, when: {model: x}}", "belong together"),
@@ -70,7 +70,8 @@ def test_all_faults_of_a_file_are_told_at_once() -> None:
 
 def test_words_that_yaml_takes_for_booleans_stay_words() -> None:
     file = read("f.yaml", "earthflow: 1\nrules:\n  - id: a\n    action: block\n    match: {keywords: [on, no, 1_0, null]}\n")
-    assert file.rules[0].match[0].keywords == ("on", "no", "1_0", "null")
+    assert file.rules[0].match is not None
+    assert file.rules[0].match.members[0].keywords == ("on", "no", "1_0", "null")
 
 
 BAD_PATTERNS = {
@@ -90,7 +91,7 @@ def test_a_pattern_that_cannot_be_used_is_refused_with_its_place(case: str) -> N
     text = f"earthflow: 1\nrules:\n  - id: a\n    action: block\n    match: {{regex: '{pattern}'}}\n"
     with pytest.raises(BadRules) as caught:
         build("default", {**shipped(), "team.yaml": text})
-    assert str(caught.value).startswith("team.yaml:5:12: error: ")
+    assert str(caught.value).startswith("team.yaml:5:20: error: ")
     assert complaint in str(caught.value)
 
 
@@ -115,5 +116,5 @@ def test_the_version_changes_with_any_source_and_only_then() -> None:
 
 
 def test_a_preset_that_is_not_there_is_a_complaint() -> None:
-    with pytest.raises(BadRules, match="there is no preset `strict`"):
-        build("strict", shipped())
+    with pytest.raises(BadRules, match="there is no preset `stricter`"):
+        build("stricter", shipped())

@@ -1,6 +1,7 @@
 """A whole Earthflow for tests: real engines, control, proxy, pretend providers, on free ports, in a folder of its own."""
 
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,8 @@ from urllib.parse import quote
 
 import anthropic
 import openai
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
 
 from cli.children import wait_until
 from cli.home import claim
@@ -28,6 +31,11 @@ from tests.support.plain_tls import PlainTLS
 PATIENCE = 30.0
 OTHER_HOST, OTHER_CA = "tunnel.example", "other-ca.pem"  # no AI provider
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
+
+
+# Shared by all houses of one run, so that the shipped rules are compiled once.
+COMPILED = tempfile.TemporaryDirectory(prefix="ef-compiled-")
+MASTER_KEY = Fernet.generate_key().decode()
 
 
 class House:
@@ -46,12 +54,14 @@ class House:
         try:
             self.providers = self._exit.enter_context(Providers(self.folder))
             other = self._exit.enter_context(PlainTLS(self.folder, OTHER_HOST, OTHER_CA))
+            settings = settings_of(self.folder).model_copy(update={"master_key": SecretStr(MASTER_KEY)})
             told = {
+                "EARTHFLOW_CACHE_DIR": COMPILED.name,
                 "EARTHFLOW_UPSTREAM_MAP": f"{self.providers.upstream_map},{OTHER_HOST}=127.0.0.1:{other.port}",
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
             }
-            self.stack = self._exit.enter_context(Stack(settings_of(self.folder), self.said.append, told, self._programs, self._log))
+            self.stack = self._exit.enter_context(Stack(settings, self.said.append, told, self._programs, self._log))
         except BaseException:
             self._exit.close()
             raise
@@ -163,6 +173,11 @@ def connect_status(port: int, target: str, key: str | None) -> int:
 def message(text: str, **more: Any) -> bytes:
     """An OpenAI chat body with one user message."""
     return json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}).encode()
+
+
+def without_hashes(body: bytes) -> bytes:
+    """A body in which the hash of each placeholder is a star."""
+    return re.sub(rb"_[b-t]{8}\]", b"_*]", body)
 
 
 def python(source: str) -> list[str]:

@@ -1,0 +1,139 @@
+"""`match` and `except` -> which findings of a rule stand. Works on what the scanner found in one part; looks at no text itself but
+at the findings' own and their neighbourhood.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rules.condition import Condition, Conditions, holds
+from rules.model import Except, Match, Matches
+from rules.patterns import Regex, compile_regex, keywords_as_regex, width
+from rules.scan import Finding, Pattern
+from rules.validators import Validator, entropy, validator
+
+Found = Mapping[int, Sequence[Finding]]  # by pattern, of one part
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """A pattern and what must be true of its findings."""
+
+    pattern: int
+    entropy: float
+    validate: Validator | None
+    count: int
+
+    def find(self, found: Found) -> Sequence[Finding]:
+        """Those of the pattern's findings that stand the checks; none where they are too few."""
+        findings = found.get(self.pattern, ())
+        if self.entropy or self.validate is not None:
+            findings = [finding for finding in findings if self._stands(finding.value)]
+        if self.count > 1 and len({finding.value for finding in findings}) < self.count and all(f.value is not None for f in findings):
+            return ()
+        return findings
+
+    def _stands(self, value: str | None) -> bool:
+        if value is None:  # too much was found to look at each: no check can clear it
+            return True
+        return (not self.entropy or entropy(value) >= self.entropy) and (self.validate is None or self.validate(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Needs joined over one part."""
+
+    how: Literal["all", "any", "not"]
+    members: "tuple[Need | Joined, ...]"
+
+    def find(self, found: Found) -> Sequence[Finding]:
+        """The findings of all members that find, where the whole holds."""
+        findings: list[Finding] = []
+        for member in self.members:
+            if isinstance(member, Joined) and member.how == "not":
+                if member.members[0].find(found):
+                    return ()
+                continue
+            here = member.find(found)
+            if not here and self.how == "all":
+                return ()
+            findings.extend(here)
+        return findings
+
+
+Content = Need | Joined
+
+
+def patterns_of(content: Content) -> frozenset[int]:
+    """The patterns of which at least one must be found; not those that must be missing."""
+    if isinstance(content, Need):
+        return frozenset({content.pattern})
+    if content.how == "not":
+        return frozenset()
+    return frozenset().union(*map(patterns_of, content.members))
+
+
+class Compiler:
+    """Collects the patterns of many rules, each distinct one once."""
+
+    def __init__(self, detectors: Mapping[str, Match], numbers: dict[Pattern, int]):
+        """`numbers` is added to: what is not in it yet gets the next number."""
+        self._detectors, self._numbers = detectors, numbers
+
+    def compile(self, matches: Match | Matches) -> Content:
+        """What was written, over pattern numbers. A detector that is not known must have been complained of before."""
+        if isinstance(matches, Match):
+            return self._need(matches)
+        members = tuple(self.compile(member) for member in matches.members)
+        return members[0] if matches.how != "not" and len(members) == 1 else Joined(matches.how, members)
+
+    def _need(self, match: Match) -> Need:
+        check, bits, near, within = match.validate, match.entropy, match.near, match.within
+        regex = match.regex
+        if match.detector:
+            shape = self._detectors[match.detector]
+            regex = shape.regex
+            if match.min_confidence != "low":
+                check, bits = check or shape.validate, bits or shape.entropy
+            if match.min_confidence == "high" and not near:
+                near, within = shape.near, shape.within
+        elif match.keywords:
+            regex = keywords_as_regex(match.keywords)
+        pattern = Pattern(regex, keywords_as_regex(near) if near else "", within if near else 0)
+        number = self._numbers.setdefault(pattern, len(self._numbers))
+        return Need(number, bits, validator(check) if check else None, match.count)
+
+
+@dataclass(frozen=True, slots=True)
+class Exempt:
+    """One `except`, ready to be used."""
+
+    values: frozenset[str]
+    regexes: tuple[Regex, ...]
+    near: int
+    when: Condition
+
+    def takes(self, finding: Finding, mask: int) -> bool:
+        """Whether it takes the finding away."""
+        if finding.value is None or not holds(self.when, mask):
+            return False
+        if finding.value.casefold() in self.values:
+            return True
+        if not self.regexes:
+            return False
+        text, first, last = finding.view.text, max(0, finding.start - self.near), finding.end + self.near
+        around = text[first:last].encode("utf-8", "replace")
+        return any(regex.search(around) is not None for regex in self.regexes)
+
+
+def compile_except(written: Except, conditions: Conditions) -> Exempt:
+    """The exception as written, compiled."""
+    regexes = [compile_regex(written.regex)] if written.regex else []
+    if written.keywords:
+        regexes.append(compile_regex(keywords_as_regex(written.keywords)))
+    return Exempt(frozenset(value.casefold() for value in written.values), tuple(regexes), written.near, conditions.compile(written.when))
+
+
+def unbounded(pattern: Pattern) -> bool:
+    """Whether it has to be looked for in whole texts, since nothing bounds what it matches."""
+    return width(pattern.regex) is None

@@ -1,0 +1,122 @@
+"""Advice on rules that are valid: what will never fire, fires too often, costs too much, or is not proven."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from rules.complaint import BadRules, Complaint
+from rules.content import patterns_of
+from rules.evaluate import evaluate
+from rules.exchange import Exchange, Part
+from rules.hyper import Hyper, sound
+from rules.load import Library, Rulebook
+from rules.model import Match, Matches, Rule
+from rules.patterns import keywords_as_regex, width
+from rules.testing import run
+from rules.widen import fixed_characters
+
+SOON = timedelta(days=14)
+SHORT_KEYWORD, SHORT_LITERAL = 4, 3
+BENIGN = (
+    "Could you summarise the attached minutes in five bullet points?",
+    "The meeting is on 2026-11-23 at 14:30, room 204, and lasts 45 minutes.",
+    "def total(items: list[int]) -> int:\n    return sum(item for item in items if item > 0)",
+    "commit 9fceb02d0ae598e95dc970b74767f19372d61af8\nAuthor: A. Writer\n\n    Fix the build",
+    "2026-11-23T18:00:43Z INFO worker 550e8400-e29b-41d4-a716-446655440000 took 132 ms",
+    "Bonjour, pouvez-vous relire ce paragraphe et corriger les fautes ?",
+    "مرحبا، هل يمكنك تلخيص هذا النص من فضلك؟",
+    "¿Puedes traducir esta frase al inglés, por favor?",
+    "Bitte fasse den Text in drei Sätzen zusammen.",
+    "| name  | visits |\n|-------|--------|\n| north |  1,204 |\n| south |    987 |",
+    'function a(b,c){return b.map(function(d){return d*c})}var e=a([1,2,3],4);console.log(e)',
+    "Please forgive the short notice; the order of 1,250 units at 3.40 EUR each stays as it is.",
+)  # fmt: skip
+
+
+def advice(library: Library, names: set[str], today: date, preset: str = "default", tenant: str = "") -> Iterator[Complaint]:
+    """What there is to say of the rules in these files, beyond what BadRules says. Raises BadRules."""
+    assembled = library.assemble(preset, tenant)
+    book = library.rulebook(preset, tenant)
+    for name in sorted(names):
+        try:
+            written = library.file(name).rules
+        except BadRules:
+            continue
+        for rule in written:
+            effective = assembled.rules.get(rule.id)
+            if effective is None or effective.at != rule.at:
+                where = f"{effective.at.file}:{effective.at.line}" if effective else "nowhere"
+                yield _say(library, rule, f"rule `{rule.id}` never takes effect: {where} replaces it", "give it an id of its own")
+                continue
+            yield from _of_rule(library, rule, today)
+    yield from _failing(library, names, preset, tenant)
+    yield from _on_benign(library, book, names, preset, tenant)
+
+
+def _say(library: Library, rule: Rule, message: str, help: str = "", match: Match | None = None) -> Complaint:
+    return library.complaint((match or rule).at, message, help, "warning")
+
+
+def _of_rule(library: Library, rule: Rule, today: date) -> Iterator[Complaint]:
+    kinds = {test.must_match for test in rule.tests}
+    if kinds != {True, False}:
+        missing = "`match` and `ok`" if not kinds else "`ok`" if kinds == {True} else "`match`"
+        yield _say(library, rule, f"rule `{rule.id}` has no {missing} test", "a rule without its proof is a guess")
+    if rule.action == "block" and not rule.message:
+        yield _say(library, rule, f"rule `{rule.id}` blocks without a message", "callers read it; say what they may do instead")
+    if rule.expires is not None and rule.expires < today:
+        yield _say(library, rule, f"rule `{rule.id}` expired on {rule.expires}", "remove it, or give it another day")
+    elif rule.expires is not None and rule.expires - today <= SOON:
+        yield _say(library, rule, f"rule `{rule.id}` expires on {rule.expires}", "in two weeks or less")
+    if rule.action == "allow" and rule.expires is None:
+        yield _say(library, rule, f"rule `{rule.id}` allows for ever", "an exception should have an `expires`")
+    if "*" in rule.allows:
+        yield _say(library, rule, f"rule `{rule.id}` takes away every rule of its priority or below", "name the rules that it is about")
+    for match in _leaves(rule.match) if rule.match is not None else ():
+        yield from _of_match(library, rule, match)
+
+
+def _of_match(library: Library, rule: Rule, match: Match) -> Iterator[Complaint]:
+    for word in (*match.keywords, *match.near):
+        if len(word) < SHORT_KEYWORD and word.isascii():
+            yield _say(library, rule, f"`{word}` is short, so it is found often", "keywords of four letters or more cost least", match)
+            break
+    if match.regex:
+        if re.search(r"\\b[^\x00-\x7f]|[^\x00-\x7f]\\b", match.regex):
+            hint = r"use (?:^|\s) or punctuation where a word begins or ends"
+            yield _say(library, rule, r"`\b` beside a letter beyond ASCII never holds there as one expects", hint, match)
+        if width(match.regex) is None:
+            yield _say(library, rule, "nothing bounds what this regex matches", "write {0,200} in place of * or +", match)
+        if not match.near and fixed_characters(match.regex) < SHORT_LITERAL:
+            hint = "a few fixed letters, or `near`, make it cheap; `earthflow rules bench` shows what it costs"
+            yield _say(library, rule, "this regex has no fixed letters to look for first", hint, match)
+    regex = match.regex or (keywords_as_regex(match.keywords) if match.keywords else "")
+    if regex and not match.near and sound() and Hyper([regex]).refused:
+        yield _say(library, rule, "hyperscan cannot take this pattern; the slower engine looks for it", "make it shorter or simpler", match)
+
+
+def _failing(library: Library, names: set[str], preset: str, tenant: str) -> Iterator[Complaint]:
+    for result in run(library, preset, tenant, files=names):
+        if result.why:
+            yield library.complaint(result.test.at, f"the test of rule `{result.rule.id}` fails: it {result.why}", "", "error")
+
+
+def _on_benign(library: Library, book: Rulebook, names: set[str], preset: str, tenant: str) -> Iterator[Complaint]:
+    """Rules of these files that fire on texts that hold nothing."""
+    rules = library.assemble(preset, tenant).rules
+    hits: dict[str, str] = {}
+    for text in BENIGN:
+        for one in evaluate(book, Exchange(parts=(Part(text, "user", "text", 0),))).fired:
+            rule = rules.get(one.judge.id)
+            if rule is not None and rule.at.file in names and one.judge.content is not None and patterns_of(one.judge.content):
+                hits.setdefault(rule.id, text)
+    for name, text in hits.items():
+        yield _say(library, rules[name], f"rule `{name}` fires on an ordinary text", f"such as {text[:60]!r}")
+
+
+def _leaves(match: Match | Matches) -> Iterator[Match]:
+    if isinstance(match, Match):
+        yield match
+    else:
+        for member in match.members:
+            yield from _leaves(member)

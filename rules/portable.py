@@ -1,0 +1,29 @@
+"""Stage 1 without hyperscan: RE2's filter names the patterns that occur, not where. Same interface, same results, slower."""
+
+from collections.abc import Mapping, Sequence
+
+import re2
+
+from rules.patterns import BadPattern, options
+
+
+class Portable:
+    """Names the expressions that occur in a text."""
+
+    name = "portable"
+
+    def __init__(self, expressions: Sequence[str]):
+        self._filter = re2.Filter()
+        self._empty = not expressions
+        try:
+            for expression in expressions:
+                # In a joined text ^ and $ must also mean an edge between texts, or this would miss what stage 2 finds.
+                self._filter.Add(("(?m)" + expression).encode(), options())
+            if expressions:
+                self._filter.Compile()
+        except re2.error as error:
+            raise BadPattern(f"all patterns together are too large for RE2: {error}") from None
+
+    def ends(self, data: bytes) -> Mapping[int, Sequence[int] | None]:
+        """Which expressions occur; None: somewhere."""
+        return {} if self._empty else dict.fromkeys(self._filter.Match(data) or ())

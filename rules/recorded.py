@@ -1,0 +1,44 @@
+"""A recorded body, or a prompt, as an exchange: what the author's tools try rules on. Reads any chat-shaped JSON; never the proxy's way."""
+
+from datetime import datetime
+from typing import Any
+
+from rules.exchange import Exchange, Kind, Part, Role, Unreadable
+from rules.leaves import Leaf, TooDeep, leaves, parse
+
+ROLES: dict[object, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "model": "assistant"}
+ROLES |= {"tool": "tool", "function": "tool"}
+
+
+def exchange_from(text: str, now: datetime, **context: Any) -> Exchange:
+    """A JSON object or array as the call that it is; anything else as a user's text."""
+    document = parse(text.encode("utf-8", "replace")) if text.lstrip()[:1] in ("{", "[") else Unreadable("opaque")
+    if not isinstance(document, dict | list):
+        return Exchange(parts=(Part(text, "user", "text", 0),), size=len(text), time=now, **context)
+    try:
+        parts = tuple(_part(leaf) for leaf in leaves(document) if not leaf.is_key or leaf.path[:1] not in (("messages",), ("model",)))
+    except TooDeep:
+        return Exchange(unreadable=("too_deep",), size=len(text), time=now, **context)
+    top = document if isinstance(document, dict) else {}
+    said = {"model": str(top.get("model", "")), "stream": top.get("stream") is True}
+    return Exchange(parts=parts, size=len(text.encode("utf-8", "replace")), time=now, **{**said, **context})
+
+
+def _part(leaf: Leaf) -> Part:
+    if leaf.is_key:
+        return Part(leaf.text, "other", "key", leaf.literal)
+    message = leaf.around[2] if len(leaf.around) > 2 and leaf.path[:1] == ("messages",) else {}
+    role = ROLES.get(message.get("role"), "other") if isinstance(message, dict) else "other"
+    types = {block.get("type") for block in leaf.around if isinstance(block, dict) and isinstance(block.get("type"), str)}
+    if leaf.path[:1] == ("system",):
+        return Part(leaf.text, "system", "text", leaf.literal)
+    if leaf.path[:1] in (("tools",), ("functions",)):
+        return Part(leaf.text, "system", "tool_definition", leaf.literal)
+    kind: Kind = "field"
+    if "tool_calls" in leaf.path or "tool_use" in types:
+        kind = "tool_call"
+    elif role == "tool" or "tool_result" in types:
+        role, kind = "tool", "tool_result"
+    elif "content" in leaf.path and leaf.path[-1] not in ("type", "role"):
+        kind = "text"
+    return Part(leaf.text, role, kind, leaf.literal)

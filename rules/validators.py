@@ -1,0 +1,103 @@
+"""What confirms a candidate: check digits, calendars, entropy. Each takes the finding's text and says yes or no; none raises.
+
+National numbers are python-stdnum's, telephone numbers phonenumbers'; a rule names them `fr.nir`, `iban`, `phone`, `phone.FR`.
+"""
+
+import importlib
+import math
+import pkgutil
+import re
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from functools import cache
+
+import phonenumbers
+import stdnum
+
+Validator = Callable[[str], bool]
+LONGEST = 64  # characters; nothing that has a check digit is longer
+
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_NO_DIGITS = re.compile(r"\D", re.ASCII)
+
+
+def luhn(text: str) -> bool:
+    """ISO/IEC 7812-1: cards, IMEIs and others; what is no digit is passed over."""
+    digits = [int(digit) for digit in _NO_DIGITS.sub("", text)]
+    return len(digits) > 1 and (sum(digits[-1::-2]) + sum(_DOUBLED[digit] for digit in digits[-2::-2])) % 10 == 0
+
+
+def iban(text: str) -> bool:
+    """ISO 13616: the country's length and the remainder by 97."""
+    compact = text.replace(" ", "").replace("-", "").upper()
+    if not (compact.isascii() and compact.isalnum() and 15 <= len(compact) <= 34):
+        return False
+    if int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 != 1:
+        return False
+    return _numbers("iban")(compact)
+
+
+def calendar(text: str) -> bool:
+    """A day that there was or will be, 1900 to 2100, as y-m-d, d/m/y or m/d/y."""
+    numbers = [int(number) for number in re.findall(r"\d{1,4}", text, re.ASCII)]
+    if len(numbers) != 3:
+        return False
+    first, second, third = numbers
+    for year, month, day in ((first, second, third), (third, second, first), (third, first, second)):
+        try:
+            if 1900 <= date(year, month, day).year <= 2100:
+                return True
+        except ValueError:
+            continue
+    return False
+
+
+def entropy(text: str) -> float:
+    """Bits per character, by Shannon, of the text's own distribution."""
+    if not text:
+        return 0.0
+    counts = Counter(text)
+    return math.log2(len(text)) - sum(count * math.log2(count) for count in counts.values()) / len(text)
+
+
+@cache
+def validator(name: str) -> Validator | None:
+    """The validator of that name; None where there is none."""
+    own = {"luhn": luhn, "iban": iban, "date": calendar}.get(name)
+    if own is not None:
+        return own
+    if name == "phone" or re.fullmatch(r"phone\.[A-Z]{2}", name):
+        region = name.partition(".")[2]
+        return _phone(region) if not region or region in phonenumbers.SUPPORTED_REGIONS else None
+    return _numbers(name) if name in names() and hasattr(importlib.import_module(f"stdnum.{name}"), "is_valid") else None
+
+
+@cache
+def names() -> frozenset[str]:
+    """All names but those of telephones."""
+    modules = pkgutil.walk_packages(stdnum.__path__, "stdnum.")
+    return frozenset({"luhn", "iban", "date", "phone", *(module.name.removeprefix("stdnum.") for module in modules if not module.ispkg)})
+
+
+@cache
+def _numbers(name: str) -> Validator:
+    check: Validator = importlib.import_module(f"stdnum.{name}").is_valid
+
+    def valid(text: str) -> bool:
+        try:
+            return len(text) <= LONGEST and check(text)
+        except (ValueError, IndexError, KeyError, TypeError):  # numbers of other shapes than the module thought of
+            return False
+
+    return valid
+
+
+def _phone(region: str) -> Validator:
+    def valid(text: str) -> bool:
+        try:
+            return len(text) <= LONGEST and phonenumbers.is_valid_number(phonenumbers.parse(text, region or None))
+        except phonenumbers.NumberParseException:
+            return False
+
+    return valid
