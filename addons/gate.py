@@ -221,13 +221,15 @@ class Gate:
         tenant = passage.identity.tenant
         request = _request(flow, passage.provider)
 
+        ready = knowledge.library.ready(tenant.preset, tenant.id)
+
         def work() -> tuple[Judgement, str, Rulebook]:
-            rulebook = knowledge.rulebook(tenant)
+            rulebook = ready or knowledge.rulebook(tenant)
             clean = self._memory.of(tenant.id, rulebook.version)
             judgement = judge(request, tenant.id, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
             return judgement, knowledge.prompt_hash(tenant, judgement.prompt), rulebook
 
-        quick = len(request.body) <= LARGE and knowledge.library.has(tenant.preset, tenant.id)
+        quick = len(request.body) <= LARGE and ready is not None
         judgement, prompt_hash, rulebook = work() if quick else await asyncio.to_thread(work)
         passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,
@@ -354,7 +356,7 @@ def _is_whole(headers: http.Headers) -> bool:
     return headers.get("content-type", "").lower().startswith("application/json") and "content-encoding" not in headers
 
 
-def _tee(reader: AnswerReader, ongoing: Ongoing, restorer: Restorer | None, chunk: bytes) -> bytes:
+def _tee(reader: AnswerReader, ongoing: Ongoing, restorer: Restorer | None, chunk: bytes) -> bytes | list[bytes]:
     """Pass a chunk on, with what is to be restored in it; mitmproxy would lose it if this raised."""
     if ongoing.first_byte is None:
         ongoing.first_byte = time.monotonic()
@@ -362,7 +364,10 @@ def _tee(reader: AnswerReader, ongoing: Ongoing, restorer: Restorer | None, chun
         reader.feed(chunk)
     except Exception as error:
         logger.error("%s at %s; an answer's tokens are not counted", type(error).__name__, _place(error))
-    return restorer.feed(chunk) if restorer is not None else chunk
+    if restorer is None:
+        return chunk
+    restored = restorer.feed(chunk)
+    return restored or []  # an empty chunk would end an answer to an HTTP/1 client
 
 
 def _request(flow: http.HTTPFlow, provider: Provider) -> Request:

@@ -231,5 +231,9 @@ class Holder:
         except FileNotFoundError:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             return False
-        self._knowledge = Knowledge(unseal(sealed, self._master), self._master, self._store)
+        try:
+            self._knowledge = Knowledge(unseal(sealed, self._master), self._master, self._store)
+        except BadRules as error:
+            logger.warning("the snapshot on disk cannot be used: %s", error.places)
+            return False
         return True

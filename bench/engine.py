@@ -22,7 +22,8 @@ from addons.rulebooks import Memory
 from bench import texts
 from rules.hyper import Hyper
 from rules.load import Library, Rulebook, shipped
-from rules.scan import Clean, Pattern, Scanner
+from rules.locate import Pattern
+from rules.scan import Clean, Scanner
 
 ROUNDS = {1024: 60, 16 * 1024: 40, 256 * 1024: 9, 2 * 1024 * 1024: 3}
 HERE = Path(__file__).parent

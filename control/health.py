@@ -27,7 +27,7 @@ async def ready(request: web.Request) -> web.Response:
     ingest: dict[str, object] = {"status": "DEGRADED", "detail": state.ingest_detail} if state.ingest_detail else {"status": "OK"}
     rules: dict[str, object] = {"status": "OK", "version": state.rules_hash[:12]}
     if state.rules_complaint:
-        rules |= {"status": "DEGRADED", "detail": f"changed rule files are not used: {state.rules_complaint.splitlines()[0]}"}
+        rules |= {"status": "DEGRADED", "detail": f"changed rule files are not used; see the log: {state.rules_complaint}"}
     checks: dict[str, dict[str, object]] = {"postgres": database, "redis": queue, "ingest": ingest, "rules": rules}
     states = {check["status"] for check in checks.values()}
     status = "DOWN" if database["status"] == "DOWN" else "DEGRADED" if states != {"OK"} else "OK"

@@ -36,12 +36,12 @@ def read_sources(folder: Path | None) -> dict[str, str]:
 def signature(folder: Path | None) -> Signature:
     """Changes when a file comes, goes, or is written."""
     found = []
-    for name, path in _files(folder) if folder is not None else ():
-        try:
+    try:
+        for name, path in _files(folder) if folder is not None else ():
             status = path.stat()
             found.append((name, status.st_mtime_ns, status.st_size, status.st_ino))
-        except OSError:
-            found.append((name, 0, 0, 0))
+    except (OSError, BadRules):
+        found.append(("", 0, 0, 0))
     return tuple(found)
 
 
@@ -59,11 +59,18 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     for prefix, place in (("", folder), (TENANTS, folder / TENANTS)):
         try:
             paths = sorted(place.iterdir())
-        except OSError:
+        except FileNotFoundError:
             continue
+        except OSError as error:
+            raise BadRules([Complaint(Mark(str(place), 1, 1), f"cannot be read: {error.strerror}")]) from None
         for path in paths:
-            if path.suffix == ".yaml" and not path.name.startswith(".") and (not prefix or TENANT_FILE.fullmatch(path.name)):
+            if path.name.startswith(".") or path.is_dir():
+                continue
+            if path.suffix == ".yaml" and (not prefix or TENANT_FILE.fullmatch(path.name)):
                 yield prefix + path.name, path
+            elif path.suffix in (".yaml", ".yml"):
+                help = "a tenant's file is tenants/<id>.yaml" if prefix else "rule files end in .yaml"
+                raise BadRules([Complaint(Mark(prefix + path.name, 1, 1), "would be passed over", help)])
 
 
 def _failed(library: Library, own: Mapping[str, Path]) -> Iterator[Complaint]:

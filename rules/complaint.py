@@ -45,6 +45,11 @@ class BadRules(Exception):
         self.complaints = tuple(complaints)
         super().__init__("\n".join(map(str, self.complaints)))
 
+    @property
+    def places(self) -> str:
+        """Where the faults are, without what stands there."""
+        return ", ".join(f"{one.at.file}:{one.at.line}:{one.at.column}" for one in self.complaints[:5])
+
 
 def likely(word: str, known: Iterable[str]) -> str:
     """A help sentence: the word that was probably meant, or the words there are."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rules.condition import Condition, Conditions, holds
+from rules.locate import Pattern
 from rules.model import Except, Match, Matches
 from rules.patterns import Regex, compile_regex, keywords_as_regex, width
-from rules.scan import Finding, Pattern
+from rules.scan import Finding
 from rules.validators import Validator, entropy, validator
 
 Found = Mapping[int, Sequence[Finding]]  # by pattern, of one part

@@ -7,6 +7,7 @@ conversation was judged when it was new: what would block there is taken out ins
 speaks of, is flagged: it is never a plain ALLOW.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,10 @@ from rules.scan import Clean, Finding
 Outcome = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
 TURNS = ("user", "assistant", "tool")  # whose words can be history
 COVER = Redact()
+STAND_IN = "[REDACTED:"
+OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
+LONGEST_STAND_IN = 110  # characters
+UNREAD = "coverage.unread"  # what an allow names to let pass what could not be read, and no rule speaks of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +82,20 @@ def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> l
     by_text: defaultdict[int, defaultdict[int, list[Finding]]] = defaultdict(lambda: defaultdict(list))
     asked: defaultdict[int, set[int]] = defaultdict(set)
     for finding in findings:
-        by_text[finding.text][finding.pattern].append(finding)
-        for number in book.asking.get(finding.pattern, ()):
-            asked[number].add(finding.text)
+        for text in {place[0] for place in finding.places}:
+            by_text[text][finding.pattern].append(finding)
+            for number in book.asking.get(finding.pattern, ()):
+                asked[number].add(text)
     of_call = book.conditions.of_call(exchange)
     masks = {text: of_call | book.conditions.of_part(exchange.parts[text]) for text in by_text}
     fired = []
     for number, texts in asked.items():
         judge = book.judges[number]
-        stand: list[Finding] = []
+        stand: dict[Finding, None] = {}
         for text in sorted(texts):
             if judge.content is not None and holds(judge.when, masks[text]):
                 found = judge.content.find(by_text[text])
-                stand += [one for one in found if not any(exempt.takes(one, masks[text]) for exempt in judge.exempt)]
+                stand |= dict.fromkeys(one for one in found if not _exempt(book, judge, one, masks[text]))
         if stand and not _over(judge, exchange):
             fired.append(Fired(judge, tuple(stand)))
     for number in book.contextual:
@@ -99,9 +105,20 @@ def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> l
     return sorted(fired, key=lambda one: one.judge.id)
 
 
+def _exempt(book: Rulebook, judge: Judge, finding: Finding, mask: int) -> bool:
+    """Whether it is none: an exception says so, or it is what we ourselves put there before."""
+    if any(exempt.takes(finding, mask) for exempt in judge.exempt):
+        return True
+    text, start, end = finding.view.text, finding.start, finding.end
+    at = text.rfind(STAND_IN, max(0, start - LONGEST_STAND_IN), end)
+    found = OWN_STAND_IN.match(text, at) if at >= 0 else None
+    return found is not None and found.start() <= start and end <= found.end() and found[1] in book.kinds
+
+
 def _context_holds(book: Rulebook, judge: Judge, exchange: Exchange, of_call: int) -> bool:
     if judge.by_part:
-        return any(holds(judge.when, of_call | book.conditions.of_part(part)) for part in exchange.parts)
+        masks = {of_call | book.conditions.of_part(part) for part in exchange.parts} or {of_call}
+        return any(holds(judge.when, mask) for mask in masks)
     return holds(judge.when, of_call)
 
 
@@ -122,6 +139,7 @@ class _Case:
             fired = [one for one in fired if not any(_allowed(one.judge, allow) for allow in allows)]
         if book.history == "ignore":
             fired = [Fired(one.judge, new) for one in fired if (new := self._new(one)) or not one.findings]
+        self._unread_allowed = any(fnmatchcase(UNREAD, glob) for allow in allows for glob in allow.allows)
         self.blocking: list[Judge] = []
         self.scored: list[Fired] = []
         self._redacting = [one for one in fired if one.judge.action == "redact"]
@@ -141,7 +159,8 @@ class _Case:
             return "BLOCK"
         if self._redacting or self._covered:
             return "REDACT"
-        if "flag" in self._actions or (self._exchange.coverage == "none" and not self._actions):
+        unread = self._exchange.coverage == "none" and not self._actions - {"allow"}
+        if "flag" in self._actions or (unread and not self._unread_allowed):
             return "FLAG"
         return "ALLOW"
 
@@ -150,11 +169,14 @@ class _Case:
         return merged((*redactions(self._redacting, self._exchange, key), *self._covers(key)))
 
     def restorable(self, key: bytes) -> Iterator[tuple[str, str]]:
-        """Placeholders that a whole answer may get the originals back for."""
+        """Placeholders that a whole answer may get the originals back for: of values that stood in clear, and were taken out as such."""
+        made = set(self.edits(key))
         for one in self._redacting:
-            if one.judge.redact.restore:
-                for finding in one.findings:
-                    yield _stand_in(one.judge, finding, key), finding.view.text[finding.start : finding.end]
+            for finding in one.findings if one.judge.redact.restore else ():
+                ((text, start, end), *more) = finding.places
+                stand_in = _stand_in(one.judge, finding, key)
+                if not more and finding.view.depth == 0 and Edit(self._exchange.parts[text].literal, start, end, stand_in) in made:
+                    yield stand_in, self._exchange.parts[text].text[start:end]
 
     def _block(self, judge: Judge, findings: Iterable[Finding], new: object) -> None:
         """A block, unless only the history asks for it; then that history is taken out."""

@@ -44,7 +44,7 @@ class Hyper:
 
     def __init__(self, expressions: Sequence[str], store: Store | None = None, without: frozenset[int] = frozenset()):
         """Those in `without` are left to the portable engine."""
-        strange = {number for number, expression in enumerate(expressions) if widened(expression) is None}
+        strange = {number for number, expression in enumerate(expressions) if not widened(expression)}
         self.refused: tuple[int, ...] = tuple(sorted(without | strange))
         self._every: Any = None
         self._store = store
@@ -61,7 +61,7 @@ class Hyper:
         taken = [number for number in range(len(expressions)) if number not in self.refused]
         if not taken:
             return
-        self._expressions = [(number, widened(expressions[number]) or b"") for number in taken]
+        self._expressions = [(number, expression) for number in taken for expression in widened(expressions[number])]
         self._every = _database(self._expressions, hyperscan.HS_FLAG_MULTILINE, store)
 
     @cached_property
@@ -88,6 +88,11 @@ class Hyper:
         for index in self._portable.ends(data):
             ends[self.refused[index]] = None
         return ends
+
+    def occurring(self, data: bytes) -> set[int]:
+        """Which expressions occur, wherever that is."""
+        found = {number for number, _ in self._run("calm", self._calm, data, 1 << 60) or ()} if self._every is not None else set()
+        return found | {self.refused[index] for index in self._portable.ends(data)}
 
     def _run(self, which: str, database: Any, data: bytes, budget: int) -> list[tuple[int, int]] | None:
         """All (expression, end), or None where there are more than the budget."""
@@ -140,7 +145,8 @@ def _finds(expression: str, text: str, flags: int) -> bool:
 @cache
 def _takes(expression: str) -> bool:
     try:
-        _compiled([widened(expression) or b""], [0], [hyperscan.HS_FLAG_MULTILINE])
+        spelt = widened(expression)
+        _compiled(spelt, range(len(spelt)), [hyperscan.HS_FLAG_MULTILINE] * len(spelt))
     except hyperscan.error:
         return False
     return True

@@ -5,7 +5,7 @@ counts the body's literals as rules.redact does. Total and bounded: any bytes gi
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rules.exchange import Unreadable
@@ -74,8 +74,8 @@ def parse(body: bytes) -> Any | Unreadable:
         return Unreadable("bad_json")
 
 
-def leaves(document: Any) -> Iterator[Leaf]:
-    """Every leaf, in the order of the text; keys, strings, and numbers that are long enough to say something. Raises TooDeep."""
+def leaves(document: Any, known: Container[str] = ()) -> Iterator[Leaf]:
+    """Every leaf, in the order of the text: keys (but `known` ones), strings, and numbers that say something. Raises TooDeep."""
     literal = nodes = 0
     around: list[Any] = []
     stack: list[tuple[Path, Iterator[tuple[str | int, Any]]]] = [((), iter(((0, document),)))]
@@ -93,7 +93,8 @@ def leaves(document: Any) -> Iterator[Leaf]:
         if nodes > MAX_NODES or len(stack) > MAX_DEPTH:
             raise TooDeep
         if isinstance(key, str):
-            yield Leaf(path, key, literal, True, around)
+            if key not in known:
+                yield Leaf(path, key, literal, True, around)
             literal += 1
         if isinstance(value, str):
             if type(value) is str or len(value) >= SHORT_NUMBER:

@@ -27,14 +27,16 @@ from rules.complaint import BadRules, Complaint, Mark, likely
 from rules.condition import Condition, Conditions, TooComplex
 from rules.content import Compiler, Content, Exempt, compile_except, patterns_of
 from rules.hyper import Store
+from rules.locate import Pattern
 from rules.model import Action, History, Match, Matches, Override, Redact, Rule, RuleFile, Severity, Threshold
-from rules.patterns import compile_regex, keywords_as_regex
+from rules.patterns import BadPattern, compile_regex, keywords_as_regex
 from rules.reader import read, read_detectors
-from rules.redact import placeholder
-from rules.scan import Pattern, Scanner
+from rules.redact import kind_of, placeholder
+from rules.scan import Scanner
 
 SHIPPED, TENANTS = "earthflow/", "tenants/"
 PRESETS = ("default", "strict", "monitor")
+MAX_EXTENDS = 20  # files, each of which extends the next
 KEPT_RULEBOOKS = 512  # of tenants with files of their own
 SAMPLE_HASHES = ("fghjklmn", "tsrqpnml", "gggggggg")
 
@@ -72,6 +74,7 @@ class Rulebook:
     contextual: tuple[int, ...]  # judges without content
     thresholds: tuple[tuple[str, Threshold], ...]
     history: History
+    kinds: frozenset[str]  # of placeholders that its rules make
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +141,32 @@ class Library:
         self._store, self._portable, self.without = store, portable, without
         self._files: dict[str, RuleFile] = {}
         self._books: OrderedDict[tuple[str, str], Rulebook] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # of the shelf; never held while something is made
+        self._making = threading.RLock()
 
     def rulebook(self, preset: str, tenant: str = "") -> Rulebook:
         """The rules of a tenant under a preset; `tenant` matters only where it has a file. Raises BadRules."""
-        mine = tenant if f"{TENANTS}{tenant}.yaml" in self.sources else ""
+        found = self.ready(preset, tenant)
+        if found is None:
+            with self._making:
+                found = self.ready(preset, tenant) or self._build(preset, self._own(tenant))
+            with self._lock:
+                self._books[preset, self._own(tenant)] = found
+                if len(self._books) > KEPT_RULEBOOKS:
+                    self._books.popitem(last=False)
+        return found
+
+    def ready(self, preset: str, tenant: str = "") -> Rulebook | None:
+        """That rulebook, if it is made already; never waits."""
+        key = (preset, self._own(tenant))
         with self._lock:
-            book = self._books.get((preset, mine))
-            if book is None:
-                book = self._books[preset, mine] = self._build(preset, mine)
-            self._books.move_to_end((preset, mine))
-            if len(self._books) > KEPT_RULEBOOKS:
-                self._books.popitem(last=False)
-        return book
+            if key in self._books:
+                self._books.move_to_end(key)
+            return self._books.get(key)
+
+    def _own(self, tenant: str) -> str:
+        """The tenant, where it has a file of its own."""
+        return tenant if f"{TENANTS}{tenant}.yaml" in self.sources else ""
 
     def sparing(self, triggers: frozenset[str]) -> "Library":
         """The same sources, with these triggers left to the portable engine."""
@@ -162,10 +178,6 @@ class Library:
             books = list(self._books.values())
         for book in books:
             book.scanner.warm()
-
-    def has(self, preset: str, tenant: str) -> bool:
-        """Whether that rulebook is made already."""
-        return (preset, tenant if f"{TENANTS}{tenant}.yaml" in self.sources else "") in self._books
 
     @property
     def tenants(self) -> list[str]:
@@ -208,6 +220,9 @@ class Library:
             for name in hit:
                 rules[name] = rules[name].patched(override)
                 patches[name] = (*patches.get(name, ()), override)
+                fault = _misfit(rules[name])
+                if fault:
+                    complaints.append(self.complaint(override.at, f"override `{override.glob}`: rule `{name}` {fault}"))
         if complaints:
             raise BadRules(complaints)
         return Assembled(rules, thresholds, history, files, patches)
@@ -220,7 +235,7 @@ class Library:
         found: dict[str, RuleFile | None] = {}
         ordered: list[tuple[str, RuleFile]] = []
 
-        def add(name: str) -> None:
+        def add(name: str, depth: int = 0) -> None:
             if name in found:
                 return
             found[name] = None
@@ -230,8 +245,10 @@ class Library:
                 complaints.extend(error.complaints)
                 return
             for wanted, at in file.extends:
-                if wanted in self.sources and not wanted.startswith(TENANTS):
-                    add(wanted)
+                if depth == MAX_EXTENDS:
+                    complaints.append(self.complaint(at, f"more than {MAX_EXTENDS} files extend one another"))
+                elif wanted in self.sources and not wanted.startswith(TENANTS):
+                    add(wanted, depth + 1)
                 else:
                     known = [source for source in self.sources if not source.startswith(TENANTS)]
                     complaints.append(self.complaint(at, f"`{wanted}` is not there to extend", likely(wanted, known)))
@@ -245,9 +262,7 @@ class Library:
         """A file as written, the same object each time; a tenant's is not kept."""
         if name.startswith(TENANTS):
             return read(name, self.sources[name])
-        if name not in self._files:
-            self._files[name] = _read(_file_name(name), self.sources[name])
-        return self._files[name]
+        return self._files.get(name) or self._files.setdefault(name, _read(_file_name(name), self.sources[name]))
 
     def complaint(self, at: Mark, message: str, help: str = "", level: Literal["error", "warning"] = "error") -> Complaint:
         """A complaint with the line of the source that it is about."""
@@ -257,8 +272,14 @@ class Library:
 
     # -- compiling ----------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def base(self) -> "_Base":
+        """What all rulebooks share."""
+        with self._making:
+            return self._base
+
+    @cached_property
+    def _base(self) -> "_Base":
         """What all rulebooks share: the patterns of what is shipped, and of the operator's files."""
         base = _Base()
         complaints: list[Complaint] = []
@@ -274,8 +295,11 @@ class Library:
     def _compile(self, rules: Iterable[Rule], base: "_Base", complaints: list[Complaint]) -> None:
         compiler = Compiler(detectors(), base.numbers)
         for rule in rules:
+            if id(rule) in base.known:
+                continue
             faults = list(self._faults(rule, base.conditions))
             complaints.extend(faults)
+            base.known[id(rule)] = rule
             if rule.match is not None and not faults and id(rule.match) not in base.contents:
                 base.contents[id(rule.match)] = compiler.compile(rule.match)
 
@@ -301,15 +325,13 @@ class Library:
 
     def _build(self, preset: str, tenant: str) -> Rulebook:
         assembled = self.assemble(preset, tenant)
-        base = self.base
-        if tenant:
-            base = base.extended()
-            complaints: list[Complaint] = []
-            self._compile(assembled.rules.values(), base, complaints)
-            if complaints:
-                raise BadRules(complaints)
-            base.end_layer()
-        judges = tuple(_judge(rule, base) for rule in assembled.rules.values() if rule.mode != "off")
+        base = self.base.extended()
+        complaints: list[Complaint] = []
+        self._compile(assembled.rules.values(), base, complaints)
+        if complaints:
+            raise BadRules(complaints)
+        base.end_layer()
+        judges = tuple(self._judge(rule, base) for rule in assembled.rules.values() if rule.mode != "off")
         asking: dict[int, list[int]] = {}
         for number, judge in enumerate(judges):
             for pattern in patterns_of(judge.content) if judge.content else ():
@@ -318,13 +340,30 @@ class Library:
             name=preset,
             version=version_of(preset, self.sources, tenant),
             judges=judges,
-            scanner=Scanner(base.layers, portable=self._portable, store=self._store, without=self.without),
+            scanner=self._scanner(preset, base),
             conditions=base.conditions,
             asking={pattern: tuple(numbers) for pattern, numbers in asking.items()},
             contextual=tuple(number for number, judge in enumerate(judges) if judge.content is None),
             thresholds=tuple(assembled.thresholds.items()),
             history=assembled.history,
+            kinds=frozenset(kind_of(judge.id) for judge in judges),
         )
+
+    def _judge(self, rule: Rule, base: "_Base") -> Judge:
+        """A rule's judge; those that nobody patched are shared by all rulebooks."""
+        shared = self._base.judges
+        if id(rule) not in self._base.known:
+            return _judge(rule, base)
+        if id(rule) not in shared:
+            shared[id(rule)] = _judge(rule, base)
+        return shared[id(rule)]
+
+    def _scanner(self, preset: str, base: "_Base") -> Scanner:
+        try:
+            return Scanner(base.layers, portable=self._portable, store=self._store, without=self.without)
+        except BadPattern as error:
+            at = Mark(_file_name(SHIPPED + preset), 1, 1)
+            raise BadRules([Complaint(at, str(error), "use fewer or shorter keywords")]) from None
 
 
 class _Base:
@@ -335,6 +374,8 @@ class _Base:
         self.contents: dict[int, Content] = {}  # by the identity of what was written, which the reader's cache keeps alive
         self.conditions = Conditions()
         self.layers: list[tuple[Pattern, ...]] = []
+        self.known: dict[int, Rule] = {}  # what was compiled, by identity; kept, so that no other can have the same
+        self.judges: dict[int, Judge] = {}
 
     def end_layer(self) -> None:
         """What was added since the last layer is one."""
@@ -344,7 +385,7 @@ class _Base:
         """A copy to add to."""
         copy = _Base()
         copy.numbers, copy.contents, copy.layers = dict(self.numbers), dict(self.contents), list(self.layers)
-        copy.conditions = self.conditions.copy()
+        copy.conditions, copy.known, copy.judges = self.conditions.copy(), dict(self.known), self.judges
         return copy
 
 
@@ -379,3 +420,10 @@ def _leaves(matches: Match | Matches) -> Iterator[Match]:
 def _file_name(source: str) -> str:
     """What complaints call a source: a shipped one gets its ending back."""
     return f"{source}.yaml" if source.startswith(SHIPPED) else source
+
+
+def _misfit(rule: Rule) -> str:
+    """What an override must not make of a rule, or nothing."""
+    if rule.action == "redact" and rule.match is None:
+        return "has no `match` that finds what to redact"
+    return "has no `allows` that names what it allows" if rule.action == "allow" and not rule.allows else ""

@@ -17,31 +17,36 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from rules.exchange import Part
-from rules.patterns import compile_regex
+from rules.patterns import CONTINUATION, Regex, compile_regex
 
 MAX_DEPTH = 2  # a view of a view, and no further
 MAX_RUNS = 4_000  # encoded runs that are decoded in one text
 MAX_TOKENS = 20_000  # of a view that are followed back one by one; beyond them a finding covers the whole text
+MAX_FOLDED = 200_000  # characters whose plain form is kept
 EDGE = 200  # characters on each side of a joint
 WORD = frozenset(string.ascii_letters + string.digits + "+/_-=")
 
 Place = tuple[int, int, int]  # text, start, end
 Back = Callable[[int, int], list[Place]]
 
+CONTROLS = "\x00-\x08\x0b\x0e-\x1f\x7f"
 HIDDEN = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+    "\x80-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
+    "\u0600-\u0605\u06dd\u2028\u2029\u2800\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 OTHER_LETTERS = "\u0370-\u03ff\u0400-\u052f\u0531-\u0587"
-STYLED = "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\u2100-\u214f\u2460-\u24ff\u1d00-\u1d2b\U0001d400-\U0001d7ff\U0001f130-\U0001f189"
+STYLED = (
+    "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\u2100-\u2189\u2460-\u24ff\u1d00-\u1d2b\u0131\u0251\u0261\u0269\u026a\u0280"
+    "\U0001d400-\U0001d7ff\U0001f130-\U0001f189"
+)
 
 # Letters of other scripts that look like ASCII ones (Unicode Technical Standard 39), where NFKC does not say so.
-_PAIRS = (
+_ALIKE = (
     "АA ВB СC ЕE НH ІI ЈJ КK МM ОO РP ЅS ТT ХX УY ҮY аa сc ԁd еe һh іi јj кk ӏl мm оo рp ԛq ѕs тt уy ѵv ԝw хx "
     "ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX αa γy ιi κk νv οo ρp τt υu χx ϲc ϳj օo սu հh ոn ցg ՕO ՏS "
     "ᴀa ᴄc ᴅd ᴇe ᴊj ᴋk ᴍm ᴏo ᴘp ᴛt ᴜu ᴠv ᴡw ᴢz ʀr ɪi ɡg ıi ɩi ɑa"
 )
-LOOKALIKES = {pair[0]: pair[1] for pair in _PAIRS.split()}
+LOOKALIKES = {pair[0]: pair[1] for pair in _ALIKE.split()}
 
 
 def _in_re2(characters: str) -> str:
@@ -54,29 +59,28 @@ _BASE64_DIGITS = r"(?:[MNO][DTjz][AEIMQUYcgk][w-z0-5]){2}"
 BASE64_TEXT = _BASE64_DIGITS + r"|(?:[CI-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}"
 HEX_TEXT = r"(?:[2-7][0-9a-fA-F]){8}"
 HEX_PAIRS = r"(?:[2-7][0-9a-fA-F][ :,]){7}[2-7][0-9a-fA-F]"
+_LOOKS = _in_re2("".join(character for character in LOOKALIKES if re.match(f"[{OTHER_LETTERS}]", character)))
 # What trips a wire: in the one pass over everything; only where a text is not ASCII; only where a certain character stands.
-TRIPWIRES = {"base64": BASE64_TEXT, "hex": HEX_TEXT, "pairs": HEX_PAIRS}
+TRIPWIRES = {"base64": BASE64_TEXT, "hex": HEX_TEXT, "pairs": HEX_PAIRS, "control": f"[{_in_re2(CONTROLS)}]"}
 WIRES_BEYOND_ASCII = {
     "hidden": f"[{_in_re2(HIDDEN)}]",
-    "lookalike": f"[A-Za-z0-9][-._]?[{_in_re2(OTHER_LETTERS)}]|[{_in_re2(OTHER_LETTERS)}][-._]?[A-Za-z0-9]|[{_in_re2(STYLED)}]",
+    "lookalike": f"[A-Za-z0-9][-._]?[{_LOOKS}]|[{_LOOKS}][-._]?[A-Za-z0-9]|[{_LOOKS}]{{3}}|[{_in_re2(STYLED)}]",
 }
 WIRES_OF_CHARACTERS = {
-    "escape": (b"\\", r"\\(?:[nrtbf][0-9A-Za-z_]|u00[2-7][0-9A-Fa-f]|x[2-7][0-9A-Fa-f]|/)"),
-    "percent": (b"%", r"%[2-7][0-9A-Fa-f]"),
+    "escape": re.compile(rb"\\(?:[nrtbf][0-9A-Za-z_]|u00[2-7][0-9A-Fa-f]|x[2-7][0-9A-Fa-f]|/)"),
+    "percent": re.compile(rb"%[2-7][0-9A-Fa-f]"),
 }
 
-_HIDDEN = re.compile(f"[{HIDDEN}\u0640\u064b-\u0652]+")
-_BASE64_RUN = r"[A-Za-z0-9+/_-]{16,}(?:\r?\n[A-Za-z0-9+/_-]{4,})*"
-_HEX_RUN = r"[0-9a-fA-F]{16,}"
-_PAIRS_RUN = r"(?:[0-9a-fA-F]{2}[ :,]){7,}[0-9a-fA-F]{2}"
+_HIDDEN = re.compile(f"[{CONTROLS}{HIDDEN}\u0640\u064b-\u0652]+")
 _ESCAPE = re.compile(r"\\(?:[nrtbf\"'/\\]|u00[2-7][0-9A-Fa-f]|x[2-7][0-9A-Fa-f])")
 _ESCAPED_CODE = re.compile(r"\\(?:u00|x)([2-7][0-9A-Fa-f])")
+_ESCAPED = re.compile(r"\\(?:[nrtbf][0-9A-Za-z_]|u00[2-7]|x[2-7]|/)")
 _PERCENT_RUN = re.compile(r"(?:%[2-7][0-9A-Fa-f])+")
 _PERCENT = re.compile(r"%[2-7][0-9A-Fa-f]")
 _SIMPLE = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\b": "\b", "\\f": "\f", '\\"': '"', "\\'": "'", "\\/": "/"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """A reading of text number `of` (or, at joints, of several): `back` leads from a span of `text` to places in the originals."""
 
@@ -85,33 +89,37 @@ class View:
     depth: int = 0
 
 
-class TooMuch(Exception):
-    """More is encoded than is decoded."""
-
-
 def plain(number: int, text: str) -> View:
     """A text as it is."""
     return View(text, lambda start, end: [(number, start, end)])
 
 
-def unhidden(view: View, tripped: frozenset[str]) -> Iterator[View]:
-    """What a text shows when looked at in the other ways that were tripped. Raises TooMuch where a bound was reached."""
-    text = view.text
-    if not text.isascii() and tripped & {"hidden", "lookalike"}:
+def unhide(view: View, tripped: frozenset[str], into: list[View]) -> bool:
+    """Add what a text shows when looked at in the other ways that were tripped. True where more was encoded than was decoded."""
+    text, much = view.text, False
+    if tripped & {"hidden", "lookalike", "control"}:
         # Two readings: words of other scripts as they are, for those that are looked for in them; and letters for what they look like.
-        for shown in dict.fromkeys(_HIDDEN.sub("", plainer(text)) for plainer in (_plain_style, _as_ascii)):
-            if shown != text:
-                yield _deeper(view, shown, lambda: ((found.start(), found.end(), 0) for found in _HIDDEN.finditer(text)))
-    if "escape" in tripped and "\\" in text:
-        yield _deeper(view, _without_escapes(text), lambda: ((found.start(), found.end(), 1) for found in _ESCAPE.finditer(text)))
-    if "percent" in tripped and "%" in text:
-        yield _deeper(view, _without_percent(text), lambda: ((found.start(), found.end(), 1) for found in _PERCENT.finditer(text)))
-    if "base64" in tripped:
-        yield from _decoded(view, BASE64_TEXT, _BASE64_RUN, _base64)
-    if "hex" in tripped:
-        yield from _decoded(view, HEX_TEXT, _HEX_RUN, _hex)
-    if "pairs" in tripped:
-        yield from _decoded(view, HEX_PAIRS, _PAIRS_RUN, _pairs)
+        others = set(text) - PLAIN
+        hides = any(map(_HIDDEN.match, others))
+        known = {text}
+        for folding in (_style, _looks) if others else ():
+            shown = _replaced(text, others, folding)
+            shown = _HIDDEN.sub("", shown) if hides else shown
+            if shown not in known:
+                known.add(shown)
+                into.append(_deeper(view, shown, lambda: ((found.start(), found.end(), 0) for found in _HIDDEN.finditer(text))))
+    if "escape" in tripped and _ESCAPED.search(text):
+        shown, over = _without_escapes(text)
+        much |= over
+        into.append(_deeper(view, shown, lambda: ((found.start(), found.end(), 1) for found in _ESCAPE.finditer(text))))
+    if "percent" in tripped and _PERCENT.search(text):
+        shown, over = _without_percent(text)
+        much |= over
+        into.append(_deeper(view, shown, lambda: ((found.start(), found.end(), 1) for found in _PERCENT.finditer(text))))
+    data = text.encode("utf-8", "replace") if tripped & _DECODERS.keys() else b""
+    for name in _DECODERS.keys() & tripped:
+        much |= _decode_runs(view, data, *_DECODERS[name], into)
+    return much
 
 
 def _deeper(view: View, shown: str, tokens: Callable[[], Iterator[tuple[int, int, int]]]) -> View:
@@ -160,28 +168,18 @@ class _Folding(dict[int, str]):
     def __missing__(self, code: int) -> str:
         character = chr(code)
         like = self._alike.get(character) or unicodedata.normalize("NFKC", character)
-        if len(self) > MAX_TOKENS:
-            self.clear()
+        if len(self) > MAX_FOLDED:
+            return like if len(like) == 1 and like.isascii() else character
         self[code] = like if len(like) == 1 and like.isascii() else character
         return self[code]
 
 
-_style, _looks = _Folding({}), _Folding(LOOKALIKES)
+PLAIN = frozenset(string.printable)
+_style, _looks = _Folding({}), _Folding(LOOKALIKES)  # full-width and mathematical characters; and letters that look like ASCII ones, too
 
 
-def _plain_style(text: str) -> str:
-    """Full-width, mathematical and circled characters as plain ones."""
-    return _replaced(text, _style)
-
-
-def _as_ascii(text: str) -> str:
-    """Letters of other scripts that look like ASCII ones, too."""
-    return _replaced(text, _looks)
-
-
-def _replaced(text: str, folding: _Folding) -> str:
-    """Replaced one for one, so that places stay what they are."""
-    others = {character for character in set(text) if not character.isascii()}
+def _replaced(text: str, others: set[str], folding: _Folding) -> str:
+    """The `others` in a text replaced one for one, so that places stay what they are."""
     replaced = {character: like for character in others if (like := folding[ord(character)]) != character}
     if len(replaced) > 64:
         return text.translate(folding)
@@ -190,71 +188,87 @@ def _replaced(text: str, folding: _Folding) -> str:
     return text
 
 
-def _without_escapes(text: str) -> str:
+def _without_escapes(text: str) -> tuple[str, bool]:
     shown = text.replace("\\\\", "\0")
     for escape, meant in _SIMPLE.items():
         shown = shown.replace(escape, meant)
     shown, count = _ESCAPED_CODE.subn(lambda found: chr(int(found[1], 16)), shown, count=MAX_RUNS)
-    if count == MAX_RUNS:
-        raise TooMuch
-    return shown.replace("\0", "\\")
+    return shown.replace("\0", "\\"), count == MAX_RUNS
 
 
-def _without_percent(text: str) -> str:
+def _without_percent(text: str) -> tuple[str, bool]:
     shown, count = _PERCENT_RUN.subn(lambda found: bytes.fromhex(found[0].replace("%", "")).decode("ascii"), text, count=MAX_RUNS)
-    if count == MAX_RUNS:
-        raise TooMuch
-    return shown
+    return shown, count == MAX_RUNS
 
 
-def _decoded(view: View, clue: str, run: str, decode: Callable[[bytes, int], str]) -> Iterator[View]:
-    """Encoded runs that hold text, each a view; a finding in one is a finding of the whole run."""
-    data = view.text.encode("utf-8", "replace") if not view.text.isascii() else view.text.encode()
-    if compile_regex(clue).search(data) is None:
-        return
-    for number, found in enumerate(compile_regex(run).finditer(data)):
-        if number == MAX_RUNS:
-            raise TooMuch
-        start, end = found.span()
-        hint = compile_regex(clue).search(data, start, end)
-        if hint is None:
+def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, decode: Callable[[bytes], str], into: list[View]) -> bool:
+    """Encoded runs that hold text, each a view; a finding in one is a finding of the whole run.
+
+    A run is decoded from where its clue says that a group of `width` characters begins (0: from the clue itself), once for each.
+    """
+    masked = b""
+    done: set[tuple[int, int]] = set()
+    start = end = counted = upto = 0  # of the run: its bytes, and how many of them, up to where, were counted without line ends
+    at = characters = 0
+    for found in clue.finditer(data):
+        here = found.start()
+        if here >= end:
+            masked = masked or data.translate(mask)
+            start = upto = masked.rfind(b"0", end, here) + 1 or end
+            end = masked.find(b"0", here)
+            end, counted = len(data) if end < 0 else end, 0
+            characters += len(data[at:start].translate(None, CONTINUATION))
+            at = start
+        counted, upto = counted + len(data[upto:here].translate(None, _LINE_ENDS)), here
+        skip = counted % width if width else counted
+        if (start, skip) in done or (not width and any(start == one for one, _ in done)):
             continue
-        shown = decode(data[start:end], (hint.start() - start) % 4)
-        if shown:
-            first, last = (start, end) if view.text.isascii() else (len(data[:at].decode("utf-8", "replace")) for at in (start, end))
-            yield View(shown, _whole(view, first, last), view.depth + 1)
+        done.add((start, skip))
+        if len(done) > MAX_RUNS:
+            return True
+        shown = decode(data[start:end].translate(None, _LINE_ENDS)[skip:])
+        into.append(View(shown, _whole(view, characters, characters + end - start), view.depth + 1))
+    return False
 
 
 def _whole(view: View, first: int, last: int) -> Back:
     return lambda start, end: view.back(first, last)
 
 
-_STANDARD = bytes.maketrans(b"-_", b"+/")
+def _mask(characters: bytes) -> bytes:
+    """A table that makes a 1 of these characters and of line ends, and a 0 of all others."""
+    return bytes(ord("1") if byte in characters or byte in _LINE_ENDS else ord("0") for byte in range(256))
 
 
-def _base64(run: bytes, skip: int) -> str:
-    body = run[skip:].translate(_STANDARD, b"\r\n")
-    return _printable(base64.b64decode(body[: len(body) // 4 * 4] + _last(body)))
+def _base64(run: bytes) -> str:
+    rest = len(run) % 4
+    run = run[:-1] if rest == 1 else run  # a left-over character says nothing
+    return _printable(base64.b64decode(run.translate(_STANDARD) + b"=" * (-len(run) % 4)))
 
 
-def _last(body: bytes) -> bytes:
-    """The last group of base64, filled up; a single left-over character says nothing."""
-    rest = body[len(body) // 4 * 4 :]
-    return rest + b"=" * (4 - len(rest)) if len(rest) > 1 else b""
+def _hex(run: bytes) -> str:
+    return _printable(binascii.unhexlify(run[: len(run) // 2 * 2]))
 
 
-def _hex(run: bytes, skip: int) -> str:
-    body = run[skip % 2 :]
-    return _printable(binascii.unhexlify(body[: len(body) // 2 * 2]))
-
-
-def _pairs(run: bytes, skip: int) -> str:
-    return _printable(bytes.fromhex(run.translate(None, b" :,").decode()))
+def _pairs(run: bytes) -> str:
+    found = _PAIRS.match(run)
+    return _printable(bytes.fromhex(found[0].translate(None, b" :,").decode())) if found else ""
 
 
 def _printable(decoded: bytes) -> str:
     """As text; bytes that are none become spaces, so that what stands between them can be read."""
     return decoded.decode("utf-8", "replace").replace("\ufffd", " ")
+
+
+_LINE_ENDS = b"\r\n"
+_STANDARD = bytes.maketrans(b"-_", b"+/")
+_HEX_DIGITS = string.hexdigits.encode()
+_PAIRS = re.compile(rb"(?:[0-9a-fA-F]{2}[ :,])*[0-9a-fA-F]{2}")
+_DECODERS = {
+    "base64": (compile_regex(BASE64_TEXT), _mask((string.ascii_letters + string.digits + "+/-_").encode()), 4, _base64),
+    "hex": (compile_regex(HEX_TEXT), _mask(_HEX_DIGITS), 2, _hex),
+    "pairs": (compile_regex(HEX_PAIRS), _mask(_HEX_DIGITS + b" :,"), 0, _pairs),
+}
 
 
 def runs(parts: Sequence[Part]) -> list[list[int]]:

@@ -17,6 +17,7 @@ MARKED = {mark: base for base, marks in {
     "a": "áàâäãå", "c": "ç", "e": "éèêë", "i": "íìîï", "n": "ñ", "o": "óòôöõ", "u": "úùûü", "y": "ýÿ",
 }.items() for mark in marks}  # fmt: skip
 EXCHANGED = ("اأإآ", "ةه", "ىي", "'’")
+CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that continue a character
 POSIX_CLASS = re.compile(r"\[:\^?[a-z]{1,8}:\]")
 SPACE = r"[\s\x{a0}\x{202f}]{1,8}"
 
@@ -86,15 +87,26 @@ def options() -> "re2.Options":
     return chosen
 
 
+def readable(regex: str) -> str | None:
+    """The regex as Python's parser reads it, or None where the two would read it differently."""
+    if POSIX_CLASS.search(regex) or re.search(r"\{,\d", regex) or "\u017f" in regex or "\u212a" in regex:
+        return None
+    try:
+        return re.sub(r"(?<!\\)((?:\\\\)*)\\x\{([0-9a-fA-F]{1,6})\}", lambda found: found[1] + re.escape(chr(int(found[2], 16))), regex)
+    except ValueError:
+        return None
+
+
 @lru_cache(maxsize=8192)
 def width(regex: str) -> int | None:
     """The most characters that a match can have, or None where that is unknown or more than MAX_WIDTH."""
-    if POSIX_CLASS.search(regex):  # Python would read it as something else
+    text = readable(regex)
+    if text is None:
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            widest = int(sre.parse(re.sub(r"\\x\{[0-9a-fA-F]+\}", "x", regex)).getwidth()[1])
+            widest = int(sre.parse(text).getwidth()[1])
     except (re.error, OverflowError, RecursionError):
         return None
     return widest if widest <= MAX_WIDTH else None

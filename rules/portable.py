@@ -24,6 +24,10 @@ class Portable:
         except re2.error as error:
             raise BadPattern(f"all patterns together are too large for RE2: {error}") from None
 
+    def occurring(self, data: bytes) -> set[int]:
+        """Which expressions occur."""
+        return set(self.ends(data))
+
     def ends(self, data: bytes) -> Mapping[int, Sequence[int] | None]:
         """Which expressions occur; None: somewhere."""
         return {} if self._empty else dict.fromkeys(self._filter.Match(data) or ())

@@ -6,7 +6,7 @@ has its place. Bounded: 1 MB, 20 levels, no anchors or aliases.
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -38,7 +38,8 @@ from rules.validators import names, validator
 
 MAX_BYTES, MAX_DEPTH = 1_000_000, 20
 MAX_PATTERN = 2_048  # characters; compiled size is bounded by RE2 itself
-MAX_KEYWORDS = 500  # in one list
+MAX_KEYWORDS, MAX_KEYWORD = 500, 200  # in one list; characters of one
+MAX_COMPLAINTS = 100
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # of a list, a score, a detector
 PLAIN = re.compile(r'[^"\\\x00-\x1f]{1,200}')  # safe inside a JSON string, and inside JSON inside a JSON string
@@ -46,7 +47,7 @@ SIZE = re.compile(r"(<|<=|>|>=)\s*(\d{1,12})\s*(B|KiB|MiB)?")
 TOKENS = re.compile(r"(<|<=|>|>=)\s*(\d{1,12})")
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 WINDOW = re.compile(
-    rf"(?:({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))?\s+)?([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d)(?:\s+([A-Za-z_/+-]+))?"
+    rf"(?:({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))?\s+)?([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]|24):([0-5]\d)(?:\s+([A-Za-z0-9_/+-]+))?"
 )
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -173,7 +174,11 @@ class _Reader:
                 start = Mark(self.name, mark.line + 1, mark.column + 1)
             self.complain(start, f"not YAML: {error.problem or error.context}")
             raise BadRules(self.complaints) from None
-        except (yaml.YAMLError, ValueError) as error:
+        except yaml.reader.ReaderError as error:
+            before = self.text[: int(error.position)]
+            at = Mark(self.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
+            raise BadRules([Complaint(at, f"not YAML: the character #x{error.character:04x} must not stand here")]) from None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise BadRules([Complaint(start, f"not YAML: {error}")]) from None
         if root is None:
             raise BadRules([Complaint(start, "the file is empty", "a rule file begins with `earthflow: 1`")])
@@ -218,10 +223,11 @@ class _Reader:
                 found.extend(self.lists.get(word[1:], ()))
             else:
                 found.append(word)
+            if len(found) > MAX_KEYWORDS:
+                self.fault(node, f"more than {MAX_KEYWORDS} values", "split them over several rules")
+                return ()
         if not found:
             self.fault(node, "an empty list says nothing here")
-        if len(found) > MAX_KEYWORDS:
-            self.fault(node, f"more than {MAX_KEYWORDS} values", "split them over several rules")
         return tuple(found)
 
     def items(self, node: yaml.Node, what: str) -> Iterator[yaml.Node]:
@@ -248,7 +254,7 @@ class _Reader:
 
         def read_number(node: yaml.Node) -> float | int:
             value = self.word(node)
-            if not re.fullmatch(r"\d{1,6}" if whole else r"\d{1,3}(?:\.\d{1,3})?", value) or not low <= float(value) <= high:
+            if not re.fullmatch(r"\d{1,12}" if whole else r"\d{1,3}(?:\.\d{1,3})?", value) or not low <= float(value) <= high:
                 self.fault(node, f"`{value}` is not a valid {what}", hint or f"a {'whole ' if whole else ''}number from {low} to {high}")
                 return low
             return int(value) if whole else float(value)
@@ -262,12 +268,16 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             self.fault(node, "`thresholds` maps names of scores to `{flag: N, block: N}`")
             return ()
-        found = []
+        found: list[tuple[str, Threshold]] = []
         points = self.number("threshold", 1, 1000)
         for key, value in node.value:
             said = self.mapping(value, {"flag": points, "block": points}, what="a threshold")
             if not said:
                 self.fault(value, "a threshold says `flag`, `block`, or both")
+            if said.get("flag", 0) > said.get("block", 1000):
+                self.fault(value, "`flag` is above `block`, so it would never be reached")
+            if key.value in {name for name, _ in found}:
+                self.fault(key, f"threshold `{key.value}` stands twice", "keep one of them")
             found.append((self.score_name(key), Threshold(said.get("flag"), said.get("block"), self.mark(key))))
         return tuple(found)
 
@@ -383,12 +393,24 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             if not node.value:
                 self.fault(node, "an empty list matches nothing")
-            return Matches("any", tuple(self.match(item) for item in node.value), self.mark(node))
-        found = self.match(node)
-        matches = found if isinstance(found, Matches) else Matches("any", (found,), self.mark(node))
-        if not _finds(matches):
-            self.fault(node, "a match that only says what must not stand there finds nothing", "add what must stand there to `all`")
+            matches = Matches("any", tuple(self.match(item) for item in node.value), self.mark(node))
+        else:
+            found = self.match(node)
+            matches = found if isinstance(found, Matches) else Matches("any", (found,), self.mark(node))
+        self.check_nots(matches, inside="any")
         return matches
+
+    def check_nots(self, match: Match | Matches, inside: str) -> None:
+        """`not` stands in `all`, beside something that is found, and holds no other `not`."""
+        if isinstance(match, Match):
+            return
+        if match.how == "not" and inside != "all":
+            what = "a `not` inside of a `not`" if inside == "not" else "a `not` finds nothing by itself"
+            self.complain(match.at, what, "put it into `all`, beside what must stand there")
+        if match.how == "all" and all(isinstance(one, Matches) and one.how == "not" for one in match.members):
+            self.complain(match.at, "an `all` that only says what must not stand there finds nothing", "add what must stand there")
+        for one in match.members:
+            self.check_nots(one, "not" if "not" in (match.how, inside) else match.how)
 
     def match(self, node: yaml.Node) -> Match | Matches:
         if isinstance(node, yaml.MappingNode):
@@ -434,10 +456,12 @@ class _Reader:
     def keywords(self, node: yaml.Node) -> tuple[str, ...]:
         words = self.words(node)
         try:
-            if all(word.strip() for word in words):
-                compile_regex(keywords_as_regex(words))
-            else:
+            if not all(word.strip() for word in words):
                 self.fault(node, "a keyword is more than white space")
+            elif any(len(word) > MAX_KEYWORD for word in words):
+                self.fault(node, f"a keyword is longer than {MAX_KEYWORD} characters")
+            elif words:
+                compile_regex(keywords_as_regex(words))
         except BadPattern as error:
             self.fault(node, f"these keywords cannot be used: {error}")
         return words
@@ -457,7 +481,9 @@ class _Reader:
             "near": self.number("distance", 0, 400),
             "when": self.when,
         }
-        found = []
+        found: list[Except] = []
+        if not nodes:
+            self.fault(node, "an empty `except` takes nothing away", "leave it out")
         for item in nodes:
             said = self.mapping(item, handlers, what="`except`")
             if not {"values", "regex", "keywords"} & said.keys():
@@ -489,10 +515,15 @@ class _Reader:
             "severity": self.choice(get_args(Severity), "severity"),
             "priority": self.number("priority", 0, 1000, "a whole number from 0 to 1000; higher wins"),
         }
-        return tuple(
-            Override(self.word(key), self.mark(key), tuple(self.mapping(value, handlers, what="an override").items()))
-            for key, value in node.value
-        )
+        found: dict[str, Override] = {}
+        for key, value in node.value:
+            glob, changes = self.word(key), self.mapping(value, handlers, what="an override")
+            if not changes and isinstance(value, yaml.MappingNode):
+                self.fault(value, f"override `{glob}` changes nothing", f"say one of {', '.join(handlers)}")
+            if glob in found:
+                self.fault(key, f"override `{glob}` stands twice", "keep one of them")
+            found[glob] = Override(glob, self.mark(key), tuple(changes.items()))
+        return tuple(found.values())
 
     # -- conditions ---------------------------------------------------------------------------------------------------
 
@@ -502,12 +533,19 @@ class _Reader:
             self.fault(node, "`when` must be a mapping of fields to what they may hold")
             return Group("all", ())
         clauses: list[Clause] = []
+        if not node.value:
+            self.fault(node, "an empty `when` holds for every call", "name a field, or leave `when` out")
+        seen: set[str] = set()
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
+            if key in seen:
+                self.fault(key_node, f"key `{key}` stands twice in `when`", "give it a list of values, or use `all`")
+            seen.add(key)
             if key in ("any", "all"):
-                clauses.append(
-                    Group("any" if key == "any" else "all", tuple(self.when(item) for item in self.items(value_node, f"`{key}`")))
-                )
+                members = tuple(self.when(item) for item in self.items(value_node, f"`{key}`"))
+                if not members:
+                    self.fault(value_node, f"an empty `{key}` says nothing")
+                clauses.append(Group("any" if key == "any" else "all", members))
             elif key == "not":
                 clauses.append(Group("not", (self.when(value_node),)))
             elif key in CONTEXT:
@@ -535,7 +573,7 @@ class _Reader:
 
     def window(self, node: yaml.Node, value: str) -> None:
         parsed = WINDOW.fullmatch(value)
-        if parsed is None:
+        if parsed is None or (parsed[5] == "24" and parsed[6] != "00"):
             self.fault(node, f"`{value}` is not a time window", 'such as "Mon-Fri 08:00-18:00 Europe/Paris"; without a zone it is UTC')
             return
         try:
@@ -554,19 +592,31 @@ class _Reader:
             self.fault(node, "a test says either `match` (the rule must fire) or `ok` (it must not)")
         sample = values.get("match", values.get("ok", ""))
         text, context = (sample, ()) if isinstance(sample, str) else (None, sample)
+        if "redacted" in values and text is None and "text" not in dict(context):
+            self.fault(node, "`redacted` says what becomes of a text, but this test has none")
         return Test("match" in values, self.mark(node), text, context, values.get("redacted"))
 
     def sample(self, node: yaml.Node) -> str | tuple[tuple[str, str], ...]:
-        if isinstance(node, yaml.MappingNode):
-            handlers: dict[str, Handler] = dict.fromkeys((*CONTEXT, "text"), self.word)
-            return tuple(self.mapping(node, handlers, what="a test's context").items())
-        return self.word(node)
+        if not isinstance(node, yaml.MappingNode):
+            return self.word(node)
+        known = [name for name in CONTEXT if name != "coverage"]  # which follows from `unreadable` and `text`
+        handlers: dict[str, Handler] = dict.fromkeys((*known, "text"), self.word)
+        handlers |= {name: self.choice(words, name) for name, words in WORDS.items() if name in ("role", "part", "stream")}
+        handlers |= {"size": self.number("size", 0, 10**12), "tokens": self.number("number of tokens", 0, 10**6)}
+        handlers |= {"time": self.moment, "unreadable": self.reasons, "direction": self.choice(("request",), "direction")}
+        return tuple((name, str(value)) for name, value in self.mapping(node, handlers, what="a test's context").items())
 
+    def moment(self, node: yaml.Node) -> str:
+        value = self.word(node)
+        try:
+            datetime.fromisoformat(value)
+        except ValueError:
+            self.fault(node, f"`{value}` is not a time", "such as 2026-11-23T09:30:00Z")
+        return value
 
-def _finds(match: Match | Matches) -> bool:
-    """Whether there is something that it finds, and not only something that must be missing."""
-    if isinstance(match, Match):
-        return True
-    if match.how == "not":
-        return False
-    return (any if match.how == "all" else all)(map(_finds, match.members))
+    def reasons(self, node: yaml.Node) -> str:
+        value = self.word(node)
+        for reason in value.split():
+            if reason not in REASONS:
+                self.fault(node, f"`{reason}` is not a valid unreadable", likely(reason, REASONS))
+        return value

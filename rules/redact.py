@@ -6,7 +6,7 @@ and a range of characters of its decoded text.
 
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -15,10 +15,8 @@ from rules.model import Redact
 
 # A string or a number of a valid JSON document, wherever a scan from the left meets one. Linear: no two ways to match.
 LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*', re.DOTALL)
-# One decoded character as it may be written: an escaped surrogate pair, another escape, or itself.
-CHARACTER = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL)
-
-
+# One decoded character that is written as more than itself.
+ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.", re.DOTALL)
 LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")  # no digits, which might be numbers; no vowels, which might make words
 HASH_LENGTH = 8
 
@@ -35,8 +33,12 @@ class Edit:
 
 def placeholder(rule: str, redact: Redact, hash: str) -> str:
     """What stands in place of a finding. By default one word, so that no keyword is found in it."""
-    kind = "".join(character if character.isalnum() else "_" for character in rule)
-    return redact.placeholder.replace("{rule}", rule).replace("{type}", kind).replace("{hash}", hash)
+    return redact.placeholder.replace("{rule}", rule).replace("{type}", kind_of(rule)).replace("{hash}", hash)
+
+
+def kind_of(rule: str) -> str:
+    """A rule's id as one word."""
+    return "".join(character if character.isalnum() else "_" for character in rule)
 
 
 def stand_in(rule: str, redact: Redact, value: str, key: bytes) -> str:
@@ -80,21 +82,28 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
 def _rewritten(token: str, edits: Sequence[Edit]) -> str:
     """One literal with its edits made; raw characters outside them are kept as they were written."""
     raw = token[1:-1] if token[0] == '"' else token
-    bounds = list(_boundaries(raw))
+    place = _places(raw)
     pieces, done = [], 0
     for edit in edits:
-        if not 0 <= edit.start < edit.end < len(bounds):
+        start, end = place(edit.start), place(edit.end)
+        if not 0 <= edit.start < edit.end or start is None or end is None:
             raise ValueError(f"literal {edit.literal} has no characters {edit.start} to {edit.end}")
-        pieces += [raw[done : bounds[edit.start]], edit.text]
-        done = bounds[edit.end]
+        pieces += [raw[done:start], edit.text]
+        done = end
     return '"' + "".join((*pieces, raw[done:])) + '"'
 
 
-def _boundaries(raw: str) -> Iterator[int]:
-    """Where each decoded character begins in the raw text, and where the last one ends."""
-    if "\\" not in raw:
-        yield from range(len(raw) + 1)
-        return
-    for character in CHARACTER.finditer(raw):
-        yield character.start()
-    yield len(raw)
+def _places(raw: str) -> Callable[[int], int | None]:
+    """Where in the raw text a decoded character begins; asked in rising order. None beyond the end."""
+    escapes = ESCAPE.finditer(raw) if "\\" in raw else iter(())
+    following = next(escapes, None)
+    shift = 0  # raw places minus decoded ones
+
+    def place(index: int) -> int | None:
+        nonlocal following, shift
+        while following is not None and following.start() < index + shift:
+            shift += following.end() - following.start() - 1
+            following = next(escapes, None)
+        return index + shift if index + shift <= len(raw) else None
+
+    return place

@@ -56,7 +56,7 @@ def proven(library: Library, presets: Iterable[str]) -> Library:
 
 
 def _why(book: Rulebook, rule: Rule, test: Test) -> str:
-    exchange = exchange_of(test)
+    exchange = exchange_of(test, rule)
     mine = [one for one in evaluate(book, exchange).fired if one.judge.id == rule.id]
     if bool(mine) != test.must_match:
         return "did not fire" if test.must_match else "fired"
@@ -64,7 +64,7 @@ def _why(book: Rulebook, rule: Rule, test: Test) -> str:
         body = json.dumps(exchange.parts[0].text, ensure_ascii=False).encode()
         became = json.loads(splice(body, merged(redactions(mine, exchange, b""))))
         if not fnmatchcase(became, _literally(test.redacted)):
-            return f"became {became!r}, not {test.redacted!r}"
+            return "became something else than `redacted` says"
     return ""
 
 
@@ -73,8 +73,8 @@ def _literally(pattern: str) -> str:
     return "".join(f"[{character}]" if character in "[?" else character for character in pattern)
 
 
-def exchange_of(test: Test) -> Exchange:
-    """A call made of a test's text and context; by default a user's text."""
+def exchange_of(test: Test, rule: Rule) -> Exchange:
+    """A call made of a test's text and context; by default a user's text, on the last day of a rule that expires."""
     context = dict(test.context)
     text = context.pop("text", test.text)
     about_part = {name: context.pop(name) for name in ("role", "part", "tool") if name in context}
@@ -85,6 +85,8 @@ def exchange_of(test: Test) -> Exchange:
     part = Part(text or "", "user", "text", 0)
     part = replace(part, **{{"part": "kind"}.get(name, name): value for name, value in about_part.items()})  # type: ignore[arg-type]
     values: dict[str, Any] = dict(_typed(context))
+    if rule.expires is not None and "time" not in values:
+        values["time"] = datetime(rule.expires.year, rule.expires.month, rule.expires.day, tzinfo=UTC)
     return Exchange(parts=(part,) if text is not None else (), **values)
 
 

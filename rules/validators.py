@@ -29,13 +29,11 @@ def luhn(text: str) -> bool:
 
 
 def iban(text: str) -> bool:
-    """ISO 13616: the country's length and the remainder by 97."""
+    """ISO 13616: the remainder by 97. The countries' lengths are the detector's, whose shape knows them."""
     compact = text.replace(" ", "").replace("-", "").upper()
     if not (compact.isascii() and compact.isalnum() and 15 <= len(compact) <= 34):
         return False
-    if int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 != 1:
-        return False
-    return _numbers("iban")(compact)
+    return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
 
 
 def calendar(text: str) -> bool:

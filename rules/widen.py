@@ -13,21 +13,21 @@ from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as sre  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from rules.patterns import POSIX_CLASS
+from rules.patterns import readable
 
 STRONG = 5  # fixed characters that make an expression rare enough
 EXTRA = 8  # characters of any kind that are asked for behind them, against false alarms
 LOOSE = 16  # a repeat with more room than this has no upper bound in stage 1
 SHORT = 16  # a repeat with no more room than this may stand between fixed characters
-MAX_RANGES = 24  # of characters beyond ASCII that are spelt out; more are any such character
+MAX_RANGES = 160  # of characters beyond ASCII that are spelt out; more are any such character
 MAX_FOLDED = 256  # of them, whose other case is spelt out, too
 WIDE = r"\x80-\xff"
 
 _CLASSES = {
     op.CATEGORY_DIGIT: (r"\d", False),
     op.CATEGORY_NOT_DIGIT: (r"\D", True),
-    op.CATEGORY_SPACE: (r"\s", False),
-    op.CATEGORY_NOT_SPACE: (r"\S", True),
+    op.CATEGORY_SPACE: (r"\t\n\f\r\x20", False),  # hyperscan's own takes the vertical tab, too; RE2's does not
+    op.CATEGORY_NOT_SPACE: (r"\S\x0b", True),
     op.CATEGORY_WORD: (r"\w", False),
     op.CATEGORY_NOT_WORD: (r"\W", True),
 }
@@ -49,21 +49,31 @@ class _TooStrange(Exception):
 
 
 @lru_cache(maxsize=8192)
-def widened(pattern: str) -> bytes | None:
-    """The expression, or None where the pattern is not understood here."""
-    if POSIX_CLASS.search(pattern):  # Python would read it as something else
-        return None
-    readable = re.sub(r"\\x\{([0-9a-fA-F]{1,6})\}", lambda found: re.escape(chr(int(found[1], 16))), pattern)
+def widened(pattern: str) -> tuple[bytes, ...]:
+    """Expressions of which one occurs wherever the pattern does; none where the pattern is not understood here."""
+    text = readable(pattern)
+    if text is None:
+        return ()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = sre.parse(readable)
-        caseless = bool(tree.state.flags & re.IGNORECASE)
-        dotall = bool(tree.state.flags & re.DOTALL)
-        text = _needed(list(tree), caseless, dotall) or _sequence(tree, caseless, dotall).text
+            tree = sre.parse(text)
+        caseless, dotall = bool(tree.state.flags & re.IGNORECASE), bool(tree.state.flags & re.DOTALL)
+        found = [_needed(one, caseless, dotall) or _sequence(one, caseless, dotall).text for one in _alternatives(tree, caseless, dotall)]
     except (re.error, OverflowError, RecursionError, ValueError, _TooStrange):
-        return None
-    return (("(?i)" if caseless else "") + text).encode() if text else None
+        return ()
+    return tuple(dict.fromkeys((("(?i)" if caseless else "") + one).encode() for one in found)) if all(found) else ()
+
+
+def _alternatives(items: Iterable[tuple[Any, Any]], caseless: bool, dotall: bool) -> list[list[tuple[Any, Any]]]:
+    """What stands on either side of the outermost bars; each is an expression of its own, which is what hyperscan does best."""
+    items = list(_flat(items, caseless, dotall))
+    if len(items) == 1 and items[0][0] is op.BRANCH:
+        return [list(one) for branch in items[0][1][1] for one in _alternatives(branch, caseless, dotall)]
+    # Python's parser takes out what all branches begin with.
+    if len(items) == 2 and items[0][0] in (op.LITERAL, op.AT) and items[1][0] is op.BRANCH:
+        return [[items[0], *one] for branch in items[1][1][1] for one in _alternatives(branch, caseless, dotall)]
+    return [items]
 
 
 def fixed_characters(pattern: str) -> int:

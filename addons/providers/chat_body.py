@@ -35,10 +35,9 @@ def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) 
     parts: list[Part] = []
     unreadable: dict[str, None] = {}
     try:
-        for leaf in leaves(document):
+        for leaf in leaves(document, vocabulary):
             if leaf.is_key:
-                if leaf.text not in vocabulary:
-                    parts.append(Part(leaf.text, "other", "key", leaf.literal))
+                parts.append(Part(leaf.text, "other", "key", leaf.literal))
                 continue
             placed = classify(document, leaf)
             if isinstance(placed, Unreadable):

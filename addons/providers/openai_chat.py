@@ -56,7 +56,7 @@ def _classify(document: dict[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "system", "tool_definition", tool_name(leaf.around)
     if path[0] != "messages" or len(path) < 3:
         return "other", "field"
-    if is_base64(leaf.text) and (reason := BYTES.get(path[-2:])):
+    if (reason := BYTES.get(path[-2:])) and is_base64(leaf.text):
         return Unreadable(reason)
     role = role_of(document["messages"][path[1]])
     if path[2] in ("tool_calls", "function_call"):

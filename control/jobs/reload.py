@@ -7,14 +7,14 @@ import time
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from control.rule_files import hash_of, read_sources, signature
+from control.rule_files import Signature, hash_of, read_sources, signature
 from control.state import State
 from control.store import snapshots
 from rules.complaint import BadRules
 
 logger = logging.getLogger("earthflow.rules")
 
-EVERY = 0.5  # seconds between looks
+EVERY = 0.25  # seconds between looks
 SHARE = 20  # looking takes no more than one part in so many
 
 
@@ -23,29 +23,39 @@ async def run(state: State) -> None:
     folder = state.settings.rules_dir
     if folder is None:
         return
-    known = state.rules_signature
+    known = last = state.rules_signature
     while True:
         began = time.monotonic()
         now = await asyncio.to_thread(signature, folder)
-        if now != known:
+        looking = time.monotonic() - began
+        if now != known and now == last:  # and nobody is still writing
             try:
-                await _take(state)
-                known = now
+                if await _take(state, now):
+                    known = now
             except (psycopg.Error, PoolTimeout, OSError) as error:
                 logger.warning("changed rules wait for the database (%s)", type(error).__name__)
-        await asyncio.sleep(max(EVERY, SHARE * (time.monotonic() - began) if now == known else EVERY))
+        last = now
+        await asyncio.sleep(max(EVERY, SHARE * looking))
 
 
-async def _take(state: State) -> None:
-    """Take up the files as they are, or say why not."""
+async def _take(state: State, seen: Signature) -> bool:
+    """Take up the files as they are, or say why not. False where they changed meanwhile."""
+    folder = state.settings.rules_dir
     try:
-        sources = await asyncio.to_thread(read_sources, state.settings.rules_dir)
+        sources = await asyncio.to_thread(read_sources, folder)
     except BadRules as error:
-        state.rules_complaint = str(error)
+        state.rules_complaint = error.places
         logger.error("changed rule files are not used, the last good ones stay:\n%s", error)
-        return
+        return True
+    except Exception as error:  # whatever it is, the last good rules stay, and the next change is looked at
+        state.rules_complaint = f"{type(error).__name__} while reading them"
+        logger.exception("changed rule files are not used, the last good ones stay")
+        return True
+    if await asyncio.to_thread(signature, folder) != seen:
+        return False
     name = hash_of(sources)
     await snapshots.note_rules(state.pool, name)
     state.rules, state.rules_hash, state.rules_complaint = sources, name, ""
     logger.info("rules %s take effect", name[:12])
     await state.tell_proxies()
+    return True

@@ -35,7 +35,7 @@ def test_both_engines_find_the_same_in_every_test_of_every_shipped_rule() -> Non
     assert [book.scanner.engine for book in books] == ["portable", "hyperscan"]
     for rule in Library(shipped()).assemble("default").rules.values():
         for test in rule.tests:
-            slow, fast = (evaluate(book, exchange_of(test)) for book in books)
+            slow, fast = (evaluate(book, exchange_of(test, rule)) for book in books)
             assert (slow.action, slow.edits) == (fast.action, fast.edits), (rule.id, test.text)
             assert [(one.judge.id, {f.places for f in one.findings}) for one in slow.fired] == [
                 (one.judge.id, {f.places for f in one.findings}) for one in fast.fired

@@ -1,0 +1,207 @@
+"""Stage 2: where a pattern occurs in one text, by RE2, in windows around the places that stage 1 named."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, groupby
+from typing import NamedTuple
+
+from rules.patterns import CONTINUATION, Regex, compile_regex, width
+
+FEW, SHORT = 20, 1024  # of a text with more than SHORT bytes, where so much occurs in a call that nobody noted where
+MAX_FINDINGS = 200  # per pattern and text; what lies behind the 200th is covered by one finding to the text's end
+SECRET = b"secret"  # the group whose span is the finding, where a regex has it
+SURROGATE = re.compile("[\ud800-\udfff]")
+KELVIN, LONG_S = "\u212a", "\u017f"
+
+Span = tuple[int, int, bool]  # start and end in characters, and whether it was looked at by itself
+
+
+class Pattern(NamedTuple):
+    """What to find; with `near`, only where that regex matches at most `within` characters before or after."""
+
+    regex: str
+    near: str = ""
+    within: int = 0
+
+    @property
+    def trigger(self) -> str:
+        """What stage 1 looks for."""
+        return self.near or self.regex
+
+
+class Locator:
+    """A pattern made ready: compiled, its width and its group known."""
+
+    __slots__ = ("_group", "_near", "_near_width", "_regex", "_width", "_within", "touching")
+
+    def __init__(self, pattern: Pattern):
+        self._regex = compile_regex(pattern.regex)
+        self._width = width(pattern.regex)
+        self._group = self._regex.groupindex.get(SECRET, 0)
+        self._within = pattern.within
+        self._near = compile_regex(pattern.near) if pattern.near else None
+        self._near_width = width(pattern.near) if pattern.near else None
+        self.touching = "(?m)" + pattern.trigger
+
+    def occurs(self, data: bytes) -> bool:
+        """Whether there is anything to find in a text."""
+        return (self._near is None or self._near.search(data) is not None) and self._regex.search(data) is not None
+
+    def spans(self, text: str, data: bytes, ends: list[int] | None) -> Iterator[Span]:
+        """Where the pattern occurs in a text, given as characters and as bytes; `ends` are where its trigger did (None: somewhere)."""
+        ascii = len(data) == len(text)
+        most = MAX_FINDINGS if ends is not None or len(data) <= SHORT else FEW
+        places = None if ascii else _Characters(data)
+        windows = _windows(ends, self._width, ascii, len(data)) if self._near is None else None
+        words: list[tuple[int, int]] = []
+        if self._near is not None:
+            for match in _matches(self._near, data, _windows(ends, self._near_width, ascii, len(data))):
+                words.append(places.of(*match.span()) if places else match.span())
+                if len(words) > MAX_FINDINGS:  # everywhere
+                    words, windows = [(0, len(text))], [(0, len(data))]
+                    break
+            if not words:
+                return
+            windows = windows or self._around(words, places, ascii, len(data))
+        count = 0
+        for match in self._found(data, windows or ()):
+            start, end = places.of(*match.span()) if places else match.span()
+            if start == end or (words and not _is_near(start, end, words, self._within)):
+                continue
+            if self._group and match.span(self._group)[0] >= 0:
+                start, end = places.of(*match.span(self._group)) if places else match.span(self._group)
+            count += 1
+            yield start, len(text) if count == most else end, count < most
+            if count == most:
+                return
+
+    def _found(self, data: bytes, windows: Sequence[tuple[int, int]]) -> Iterator["re.Match[bytes]"]:
+        """Matches. Where a group is the finding the search goes on behind it: what only stood beside it may stand beside the next."""
+        if not self._group:
+            yield from _matches(self._regex, data, windows)
+            return
+        for first, last in windows:
+            at, last = first, min(last, len(data))
+            while at <= last and (match := self._regex.search(data, at, last)) is not None:
+                yield match
+                at = max(match.span(self._group)[1] if match.span(self._group)[1] > at else match.end(), at + 1)
+
+    def _around(self, words: Sequence[tuple[int, int]], places: "_Characters | None", ascii: bool, length: int) -> list[tuple[int, int]]:
+        """Stretches of bytes around words, wide enough for a match and the distance to it."""
+        if self._width is None:
+            return [(0, length)]
+        reach = (self._within + self._width) * (1 if ascii else 4)
+        inside = (places.back(*word) if places else word for word in words)
+        return _merged((start - reach, end + reach) for start, end in inside)
+
+
+def _matches(regex: Regex, data: bytes, windows: Sequence[tuple[int, int]]) -> Iterator["re.Match[bytes]"]:
+    for first, last in windows:
+        yield from regex.finditer(data, first, last)
+
+
+def _windows(ends: list[int] | None, widest: int | None, ascii: bool, length: int) -> list[tuple[int, int]]:
+    """Stretches of bytes that hold every match that ends at one of `ends`, and all that follows from it; the whole where unknown."""
+    if ends is None or widest is None:
+        return [(0, length)]
+    reach = widest * (1 if ascii else 4) + 1
+    return _merged((end - reach, end + reach) for end in ends) if length > reach else [(0, length)]
+
+
+def _merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in stretches:
+        start = max(start, 0)
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _is_near(start: int, end: int, words: Sequence[tuple[int, int]], within: int) -> bool:
+    return any(first - end <= within and start - last <= within for first, last in words)
+
+
+class Buffer:
+    """Texts joined for stage 1, and the way back to each of them."""
+
+    def __init__(self, texts: Sequence[str]):
+        self.texts = texts
+        joined = "\n".join(texts)
+        self.ascii = joined.isascii()
+        self.folds = not self.ascii and (KELVIN in joined or LONG_S in joined)
+        self.data = encoded(joined + "\n")
+        self._starts: list[int] | None = None
+
+    @property
+    def starts(self) -> list[int]:
+        """The byte at which each text begins, and one past the last."""
+        if self._starts is None:
+            lengths = map(len, self.texts) if self.ascii else (len(encoded(text)) for text in self.texts)
+            self._starts = list(accumulate((length + 1 for length in lengths), initial=0))
+        return self._starts
+
+    def bytes_of(self, index: int) -> bytes:
+        """One text."""
+        return self.data[self.starts[index] : self.starts[index + 1] - 1]
+
+    def touched(self, locator: Locator, ends: Sequence[int] | None) -> Iterator[tuple[int, list[int] | None]]:
+        """The texts in which a pattern may occur, with the places where its trigger ended, in bytes of that text."""
+        if ends is None:
+            yield from ((index, None) for index in self._touching(compile_regex(locator.touching)))
+            return
+        starts, last = self.starts, len(self.texts) - 1
+        for index, group in groupby(sorted(ends), lambda end: min(bisect_right(starts, end) - 1, last)):
+            yield index, [end - starts[index] for end in group]
+
+    def _touching(self, regex: Regex) -> Iterator[int]:
+        """The texts that matches in the joined text touch.
+
+        A match in one text alone can be missing there only because another match took its first character; that one touches the text, too.
+        """
+        done, starts, last_index = -1, self.starts, len(self.texts) - 1
+        while done < last_index and (match := regex.search(self.data, starts[done + 1])) is not None:
+            first, last = (bisect_right(starts, place) - 1 for place in match.span())
+            yield from range(max(first, done + 1), min(last, last_index) + 1)
+            done = max(done, last)
+
+
+class _Characters:
+    """Bytes of a text <-> its characters, counted only as far as anyone asked."""
+
+    def __init__(self, data: bytes):
+        self._data = data
+        self._known = [(0, 0)]  # (byte, character), ascending
+        self._bytes: dict[int, int] = {0: 0}
+
+    def of(self, start: int, end: int) -> tuple[int, int]:
+        """The characters that begin at these bytes."""
+        return self._count(start), self._count(end)
+
+    def back(self, start: int, end: int) -> tuple[int, int]:
+        """The bytes of characters that were counted before."""
+        return self._bytes[start], self._bytes[end]
+
+    def _count(self, byte: int) -> int:
+        index = bisect_right(self._known, (byte, len(self._data))) - 1
+        at, count = self._known[index]
+        if at != byte:
+            count += len(self._data[at:byte].translate(None, CONTINUATION))
+            self._known.insert(index + 1, (byte, count))
+            self._bytes[count] = byte
+        return count
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8, with half surrogate pairs as U+FFFD, which is as long.
+
+    Two characters that RE2 takes for an ASCII letter where case is folded, and stage 1 does not, are put aside; they trip a wire.
+    """
+    if not text.isascii() and (KELVIN in text or LONG_S in text):
+        text = text.replace(KELVIN, "\ufffd").replace(LONG_S, "\u0180")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return SURROGATE.sub("\ufffd", text).encode()
