@@ -23,6 +23,7 @@ MAX_DEPTH = 2  # a view of a view, and no further
 MAX_RUNS = 4_000  # encoded runs that are decoded in one text
 MAX_TOKENS = 20_000  # of a view that are followed back one by one; beyond them a finding covers the whole text
 MAX_FOLDED = 200_000  # characters whose plain form is kept
+JOINED = 16  # parts whose joints are looked at together; half of them once more with the next
 EDGE = 200  # characters on each side of a joint
 WORD = frozenset(string.ascii_letters + string.digits + "+/_-=")
 
@@ -204,30 +205,33 @@ def _without_percent(text: str) -> tuple[str, bool]:
 def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, decode: Callable[[bytes], str], into: list[View]) -> bool:
     """Encoded runs that hold text, each a view; a finding in one is a finding of the whole run.
 
-    A run is decoded from where its clue says that a group of `width` characters begins (0: from the clue itself), once for each.
+    A run is decoded from each place at which a group of `width` characters may begin (0: where its clue stands), and what is text
+    of these is kept.
     """
     masked = b""
-    done: set[tuple[int, int]] = set()
-    start = end = counted = upto = 0  # of the run: its bytes, and how many of them, up to where, were counted without line ends
-    at = characters = 0
+    end = at = characters = runs = 0
     for found in clue.finditer(data):
         here = found.start()
-        if here >= end:
-            masked = masked or data.translate(mask)
-            start = upto = masked.rfind(b"0", end, here) + 1 or end
-            end = masked.find(b"0", here)
-            end, counted = len(data) if end < 0 else end, 0
-            characters += len(data[at:start].translate(None, CONTINUATION))
-            at = start
-        counted, upto = counted + len(data[upto:here].translate(None, _LINE_ENDS)), here
-        skip = counted % width if width else counted
-        if (start, skip) in done or (not width and any(start == one for one, _ in done)):
+        if here < end:
             continue
-        done.add((start, skip))
-        if len(done) > MAX_RUNS:
+        masked = masked or data.translate(mask)
+        start = masked.rfind(b"0", end, here) + 1 or end
+        end = masked.find(b"0", here)
+        end = len(data) if end < 0 else end
+        if not width:  # pairs: the first that is as far from the clue as pairs are from one another
+            start, end = here - (here - start) // PAIR * PAIR, start + len(data[start:end].rstrip(SEPARATORS))
+        runs += 1
+        if runs > MAX_RUNS:
             return True
-        shown = decode(data[start:end].translate(None, _LINE_ENDS)[skip:])
-        into.append(View(shown, _whole(view, characters, characters + end - start), view.depth + 1))
+        characters += len(data[at:start].translate(None, CONTINUATION))
+        at = start
+        run = data[start:end].translate(None, _LINE_ENDS) if width else data[start:end]
+        padding = data[end : end + 2]
+        last = characters + end - start + len(padding) - len(padding.lstrip(b"="))
+        for skip in range(width or 1):
+            shown = decode(run[skip:])
+            if _TEXTUAL.search(shown):
+                into.append(View(shown, _whole(view, characters, last), view.depth + 1))
     return False
 
 
@@ -252,7 +256,7 @@ def _hex(run: bytes) -> str:
 
 def _pairs(run: bytes) -> str:
     found = _PAIRS.match(run)
-    return _printable(bytes.fromhex(found[0].translate(None, b" :,").decode())) if found else ""
+    return _printable(bytes.fromhex(found[0].translate(None, SEPARATORS).decode())) if found else ""
 
 
 def _printable(decoded: bytes) -> str:
@@ -260,14 +264,16 @@ def _printable(decoded: bytes) -> str:
     return decoded.decode("utf-8", "replace").replace("\ufffd", " ")
 
 
+PAIR, SEPARATORS = 3, b" :,"
 _LINE_ENDS = b"\r\n"
+_TEXTUAL = re.compile(r"[ -~]{6}")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS = string.hexdigits.encode()
 _PAIRS = re.compile(rb"(?:[0-9a-fA-F]{2}[ :,])*[0-9a-fA-F]{2}")
 _DECODERS = {
     "base64": (compile_regex(BASE64_TEXT), _mask((string.ascii_letters + string.digits + "+/-_").encode()), 4, _base64),
     "hex": (compile_regex(HEX_TEXT), _mask(_HEX_DIGITS), 2, _hex),
-    "pairs": (compile_regex(HEX_PAIRS), _mask(_HEX_DIGITS + b" :,"), 0, _pairs),
+    "pairs": (compile_regex(HEX_PAIRS), _mask(_HEX_DIGITS + SEPARATORS), 0, _pairs),
 }
 
 
@@ -288,7 +294,7 @@ def runs(parts: Sequence[Part]) -> list[list[int]]:
 
 def joints(texts: Sequence[str], runs: Sequence[Sequence[int]]) -> Iterator[View]:
     """For each run of texts that follow one another: what stands at their joints, without a separator."""
-    for run in runs:
+    for run in (whole[at : at + JOINED] for whole in runs for at in range(0, max(1, len(whole) - 1), JOINED // 2)):
         pieces: list[_Cut] = []
         for number in run:
             text = texts[number]

@@ -55,7 +55,16 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 
 def test_the_top_level_is_what_the_design_says() -> None:
-    here = {path.name for path in ROOT.iterdir()} - {".git", ".venv", ".venv-peers", ".hypothesis", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".env"}
+    here = {path.name for path in ROOT.iterdir()} - {
+        ".git",
+        ".venv",
+        ".venv-peers",
+        ".hypothesis",
+        ".pytest_cache",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".env",
+    }
     assert here <= TOP_LEVEL, here - TOP_LEVEL
 
 

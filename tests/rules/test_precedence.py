@@ -1,0 +1,86 @@
+"""Who wins: presets, the operator's files, a tenant's file, overrides; and that tenants stay apart."""
+
+import json
+
+from typer.testing import CliRunner
+
+from cli.__main__ import app
+from rules.evaluate import evaluate
+from rules.exchange import Exchange, Part
+from rules.load import Library, version_of
+
+SHIPPED = {
+    "earthflow/pack": "earthflow: 1\nrules:\n  - {id: p.a, action: flag, match: {keywords: alpha}}\n  - {id: p.b, action: flag, match: {keywords: beta}}\n",
+    "earthflow/default": "earthflow: 1\nextends: [earthflow/pack]\nthresholds: {odd: {flag: 5}}\n",
+    "earthflow/strict": "earthflow: 1\nextends: [earthflow/default]\n",
+    "earthflow/monitor": 'earthflow: 1\nextends: [earthflow/default]\noverrides: {"*": {mode: monitor}}\n',
+}
+OWN = {
+    "a.yaml": "earthflow: 1\nrules:\n  - {id: p.a, action: redact, match: {keywords: alpha}}\n  - {id: own, action: flag, match: {keywords: gamma}}\n",
+    "b.yaml": "earthflow: 1\nhistory: block\nrules:\n  - {id: own, action: block, match: {keywords: gamma}}\noverrides: {p.b: {action: block}}\n",
+    "tenants/t1.yaml": "earthflow: 1\nrules:\n  - {id: own, action: flag, match: {keywords: delta}}\noverrides: {p.b: {action: redact, mode: enforce}}\n",
+}
+LIBRARY = Library({**SHIPPED, **OWN}, portable=True)
+
+
+def action(text: str, tenant: str = "", preset: str = "default") -> str:
+    return evaluate(LIBRARY.rulebook(preset, tenant), Exchange(parts=(Part(text, "user", "text", 0),))).action
+
+
+def test_a_later_file_replaces_an_earlier_rule_of_the_same_id() -> None:
+    assert [action(word) for word in ("alpha", "beta", "gamma")] == ["REDACT", "BLOCK", "BLOCK"]
+
+
+def test_a_tenants_file_comes_after_the_operators_and_speaks_for_that_tenant_alone() -> None:
+    assert [action(word, "t1") for word in ("alpha", "beta", "gamma", "delta")] == ["REDACT", "REDACT", "ALLOW", "FLAG"]
+    assert action("delta", "t2") == action("delta") == "ALLOW"
+
+
+def test_the_presets_own_overrides_come_last_so_that_monitor_means_monitor() -> None:
+    assert [action(word, tenant, "monitor") for word in ("alpha", "beta", "gamma") for tenant in ("", "t1")] == ["ALLOW"] * 6
+
+
+def test_history_and_thresholds_are_the_last_that_was_said() -> None:
+    assert LIBRARY.rulebook("default").history == "block"
+    assert [name for name, _ in LIBRARY.rulebook("default", "t1").thresholds] == ["odd"]
+
+
+def test_a_version_names_what_has_a_say_and_nothing_else() -> None:
+    sources = {**SHIPPED, **OWN}
+    assert version_of("default", sources, "t1") != version_of("default", sources) == version_of("default", sources, "t2")
+    changed = {**sources, "tenants/t1.yaml": "earthflow: 1\n"}
+    assert version_of("default", changed) == version_of("default", sources)
+    assert version_of("default", changed, "t1") != version_of("default", sources, "t1")
+
+
+def test_compiled_patterns_are_shared_by_tenants() -> None:
+    one, other = LIBRARY.rulebook("default", "t1"), LIBRARY.rulebook("default")
+    assert one.scanner._layers[:2] == other.scanner._layers[:2]
+    assert len(one.scanner._layers) == 3
+    assert len(other.scanner._layers) == 2
+
+
+def test_the_command_shows_what_takes_effect_and_from_where(tmp_path: object) -> None:
+    from pathlib import Path
+
+    folder = Path(str(tmp_path))
+    (folder / "tenants").mkdir()
+    (folder / "tenants" / "t1.yaml").write_text('earthflow: 1\noverrides:\n  personal.email: {mode: "off"}\n')
+    words = [
+        "rules",
+        "show",
+        "--effective",
+        "--tenant",
+        "t1",
+        "--preset",
+        "default",
+        "--rules",
+        str(folder),
+        "--only",
+        "personal.email",
+        "-o",
+        "json",
+    ]
+    (row,) = json.loads(CliRunner().invoke(app, words).stdout)
+    assert (row["mode"], row["overrides"]) == ("off", "tenants/t1.yaml:3")
+    assert row["from"].startswith("earthflow/personal-data.yaml:")
