@@ -92,7 +92,7 @@ class Providers:
             return web.json_response({"object": "list", "data": []})
         call = heard.json
         openai = request.path == "/v1/chat/completions"
-        words = f"You wrote {len(heard.body)} bytes.".split(" ")
+        words = _answer(call, len(heard.body)).split(" ")
         if not call.get("stream"):
             return web.json_response((_openai_whole if openai else _anthropic_whole)(call, " ".join(words)))
         response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
@@ -111,6 +111,12 @@ class Providers:
             yield _openai_delta(call, text) if openai else _anthropic_delta(text)
         for event in _openai_tail(call, len(words)) if openai else _anthropic_tail(len(words)):
             yield event
+
+
+def _answer(call: dict[str, Any], size: int) -> str:
+    """What a provider might say: what it was asked to repeat, or how much it read."""
+    last = call["messages"][-1]["content"] if call.get("messages") else ""
+    return last if isinstance(last, str) and last.startswith("please repeat") else f"You wrote {size} bytes."
 
 
 def _openai_whole(call: dict[str, Any], text: str) -> dict[str, Any]:

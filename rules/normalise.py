@@ -23,8 +23,8 @@ MAX_DEPTH = 2  # a view of a view, and no further
 MAX_RUNS = 4_000  # encoded runs that are decoded in one text
 MAX_TOKENS = 20_000  # of a view that are followed back one by one; beyond them a finding covers the whole text
 MAX_FOLDED = 200_000  # characters whose plain form is kept
-JOINED = 16  # parts whose joints are looked at together; half of them once more with the next
-EDGE = 200  # characters on each side of a joint
+JOINED = 16  # parts whose joints are looked at together; the last four once more with the next
+EDGE = 128  # characters on each side of a joint
 WORD = frozenset(string.ascii_letters + string.digits + "+/_-=")
 
 Place = tuple[int, int, int]  # text, start, end
@@ -202,7 +202,7 @@ def _without_percent(text: str) -> tuple[str, bool]:
     return shown, count == MAX_RUNS
 
 
-def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, decode: Callable[[bytes], str], into: list[View]) -> bool:
+def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, decode: Callable[[bytes], bytes], into: list[View]) -> bool:
     """Encoded runs that hold text, each a view; a finding in one is a finding of the whole run.
 
     A run is decoded from each place at which a group of `width` characters may begin (0: where its clue stands), and what is text
@@ -218,8 +218,10 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
         start = masked.rfind(b"0", end, here) + 1 or end
         end = masked.find(b"0", here)
         end = len(data) if end < 0 else end
-        if not width:  # pairs: the first that is as far from the clue as pairs are from one another
-            start, end = here - (here - start) // PAIR * PAIR, start + len(data[start:end].rstrip(SEPARATORS))
+        if not width:  # from the first pair before the clue to the last one
+            before = _PAIRS_BEFORE.search(data, start, here)
+            start = before.start() if before else here
+            end = start + len(data[start:end].rstrip(SEPARATORS))
         runs += 1
         if runs > MAX_RUNS:
             return True
@@ -229,8 +231,8 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
         padding = data[end : end + 2]
         last = characters + end - start + len(padding) - len(padding.lstrip(b"="))
         for skip in range(width or 1):
-            shown = decode(run[skip:])
-            if _TEXTUAL.search(shown):
+            shown = _readable(decode(run[skip:]))
+            if shown:
                 into.append(View(shown, _whole(view, characters, last), view.depth + 1))
     return False
 
@@ -244,29 +246,33 @@ def _mask(characters: bytes) -> bytes:
     return bytes(ord("1") if byte in characters or byte in _LINE_ENDS else ord("0") for byte in range(256))
 
 
-def _base64(run: bytes) -> str:
-    rest = len(run) % 4
-    run = run[:-1] if rest == 1 else run  # a left-over character says nothing
-    return _printable(base64.b64decode(run.translate(_STANDARD) + b"=" * (-len(run) % 4)))
+def _base64(run: bytes) -> bytes:
+    run = run[:-1] if len(run) % 4 == 1 else run  # a left-over character says nothing
+    return base64.b64decode(run.translate(_STANDARD) + b"=" * (-len(run) % 4))
 
 
-def _hex(run: bytes) -> str:
-    return _printable(binascii.unhexlify(run[: len(run) // 2 * 2]))
+def _hex(run: bytes) -> bytes:
+    return binascii.unhexlify(run[: len(run) // 2 * 2])
 
 
-def _pairs(run: bytes) -> str:
+def _pairs(run: bytes) -> bytes:
     found = _PAIRS.match(run)
-    return _printable(bytes.fromhex(found[0].translate(None, SEPARATORS).decode())) if found else ""
+    return bytes.fromhex(found[0].translate(None, SEPARATORS).decode()) if found else b""
 
 
-def _printable(decoded: bytes) -> str:
-    """As text; bytes that are none become spaces, so that what stands between them can be read."""
-    return decoded.decode("utf-8", "replace").replace("\ufffd", " ")
+def _readable(decoded: bytes) -> str:
+    """Bytes as text, or nothing where they are none; what is no text between text becomes spaces."""
+    shown = decoded.decode("utf-8", "replace")
+    if "\ufffd" not in shown.strip("\ufffd") or (_SHORT_TEXT if len(shown) <= SHORT else _LONG_TEXT).search(shown):
+        return shown.replace("\ufffd", " ")
+    return ""
 
 
-PAIR, SEPARATORS = 3, b" :,"
+SEPARATORS = b" :,"
+_PAIRS_BEFORE = re.compile(rb"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :,])+\Z")
 _LINE_ENDS = b"\r\n"
-_TEXTUAL = re.compile(r"[ -~]{6}")
+SHORT = 64  # characters; of longer ones more must be readable in a row, since chance makes some
+_SHORT_TEXT, _LONG_TEXT = re.compile(r"[ -~]{6}"), re.compile(r"[ -~]{16}")
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS = string.hexdigits.encode()
 _PAIRS = re.compile(rb"(?:[0-9a-fA-F]{2}[ :,])*[0-9a-fA-F]{2}")
@@ -294,7 +300,7 @@ def runs(parts: Sequence[Part]) -> list[list[int]]:
 
 def joints(texts: Sequence[str], runs: Sequence[Sequence[int]]) -> Iterator[View]:
     """For each run of texts that follow one another: what stands at their joints, without a separator."""
-    for run in (whole[at : at + JOINED] for whole in runs for at in range(0, max(1, len(whole) - 1), JOINED // 2)):
+    for run in (whole[at : at + JOINED] for whole in runs for at in range(0, max(1, len(whole) - 1), JOINED - 4)):
         pieces: list[_Cut] = []
         for number in run:
             text = texts[number]

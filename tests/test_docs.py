@@ -1,16 +1,21 @@
 """What the documents say is tried: variables, files, rules and commands."""
 
+import json
 import re
+import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
 from pydantic_settings import BaseSettings
+from typer.testing import CliRunner
 
 from addons.settings import ProxySettings
+from cli.__main__ import app
 from cli.settings import UpSettings, environment
 from control.settings import ControlSettings
 from rules.load import Library, shipped
+from rules.schema import schema
 from rules.testing import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,9 +116,34 @@ def test_the_rule_in_the_readme_loads_and_its_tests_pass() -> None:
     assert [result.why for result in results] == [""] * 4
 
 
+def test_the_prompt_tried_in_the_readme_shows_what_the_readme_says() -> None:
+    shown = next(block for block in blocks("text") if "REDACT under default" in block)
+    command = next(line for block in blocks("sh") for line in block.splitlines() if line.startswith("earthflow rules try"))
+    said = CliRunner().invoke(app, shlex.split(command)[1:]).stdout
+    assert re.sub(r"rules [0-9a-f]{12}", "rules VERSION", said) == shown
+
+
+def test_the_rules_in_the_rule_document_load_and_their_tests_pass() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "rules.md").read_text(), re.DOTALL)
+    library = Library({**shipped(), "acme.yaml": text}, portable=True)
+    results = list(run(library, "default", files={"acme.yaml"}))
+    assert [result.why for result in results] == [""] * 7
+
+
+def test_the_published_schema_is_the_readers() -> None:
+    assert json.loads((ROOT / "docs" / "rules.schema.json").read_text()) == schema()
+
+
+def test_every_command_of_the_rule_document_is_there() -> None:
+    named = set(re.findall(r"^    earthflow rules (\w+)", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE))
+    said = CliRunner().invoke(app, ["rules", "--help"]).stdout
+    assert named == {"lint", "test", "try", "explain", "diff", "bench", "show"}
+    assert all(name in said for name in named)
+
+
 def test_every_file_the_readme_names_is_there() -> None:
     for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]*|\w+\.(?:md|yaml|conf))`", README):
-        assert (ROOT / name).exists() or name == "secrets.env" or name.startswith((".venv", "~")), name
+        assert (ROOT / name).exists() or name == "secrets.env" or name.startswith((".venv", "~", "tenants/")), name
 
 
 def test_make_has_the_targets_the_readme_names() -> None:
