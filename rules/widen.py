@@ -17,6 +17,7 @@ from rules.patterns import readable
 
 STRONG = 5  # fixed characters that make an expression rare enough
 EXTRA = 8  # characters of any kind that are asked for behind them, against false alarms
+LITERAL = 6  # letters of a word that is looked for without its edges
 LOOSE = 16  # a repeat with more room than this has no upper bound in stage 1
 SHORT = 16  # a repeat with no more room than this may stand between fixed characters
 MAX_RANGES = 160  # of characters beyond ASCII that are spelt out; more are any such character
@@ -109,7 +110,10 @@ def _needed(items: Sequence[tuple[Any, Any]], caseless: bool, dotall: bool) -> s
         start -= 1
     while start and items[start - 1][0] is op.AT:
         start -= 1
-    return _prefix(items[start:], pieces[start:], caseless, dotall)
+    text = _prefix(items[start:], pieces[start:], caseless, dotall)
+    # Edges of words cost hyperscan more than they save it, where what stands between them is rare enough.
+    bare = text.removeprefix(r"\b").removesuffix(r"\b")
+    return bare if len(bare) >= LITERAL and bare.isidentifier() else text
 
 
 def _is_short(item: tuple[Any, Any]) -> bool:
