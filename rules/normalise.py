@@ -221,7 +221,8 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
         if not width:  # from the first pair before the clue to the last one
             before = _PAIRS_BEFORE.search(data, start, here)
             start = before.start() if before else here
-            end = start + len(data[start:end].rstrip(SEPARATORS))
+            pairs = _PAIRS.match(data, start)
+            end = pairs.end() if pairs else end
         runs += 1
         if runs > MAX_RUNS:
             return True
