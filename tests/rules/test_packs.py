@@ -1,9 +1,13 @@
 """Every shipped rule brings its proof, and the proof holds."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from rules.evaluate import evaluate
 from rules.load import PRESETS, Library, shipped
+from rules.redact import splice
 from rules.testing import exchange_of, proven, run, unproven
 
 
@@ -46,3 +50,20 @@ def test_a_failing_test_is_told_as_such() -> None:
     wrong = "earthflow: 1\nrules:\n  - {id: a, action: block, match: {regex: xyz}, tests: [{match: abc}, {ok: xyz}]}\n"
     library = Library({**shipped(), "t.yaml": wrong}, portable=True)
     assert [result.why for result in run(library, "default", files={"t.yaml"})] == ["did not fire", "fired"]
+
+
+def test_what_was_redacted_once_is_not_redacted_again() -> None:
+    library = Library(shipped())
+    book = library.rulebook("default")
+    redacted = 0
+    for rule in library.assemble("default").rules.values():
+        for test in rule.tests:
+            exchange = exchange_of(test, rule)
+            verdict = evaluate(book, exchange)
+            if verdict.action == "REDACT":
+                redacted += 1
+                body = json.dumps([part.text for part in exchange.parts]).encode()
+                left = json.loads(splice(body, verdict.edits))
+                parts = tuple(replace(part, text=text) for part, text in zip(exchange.parts, left, strict=True))
+                assert evaluate(book, replace(exchange, parts=parts)).edits == (), (rule.id, test.text)
+    assert redacted > 1_500
