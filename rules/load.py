@@ -206,8 +206,11 @@ class Library:
         groups = [self._closure([SHIPPED + preset], complaints), self._closure(self._operators(), complaints)]
         own = f"{TENANTS}{tenant}.yaml"
         groups.append(self._closure([own] if own in self.sources else [], complaints))
+        ordered: list[list[RuleFile]] = []
         seen: set[str] = set()
-        ordered = [[file for name, file in group if not (name in seen or seen.add(name))] for group in groups]  # type: ignore[func-returns-value]
+        for group in groups:
+            ordered.append([file for name, file in group if name not in seen])
+            seen.update(name for name, _ in group)
         files = tuple(chain(*ordered))
         rules = {rule.id: rule for file in files for rule in file.rules}
         thresholds = {name: threshold for file in files for name, threshold in file.thresholds}
