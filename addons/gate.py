@@ -41,7 +41,7 @@ from rules.load import Rulebook
 logger = logging.getLogger("earthflow.gate")
 
 PASSAGE = "earthflow"  # where a flow's Passage hangs in flow.metadata
-LARGE = 128 * 1024  # bytes; a larger call is judged in a thread, so that others go on meanwhile
+LARGE = 32 * 1024  # bytes; a larger call is judged in a thread, so that others go on meanwhile
 MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
 
 Hook = Callable[..., Any]

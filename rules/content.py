@@ -9,7 +9,7 @@ from typing import Literal
 from rules.condition import Condition, Conditions, holds
 from rules.locate import Pattern
 from rules.model import Except, Match, Matches
-from rules.patterns import Regex, compile_regex, keywords_as_regex, width
+from rules.patterns import Regex, compile_regex, keywords_as_regex
 from rules.scan import Finding
 from rules.validators import Validator, entropy, validator
 
@@ -133,8 +133,3 @@ def compile_except(written: Except, conditions: Conditions) -> Exempt:
     if written.keywords:
         regexes.append(compile_regex(keywords_as_regex(written.keywords)))
     return Exempt(frozenset(value.casefold() for value in written.values), tuple(regexes), written.near, conditions.compile(written.when))
-
-
-def unbounded(pattern: Pattern) -> bool:
-    """Whether it has to be looked for in whole texts, since nothing bounds what it matches."""
-    return width(pattern.regex) is None

@@ -26,7 +26,7 @@ from rules.normalise import (
 from rules.patterns import compile_regex
 from rules.portable import Portable
 
-MAX_PAIRS = 10_000  # patterns looked for in texts, in one call; beyond them a text that a pattern touches is a finding as a whole
+MAX_PAIRS = 10_000  # patterns looked for in texts, in one call; beyond them a text in which one occurs is a finding as a whole
 KEPT_LAYERS = 512  # compiled sets of patterns kept for tenants with rules of their own
 
 
