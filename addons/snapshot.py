@@ -107,6 +107,7 @@ class Holder:
         self._path, self._control_url, self._master, self._max_age, self._store = path, control_url, master, max_age, store
         self._knowledge: Knowledge | None = None
         self._warmed: Library | None = None
+        self._warming: asyncio.Task[None] | None = None
         self._confirmed = 0.0  # when control last said that this is the newest, as time.time()
         self._session: aiohttp.ClientSession | None = None
 
@@ -158,7 +159,7 @@ class Holder:
             try:
                 await self._poll(wait=LONG_POLL)
                 now = ""
-                await self._warm()
+                self._warm()
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 now = f"control is away ({type(error).__name__}); judging by the last snapshot"
             except (BadRules, WrongMasterKey, OlderSnapshot) as error:
@@ -171,11 +172,11 @@ class Holder:
             if trouble:
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _warm(self) -> None:
-        """Have compiled what only hostile calls need, before one comes."""
+    def _warm(self) -> None:
+        """Have compiled, beside everything else, what only hostile calls need; keys and rules are followed meanwhile."""
         if self._knowledge is not None and self._knowledge.library is not self._warmed:
             self._warmed = self._knowledge.library
-            await asyncio.to_thread(self._warmed.warm)
+            self._warming = asyncio.create_task(_in_thread(self._warmed))
 
     async def watermark(self, worker: str, boot: str) -> int | None:
         """The highest seq that PostgreSQL holds of a spool without a gap, -1 for none; None while control cannot say."""
@@ -237,3 +238,10 @@ class Holder:
             logger.warning("the snapshot on disk cannot be used: %s", error.places)
             return False
         return True
+
+
+async def _in_thread(library: Library) -> None:
+    try:
+        await asyncio.to_thread(library.warm)
+    except Exception as error:  # the first hostile call will try again
+        logger.warning("rules could not be compiled ahead (%s)", type(error).__name__)

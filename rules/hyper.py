@@ -10,7 +10,7 @@ import platform
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Protocol
 
 from rules.portable import Portable
@@ -47,6 +47,8 @@ class Hyper:
         strange = {number for number, expression in enumerate(expressions) if not widened(expression)}
         self.refused: tuple[int, ...] = tuple(sorted(without | strange))
         self._every: Any = None
+        self._once: Any = None
+        self._compiling = threading.Lock()
         self._store = store
         try:
             self._build(expressions, store)
@@ -64,10 +66,13 @@ class Hyper:
         self._expressions = [(number, expression) for number in taken for expression in widened(expressions[number])]
         self._every = _database(self._expressions, hyperscan.HS_FLAG_MULTILINE, store)
 
-    @cached_property
+    @property
     def _calm(self) -> Any:
-        """Each expression once, for texts in which some occur without end."""
-        return _database(self._expressions, hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_SINGLEMATCH, self._store)
+        """Each expression once, for texts in which some occur without end; compiled by whoever asks first."""
+        with self._compiling:
+            if self._once is None:
+                self._once = _database(self._expressions, hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_SINGLEMATCH, self._store)
+        return self._once
 
     def warm(self) -> None:
         """Have ready what only hostile texts need."""
