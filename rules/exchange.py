@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant", "tool", "other"]
 Kind = Literal["text", "tool_call", "tool_result", "tool_definition", "field", "key"]
@@ -39,8 +39,7 @@ class Unreadable:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One text of a call. `literal` is its place among the body's JSON literals, by which redact.splice finds it again.
 
     NOWHERE: it stands outside of the body, in the query. There, and in keys, nothing can be put in its place: a rule that would

@@ -8,6 +8,8 @@ import json
 from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from rules.exchange import Unreadable
 
 MAX_DEPTH = 64
@@ -36,18 +38,18 @@ class Leaf(NamedTuple):
     around: Sequence[Any]
 
 
-class TooDeep(Exception):
-    """The document is nested or long beyond what is read."""
+class Unread(Exception):
+    """The document cannot be read; `why` is one of rules.exchange.REASONS."""
 
-
-class _DuplicateKey(ValueError):
-    pass
+    def __init__(self, why: str):
+        super().__init__(why)
+        self.why = why
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        raise _DuplicateKey
+        raise Unread("duplicate_key")
     return value
 
 
@@ -55,54 +57,111 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+_quick = msgspec.json.Decoder(float_hook=Number)
+_thorough = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
 
 
 def parse(body: bytes) -> Any | Unreadable:
-    """The document, numbers as written. A key that stands twice makes it unreadable: two readers would see two calls."""
-    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_MARKS:
+    """The document, numbers as written. Whether a key stood twice in it is known only when a Walk has gone through it.
+
+    What the quick decoder does not take (half surrogate pairs, endless integers) the thorough one decides.
+    """
+    if len(body) > MAX_MARKS and body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_MARKS:
         return Unreadable("too_deep")
     try:
-        return _decoder.decode(body.decode("utf-8"))
+        return _quick.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        pass
+    try:
+        return _thorough.decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         return Unreadable("not_utf8")
-    except _DuplicateKey:
-        return Unreadable("duplicate_key")
+    except Unread as error:
+        return Unreadable(error.why)
     except RecursionError:
         return Unreadable("too_deep")
     except ValueError:
         return Unreadable("bad_json")
 
 
-def leaves(document: Any, known: Container[str] = ()) -> Iterator[Leaf]:
-    """Every leaf, in the order of the text: keys (but `known` ones), strings, and numbers that say something. Raises TooDeep."""
-    literal = nodes = 0
-    around: list[Any] = []
-    stack: list[tuple[Path, Iterator[tuple[str | int, Any]]]] = [((), iter(((0, document),)))]
-    while stack:
-        parent, children = stack[-1]
-        entry = next(children, None)
-        if entry is None:
-            stack.pop()
-            if around:
-                around.pop()
-            continue
-        key, value = entry
-        path = (*parent, key) if len(stack) > 1 else ()
-        nodes += 1
-        if nodes > MAX_NODES or len(stack) > MAX_DEPTH:
-            raise TooDeep
-        if isinstance(key, str):
-            if key not in known:
-                yield Leaf(path, key, literal, True, around)
-            literal += 1
-        if isinstance(value, str):
-            if type(value) is str or len(value) >= SHORT_NUMBER:
-                yield Leaf(path, value, literal, False, around)
-            literal += 1
-        elif isinstance(value, dict):
-            stack.append((path, iter(value.items())))
-            around.append(value)
-        elif isinstance(value, list):
-            stack.append((path, iter(enumerate(value))))
-            around.append(value)
+class Walk:
+    """One way through a document, in the order of its text; `literal` is the number of the next literal."""
+
+    def __init__(self, known: Container[str] = ()):
+        """Keys that are `known` are no leaves."""
+        self.literal = 0
+        self._known = known
+        self._strings = 0
+        self._quotes = 0  # inside of strings
+        self._nodes = 0
+
+    def passed(self, strings: int, text: str = "") -> None:
+        """So many strings were read without the walk, of which only `text` may hold a quote. Raises Unread("too_deep")."""
+        self.literal += strings
+        self._strings += strings
+        self._quotes += text.count('"')
+        self._nodes += strings
+        if self._nodes > MAX_NODES:
+            raise Unread("too_deep")
+
+    def leaves(self, value: Any, path: Path = (), around: Sequence[Any] = ()) -> Iterator[Leaf]:
+        """Every leaf of a value: keys, strings, and numbers that say something. Raises Unread("too_deep")."""
+        known = self._known
+        inside = list(around)
+        stack: list[tuple[Path, Iterator[tuple[str | int, Any]]]] = [((), iter(((0, value),)))]
+        while stack:
+            parent, children = stack[-1]
+            entry = next(children, None)
+            if entry is None:
+                stack.pop()
+                if stack:
+                    inside.pop()
+                continue
+            key, value = entry
+            here = (*parent, key) if len(stack) > 1 else path
+            self._nodes += 1
+            if self._nodes > MAX_NODES or len(stack) + len(path) > MAX_DEPTH:
+                raise Unread("too_deep")
+            if isinstance(key, str):
+                if key not in known:
+                    yield Leaf(here, key, self.literal, True, inside)
+                self.literal += 1
+                self._strings += 1
+                self._quotes += key.count('"')
+            if type(value) is str:
+                yield Leaf(here, value, self.literal, False, inside)
+                self.literal += 1
+                self._strings += 1
+                self._quotes += value.count('"')
+            elif isinstance(value, dict | list):
+                stack.append((here, iter(value.items() if isinstance(value, dict) else enumerate(value))))
+                inside.append(value)
+            elif isinstance(value, Number) or type(value) is int:
+                written = str(value)
+                if len(written) >= SHORT_NUMBER:
+                    yield Leaf(here, written, self.literal, False, inside)
+                self.literal += 1
+
+    def end(self, body: bytes) -> None:
+        """Every string of the body was met; else some were lost to a key that stood twice, and two readers would see two calls.
+
+        Raises Unread("duplicate_key").
+        """
+        quotes = body.count(b'"')
+        if quotes == 2 * self._strings + self._quotes and b"\\u0022" not in body:
+            return
+        if b"\\" in body:
+            quotes = body.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"') if b"\\\\" in body else quotes - body.count(b'\\"')
+        if quotes != 2 * self._strings:
+            raise Unread("duplicate_key")
+
+
+def leaves(body: bytes, document: Any) -> list[Leaf] | Unreadable:
+    """Every leaf of a document, or why the body it was read from cannot be read. Total."""
+    walk = Walk()
+    try:
+        found = [leaf._replace(around=tuple(leaf.around)) for leaf in walk.leaves(document)]
+        walk.end(body)
+    except Unread as error:
+        return Unreadable(error.why)
+    return found

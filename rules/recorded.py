@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from rules.exchange import Exchange, Kind, Part, Role, Unreadable
-from rules.leaves import Leaf, TooDeep, leaves, parse
+from rules.leaves import Leaf, leaves, parse
 
 ROLES: dict[object, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "model": "assistant"}
 ROLES |= {"tool": "tool", "function": "tool"}
@@ -12,16 +12,17 @@ ROLES |= {"tool": "tool", "function": "tool"}
 
 def exchange_from(text: str, now: datetime, **context: Any) -> Exchange:
     """A JSON object or array as the call that it is; anything else as a user's text."""
-    document = parse(text.encode("utf-8", "replace")) if text.lstrip()[:1] in ("{", "[") else Unreadable("opaque")
+    body = text.encode("utf-8", "replace")
+    document = parse(body) if text.lstrip()[:1] in ("{", "[") else Unreadable("opaque")
     if not isinstance(document, dict | list):
         return Exchange(parts=(Part(text, "user", "text", 0),), size=len(text), time=now, **context)
-    try:
-        parts = tuple(_part(leaf) for leaf in leaves(document) if not leaf.is_key or leaf.path[:1] not in (("messages",), ("model",)))
-    except TooDeep:
-        return Exchange(unreadable=("too_deep",), size=len(text), time=now, **context)
+    found = leaves(body, document)
+    if isinstance(found, Unreadable):
+        return Exchange(unreadable=(found.reason,), size=len(body), time=now, **context)
+    parts = tuple(_part(leaf) for leaf in found if not leaf.is_key or leaf.path[:1] not in (("messages",), ("model",)))
     top = document if isinstance(document, dict) else {}
     said = {"model": str(top.get("model", "")), "stream": top.get("stream") is True}
-    return Exchange(parts=parts, size=len(text.encode("utf-8", "replace")), time=now, **{**said, **context})
+    return Exchange(parts=parts, size=len(body), time=now, **{**said, **context})
 
 
 def _part(leaf: Leaf) -> Part:

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
@@ -83,7 +83,7 @@ def exchange_of(test: Test, rule: Rule) -> Exchange:
     if text is not None and "tokens" in context:
         text = text.ljust(int(context.pop("tokens")) * CHARACTERS_PER_TOKEN)
     part = Part(text or "", "user", "text", 0)
-    part = replace(part, **{{"part": "kind"}.get(name, name): value for name, value in about_part.items()})  # type: ignore[arg-type]
+    part = part._replace(**{{"part": "kind"}.get(name, name): value for name, value in about_part.items()})  # type: ignore[arg-type]
     values: dict[str, Any] = dict(_typed(context))
     if rule.expires is not None and "time" not in values:
         values["time"] = datetime(rule.expires.year, rule.expires.month, rule.expires.day, tzinfo=UTC)

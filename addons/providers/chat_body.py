@@ -1,13 +1,12 @@
 """Bodies with `model`, `stream` and `messages`, which OpenAI's chat and Anthropic's messages share: leaves become parts."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from addons.providers.provider import Call
 from rules.exchange import Kind, Part, Role, Unreadable
-from rules.leaves import Leaf, TooDeep, leaves, parse
+from rules.leaves import Leaf, Unread, Walk, parse
 
 BASE64 = re.compile(r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*", re.ASCII)
 
@@ -25,6 +24,9 @@ ROLES: dict[str, Role] = {
 }
 
 
+PLAIN_ROLES = ROLES.keys() - {"tool", "function"}  # whose text is text and no tool's result
+
+
 def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) -> Call | Unreadable:
     """The call in a body. Keys of the provider's own `vocabulary` are no parts; any other key is one, and is judged."""
     document = parse(body)
@@ -34,23 +36,60 @@ def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) 
         return Unreadable("opaque")
     parts: list[Part] = []
     unreadable: dict[str, None] = {}
+    walk = Walk(vocabulary)
     try:
-        for leaf in leaves(document, vocabulary):
-            if leaf.is_key:
-                parts.append(Part(leaf.text, "other", "key", leaf.literal))
-                continue
-            placed = classify(document, leaf)
-            if isinstance(placed, Unreadable):
-                unreadable[placed.reason] = None
+        for part in _parts(document, walk, classify):
+            if isinstance(part, Unreadable):
+                unreadable[part.reason] = None
             else:
-                parts.append(Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else ""))
-    except TooDeep:
-        return Unreadable("too_deep")
+                parts.append(part)
+        walk.end(body)
+    except Unread as error:
+        return Unreadable(error.why)
     if any(part.kind == "tool_result" and part.tool for part in parts):
         names = _tool_names(document)
-        parts = [replace(part, tool=names.get(part.tool, "")) if part.kind == "tool_result" else part for part in parts]
+        parts = [part._replace(tool=names.get(part.tool, "")) if part.kind == "tool_result" else part for part in parts]
     model, user = (text if isinstance(text, str) else "" for text in (document.get("model"), user_of(document)))
     return Call(model, document.get("stream") is True, tuple(parts), tuple(unreadable), user)
+
+
+def _parts(document: dict[str, Any], walk: Walk, classify: Classify) -> Iterator[Part | Unreadable]:
+    """Every part of a body, and what in it cannot be looked at. Raises Unread."""
+    around = (document, messages := document["messages"])
+    for key, value in document.items():
+        if value is not messages:
+            yield from _walked(document, walk.leaves({key: value}), classify)
+            continue
+        walk.passed(1)
+        for number, message in enumerate(messages):
+            plain = _plain(message, walk.literal)
+            if plain is not None:
+                walk.passed(4, plain.text)
+                yield plain
+            else:
+                yield from _walked(document, walk.leaves(message, ("messages", number), around), classify)
+
+
+def _plain(message: Any, literal: int) -> Part | None:
+    """A message that is a role and a text, as most are; its first literal is `literal`."""
+    if type(message) is not dict or len(message) != 2:
+        return None
+    role, content = message.get("role"), message.get("content")
+    if type(content) is not str or type(role) is not str or role not in PLAIN_ROLES:
+        return None
+    return Part(content, ROLES[role], "text", literal + (3 if next(iter(message)) == "role" else 1))
+
+
+def _walked(document: dict[str, Any], leaves: Iterator[Leaf], classify: Classify) -> Iterator[Part | Unreadable]:
+    for leaf in leaves:
+        if leaf.is_key:
+            yield Part(leaf.text, "other", "key", leaf.literal)
+        elif leaf.path[-1] != "role" or leaf.text not in ROLES:  # a role that has no other meaning
+            placed = classify(document, leaf)
+            if isinstance(placed, Unreadable):
+                yield placed
+            else:
+                yield Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else "")
 
 
 def user_of(document: dict[str, Any]) -> object:

@@ -33,7 +33,7 @@ DOCUMENT = st.recursive(
 def found(body: bytes) -> list[Leaf]:
     document = parse(body)
     assert not isinstance(document, Unreadable), document
-    result = leaves(document)
+    result = leaves(body, document)
     assert not isinstance(result, Unreadable)
     return result
 

@@ -64,6 +64,6 @@ def test_what_was_redacted_once_is_not_redacted_again() -> None:
                 redacted += 1
                 body = json.dumps([part.text for part in exchange.parts]).encode()
                 left = json.loads(splice(body, verdict.edits))
-                parts = tuple(replace(part, text=text) for part, text in zip(exchange.parts, left, strict=True))
+                parts = tuple(part._replace(text=text) for part, text in zip(exchange.parts, left, strict=True))
                 assert evaluate(book, replace(exchange, parts=parts)).edits == (), (rule.id, test.text)
     assert redacted > 1_500
