@@ -24,7 +24,7 @@ from addons import enforce
 from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
-from addons.judging import Judgement, Request, judge
+from addons.judging import Judgement, Request, judge, read
 from addons.providers import provider_of
 from addons.providers.provider import Provider
 from addons.record import Address, Ongoing, Recorder
@@ -36,12 +36,13 @@ from addons.settings import ProxySettings
 from addons.snapshot import Holder, Identity, NoSnapshot
 from addons.usage import AnswerReader
 from contract.decision import Outcome, Reason
-from rules.load import Rulebook
 
 logger = logging.getLogger("earthflow.gate")
 
 PASSAGE = "earthflow"  # where a flow's Passage hangs in flow.metadata
-LARGE = 32 * 1024  # bytes; a larger call is judged in a thread, so that others go on meanwhile
+# What is judged in a thread, so that other calls go on meanwhile: more than so many characters that were not judged before, and
+# bodies of more than so many bytes, whatever is known of them.
+LARGE, HUGE = 32 * 1024, 256 * 1024
 MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
 
 Hook = Callable[..., Any]
@@ -221,20 +222,21 @@ class Gate:
         tenant = passage.identity.tenant
         request = _request(flow, passage.provider)
 
+        reading = read(request, tenant.id) if len(request.body) <= HUGE else await asyncio.to_thread(read, request, tenant.id)
         ready = knowledge.library.ready(tenant.preset, tenant.id)
+        rulebook = ready if ready is not None else await asyncio.to_thread(knowledge.rulebook, tenant)
+        clean = self._memory.of(tenant.id, rulebook.version)
 
-        def work() -> tuple[Judgement, str, Rulebook]:
-            rulebook = ready or knowledge.rulebook(tenant)
-            clean = self._memory.of(tenant.id, rulebook.version)
-            judgement = judge(request, tenant.id, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
-            return judgement, knowledge.prompt_hash(tenant, judgement.prompt), rulebook
+        def work() -> tuple[Judgement, str]:
+            judgement = judge(reading, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
+            return judgement, knowledge.prompt_hash(tenant, reading.prompt)
 
-        quick = len(request.body) <= LARGE and ready is not None
-        judgement, prompt_hash, rulebook = work() if quick else await asyncio.to_thread(work)
+        quick = len(reading.prompt) <= HUGE and clean.fresh(part.text for part in reading.exchange.parts) <= LARGE
+        judgement, prompt_hash = work() if quick else await asyncio.to_thread(work)
         passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,
             _address(flow),
-            judgement.exchange,
+            reading.exchange,
             judgement.verdict,
             prompt_hash=prompt_hash,
             rulebook=rulebook.version,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from addons.decode import decode
@@ -28,24 +29,33 @@ class Request:
     time: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """`prompt` is the call's body, decoded where that was possible; `body` is what may leave of it."""
+class Reading(NamedTuple):
+    """A call as rules see it; `prompt` is its body, decoded where that was possible."""
 
     exchange: Exchange
-    verdict: Verdict
     prompt: bytes
+
+
+class Judgement(NamedTuple):
+    """What to do with a call; `body` is what may leave of it."""
+
+    verdict: Verdict
     body: bytes
 
 
-def judge(request: Request, tenant: str, rulebook: Rulebook, *, key: bytes, clean: Clean | None) -> Judgement:
-    """Decode, read, judge and redact one call in the tenant's name; `key` makes its placeholders, `clean` remembers its texts."""
+def read(request: Request, tenant: str) -> Reading:
+    """Decode and read one call."""
     decoded = decode(request.body, request.encoding)
     body = request.body if isinstance(decoded, Unreadable) else decoded
     call = decoded if isinstance(decoded, Unreadable) else _read(request, body)
-    exchange = _exchange(request, tenant, call)
-    verdict = evaluate(rulebook, exchange, key=key, clean=clean)
-    return Judgement(exchange, verdict, body, splice(body, verdict.edits) if verdict.edits else body)
+    return Reading(_exchange(request, tenant, call), body)
+
+
+def judge(reading: Reading, rulebook: Rulebook, *, key: bytes, clean: Clean | None) -> Judgement:
+    """Judge and redact one call; `key` makes its placeholders, `clean` remembers its texts."""
+    verdict = evaluate(rulebook, reading.exchange, key=key, clean=clean)
+    body = splice(reading.prompt, verdict.edits) if verdict.edits else reading.prompt
+    return Judgement(verdict, body)
 
 
 def _read(request: Request, body: bytes) -> Call | Unreadable:

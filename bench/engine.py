@@ -16,7 +16,7 @@ from typing import Any
 
 import hyperscan
 
-from addons.judging import Request, judge
+from addons.judging import Request, judge, read
 from addons.providers.openai_chat import OpenAIChat
 from addons.rulebooks import Memory
 from bench import texts
@@ -35,7 +35,7 @@ def judged(book: Rulebook, body: bytes, clean: Clean | None = None) -> Any:
     """One call through everything between its bytes and what is done with it."""
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     request = Request(OpenAIChat(), "api.openai.com", "POST", "/v1/chat/completions", "", body, "", now)
-    return judge(request, "t", book, key=KEY, clean=clean)
+    return judge(read(request, "t"), book, key=KEY, clean=clean)
 
 
 def milliseconds[Item](work: Callable[[Item], object], items: Iterable[Item]) -> float:
@@ -123,14 +123,18 @@ def conversation(book: Rulebook, rng: Random) -> Iterator[tuple[str, str]]:
     for turns in (10, 200):
         said = [f"{texts.text(rng, 500)}." for _ in range(turns + 21)]
         for remembered in (True, False):
-            memory = Memory().of("t", book.version) if remembered else None
+            memory = Memory() if remembered else None
             bodies = []
             for new in said[turns:]:
                 turn = [*said[:turns], new]
                 messages = [{"role": ("user", "assistant")[(turns + n) % 2], "content": one} for n, one in enumerate(turn)]
                 bodies.append(json.dumps({"model": "m", "messages": messages}).encode())
-            judged(book, bodies[0], memory)
-            taken[turns, remembered] = milliseconds(lambda body: judged(book, body, memory), bodies[1:])  # noqa: B023
+
+            def call(body: bytes, memory: Memory | None = memory) -> object:
+                return judged(book, body, memory.of("t", book.version) if memory else None)
+
+            call(bodies[0])
+            taken[turns, remembered] = milliseconds(call, bodies[1:])
             yield f"{turns} turns{', remembered' if remembered else ', scanned whole'}", f"{taken[turns, remembered]:.3f}"
     yield "ratio of 200 to 10, remembered", f"{taken[200, True] / taken[10, True]:.2f}"
 

@@ -19,11 +19,13 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 200, "completion_tokens": 150, "total_tokens": 350},
     }
 ).encode()  # fmt: skip
-REQUEST = (
-    f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
-    f"Content-Length: {len(CALL)}\r\n\r\n"
-).encode() + CALL
 RESPONSE = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode() + ANSWER
+
+
+def request(body: bytes) -> bytes:
+    """A chat call with this body, as HTTP/1.1 writes it."""
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,14 +71,14 @@ class Client:
             await writer.start_tls(self._context, server_hostname=HOST)
             self._streams.append((reader, writer))
 
-    async def send(self, requests: int) -> None:
-        """So many calls, spread over the connections."""
-        each = requests // len(self._streams)
-        await asyncio.gather(*(self._calls(reader, writer, each) for reader, writer in self._streams))
+    async def send(self, requests: Sequence[bytes]) -> None:
+        """These calls, spread over the connections."""
+        count = len(self._streams)
+        await asyncio.gather(*(self._calls(*stream, requests[number::count]) for number, stream in enumerate(self._streams)))
 
-    async def _calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int) -> None:
-        for _ in range(count):
-            writer.write(REQUEST)
+    async def _calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Sequence[bytes]) -> None:
+        for request in requests:
+            writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             if b" 200 " not in head.split(b"\r\n", 1)[0]:
                 raise ConnectionError(head.decode())

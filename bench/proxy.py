@@ -1,15 +1,19 @@
 """`make bench`: proxy CPU per keep-alive call of 1 KB, Earthflow with everything on against bare mitmproxy, interleaved."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import uvloop
 
-from bench.load import CALL, Client, spread, upstream
+from bench import texts
+from bench.load import CALL, Client, request, spread, upstream
 from cli import ca
 from cli.children import start, stop
 from cli.home import claim
@@ -17,6 +21,7 @@ from cli.settings import environment, settings_of
 from cli.stack import Stack
 from cli.trust import bundle_path
 
+TURNS, NEXT_TURNS = (10, 200), 200
 CONNECTIONS, CALLS, ROUNDS, WARM_UP = 8, 2000, 7, 1000
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -27,11 +32,11 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-async def measure(client: Client, pid: int) -> float:
+async def measure(client: Client, pid: int, requests: Sequence[bytes]) -> float:
     """CPU milliseconds of the proxy per call."""
     before = cpu_seconds(pid)
-    await client.send(CALLS)
-    return (cpu_seconds(pid) - before) * 1000 / CALLS
+    await client.send(requests)
+    return (cpu_seconds(pid) - before) * 1000 / len(requests)
 
 
 async def run(folder: Path) -> None:
@@ -48,6 +53,7 @@ async def run(folder: Path) -> None:
             trust = bundle_path(folder)
             ours, theirs = Client(stack.port, stack.new_key or "", trust), Client(bare_port, "none", trust)
             await compare(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
+            await conversations(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
             ours.close()
             theirs.close()
         finally:
@@ -59,17 +65,44 @@ async def compare(ours: Client, our_pid: int, theirs: Client, their_pid: int) ->
     """Warm up, then take turns; print both and the ratio of each pair."""
     for client in (ours, theirs):
         await client.connect(CONNECTIONS)
-        await client.send(WARM_UP)
+        await client.send([request(CALL)] * WARM_UP)
     earthflow, bare = [], []
     for number in range(ROUNDS):
-        bare.append(await measure(theirs, their_pid))
-        earthflow.append(await measure(ours, our_pid))
+        bare.append(await measure(theirs, their_pid, [request(CALL)] * CALLS))
+        earthflow.append(await measure(ours, our_pid, [request(CALL)] * CALLS))
         print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
     print(f"proxy CPU per keep-alive call, {len(CALL)} B up, {CONNECTIONS} connections, {CALLS} calls a round, {ROUNDS} rounds in turns")
     print("                                     min / median / max")
     print(f"bare mitmproxy, ms                 {spread(bare)}")
     print(f"Earthflow, everything on, ms       {spread(earthflow)}")
     print(f"ratio, each pair of rounds         {spread([ours / theirs for ours, theirs in zip(earthflow, bare, strict=True)])}")
+
+
+async def conversations(ours: Client, our_pid: int, theirs: Client, their_pid: int) -> None:
+    """What the next turn of a short and of a long conversation costs, in turns; each call says something new."""
+    rng = Random(7)
+    proxies = {"bare mitmproxy": (theirs, their_pid), "Earthflow": (ours, our_pid)}
+    taken: dict[tuple[str, int], list[float]] = {(name, turns): [] for name in proxies for turns in TURNS}
+    for _ in range(ROUNDS):
+        for turns in TURNS:
+            said = [f"{texts.text(rng, 500)}." for _ in range(turns)]
+            calls = [request(conversation([*said, f"{texts.text(rng, 500)}."])) for _ in range(NEXT_TURNS + 1)]
+            for name, (client, pid) in proxies.items():
+                await client.send(calls[:1])
+                taken[name, turns].append(await measure(client, pid, calls[1:]))
+    print(f"proxy CPU per next turn of a conversation, 500 characters a turn, {NEXT_TURNS} calls a round, {ROUNDS} rounds in turns")
+    for name in proxies:
+        short, long = (taken[name, turns] for turns in TURNS)
+        print(f"{name}, {TURNS[0]} turns, ms".ljust(35) + spread(short))
+        print(f"{name}, {TURNS[1]} turns, ms".ljust(35) + spread(long))
+        print("ratio, each pair of rounds".ljust(35) + spread([many / few for few, many in zip(short, long, strict=True)]))
+
+
+def conversation(said: Sequence[str]) -> bytes:
+    """A chat call in which this was said in turns, the last by the user."""
+    roles = ("user", "assistant")
+    messages = [{"role": roles[(len(said) - number - 1) % 2], "content": one} for number, one in enumerate(said)]
+    return json.dumps({"model": "gpt-5.2", "messages": messages}).encode()
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rules.condition import Condition, Conditions, holds
+from rules.condition import ALWAYS, Condition, Conditions, holds
 from rules.locate import Pattern
 from rules.model import Except, Match, Matches
-from rules.patterns import Regex, compile_regex, keywords_as_regex
+from rules.patterns import Regex, any_of, keywords_as_regex
 from rules.scan import Finding
 from rules.validators import Validator, entropy, validator
 
@@ -110,9 +110,14 @@ class Exempt:
     """One `except`, ready to be used."""
 
     values: frozenset[str]
-    regexes: tuple[Regex, ...]
+    regex: Regex | None
     near: int
     when: Condition
+
+    @property
+    def always(self) -> bool:
+        """Whether it asks the text alone."""
+        return self.when == ALWAYS
 
     def takes(self, finding: Finding, mask: int) -> bool:
         """Whether it takes the finding away."""
@@ -120,16 +125,22 @@ class Exempt:
             return False
         if finding.value.casefold() in self.values:
             return True
-        if not self.regexes:
+        if self.regex is None:
             return False
         text, first, last = finding.view.text, max(0, finding.start - self.near), finding.end + self.near
         around = text[first:last].encode("utf-8", "replace")
-        return any(regex.search(around) is not None for regex in self.regexes)
+        return self.regex.search(around) is not None
 
 
-def compile_except(written: Except, conditions: Conditions) -> Exempt:
-    """The exception as written, compiled."""
-    regexes = [compile_regex(written.regex)] if written.regex else []
-    if written.keywords:
-        regexes.append(compile_regex(keywords_as_regex(written.keywords)))
-    return Exempt(frozenset(value.casefold() for value in written.values), tuple(regexes), written.near, conditions.compile(written.when))
+def compile_exceptions(written: Sequence[Except], conditions: Conditions) -> tuple[Exempt, ...]:
+    """The exceptions as written, compiled; those that look at the same stretch of text in the same cases are one."""
+    together: dict[tuple[int, Condition], list[Except]] = {}
+    for one in written:
+        together.setdefault((one.near, conditions.compile(one.when)), []).append(one)
+    return tuple(_exempt(alike, near, when) for (near, when), alike in together.items())
+
+
+def _exempt(written: Sequence[Except], near: int, when: Condition) -> Exempt:
+    regexes = [one.regex for one in written if one.regex] + [keywords_as_regex(one.keywords) for one in written if one.keywords]
+    values = frozenset(value.casefold() for one in written for value in one.values)
+    return Exempt(values, any_of(tuple(regexes)) if regexes else None, near, when)

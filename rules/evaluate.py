@@ -16,6 +16,7 @@ from functools import cache
 from typing import Literal
 
 from rules.condition import ALWAYS, holds
+from rules.content import Exempt
 from rules.exchange import NOWHERE, Exchange
 from rules.load import Judge, Rulebook
 from rules.model import PRIORITY, Redact
@@ -29,6 +30,7 @@ COVER = Redact()
 STAND_IN = "[REDACTED:"
 OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
 LONGEST_STAND_IN = 110  # characters
+OURS = Exempt(frozenset(), None, 0, ALWAYS)
 UNREAD = "coverage.unread"  # what an allow names to let pass what could not be read, and no rule speaks of
 
 
@@ -61,7 +63,10 @@ def evaluate(book: Rulebook, exchange: Exchange, *, key: bytes = b"", clean: Cle
     scanned = book.scanner.scan([part.text for part in exchange.parts], runs(exchange.parts), clean)
     if scanned.hidden:
         exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
-    fired = _fired(book, exchange, scanned.findings)
+    fired, idle = _fired(book, exchange, scanned.findings)
+    if clean is not None and not scanned.hidden:
+        for text in idle:
+            clean.add(exchange.parts[text].text)
     enforced = [one for one in fired if not one.judge.monitor]
     case = _Case(book, exchange, enforced)
     would = _Case(book, exchange, fired).action if len(enforced) != len(fired) else case.action
@@ -77,8 +82,8 @@ def evaluate(book: Rulebook, exchange: Exchange, *, key: bytes = b"", clean: Cle
     )
 
 
-def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> list[Fired]:
-    """The rules that fire, by id."""
+def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> tuple[list[Fired], set[int]]:
+    """The rules that fire, by id; and the texts in which something was found that no rule means, whatever the call."""
     by_text: defaultdict[int, defaultdict[int, list[Finding]]] = defaultdict(lambda: defaultdict(list))
     asked: defaultdict[int, set[int]] = defaultdict(set)
     for finding in findings:
@@ -89,27 +94,36 @@ def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> l
     of_call = book.conditions.of_call(exchange)
     masks = {text: of_call | book.conditions.of_part(exchange.parts[text]) for text in by_text}
     fired = []
+    idle = set(by_text)
     for number, texts in asked.items():
         judge = book.judges[number]
         stand: dict[Finding, None] = {}
         for text in sorted(texts):
-            if judge.content is not None and holds(judge.when, masks[text]):
-                found = judge.content.find(by_text[text])
-                stand |= dict.fromkeys(one for one in found if not _exempt(book, judge, one, masks[text]))
+            found = judge.content.find(by_text[text]) if judge.content is not None else ()
+            if found and not holds(judge.when, masks[text]):
+                idle.discard(text)
+                continue
+            for one in found:
+                exempt = _exempt(book, judge, one, masks[text])
+                if exempt is None:
+                    stand[one] = None
+                if exempt is None or not exempt.always:
+                    idle.discard(text)
         if stand and not _over(judge, exchange):
             fired.append(Fired(judge, tuple(stand)))
     for number in book.contextual:
         judge = book.judges[number]
         if _context_holds(book, judge, exchange, of_call) and not _over(judge, exchange):
             fired.append(Fired(judge, ()))
-    return sorted(fired, key=lambda one: one.judge.id)
+    return sorted(fired, key=lambda one: one.judge.id), idle
 
 
-def _exempt(book: Rulebook, judge: Judge, finding: Finding, mask: int) -> bool:
-    """Whether it is none: an exception says so, or it is what we ourselves put there before."""
-    if any(exempt.takes(finding, mask) for exempt in judge.exempt):
-        return True
-    return STAND_IN in finding.view.text and _is_ours(book, finding)
+def _exempt(book: Rulebook, judge: Judge, finding: Finding, mask: int) -> Exempt | None:
+    """Why it is none: an exception says so, or it is what we ourselves put there before."""
+    for exempt in judge.exempt:
+        if exempt.takes(finding, mask):
+            return exempt
+    return OURS if STAND_IN in finding.view.text and _is_ours(book, finding) else None
 
 
 def _is_ours(book: Rulebook, finding: Finding) -> bool:

@@ -95,11 +95,11 @@ class Walk:
         self._quotes = 0  # inside of strings
         self._nodes = 0
 
-    def passed(self, strings: int, text: str = "") -> None:
-        """So many strings were read without the walk, of which only `text` may hold a quote. Raises Unread("too_deep")."""
+    def passed(self, strings: int, quotes: int = 0) -> None:
+        """So many strings, with so many quotes inside, were read without the walk. Raises Unread("too_deep")."""
         self.literal += strings
         self._strings += strings
-        self._quotes += text.count('"')
+        self._quotes += quotes
         self._nodes += strings
         if self._nodes > MAX_NODES:
             raise Unread("too_deep")

@@ -25,7 +25,7 @@ from typing import Literal
 
 from rules.complaint import BadRules, Complaint, Mark, likely
 from rules.condition import Condition, Conditions, TooComplex
-from rules.content import Compiler, Content, Exempt, compile_except, patterns_of
+from rules.content import Compiler, Content, Exempt, compile_exceptions, patterns_of
 from rules.hyper import Store
 from rules.locate import Pattern
 from rules.model import Action, History, Match, Matches, Override, Redact, Rule, RuleFile, Severity, Threshold
@@ -408,7 +408,7 @@ def _judge(rule: Rule, base: _Base) -> Judge:
         content=base.contents[id(rule.match)] if rule.match else None,
         when=when,
         by_part=base.conditions.speaks_of_parts(when),
-        exempt=tuple(compile_except(exception, base.conditions) for exception in rule.except_),
+        exempt=compile_exceptions(rule.except_, base.conditions),
     )
 
 

@@ -20,7 +20,7 @@ from rules.exchange import Part
 from rules.patterns import CONTINUATION, Regex, compile_regex
 
 MAX_DEPTH = 2  # a view of a view, and no further
-MAX_RUNS = 4_000  # encoded runs that are decoded in one text
+MAX_RUNS = 2_000  # encoded runs that are decoded in one text
 MAX_TOKENS = 20_000  # of a view that are followed back one by one; beyond them a finding covers the whole text
 MAX_FOLDED = 200_000  # characters whose plain form is kept
 JOINED = 16  # parts whose joints are looked at together; the last four once more with the next
@@ -65,8 +65,10 @@ _LOOKS = _in_re2("".join(character for character in LOOKALIKES if re.match(f"[{O
 TRIPWIRES = {"base64": BASE64_TEXT, "hex": HEX_TEXT, "pairs": HEX_PAIRS, "control": f"[{_in_re2(CONTROLS)}]"}
 WIRES_BEYOND_ASCII = {
     "hidden": f"[{_in_re2(HIDDEN)}]",
-    "lookalike": f"[A-Za-z0-9][-._]?[{_LOOKS}]|[{_LOOKS}][-._]?[A-Za-z0-9]|[{_LOOKS}]{{3}}|[{_in_re2(STYLED)}]",
+    "styled": f"[{_in_re2(STYLED)}]",
+    "letter": f"[{_LOOKS}]",
 }
+MIXED = f"[A-Za-z0-9][-._]?[{_LOOKS}]|[{_LOOKS}][-._]?[A-Za-z0-9]|[{_LOOKS}]{{3}}"  # asked only where such a letter stands
 WIRES_OF_CHARACTERS = {
     "escape": re.compile(rb"\\(?:[nrtbf][0-9A-Za-z_]|u00[2-7][0-9A-Fa-f]|x[2-7][0-9A-Fa-f]|/)"),
     "percent": re.compile(rb"%[2-7][0-9A-Fa-f]"),
@@ -98,14 +100,14 @@ def plain(number: int, text: str) -> View:
 def unhide(view: View, tripped: frozenset[str], into: list[View]) -> bool:
     """Add what a text shows when looked at in the other ways that were tripped. True where more was encoded than was decoded."""
     text, much = view.text, False
-    if tripped & {"hidden", "lookalike", "control"}:
+    if tripped & {"hidden", "styled", "lookalike", "control"}:
         # Two readings: words of other scripts as they are, for those that are looked for in them; and letters for what they look like.
         others = set(text) - PLAIN
-        hides = any(map(_HIDDEN.match, others))
+        hidden = [character for character in others if _HIDDEN.match(character)]
         known = {text}
         for folding in (_style, _looks) if others else ():
             shown = _replaced(text, others, folding)
-            shown = _HIDDEN.sub("", shown) if hides else shown
+            shown = _without(shown, hidden)
             if shown not in known:
                 known.add(shown)
                 into.append(_deeper(view, shown, lambda: ((found.start(), found.end(), 0) for found in _HIDDEN.finditer(text))))
@@ -189,6 +191,15 @@ def _replaced(text: str, others: set[str], folding: _Folding) -> str:
     return text
 
 
+def _without(text: str, hidden: Sequence[str]) -> str:
+    """The text without these characters."""
+    if len(hidden) > 32:
+        return _HIDDEN.sub("", text)
+    for character in hidden:
+        text = text.replace(character, "")
+    return text
+
+
 def _without_escapes(text: str) -> tuple[str, bool]:
     shown = text.replace("\\\\", "\0")
     for escape, meant in _SIMPLE.items():
@@ -210,10 +221,8 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
     """
     masked = b""
     end = at = characters = runs = 0
-    for found in clue.finditer(data):
+    while (found := clue.search(data, end)) is not None:
         here = found.start()
-        if here < end:
-            continue
         masked = masked or data.translate(mask)
         start = masked.rfind(b"0", end, here) + 1 or end
         end = masked.find(b"0", here)
@@ -232,9 +241,12 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
         padding = data[end : end + 2]
         last = characters + end - start + len(padding) - len(padding.lstrip(b"="))
         for skip in range(width or 1):
-            shown = _readable(decode(run[skip:]))
+            decoded = decode(run[skip:])
+            shown = _readable(decoded)
             if shown:
                 into.append(View(shown, _whole(view, characters, last), view.depth + 1))
+                if b"0" not in decoded.translate(_PRINTABLE):
+                    break  # all of it is text, so this is how it was encoded
     return False
 
 
@@ -264,7 +276,7 @@ def _pairs(run: bytes) -> bytes:
 def _readable(decoded: bytes) -> str:
     """Bytes as text, or nothing where they are none; what is no text between text becomes spaces."""
     shown = decoded.decode("utf-8", "replace")
-    if "\ufffd" not in shown.strip("\ufffd") or (_SHORT_TEXT if len(shown) <= SHORT else _LONG_TEXT).search(shown):
+    if "\ufffd" not in shown.strip("\ufffd") or (_IN_SHORT if len(decoded) <= SHORT else _IN_LONG) in decoded.translate(_PRINTABLE):
         return shown.replace("\ufffd", " ")
     return ""
 
@@ -272,8 +284,9 @@ def _readable(decoded: bytes) -> str:
 SEPARATORS = b" :,"
 _PAIRS_BEFORE = re.compile(rb"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :,])+\Z")
 _LINE_ENDS = b"\r\n"
-SHORT = 64  # characters; of longer ones more must be readable in a row, since chance makes some
-_SHORT_TEXT, _LONG_TEXT = re.compile(r"[ -~]{6}"), re.compile(r"[ -~]{16}")
+SHORT = 64  # bytes; of longer ones more must be readable in a row, since chance makes some
+_IN_SHORT, _IN_LONG = b"1" * 6, b"1" * 16
+_PRINTABLE = bytes(ord("1") if chr(byte) in string.printable else ord("0") for byte in range(256))
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS = string.hexdigits.encode()
 _PAIRS = re.compile(rb"(?:[0-9a-fA-F]{2}[ :,])*[0-9a-fA-F]{2}")

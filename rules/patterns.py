@@ -79,6 +79,16 @@ def compile_regex(regex: str) -> Regex:
     return pattern
 
 
+@lru_cache(maxsize=8192)
+def any_of(regexes: tuple[str, ...]) -> Regex:
+    """Tells whether any of these occurs; each must compile alone."""
+    chosen = options()
+    chosen.never_capture = True
+    chosen.max_mem = MAX_PATTERN_MEMORY * len(regexes)
+    joined: Regex = re2.compile("|".join(f"(?:{regex})" for regex in regexes).encode(), chosen)
+    return joined
+
+
 def options() -> "re2.Options":
     """RE2's, for all patterns."""
     chosen = re2.Options()

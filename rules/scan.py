@@ -14,6 +14,7 @@ from rules.hyper import Hyper, Store, sound
 from rules.locate import Buffer, Locator, Pattern, Span, encoded
 from rules.normalise import (
     MAX_DEPTH,
+    MIXED,
     TRIPWIRES,
     WIRES_BEYOND_ASCII,
     WIRES_OF_CHARACTERS,
@@ -26,7 +27,9 @@ from rules.normalise import (
 from rules.patterns import compile_regex
 from rules.portable import Portable
 
-MAX_PAIRS = 10_000  # patterns looked for in texts, in one call; beyond them a text in which one occurs is a finding as a whole
+# Patterns looked for in texts, in one call: so many, and one more for each so many characters. Beyond them a text in which one
+# occurs is a finding as a whole.
+PAIRS, PER_CHARACTERS = 1_500, 512
 KEPT_LAYERS = 512  # compiled sets of patterns kept for tenants with rules of their own
 
 
@@ -50,12 +53,12 @@ class Finding(NamedTuple):
 
 
 class Clean(Protocol):
-    """Remembers texts in which nothing was found."""
+    """Remembers texts in which there is nothing that a rule means."""
 
     def __contains__(self, text: object) -> bool: ...
 
     def add(self, text: str) -> None:
-        """Nothing was found in this text."""
+        """There is nothing in this text."""
 
 
 class Stage1(Protocol):
@@ -123,7 +126,7 @@ class Scanner:
         self.patterns = [pattern for layer in self._layers for pattern in layer.patterns]
         self.engine = self._layers[0].stage1.name
         beyond = tuple(WIRES_BEYOND_ASCII.values())
-        self._beyond_ascii: Stage1 = Portable(beyond) if choice else _wires(beyond)
+        self._beyond_ascii, self._mixed = (Portable(each) if choice else _wires(each) for each in (beyond, (MIXED,)))
 
     def warm(self) -> None:
         """Have ready what only hostile texts need; takes seconds the first time."""
@@ -155,7 +158,7 @@ class Scanner:
         level: Sequence[View] | _Plain = _Plain(texts, numbers)
         if runs:
             level = [*level, *joints(texts, runs)]
-        pairs = _Pairs()
+        pairs = _Pairs(PAIRS + sum(map(len, texts)) // PER_CHARACTERS)
         depth = 0
         while level:
             tripped = self._look(level, result, pairs)
@@ -206,7 +209,10 @@ class Scanner:
         if buffer.folds:
             yield "lookalike"
         if not buffer.ascii:
-            yield from (tuple(WIRES_BEYOND_ASCII)[number] for number in self._beyond_ascii.occurring(buffer.data))
+            names = {tuple(WIRES_BEYOND_ASCII)[number] for number in self._beyond_ascii.occurring(buffer.data)}
+            yield from names - {"letter"}
+            if "letter" in names and self._mixed.occurring(buffer.data):
+                yield "lookalike"
 
     def _take(self, number: int, spans: Iterable[Span], view: View, result: Scanned, seen: set[tuple[int, tuple[Place, ...]]]) -> None:
         for start, end, counted in spans:
@@ -218,14 +224,15 @@ class Scanner:
 
 
 class _Pairs:
-    """How many (pattern, text) pairs were looked at so far."""
+    """How many (pattern, text) pairs were looked at so far, and whether those are too many."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.count = 0
+        self._most = most
 
     @property
     def many(self) -> bool:
-        return self.count > MAX_PAIRS
+        return self.count > self._most
 
 
 class _Plain:

@@ -38,11 +38,7 @@ def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) 
     unreadable: dict[str, None] = {}
     walk = Walk(vocabulary)
     try:
-        for part in _parts(document, walk, classify):
-            if isinstance(part, Unreadable):
-                unreadable[part.reason] = None
-            else:
-                parts.append(part)
+        _read(document, walk, classify, parts, unreadable)
         walk.end(body)
     except Unread as error:
         return Unreadable(error.why)
@@ -53,43 +49,49 @@ def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) 
     return Call(model, document.get("stream") is True, tuple(parts), tuple(unreadable), user)
 
 
-def _parts(document: dict[str, Any], walk: Walk, classify: Classify) -> Iterator[Part | Unreadable]:
-    """Every part of a body, and what in it cannot be looked at. Raises Unread."""
+def _read(document: dict[str, Any], walk: Walk, classify: Classify, parts: list[Part], unreadable: dict[str, None]) -> None:
+    """Add every part of a body, and what in it cannot be looked at. Raises Unread."""
+
+    def read(leaves: Iterator[Leaf]) -> None:
+        for leaf in leaves:
+            if leaf.is_key:
+                parts.append(Part(leaf.text, "other", "key", leaf.literal))
+            elif leaf.path[-1] != "role" or leaf.text not in ROLES:  # a role that has no other meaning
+                placed = classify(document, leaf)
+                if isinstance(placed, Unreadable):
+                    unreadable[placed.reason] = None
+                else:
+                    parts.append(Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else ""))
+
     around = (document, messages := document["messages"])
     for key, value in document.items():
         if value is not messages:
-            yield from _walked(document, walk.leaves({key: value}), classify)
+            read(walk.leaves({key: value}))
             continue
         walk.passed(1)
-        for number, message in enumerate(messages):
-            plain = _plain(message, walk.literal)
-            if plain is not None:
-                walk.passed(4, plain.text)
-                yield plain
-            else:
-                yield from _walked(document, walk.leaves(message, ("messages", number), around), classify)
+        number = 0
+        while (number := _read_plain(messages, number, walk, parts)) < len(messages):
+            read(walk.leaves(messages[number], ("messages", number), around))
+            number += 1
 
 
-def _plain(message: Any, literal: int) -> Part | None:
-    """A message that is a role and a text, as most are; its first literal is `literal`."""
-    if type(message) is not dict or len(message) != 2:
-        return None
-    role, content = message.get("role"), message.get("content")
-    if type(content) is not str or type(role) is not str or role not in PLAIN_ROLES:
-        return None
-    return Part(content, ROLES[role], "text", literal + (3 if next(iter(message)) == "role" else 1))
-
-
-def _walked(document: dict[str, Any], leaves: Iterator[Leaf], classify: Classify) -> Iterator[Part | Unreadable]:
-    for leaf in leaves:
-        if leaf.is_key:
-            yield Part(leaf.text, "other", "key", leaf.literal)
-        elif leaf.path[-1] != "role" or leaf.text not in ROLES:  # a role that has no other meaning
-            placed = classify(document, leaf)
-            if isinstance(placed, Unreadable):
-                yield placed
-            else:
-                yield Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else "")
+def _read_plain(messages: list[Any], first: int, walk: Walk, parts: list[Part]) -> int:
+    """Read messages that are a role and a text, as most are, from the `first` on. The number of the next that is not."""
+    literal, quotes, number = walk.literal, 0, first
+    for number in range(first, len(messages)):
+        message = messages[number]
+        if type(message) is not dict or len(message) != 2:
+            break
+        role, content = message.get("role"), message.get("content")
+        if type(content) is not str or type(role) is not str or role not in PLAIN_ROLES:
+            break
+        parts.append(Part(content, ROLES[role], "text", literal + (3 if next(iter(message)) == "role" else 1)))
+        literal += 4
+        quotes += content.count('"')
+    else:
+        number = len(messages)
+    walk.passed(literal - walk.literal, quotes)
+    return number
 
 
 def user_of(document: dict[str, Any]) -> object:

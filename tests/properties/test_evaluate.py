@@ -76,7 +76,7 @@ def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(before: str, wa
     for scanner in SCANNERS:
         places = {place for finding in scanner.scan([text]).findings for place in finding.places}
         start = len(before) + 1
-        assert any(first <= start and start + len(hidden) - 1 <= last and last - first <= len(hidden) + 4 for _, first, last in places), (
+        assert any(first <= start and start + len(hidden) - 1 <= last and last - first <= len(hidden) + 6 for _, first, last in places), (
             way,
             text,
         )

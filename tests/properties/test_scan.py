@@ -22,7 +22,7 @@ PATTERNS = [
     Pattern(r"\bk\b"),
     Pattern(r"[^\n]{2,5}x"),
     Pattern(r"(?:id|no)[ :]{1,3}(?P<secret>\d{3,6})"),
-    Pattern(r"\d{3,6}", near=r"(?i)\b(?:id|numéro)\b", within=6),
+    Pattern(r"\b\d{3,6}", near=r"(?i)\b(?:id|numéro)\b", within=6),
     Pattern(r"[a-z]+\d", near=r"key", within=3),
 ]
 PIECES = st.sampled_from(
