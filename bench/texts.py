@@ -38,7 +38,7 @@ def with_hits(rng: Random, plain: str, count: int) -> str:
     return " ".join(words)
 
 
-def folded(rng: Random, plain: str) -> str:
+def hiding(rng: Random, plain: str) -> str:
     """One paragraph in ten with zero-width characters and look-alikes."""
     lines = plain.split("\n")
     for number in range(0, len(lines), 10):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from fnmatch import translate
+from functools import lru_cache
 from itertools import product
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,7 @@ from rules.reader import DAYS, SIZE, WINDOW
 UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 COMPARE: dict[str, Callable[[int, int], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 OF_PART = ("role", "part", "tool")
+KEPT_VALUES = 256  # of a model, a host, a path, for which a predicate knows the answer
 MAX_TERMS = 256  # of one clause, written out as alternatives
 
 Term = tuple[int, int]  # bits that must be set, bits that must not
@@ -130,7 +132,12 @@ def _call_test(field: Field) -> Callable[[Exchange], bool]:
             windows = [_window(value) for value in field.values]
             return lambda exchange: exchange.time is not None and any(window(exchange.time) for window in windows)
     pattern = _globs(field.values)
-    return lambda exchange: pattern.match(getattr(exchange, name).lower()) is not None
+
+    @lru_cache(maxsize=KEPT_VALUES)
+    def matches(value: str) -> bool:
+        return pattern.match(value.lower()) is not None
+
+    return lambda exchange: matches(getattr(exchange, name))
 
 
 def _globs(values: tuple[str, ...]) -> "re.Pattern[str]":

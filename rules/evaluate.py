@@ -71,14 +71,15 @@ def evaluate(book: Rulebook, exchange: Exchange, *, key: bytes = b"", clean: Cle
     case = _Case(book, exchange, enforced)
     would = _Case(book, exchange, fired).action if len(enforced) != len(fired) else case.action
     redacting = case.action == "REDACT"
+    edits = case.edits(key) if redacting else ()
     return Verdict(
         action=case.action,
         fired=(*fired, *case.scored),
-        edits=case.edits(key) if redacting else (),
+        edits=edits,
         by=max(case.blocking, key=lambda judge: (judge.priority, judge.id), default=None),
         would=would if would != case.action else None,
         unreadable=exchange.unreadable,
-        restore=tuple(case.restorable(key)) if redacting else (),
+        restore=tuple(case.restorable(key, edits)) if redacting else (),
     )
 
 
@@ -190,11 +191,12 @@ class _Case:
         """What is put in place of what was found."""
         return merged((*redactions(self._redacting, self._exchange, key), *self._covers(key)))
 
-    def restorable(self, key: bytes) -> Iterator[tuple[str, str]]:
+    def restorable(self, key: bytes, edits: Sequence[Edit]) -> Iterator[tuple[str, str]]:
         """Placeholders that a whole answer may get the originals back for: of values that stood in clear, and were taken out as such."""
-        made = set(self.edits(key))
-        for one in self._redacting:
-            for finding in one.findings if one.judge.redact.restore else ():
+        restoring = [one for one in self._redacting if one.judge.redact.restore]
+        made = set(edits) if restoring else ()
+        for one in restoring:
+            for finding in one.findings:
                 ((text, start, end), *more) = finding.places
                 stand_in = _stand_in(one.judge, finding, key)
                 if not more and finding.view.depth == 0 and Edit(self._exchange.parts[text].literal, start, end, stand_in) in made:

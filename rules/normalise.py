@@ -300,16 +300,16 @@ _DECODERS = {
 def runs(parts: Sequence[Part]) -> list[list[int]]:
     """Parts whose texts a reader would take as one: blocks of one speaker, and parts that break off inside a word."""
     found: list[list[int]] = []
-    last: Part | None = None
-    for number, part in enumerate(parts):
-        if part.kind not in ("text", "tool_result") or not part.text:
+    speaker, end, last = "", "", 0
+    for number, (text, role, kind, *_) in enumerate(parts):
+        if not text or kind not in ("text", "tool_result"):
             continue
-        if last is not None and (last.role == part.role or (last.text[-1] in WORD and part.text[0] in WORD)):
+        if speaker == role or (end in WORD and text[0] in WORD):
+            if not found or found[-1][-1] != last:
+                found.append([last])
             found[-1].append(number)
-        else:
-            found.append([number])
-        last = part
-    return [run for run in found if len(run) > 1]
+        speaker, end, last = role, text[-1], number
+    return found
 
 
 def joints(texts: Sequence[str], runs: Sequence[Sequence[int]]) -> Iterator[View]:

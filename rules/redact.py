@@ -8,6 +8,7 @@ import hmac
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 
@@ -36,6 +37,7 @@ def placeholder(rule: str, redact: Redact, hash: str) -> str:
     return redact.placeholder.replace("{rule}", rule).replace("{type}", kind_of(rule)).replace("{hash}", hash)
 
 
+@lru_cache(maxsize=4096)
 def kind_of(rule: str) -> str:
     """A rule's id as one word."""
     return "".join(character if character.isalnum() else "_" for character in rule)

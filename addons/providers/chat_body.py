@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from addons.providers.provider import Call
@@ -24,7 +25,7 @@ ROLES: dict[str, Role] = {
 }
 
 
-PLAIN_ROLES = ROLES.keys() - {"tool", "function"}  # whose text is text and no tool's result
+PLAIN_ROLES = {name: role for name, role in ROLES.items() if role != "tool"}  # whose text is text and no tool's result
 
 
 def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) -> Call | Unreadable:
@@ -77,21 +78,22 @@ def _read(document: dict[str, Any], walk: Walk, classify: Classify, parts: list[
 
 def _read_plain(messages: list[Any], first: int, walk: Walk, parts: list[Part]) -> int:
     """Read messages that are a role and a text, as most are, from the `first` on. The number of the next that is not."""
-    literal, quotes, number = walk.literal, 0, first
-    for number in range(first, len(messages)):
-        message = messages[number]
+    literal, quotes, count = walk.literal, 0, 0
+    for message in islice(messages, first, None):
         if type(message) is not dict or len(message) != 2:
             break
-        role, content = message.get("role"), message.get("content")
-        if type(content) is not str or type(role) is not str or role not in PLAIN_ROLES:
+        (name, role), (other, content) = message.items()
+        place = 3
+        if name == "content":
+            name, role, other, content, place = other, content, name, role, 1
+        if name != "role" or other != "content" or type(content) is not str or type(role) is not str or role not in PLAIN_ROLES:
             break
-        parts.append(Part(content, ROLES[role], "text", literal + (3 if next(iter(message)) == "role" else 1)))
+        parts.append(Part(content, PLAIN_ROLES[role], "text", literal + place))
         literal += 4
         quotes += content.count('"')
-    else:
-        number = len(messages)
-    walk.passed(literal - walk.literal, quotes)
-    return number
+        count += 1
+    walk.passed(4 * count, quotes)
+    return first + count
 
 
 def user_of(document: dict[str, Any]) -> object:
