@@ -40,8 +40,8 @@ from contract.decision import Outcome, Reason
 logger = logging.getLogger("earthflow.gate")
 
 PASSAGE = "earthflow"  # where a flow's Passage hangs in flow.metadata
-# What is judged in a thread, so that other calls go on meanwhile: more than so many characters that were not judged before, and
-# bodies of more than so many bytes, whatever is known of them.
+# What is judged in a thread, so that other calls go on meanwhile: more than so many characters that were not judged before,
+# compressed bodies, and bodies of more than so many bytes, whatever is known of them.
 LARGE, HUGE = 32 * 1024, 256 * 1024
 MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
 
@@ -222,7 +222,8 @@ class Gate:
         tenant = passage.identity.tenant
         request = _request(flow, passage.provider)
 
-        reading = read(request, tenant.id) if len(request.body) <= HUGE else await asyncio.to_thread(read, request, tenant.id)
+        small = len(request.body) <= HUGE and not request.encoding
+        reading = read(request, tenant.id) if small else await asyncio.to_thread(read, request, tenant.id)
         ready = knowledge.library.ready(tenant.preset, tenant.id)
         rulebook = ready if ready is not None else await asyncio.to_thread(knowledge.rulebook, tenant)
         clean = self._memory.of(tenant.id, rulebook.version)
@@ -231,7 +232,7 @@ class Gate:
             judgement = judge(reading, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
             return judgement, knowledge.prompt_hash(tenant, reading.prompt)
 
-        quick = len(reading.prompt) <= HUGE and clean.fresh(part.text for part in reading.exchange.parts) <= LARGE
+        quick = small and clean.fresh(part.text for part in reading.exchange.parts) <= LARGE
         judgement, prompt_hash = work() if quick else await asyncio.to_thread(work)
         passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,

@@ -10,8 +10,8 @@ from addons.heads import canonical
 from addons.providers.provider import Call, Provider
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import NOWHERE, Exchange, Part, Unreadable
-from rules.load import Rulebook
 from rules.redact import splice
+from rules.rulebook import Rulebook
 from rules.scan import Clean
 
 

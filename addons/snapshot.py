@@ -21,7 +21,8 @@ from contract.snapshot import KeyEntry, Snapshot, TenantEntry, unseal
 from contract.unwrap import WrongMasterKey, placeholder_key, proxy_token, unwrap
 from rules.complaint import BadRules
 from rules.hyper import Store
-from rules.load import Library, Rulebook
+from rules.load import Library
+from rules.rulebook import Rulebook
 from rules.testing import proven
 
 logger = logging.getLogger("earthflow.snapshot")

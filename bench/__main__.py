@@ -10,7 +10,8 @@ from pathlib import Path
 from random import Random
 
 from bench import detection, engine, proxy
-from rules.load import Library, Rulebook, shipped
+from rules.load import Library, shipped
+from rules.rulebook import Rulebook
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "rules.md"
 EACH, BENIGN, ATTACKS = 8, 10_000, 300

@@ -14,8 +14,8 @@ from bench.corpus.values_credentials import CREDENTIALS
 from bench.corpus.values_personal import PERSONAL
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import Exchange, Part
-from rules.load import Rulebook
 from rules.redact import splice
+from rules.rulebook import Rulebook
 
 ACTING = ("redact", "block")
 # Not secrets by themselves, or companies' numbers: found or not, they are counted apart.

@@ -21,8 +21,9 @@ from addons.providers.openai_chat import OpenAIChat
 from addons.rulebooks import Memory
 from bench import texts
 from rules.hyper import Hyper
-from rules.load import Library, Rulebook, shipped
+from rules.load import Library, shipped
 from rules.locate import Pattern
+from rules.rulebook import Rulebook
 from rules.scan import Clean, Scanner
 
 ROUNDS = {1024: 60, 16 * 1024: 40, 256 * 1024: 9, 2 * 1024 * 1024: 3}

@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,19 +15,20 @@ from cli.client import Control
 from cli.output import Output, console, emit_table
 from cli.secrets_file import admin_key
 from cli.settings import UpSettings
+from cli.shown import complaint_as_json, counted, highlighted, line_of, result_as_json, verdict_as_json
 from cli.trouble import USAGE, Trouble
 from rules import cost, schema
 from rules.complaint import BadRules, Complaint
-from rules.evaluate import Fired, Verdict, evaluate
+from rules.evaluate import Verdict, evaluate
 from rules.exchange import Exchange
 from rules.lint import advice
-from rules.load import PRESETS, SHIPPED, TENANTS, Library, Rulebook, shipped
+from rules.load import PRESETS, SHIPPED, TENANTS, Library, shipped
 from rules.recorded import exchange_from
+from rules.rulebook import Rulebook
 from rules.testing import Result, run
 
 INVALID = 3  # the exit status for rules that cannot be used
 KEY = b"earthflow rules try"  # makes the placeholders that are shown here; a tenant's own key makes its own
-STYLES = {"block": "bold white on red", "redact": "black on yellow", "flag": "black on cyan", "allow": "green", None: "underline"}
 
 app = typer.Typer(no_args_is_help=True, help="Write, check and try rules.", rich_markup_mode=None)
 
@@ -58,11 +58,11 @@ def lint(
         found = list(error.complaints)
     errors = sum(complaint.level == "error" for complaint in found)
     if output == "json":
-        typer.echo(json.dumps([_complaint(complaint) for complaint in found], ensure_ascii=False))
+        typer.echo(json.dumps([complaint_as_json(complaint) for complaint in found], ensure_ascii=False))
     else:
         for complaint in found:
             typer.echo(f"{complaint}\n")
-        typer.echo(f"{_count(len(own), 'file')}: {_count(errors, 'error')}, {_count(len(found) - errors, 'warning')}")
+        typer.echo(f"{counted(len(own), 'file')}: {counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}")
     if errors or (strict and found):
         raise typer.Exit(INVALID)
 
@@ -84,13 +84,13 @@ def test(
     failed = [result for result in results if result.why]
     rules = len({result.rule.id for result in results})
     if output == "json":
-        body = {"rules": rules, "passed": len(results) - len(failed), "failed": [_result(result) for result in failed]}
+        body = {"rules": rules, "passed": len(results) - len(failed), "failed": [result_as_json(result) for result in failed]}
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         for result in failed:
             typer.echo(f"FAILED {result.test.at.file}:{result.test.at.line} {result.rule.id}: it {result.why}")
         tally = f"{len(failed)} failed, " if failed else ""
-        typer.echo(f"{tally}{len(results) - len(failed)} passed: {_count(rules, 'rule')} in {time.monotonic() - began:.1f} s")
+        typer.echo(f"{tally}{len(results) - len(failed)} passed: {counted(rules, 'rule')} in {time.monotonic() - began:.1f} s")
     if not results:
         raise Trouble(f"No rule matches {only!r}, or none has tests.", USAGE)
     if failed:
@@ -109,16 +109,16 @@ def try_(
     """Show which rules fire on a text, where, and why."""
     book, exchange, verdict = _tried(text if text is not None else _stdin(), rules, preset, tenant, model)
     if output == "json":
-        typer.echo(json.dumps(_verdict(book, exchange, verdict), ensure_ascii=False))
+        typer.echo(json.dumps(verdict_as_json(book, exchange, verdict), ensure_ascii=False))
         return
     console.print(Text(verdict.action, style="bold"), f"under {preset}, rules {book.version}")
     for number, part in enumerate(exchange.parts):
-        marked = _marked(part.text, number, verdict)
+        marked = highlighted(part.text, number, verdict)
         if marked is not None:
             label = f"{part.role} {part.kind}" if len(exchange.parts) > 1 else ""
             console.print(Text(f"{label}: ") + marked if label else marked)
     for one in verdict.fired:
-        console.print(Text(_line(one)))
+        console.print(Text(line_of(one)))
 
 
 @app.command()
@@ -131,7 +131,7 @@ def explain(
 ) -> None:
     """Explain one call: what was read, what fired, what follows, and in which order it was decided."""
     book, exchange, verdict = _tried(_stdin() if str(call) == "-" else call.read_text(), rules, preset, tenant, "")
-    told = _verdict(book, exchange, verdict)
+    told = verdict_as_json(book, exchange, verdict)
     if output == "json":
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -139,7 +139,7 @@ def explain(
     typer.echo(f"history    {f'the first {exchange.old} texts' if exchange.old else 'none'} (history: {book.history})")
     typer.echo(f"rulebook   {preset} {book.version}, {len(book.judges)} rules")
     for one in verdict.fired:
-        typer.echo(f"fired      {_line(one)}")
+        typer.echo(f"fired      {line_of(one)}")
     why = f"by {verdict.by.id}" if verdict.by else "nothing asks for more"
     typer.echo(f"verdict    {verdict.action} ({why})")
     if verdict.would:
@@ -172,7 +172,7 @@ def diff(
         ]
         if rows:
             emit_table(f"{before} against {after}", ("line", "before", "after"), rows)
-        typer.echo(f"{len(changed)} of {_count(len(lines), 'exchange')} judged otherwise")
+        typer.echo(f"{len(changed)} of {counted(len(lines), 'exchange')} judged otherwise")
     if changed:
         raise typer.Exit(1)
 
@@ -325,63 +325,6 @@ def _prompt(line: str, number: int) -> str:
     return value if isinstance(value, str) else line
 
 
-def _marked(text: str, number: int, verdict: Verdict) -> Text | None:
-    """The text with what was found in it marked; None where nothing was."""
-    found = [(one, place) for one in verdict.fired for finding in one.findings for place in finding.places if place[0] == number]
-    if not found:
-        return None
-    marked = Text(text)
-    for one, (_, start, end) in found:
-        marked.stylize(STYLES[one.judge.action], start, end)
-    return marked if console.is_terminal else Text(_bracketed(text, [(start, end) for _, (_, start, end) in found]))
-
-
-def _bracketed(text: str, places: list[tuple[int, int]]) -> str:
-    """The text with what was found between brackets, for where there are no colours."""
-    edges: Counter[int] = Counter()
-    for start, end in set(places):
-        edges[start] += 1
-        edges[end] -= 1
-    shown, done, depth = [], 0, 0
-    for place in sorted(edges):
-        before, depth = depth, depth + edges[place]
-        shown += [text[done:place], "⟦" if depth and not before else "⟧" if before and not depth else ""]
-        done = place
-    return "".join((*shown, text[done:]))
-
-
-def _line(one: Fired) -> str:
-    judge = one.judge
-    mode = " (monitor: would)" if judge.monitor else ""
-    points = "".join(f", {points} points of {name}" for name, points in judge.score)
-    values = [finding.view.text[finding.start : finding.end] for finding in one.findings]
-    shown = ": " + ", ".join(repr(value if len(value) <= 60 else f"{value[:57]}…") for value in dict.fromkeys(values)) if values else ""
-    return f"{judge.action or 'score'}{mode} {judge.id} [{judge.severity}{points}] {judge.message}{shown}"
-
-
-def _verdict(book: Rulebook, exchange: Exchange, verdict: Verdict) -> dict[str, Any]:
-    return {
-        "action": verdict.action,
-        "would": verdict.would,
-        "by": verdict.by.id if verdict.by else None,
-        "rulebook": book.version,
-        "coverage": exchange.coverage,
-        "unreadable": list(verdict.unreadable),
-        "rules": [
-            {
-                "id": one.judge.id,
-                "action": one.judge.action or "score",
-                "severity": one.judge.severity,
-                "monitor": one.judge.monitor,
-                "message": one.judge.message,
-                "findings": [{"part": part, "start": start, "end": end} for f in one.findings for part, start, end in f.places],
-            }
-            for one in verdict.fired
-        ],
-        "edits": [{"literal": edit.literal, "start": edit.start, "end": edit.end, "text": edit.text} for edit in verdict.edits],
-    }
-
-
 def _outline(verdict: Verdict) -> dict[str, Any]:
     return {"action": verdict.action, "rules": [one.judge.id for one in verdict.fired]}
 
@@ -401,23 +344,3 @@ def _running(results: Iterator[Result], *, quiet: bool) -> Iterator[Result]:
         yield result
     if not quiet:
         typer.echo("\n")
-
-
-def _complaint(complaint: Complaint) -> dict[str, Any]:
-    at = complaint.at
-    return {
-        "file": at.file,
-        "line": at.line,
-        "column": at.column,
-        "level": complaint.level,
-        "message": complaint.message,
-        "help": complaint.help,
-    }
-
-
-def _result(result: Result) -> dict[str, Any]:
-    return {"rule": result.rule.id, "file": result.test.at.file, "line": result.test.at.line, "why": result.why}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

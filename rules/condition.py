@@ -11,9 +11,9 @@ from functools import lru_cache
 from itertools import product
 from zoneinfo import ZoneInfo
 
+from rules.clauses import DAYS, SIZE, WINDOW
 from rules.exchange import Exchange, Part
 from rules.model import Clause, Field
-from rules.reader import DAYS, SIZE, WINDOW
 
 UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 COMPARE: dict[str, Callable[[int, int], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}

@@ -18,10 +18,10 @@ from typing import Literal
 from rules.condition import ALWAYS, holds
 from rules.content import Exempt
 from rules.exchange import NOWHERE, Exchange
-from rules.load import Judge, Rulebook
 from rules.model import PRIORITY, Redact
 from rules.normalise import runs
 from rules.redact import Edit, merged, stand_in
+from rules.rulebook import Judge, Rulebook
 from rules.scan import Clean, Finding
 
 Outcome = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]

@@ -9,9 +9,10 @@ from rules.content import patterns_of
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.hyper import Hyper, sound
-from rules.load import Library, Rulebook
+from rules.load import Library
 from rules.model import Match, Matches, Rule
 from rules.patterns import keywords_as_regex, width
+from rules.rulebook import Rulebook
 from rules.testing import run
 from rules.widen import fixed_characters
 

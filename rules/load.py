@@ -16,7 +16,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache, cached_property, lru_cache
 from importlib import resources
@@ -24,14 +23,14 @@ from itertools import chain
 from typing import Literal
 
 from rules.complaint import BadRules, Complaint, Mark, likely
-from rules.condition import Condition, Conditions, TooComplex
-from rules.content import Compiler, Content, Exempt, compile_exceptions, patterns_of
+from rules.condition import Conditions, TooComplex
+from rules.content import Compiler, patterns_of
 from rules.hyper import Store
-from rules.locate import Pattern
-from rules.model import Action, History, Match, Matches, Override, Redact, Rule, RuleFile, Severity, Threshold
+from rules.model import History, Match, Matches, Override, Rule, RuleFile, Threshold
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
 from rules.reader import read, read_detectors
 from rules.redact import kind_of, placeholder
+from rules.rulebook import Base, Judge, Rulebook, judge_of
 from rules.scan import Scanner
 
 SHIPPED, TENANTS = "earthflow/", "tenants/"
@@ -39,42 +38,6 @@ PRESETS = ("default", "strict", "monitor")
 MAX_EXTENDS = 20  # files, each of which extends the next
 KEPT_RULEBOOKS = 512  # of tenants with files of their own
 SAMPLE_HASHES = ("fghjklmn", "tsrqpnml", "gggggggg")
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """One rule ready to be used. Without `content`, `when` alone decides; without an action, it only scores."""
-
-    id: str
-    action: Action | None
-    severity: Severity
-    priority: int
-    monitor: bool
-    message: str
-    redact: Redact
-    allows: tuple[str, ...]
-    score: tuple[tuple[str, int], ...]
-    expires: date | None
-    content: Content | None
-    when: Condition
-    by_part: bool
-    exempt: tuple[Exempt, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Rulebook:
-    """All that judges one call; `version` names its content and stands in every decision."""
-
-    name: str
-    version: str
-    judges: tuple[Judge, ...]
-    scanner: Scanner
-    conditions: Conditions
-    asking: Mapping[int, tuple[int, ...]]  # a pattern -> the judges that ask for it
-    contextual: tuple[int, ...]  # judges without content
-    thresholds: tuple[tuple[str, Threshold], ...]
-    history: History
-    kinds: frozenset[str]  # of placeholders that its rules make
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,15 +239,15 @@ class Library:
     # -- compiling ----------------------------------------------------------------------------------------------------
 
     @property
-    def base(self) -> "_Base":
+    def base(self) -> Base:
         """What all rulebooks share."""
         with self._making:
             return self._base
 
     @cached_property
-    def _base(self) -> "_Base":
+    def _base(self) -> Base:
         """What all rulebooks share: the patterns of what is shipped, and of the operator's files."""
-        base = _Base()
+        base = Base()
         complaints: list[Complaint] = []
         shipped_names = [name for name in sorted(self.sources) if name.startswith(SHIPPED)]
         for names in (shipped_names, self._operators()):
@@ -295,7 +258,7 @@ class Library:
             raise BadRules(complaints)
         return base
 
-    def _compile(self, rules: Iterable[Rule], base: "_Base", complaints: list[Complaint]) -> None:
+    def _compile(self, rules: Iterable[Rule], base: Base, complaints: list[Complaint]) -> None:
         compiler = Compiler(detectors(), base.numbers)
         for rule in rules:
             if id(rule) in base.known:
@@ -352,64 +315,21 @@ class Library:
             kinds=frozenset(kind_of(judge.id) for judge in judges),
         )
 
-    def _judge(self, rule: Rule, base: "_Base") -> Judge:
+    def _judge(self, rule: Rule, base: Base) -> Judge:
         """A rule's judge; those that nobody patched are shared by all rulebooks."""
         shared = self._base.judges
         if id(rule) not in self._base.known:
-            return _judge(rule, base)
+            return judge_of(rule, base)
         if id(rule) not in shared:
-            shared[id(rule)] = _judge(rule, base)
+            shared[id(rule)] = judge_of(rule, base)
         return shared[id(rule)]
 
-    def _scanner(self, preset: str, base: "_Base") -> Scanner:
+    def _scanner(self, preset: str, base: Base) -> Scanner:
         try:
             return Scanner(base.layers, portable=self._portable, store=self._store, without=self.without)
         except BadPattern as error:
             at = Mark(_file_name(SHIPPED + preset), 1, 1)
             raise BadRules([Complaint(at, str(error), "use fewer or shorter keywords")]) from None
-
-
-class _Base:
-    """Compiled matches and conditions, and their patterns in layers."""
-
-    def __init__(self) -> None:
-        self.numbers: dict[Pattern, int] = {}
-        self.contents: dict[int, Content] = {}  # by the identity of what was written, which the reader's cache keeps alive
-        self.conditions = Conditions()
-        self.layers: list[tuple[Pattern, ...]] = []
-        self.known: dict[int, Rule] = {}  # what was compiled, by identity; kept, so that no other can have the same
-        self.judges: dict[int, Judge] = {}
-
-    def end_layer(self) -> None:
-        """What was added since the last layer is one."""
-        self.layers.append(tuple(self.numbers)[sum(map(len, self.layers)) :])
-
-    def extended(self) -> "_Base":
-        """A copy to add to."""
-        copy = _Base()
-        copy.numbers, copy.contents, copy.layers = dict(self.numbers), dict(self.contents), list(self.layers)
-        copy.conditions, copy.known, copy.judges = self.conditions.copy(), dict(self.known), self.judges
-        return copy
-
-
-def _judge(rule: Rule, base: _Base) -> Judge:
-    when = base.conditions.compile(rule.when)
-    return Judge(
-        id=rule.id,
-        action=rule.action,
-        severity=rule.severity,
-        priority=rule.weight,
-        monitor=rule.mode == "monitor",
-        message=rule.message,
-        redact=rule.redact,
-        allows=rule.allows,
-        score=rule.score,
-        expires=rule.expires,
-        content=base.contents[id(rule.match)] if rule.match else None,
-        when=when,
-        by_part=base.conditions.speaks_of_parts(when),
-        exempt=compile_exceptions(rule.except_, base.conditions),
-    )
 
 
 def _leaves(matches: Match | Matches) -> Iterator[Match]:

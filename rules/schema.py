@@ -2,9 +2,12 @@
 
 from typing import Any, get_args
 
+from rules.clauses import GLOBS, SIZE, TOKENS, WORDS
+from rules.contents import MAX_PATTERN
+from rules.document import MAX_VALUES, NAME
 from rules.load import detectors
 from rules.model import Action, Confidence, History, Mode, Severity
-from rules.reader import GLOBS, MAX_KEYWORDS, MAX_PATTERN, NAME, RULE_ID, SIZE, TOKENS, WORDS
+from rules.reader import RULE_ID
 from rules.validators import names
 
 Schema = dict[str, Any]
@@ -126,7 +129,7 @@ def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
 
 
 def _several(one: Schema) -> Schema:
-    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_KEYWORDS}]}
+    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}]}
 
 
 def _choice(words: tuple[str, ...], description: str = "") -> Schema:

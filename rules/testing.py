@@ -11,9 +11,10 @@ from typing import Any
 from rules.content import patterns_of
 from rules.evaluate import evaluate, redactions
 from rules.exchange import CHARACTERS_PER_TOKEN, Exchange, Part
-from rules.load import Library, Rulebook
+from rules.load import Library
 from rules.model import Rule, Test
 from rules.redact import merged, splice
+from rules.rulebook import Rulebook
 
 ENOUGH = 3  # tests of either kind that a shipped rule brings
 

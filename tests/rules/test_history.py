@@ -5,7 +5,8 @@ import pytest
 from addons.rulebooks import Memory
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import Exchange, Part
-from rules.load import Library, Rulebook
+from rules.load import Library
+from rules.rulebook import Rulebook
 
 BARE = {f"earthflow/{name}": "earthflow: 1\n" for name in ("default", "strict", "monitor")}
 RULES = """earthflow: 1
