@@ -41,8 +41,8 @@ logger = logging.getLogger("earthflow.gate")
 
 PASSAGE = "earthflow"  # where a flow's Passage hangs in flow.metadata
 # What is judged in a thread, so that other calls go on meanwhile: more than so many characters that were not judged before,
-# compressed bodies, and bodies of more than so many bytes, whatever is known of them.
-LARGE, HUGE = 32 * 1024, 256 * 1024
+# compressed bodies, and calls of more than so many bytes or parts, whatever is known of them.
+LARGE, HUGE, MANY = 32 * 1024, 256 * 1024, 1_000
 MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
 
 Hook = Callable[..., Any]
@@ -232,7 +232,8 @@ class Gate:
             judgement = judge(reading, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
             return judgement, knowledge.prompt_hash(tenant, reading.prompt)
 
-        quick = small and clean.fresh(part.text for part in reading.exchange.parts) <= LARGE
+        parts = reading.exchange.parts
+        quick = small and len(parts) <= MANY and clean.fresh(part.text for part in parts) <= LARGE
         judgement, prompt_hash = work() if quick else await asyncio.to_thread(work)
         passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,

@@ -19,6 +19,7 @@ UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 COMPARE: dict[str, Callable[[int, int], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 OF_PART = ("role", "part", "tool")
 KEPT_VALUES = 256  # of a model, a host, a path, for which a predicate knows the answer
+LONGEST_KEPT = 256  # characters of such a value
 MAX_TERMS = 256  # of one clause, written out as alternatives
 
 Term = tuple[int, int]  # bits that must be set, bits that must not
@@ -137,7 +138,11 @@ def _call_test(field: Field) -> Callable[[Exchange], bool]:
     def matches(value: str) -> bool:
         return pattern.match(value.lower()) is not None
 
-    return lambda exchange: matches(getattr(exchange, name))
+    def holds_for(exchange: Exchange) -> bool:
+        value: str = getattr(exchange, name)
+        return matches(value) if len(value) <= LONGEST_KEPT else matches.__wrapped__(value)
+
+    return holds_for
 
 
 def _globs(values: tuple[str, ...]) -> "re.Pattern[str]":

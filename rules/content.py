@@ -9,7 +9,7 @@ from typing import Literal
 from rules.condition import ALWAYS, Condition, Conditions, holds
 from rules.locate import Pattern
 from rules.model import Except, Match, Matches
-from rules.patterns import Regex, any_of, keywords_as_regex
+from rules.patterns import Regex, joined, keywords_as_regex
 from rules.scan import Finding
 from rules.validators import Validator, entropy, validator
 
@@ -110,14 +110,14 @@ class Exempt:
     """One `except`, ready to be used."""
 
     values: frozenset[str]
-    regex: Regex | None
+    regexes: tuple[Regex, ...]
     near: int
     when: Condition
 
     @property
     def always(self) -> bool:
-        """Whether it asks the text alone."""
-        return self.when == ALWAYS
+        """Whether it asks the finding alone, in whatever call and beside whatever it stands."""
+        return self.when == ALWAYS and not self.near
 
     def takes(self, finding: Finding, mask: int) -> bool:
         """Whether it takes the finding away."""
@@ -125,11 +125,11 @@ class Exempt:
             return False
         if finding.value.casefold() in self.values:
             return True
-        if self.regex is None:
+        if not self.regexes:
             return False
         text, first, last = finding.view.text, max(0, finding.start - self.near), finding.end + self.near
         around = text[first:last].encode("utf-8", "replace")
-        return self.regex.search(around) is not None
+        return any(regex.search(around) is not None for regex in self.regexes)
 
 
 def compile_exceptions(written: Sequence[Except], conditions: Conditions) -> tuple[Exempt, ...]:
@@ -143,4 +143,4 @@ def compile_exceptions(written: Sequence[Except], conditions: Conditions) -> tup
 def _exempt(written: Sequence[Except], near: int, when: Condition) -> Exempt:
     regexes = [one.regex for one in written if one.regex] + [keywords_as_regex(one.keywords) for one in written if one.keywords]
     values = frozenset(value.casefold() for one in written for value in one.values)
-    return Exempt(values, any_of(tuple(regexes)) if regexes else None, near, when)
+    return Exempt(values, joined(tuple(regexes)), near, when)

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Literal
 
 from rules.condition import ALWAYS, holds
-from rules.content import Exempt
+from rules.content import Content, Exempt, Need
 from rules.exchange import NOWHERE, Exchange
 from rules.model import PRIORITY, Redact
 from rules.normalise import runs
@@ -30,7 +30,7 @@ COVER = Redact()
 STAND_IN = "[REDACTED:"
 OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
 LONGEST_STAND_IN = 110  # characters
-OURS = Exempt(frozenset(), None, 0, ALWAYS)
+OURS = Exempt(frozenset(), (), 0, ALWAYS)
 UNREAD = "coverage.unread"  # what an allow names to let pass what could not be read, and no rule speaks of
 
 
@@ -101,8 +101,11 @@ def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> t
         stand: dict[Finding, None] = {}
         for text in sorted(texts):
             found = judge.content.find(by_text[text]) if judge.content is not None else ()
-            if found and not holds(judge.when, masks[text]):
+            if judge.content is not None and not _is_settled(judge.content, found):
                 idle.discard(text)
+            if not holds(judge.when, masks[text]):
+                if found:
+                    idle.discard(text)
                 continue
             for one in found:
                 exempt = _exempt(book, judge, one, masks[text])
@@ -117,6 +120,11 @@ def _fired(book: Rulebook, exchange: Exchange, findings: Iterable[Finding]) -> t
         if _context_holds(book, judge, exchange, of_call) and not _over(judge, exchange):
             fired.append(Fired(judge, ()))
     return sorted(fired, key=lambda one: one.judge.id), idle
+
+
+def _is_settled(content: Content, found: Sequence[Finding]) -> bool:
+    """Whether that nothing was found follows from this text alone; what joins or counts may have looked at its neighbours, too."""
+    return bool(found) or (isinstance(content, Need) and content.count <= 1)
 
 
 def _exempt(book: Rulebook, judge: Judge, finding: Finding, mask: int) -> Exempt | None:

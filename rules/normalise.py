@@ -177,7 +177,7 @@ class _Folding(dict[int, str]):
         return self[code]
 
 
-PLAIN = frozenset(string.printable)
+PLAIN = frozenset(string.printable) - {"\x0b"}
 _style, _looks = _Folding({}), _Folding(LOOKALIKES)  # full-width and mathematical characters; and letters that look like ASCII ones, too
 
 
@@ -228,8 +228,7 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
         end = masked.find(b"0", here)
         end = len(data) if end < 0 else end
         if not width:  # from the first pair before the clue to the last one
-            before = _PAIRS_BEFORE.search(data, start, here)
-            start = before.start() if before else here
+            start = _first_pair(data, start, here)
             pairs = _PAIRS.match(data, start)
             end = pairs.end() if pairs else end
         runs += 1
@@ -245,9 +244,17 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
             shown = _readable(decoded)
             if shown:
                 into.append(View(shown, _whole(view, characters, last), view.depth + 1))
-                if b"0" not in decoded.translate(_PRINTABLE):
+                if len(run) > LONG and b"0" not in decoded.translate(_PRINTABLE):
                     break  # all of it is text, so this is how it was encoded
     return False
+
+
+def _first_pair(data: bytes, start: int, here: int) -> int:
+    """Where the pairs of hexadecimal digits begin that lead up to `here`, not before `start`."""
+    at = here
+    while at - 3 >= start and data[at - 3] in _HEX_DIGITS and data[at - 2] in _HEX_DIGITS and data[at - 1] in SEPARATORS:
+        at -= 3
+    return at + 3 if start < at < here and data[at - 1] in _HEX_DIGITS else at
 
 
 def _whole(view: View, first: int, last: int) -> Back:
@@ -276,15 +283,15 @@ def _pairs(run: bytes) -> bytes:
 def _readable(decoded: bytes) -> str:
     """Bytes as text, or nothing where they are none; what is no text between text becomes spaces."""
     shown = decoded.decode("utf-8", "replace")
-    if "\ufffd" not in shown.strip("\ufffd") or (_IN_SHORT if len(decoded) <= SHORT else _IN_LONG) in decoded.translate(_PRINTABLE):
+    if "\ufffd" not in shown.strip("\ufffd") or (_IN_SHORT if len(shown) <= SHORT else _IN_LONG) in decoded.translate(_PRINTABLE):
         return shown.replace("\ufffd", " ")
     return ""
 
 
 SEPARATORS = b" :,"
-_PAIRS_BEFORE = re.compile(rb"(?<![0-9a-fA-F])(?:[0-9a-fA-F]{2}[ :,])+\Z")
 _LINE_ENDS = b"\r\n"
-SHORT = 64  # bytes; of longer ones more must be readable in a row, since chance makes some
+SHORT = 64  # characters; of longer ones more must be readable in a row, since chance makes some
+LONG = 256  # bytes; a longer run that decodes to nothing but text is decoded at no other place
 _IN_SHORT, _IN_LONG = b"1" * 6, b"1" * 16
 _PRINTABLE = bytes(ord("1") if chr(byte) in string.printable else ord("0") for byte in range(256))
 _STANDARD = bytes.maketrans(b"-_", b"+/")

@@ -80,13 +80,15 @@ def compile_regex(regex: str) -> Regex:
 
 
 @lru_cache(maxsize=8192)
-def any_of(regexes: tuple[str, ...]) -> Regex:
-    """Tells whether any of these occurs; each must compile alone."""
+def joined(regexes: tuple[str, ...]) -> tuple[Regex, ...]:
+    """As few patterns as tell whether any of these occurs; each must compile alone."""
     chosen = options()
     chosen.never_capture = True
-    chosen.max_mem = MAX_PATTERN_MEMORY * len(regexes)
-    joined: Regex = re2.compile("|".join(f"(?:{regex})" for regex in regexes).encode(), chosen)
-    return joined
+    chosen.max_mem = MAX_PATTERN_MEMORY * max(1, len(regexes))
+    try:
+        return (re2.compile("|".join(f"(?:{regex})" for regex in regexes).encode(), chosen),) if regexes else ()
+    except re2.error:  # such as a `\Q` without its end, which takes in what follows
+        return tuple(map(compile_regex, regexes))
 
 
 def options() -> "re2.Options":

@@ -27,9 +27,7 @@ from rules.normalise import (
 from rules.patterns import compile_regex
 from rules.portable import Portable
 
-# Patterns looked for in texts, in one call: so many, and one more for each so many characters. Beyond them a text in which one
-# occurs is a finding as a whole.
-PAIRS, PER_CHARACTERS = 1_500, 512
+MAX_PAIRS = 10_000  # patterns looked for in texts, in one call; beyond them a text in which one occurs is a finding as a whole
 KEPT_LAYERS = 512  # compiled sets of patterns kept for tenants with rules of their own
 
 
@@ -158,7 +156,7 @@ class Scanner:
         level: Sequence[View] | _Plain = _Plain(texts, numbers)
         if runs:
             level = [*level, *joints(texts, runs)]
-        pairs = _Pairs(PAIRS + sum(map(len, texts)) // PER_CHARACTERS)
+        pairs = _Pairs()
         depth = 0
         while level:
             tripped = self._look(level, result, pairs)
@@ -226,13 +224,12 @@ class Scanner:
 class _Pairs:
     """How many (pattern, text) pairs were looked at so far, and whether those are too many."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        self._most = most
 
     @property
     def many(self) -> bool:
-        return self.count > self._most
+        return self.count > MAX_PAIRS
 
 
 class _Plain:

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Any
 
 from addons.providers.provider import Call
 from rules.exchange import Kind, Part, Role, Unreadable
-from rules.leaves import Leaf, Unread, Walk, parse
+from rules.leaves import Leaf, Number, Unread, Walk, parse
 
 BASE64 = re.compile(r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*", re.ASCII)
 
@@ -28,6 +27,9 @@ ROLES: dict[str, Role] = {
 PLAIN_ROLES = {name: role for name, role in ROLES.items() if role != "tool"}  # whose text is text and no tool's result
 
 
+NAMES = (str, Number, int)  # of a model or a user; some number them
+
+
 def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) -> Call | Unreadable:
     """The call in a body. Keys of the provider's own `vocabulary` are no parts; any other key is one, and is judged."""
     document = parse(body)
@@ -46,7 +48,7 @@ def read_chat_body(body: bytes, classify: Classify, vocabulary: frozenset[str]) 
     if any(part.kind == "tool_result" and part.tool for part in parts):
         names = _tool_names(document)
         parts = [part._replace(tool=names.get(part.tool, "")) if part.kind == "tool_result" else part for part in parts]
-    model, user = (text if isinstance(text, str) else "" for text in (document.get("model"), user_of(document)))
+    model, user = (str(name) if type(name) in NAMES else "" for name in (document.get("model"), user_of(document)))
     return Call(model, document.get("stream") is True, tuple(parts), tuple(unreadable), user)
 
 
@@ -79,7 +81,7 @@ def _read(document: dict[str, Any], walk: Walk, classify: Classify, parts: list[
 def _read_plain(messages: list[Any], first: int, walk: Walk, parts: list[Part]) -> int:
     """Read messages that are a role and a text, as most are, from the `first` on. The number of the next that is not."""
     literal, quotes, count = walk.literal, 0, 0
-    for message in islice(messages, first, None):
+    for message in map(messages.__getitem__, range(first, len(messages))):
         if type(message) is not dict or len(message) != 2:
             break
         (name, role), (other, content) = message.items()

@@ -65,7 +65,7 @@ HIDE = {
     "base64 of base64": lambda text: base64.b64encode(base64.b64encode(f"this is {text} here".encode())).decode(),
     "percent of escapes": lambda text: quote("".join(f"\\u{ord(character):04x}" for character in text), safe=""),
 }
-AROUND = st.text(alphabet="ab é日 .,\n", max_size=30)
+AROUND = st.text(alphabet="ab é日 .,\n\x0b", max_size=30)
 
 
 @settings(max_examples=300, deadline=None)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from addons.rulebooks import Memory
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import NOWHERE, Exchange, Part
 from rules.load import build
@@ -135,3 +136,17 @@ def test_what_would_be_redacted_where_nothing_can_be_put_is_blocked() -> None:
     for part in (Part("x", "other", "key", 3), Part("x", "other", "field", NOWHERE)):
         verdict = evaluate(book, Exchange(parts=(part,)))
         assert (verdict.action, verdict.edits, verdict.by and verdict.by.id) == ("BLOCK", (), "a")
+
+
+def test_exceptions_that_quote_what_follows_stay_apart() -> None:
+    rule = "{id: a, action: block, match: {regex: 'foo|bar|baz'}, except: [{regex: '\\Qfoo'}, {regex: bar}]}"
+    assert [judge(rule, text).action for text in ("foo", "bar", "baz")] == ["ALLOW", "ALLOW", "BLOCK"]
+
+
+def test_what_stood_beside_a_text_is_not_remembered_of_it() -> None:
+    rule = "{id: a, action: block, match: {all: [{regex: alpha}, {regex: beta}]}}"
+    book = build("default", {**BARE, "team.yaml": f"earthflow: 1\nrules:\n  - {rule}\n"})
+    memory, first = Memory(), "alpha " + "and so on " * 10 + "be"
+    for texts, action in (((first,), "ALLOW"), ((first, "ta"), "BLOCK")):
+        parts = tuple(Part(text, "user", "text", number) for number, text in enumerate(texts))
+        assert evaluate(book, Exchange(parts=parts), clean=memory.of("t", book.version)).action == action
