@@ -3,7 +3,9 @@
 import msgspec
 from mitmproxy import http
 
+from addons.heads import canonical
 from addons.providers.provider import Provider
+from addons.providers.refusals import REFUSALS
 from rules.evaluate import Verdict
 
 BAD_GATEWAY, TOO_LARGE, UPGRADE_REQUIRED = 502, 413, 426
@@ -20,9 +22,10 @@ def unreachable(flow: http.HTTPFlow, message: str, decision: str, provider: Prov
 
 
 def _answer(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None, headers: dict[str, str]) -> None:
-    body = provider.refusal(message, decision) if provider else msgspec.json.encode({"error": {"message": message, "code": "earthflow"}})
-    told = {"content-type": "application/json", "x-earthflow-decision-id": decision, **headers}
-    flow.response = http.Response.make(status, body, told)
+    refuse = provider.refusing(canonical(flow.request.path.partition("?")[0])) if provider else REFUSALS["openai"]
+    refusal = refuse(message, decision, status)
+    told = {"content-type": "application/json", "x-earthflow-decision-id": decision, **headers, **refusal.headers}
+    flow.response = http.Response.make(status, refusal.body, told)
 
 
 def blocked_message(verdict: Verdict, decision: str) -> str:

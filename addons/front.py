@@ -22,7 +22,7 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer, parse_client_hello
 
 from addons.layers import JudgedHttpLayer, Refused, Tunnel
-from addons.providers import provider_of
+from addons.providers import Directory
 from addons.record import Ongoing
 from addons.settings import Address
 from addons.snapshot import Identity
@@ -52,12 +52,13 @@ class Front:
         self,
         control: Address,
         max_body: int,
+        providers: Directory,
         on_tunnel_end: Callable[[Session, int, int], None],
         on_mismatch: Callable[[Session, str], None],
     ):
         self.direct: WeakSet[Client] = WeakSet()
         self.sessions: WeakKeyDictionary[Client, Session] = WeakKeyDictionary()
-        self._control, self._max_body = control, max_body
+        self._control, self._max_body, self._providers = control, max_body, providers
         self._on_tunnel_end, self._on_mismatch = on_tunnel_end, on_mismatch
 
     def next_layer(self, context: Context, data_client: bytes, data_server: bytes) -> Layer | None:
@@ -113,13 +114,13 @@ class Front:
                 if len(data) > MAX_CLIENT_HELLO:
                     return Refused(context)
                 raise NeedsMoreData
-            if hello.sni and provider_of(hello.sni):
+            if hello.sni and self._providers.of(hello.sni):
                 self._on_mismatch(session, hello.sni)
                 return Refused(context)
         return Tunnel(context, lambda up, down: self._on_tunnel_end(session, up, down))
 
     def _http(self, context: Context, mode: HTTPMode) -> JudgedHttpLayer:
-        return JudgedHttpLayer(context, mode, self._max_body, lambda host: provider_of(host) is not None)
+        return JudgedHttpLayer(context, mode, self._max_body, lambda host: self._providers.of(host) is not None)
 
 
 def _is_outer(context: Context) -> bool:

@@ -25,7 +25,7 @@ from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
 from addons.judging import Judgement, Request, judge, read
-from addons.providers import provider_of
+from addons.providers import Directory
 from addons.providers.provider import Provider
 from addons.record import Address, Ongoing, Recorder
 from addons.relay import away, relay, stream_answer
@@ -86,11 +86,13 @@ class Gate:
     name = "earthflow"
 
     def __init__(self, settings: ProxySettings, holder: Holder, recorder: Recorder, resolver: Resolver, health: Health):
+        """Raises BadProviders."""
         self._settings, self._holder, self._recorder = settings, holder, recorder
         self._resolver, self._health = resolver, health
         self._status = int(settings.block_status)
         self._memory = Memory()
-        self.front = Front(settings.control, settings.max_body, self.tunnel_ended, self.tunnel_mismatch)
+        self._providers = Directory(settings.providers)
+        self.front = Front(settings.control, settings.max_body, self._providers, self.tunnel_ended, self.tunnel_mismatch)
 
     # -- who ----------------------------------------------------------------------------------------------------------
 
@@ -107,7 +109,7 @@ class Gate:
         if identity is None:
             enforce.challenge(flow)
             return
-        session = Session(identity, flow.request.host, flow.request.port, provider_of(flow.request.host) is not None)
+        session = Session(identity, flow.request.host, flow.request.port, self._providers.of(flow.request.host) is not None)
         flow.metadata[PASSAGE] = Passage(identity)
         if session.opened or await self._may_tunnel(flow, session):
             self.front.sessions[flow.client_conn] = session
@@ -185,7 +187,7 @@ class Gate:
         if identity is None:
             enforce.challenge(flow)
             return None
-        passage = flow.metadata[PASSAGE] = Passage(identity, provider_of(flow.request.host))
+        passage = flow.metadata[PASSAGE] = Passage(identity, self._providers.of(flow.request.host))
         still = self._holder.knowledge.still(identity)
         if still is None:
             self._refuse(flow, "key_revoked", 401, "The Earthflow key of this connection has ended; reconnect with another")
@@ -275,7 +277,7 @@ class Gate:
         flow.response.stream = True
         if passage.provider is not None:
             headers = flow.response.headers
-            reader = AnswerReader(passage.provider, headers.get("content-type", ""), headers.get("content-encoding", ""))
+            reader = AnswerReader(headers.get("content-type", ""), headers.get("content-encoding", ""))
             passage.ongoing.answer = reader
             restorer = Restorer(passage.restore) if passage.restore and _is_whole(headers) else None
             if restorer is not None and "content-length" in headers:

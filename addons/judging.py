@@ -59,9 +59,9 @@ def judge(reading: Reading, rulebook: Rulebook, *, key: bytes, clean: Clean | No
 
 
 def _read(request: Request, body: bytes) -> Call | Unreadable:
-    if not request.provider.knows(request.method.upper(), canonical(request.path)):
-        return Unreadable("unknown_path")
-    return request.provider.read_call(body)
+    path = canonical(request.path)
+    endpoint = request.provider.endpoint(request.method.upper(), path)
+    return Unreadable("unknown_path") if endpoint is None else endpoint.format.read_call(body, path, endpoint.model)
 
 
 def _exchange(request: Request, tenant: str, call: Call | Unreadable) -> Exchange:

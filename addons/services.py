@@ -17,11 +17,12 @@ from addons.settings import ProxySettings
 from addons.snapshot import Holder, NoSnapshot
 from addons.spool import SpoolBusy, take_spool
 from addons.tls import BadCertificate
+from contract.providers import BadProviders
 from contract.unwrap import WrongMasterKey, cache_key
 from rules.complaint import BadRules
 
 REDIS_TIMEOUT = 5.0  # seconds to connect, and for one answer; publishing is never on a call's path
-CANNOT_START = (NoSnapshot, SpoolBusy, BadCertificate, BadRules, WrongMasterKey, OSError)
+CANNOT_START = (NoSnapshot, SpoolBusy, BadCertificate, BadRules, BadProviders, WrongMasterKey, OSError)
 
 
 class Services:

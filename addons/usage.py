@@ -3,7 +3,7 @@
 import msgspec
 
 from addons.decode import Undecodable, decoder_for
-from addons.providers.provider import Provider, Usage
+from addons.providers.provider import Usage
 from addons.sse import EventReader
 
 MAX_ANSWER = 8 * 1024 * 1024  # decoded bytes of a whole answer kept to be parsed; of a larger one the counts are not known
@@ -12,10 +12,9 @@ MAX_ANSWER = 8 * 1024 * 1024  # decoded bytes of a whole answer kept to be parse
 class AnswerReader:
     """Fed with an answer's raw chunks; `usage` holds what was learnt. After `finish` a whole answer has been read, too."""
 
-    def __init__(self, provider: Provider, content_type: str, encoding: str):
+    def __init__(self, content_type: str, encoding: str):
         self.usage = Usage()
         self.bytes = 0
-        self._provider = provider
         self._decoder = decoder_for(encoding)
         self._events = EventReader() if content_type.lower().startswith("text/event-stream") else None
         self._whole = bytearray()
@@ -32,7 +31,7 @@ class AnswerReader:
             return
         if self._events is not None:
             for data in self._events.feed(decoded):
-                if b'"usage"' in data:
+                if b'"usage' in data:
                     self._read(data)
         elif len(self._whole) + len(decoded) <= MAX_ANSWER:
             self._whole += decoded
@@ -51,5 +50,4 @@ class AnswerReader:
             message = msgspec.json.decode(data)
         except (ValueError, RecursionError):
             return
-        if isinstance(message, dict):
-            self._provider.read_usage(message, self.usage)
+        self.usage.read(message)

@@ -17,7 +17,7 @@ from typing import Any
 import hyperscan
 
 from addons.judging import Request, judge, read
-from addons.providers.openai_chat import OpenAIChat
+from addons.providers import Directory
 from addons.rulebooks import Memory
 from bench import texts
 from rules.hyper import Hyper
@@ -30,12 +30,13 @@ ROUNDS = {1024: 60, 16 * 1024: 40, 256 * 1024: 9, 2 * 1024 * 1024: 3}
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
 KEY = b"bench"
+PROVIDER = Directory().of("api.openai.com")
 
 
 def judged(book: Rulebook, body: bytes, clean: Clean | None = None) -> Any:
     """One call through everything between its bytes and what is done with it."""
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    request = Request(OpenAIChat(), "api.openai.com", "POST", "/v1/chat/completions", "", body, "", now)
+    request = Request(PROVIDER, "api.openai.com", "POST", "/v1/chat/completions", "", body, "", now)
     return judge(read(request, "t"), book, key=KEY, clean=clean)
 
 

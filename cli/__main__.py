@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from cli import ca, rules
 from cli.demo import demo
 from cli.programs import control, proxy
+from cli.providers import providers
 from cli.run import run
 from cli.trouble import Trouble
 from cli.up import up
@@ -21,6 +22,7 @@ app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args
 app.command()(demo)
 app.command()(proxy)
 app.command()(control)
+app.command()(providers)
 app.add_typer(ca.app, name="ca")
 app.add_typer(rules.app, name="rules")
 

@@ -15,9 +15,10 @@ from typing import Any
 from aiohttp import web
 
 from cli.ca import issue, make_authority
-from contract.hosts import AI_HOSTS
+from contract.providers import ai_hosts
 
 PACE = 0.03  # seconds between tokens
+HOSTS = tuple(host for host in ai_hosts() if "*" not in host)
 
 Wait = Callable[[int], Awaitable[None]]
 
@@ -55,7 +56,7 @@ class Providers:
         authority = make_authority("Pretend providers", days=30)
         self.ca_file = self.folder / "providers-ca.pem"
         self.ca_file.write_bytes(authority.pem)
-        chain, key = issue(authority, list(AI_HOSTS), days=30)
+        chain, key = issue(authority, list(HOSTS), days=30)
         pair = self.folder / "providers.pem"
         pair.write_bytes(key + chain)
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -75,7 +76,7 @@ class Providers:
     @property
     def upstream_map(self) -> str:
         """For EARTHFLOW_UPSTREAM_MAP."""
-        return ",".join(f"{host}=127.0.0.1:{self.port}" for host in AI_HOSTS)
+        return ",".join(f"{host}=127.0.0.1:{self.port}" for host in HOSTS)
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)

@@ -1,6 +1,9 @@
 """`earthflow run -- CMD`: a program whose AI calls go through Earthflow, by environment alone. Its exit status is ours."""
 
 import os
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +13,7 @@ from cli.settings import UpSettings, environment
 from cli.stack import CLIENT_KEY
 from cli.trouble import BAD_CONFIGURATION, Trouble
 from cli.trust import write_trust
-from contract.hosts import AI_HOSTS
+from contract.providers import ai_hosts, providers
 
 # Which variable each client reads is measured, not guessed: docs/architecture.md, "Clients".
 PROXY = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "grpc_proxy")
@@ -58,9 +61,10 @@ def client_environment(settings: UpSettings, key: str, port: int, host: str = "1
     now = environment()
     certificate, bundle = write_trust(settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)])
     direct = [name.strip() for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name.strip()]
-    for name in filter(_leads_around, direct):
+    leads_around = partial(_leads_around, ai_hosts(providers(settings.providers)))
+    for name in filter(leads_around, direct):
         typer.echo(f"earthflow run: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.", err=True)
-    no_proxy = ",".join(dict.fromkeys([*(name for name in direct if not _leads_around(name)), *NEVER_PROXIED]))
+    no_proxy = ",".join(dict.fromkeys([*(name for name in direct if not leads_around(name)), *NEVER_PROXIED]))
     told = dict.fromkeys(PROXY, f"{scheme}://key:{key}@{host}:{port}")
     told |= dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy)
     told |= dict.fromkeys(REPLACES_ROOTS, str(bundle)) | dict.fromkeys(ADDS_ROOTS, str(certificate))
@@ -68,7 +72,9 @@ def client_environment(settings: UpSettings, key: str, port: int, host: str = "1
     return environment(told, without=("SSL_CERT_DIR", "ALL_PROXY", "all_proxy"))
 
 
-def _leads_around(name: str) -> bool:
-    """Whether a NO_PROXY entry covers an AI host."""
+def _leads_around(hosts: Iterable[str], name: str) -> bool:
+    """Whether a NO_PROXY entry covers an AI host, or some of those that a pattern stands for."""
     suffix = name.lower().lstrip("*.")
-    return name == "*" or any(host == suffix or host.endswith(f".{suffix}") for host in AI_HOSTS)
+    return name == "*" or any(
+        host == suffix or host.endswith(f".{suffix}") or ("*" in host and fnmatchcase(suffix, host)) for host in hosts
+    )

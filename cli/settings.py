@@ -35,6 +35,7 @@ class UpSettings(Settings):
     dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT")
     listen_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_LISTEN_HOST")
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
+    providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
     # Set: used in place of what the first start would make.
     master_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_MASTER_KEY")

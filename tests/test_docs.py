@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from addons.settings import ProxySettings
 from cli.__main__ import app
+from cli.providers import row
 from cli.settings import UpSettings, environment
+from contract.providers import ai_hosts, providers
 from control.settings import ControlSettings
 from rules.load import Library, shipped
 from rules.schema import schema
@@ -190,3 +192,25 @@ def test_a_wrong_python_is_told_what_to_install(tmp_path: Path) -> None:
     assert done.returncode == 78
     assert "Earthflow needs Python 3.12 or newer (not 3.13.0 to 3.13.2); here is Python 3.9.2" in done.stderr
     assert "apt install python3" in done.stderr
+
+
+def test_the_providers_in_the_docs_are_those_that_are_opened() -> None:
+    text = (ROOT / "docs" / "providers.md").read_text()
+    rows = [f"| {' | '.join(row(entry))} |" for entry in providers()]
+    table = "\n".join(["| provider | hosts | formats |", "|---|---|---|", *rows])
+    assert text.split("<!-- providers -->\n")[1].split("\n<!-- end providers -->")[0] == table
+
+
+def test_the_example_of_ones_own_providers_is_one(tmp_path: Path) -> None:
+    written = (ROOT / "docs" / "providers.md").read_text().split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "mine.yaml").write_text(written)
+    assert "llm.house.example" in ai_hosts(providers(tmp_path / "mine.yaml"))
+
+
+def test_providers_are_listed_as_a_table_and_as_json() -> None:
+    shown = CliRunner().invoke(app, ["providers"])
+    assert shown.exit_code == 0
+    assert "api.anthropic.com" in shown.output
+    listed = json.loads(CliRunner().invoke(app, ["providers", "-o", "json"]).output)
+    assert {one["name"] for one in listed} == {entry.name for entry in providers()}
+    assert listed[0]["paths"]["/v1/chat/completions"] == "openai-chat"

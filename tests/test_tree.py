@@ -33,7 +33,7 @@ HOMES = {
     "hyperscan": r"rules/hyper\.py",
     "stdnum": r"rules/validators\.py",
     "phonenumbers": r"rules/validators\.py",
-    "yaml": r"rules/(?:document|clauses|contents|reader)\.py|addons/run\.py",
+    "yaml": r"rules/(?:document|clauses|contents|reader)\.py|addons/run\.py|contract/providers\.py",
     "typer": r"cli/\w+\.py",
 }
 SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b")

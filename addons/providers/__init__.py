@@ -1,13 +1,57 @@
-"""The AI providers whose hosts are opened, in one tuple: the first that claims a host reads its calls."""
+"""The AI providers whose hosts are opened, from contract/providers.yaml and the operator's own list."""
 
-from addons.providers.anthropic_messages import AnthropicMessages
-from addons.providers.openai_chat import OpenAIChat
-from addons.providers.provider import Provider
+import re
+from functools import lru_cache
+from pathlib import Path
 
-PROVIDERS: tuple[Provider, ...] = (OpenAIChat(), AnthropicMessages())
-HOSTS: dict[str, Provider] = {host: provider for provider in reversed(PROVIDERS) for host in provider.hosts}
+from addons.providers import anthropic, bedrock, gemini, openai, others
+from addons.providers.provider import Format, Provider
+from addons.providers.refusals import REFUSALS
+from contract.providers import BadProviders, Entry, providers
+
+FORMATS: dict[str, Format] = {format.name: format for module in (openai, anthropic, gemini, bedrock, others) for format in module.FORMATS}
 
 
-def provider_of(host: str) -> Provider | None:
-    """The provider behind a host name, or None for a host that is no AI provider's."""
-    return HOSTS.get(host.lower().rstrip("."))
+class Directory:
+    """Whose a host is. The first provider that claims a host has it."""
+
+    def __init__(self, more: Path | None = None):
+        """Raises BadProviders."""
+        self._exact: dict[str, Provider] = {}
+        patterns: list[tuple[re.Pattern[str], Provider]] = []
+        for entry in providers(more):
+            provider = _provider(entry)
+            for host in entry.hosts:
+                if "*" in host:
+                    patterns.append((re.compile(re.escape(host).replace(r"\*", "[a-z0-9.-]+")), provider))
+                else:
+                    self._exact.setdefault(host, provider)
+        self._patterns = tuple(patterns)
+        self.of = lru_cache(maxsize=4096)(self._of)
+
+    def _of(self, host: str) -> Provider | None:
+        """The provider behind a host name, or None for a host that is no AI provider's."""
+        name = host.lower().rstrip(".")
+        if name in self._exact:
+            return self._exact[name]
+        return next((provider for pattern, provider in self._patterns if pattern.fullmatch(name)), None)
+
+
+def _provider(entry: Entry) -> Provider:
+    if entry.refusal not in REFUSALS:
+        raise BadProviders(f"provider `{entry.name}`: there is no refusal `{entry.refusal}`; there are {', '.join(REFUSALS)}")
+    exact: dict[str, Format] = {}
+    patterns: list[tuple[re.Pattern[str], Format]] = []
+    for path, name in entry.paths:
+        if name not in FORMATS:
+            raise BadProviders(f"provider `{entry.name}`: there is no format `{name}`; there are {', '.join(FORMATS)}")
+        if "{" in path:
+            patterns.append((_pattern(path), FORMATS[name]))
+        else:
+            exact.setdefault(path, FORMATS[name])
+    return Provider(entry.name, REFUSALS[entry.refusal], exact, tuple(patterns))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """`/models/{model}:predict` as a pattern; a model's name goes up to the last colon of its segment."""
+    return re.compile(re.escape(path).replace(r"\{model\}", r"(?P<model>[^/]+)").replace(r"\{\}", "[^/]+"))

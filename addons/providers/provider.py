@@ -1,9 +1,11 @@
-"""What every provider can do: read a call, count an answer's tokens, refuse in its own words."""
+"""What a provider is: its hosts, the wire format under each of its paths, and the words in which it refuses."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from addons.providers.refusals import Refuse
 from rules.exchange import Part, Unreadable
 
 UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods that bring no prompt
@@ -11,7 +13,7 @@ UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods that bring no prompt
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as its provider reads it. `unreadable` names what inside it could not be looked at, such as an image.
+    """A call as its format reads it. `unreadable` names what inside it could not be looked at, such as an image.
 
     `user` is whom the client says it calls for.
     """
@@ -23,6 +25,55 @@ class Call:
     user: str = ""
 
 
+class Format(Protocol):
+    """How calls of one kind are written. Stateless and total: any bytes in, never an exception out."""
+
+    @property
+    def name(self) -> str:
+        """As providers.yaml names it."""
+
+    @property
+    def refuse(self) -> Refuse | None:
+        """How a call of this format is refused; None: as its provider refuses."""
+
+    def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
+        """The call in a decoded body; `model` is the one that the path names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a call goes: its format, and the model that the path names, or nothing."""
+
+    format: Format
+    model: str
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One family of hosts. `refuse` is for calls of no known path."""
+
+    name: str
+    refuse: Refuse
+    exact: Mapping[str, Format] = field(default_factory=dict)
+    patterns: Sequence[tuple["re.Pattern[str]", Format]] = ()
+
+    def endpoint(self, method: str, path: str) -> Endpoint | None:
+        """What a call bears, by its canonical path; None where it bears no prompt in a form that we read."""
+        if method in UNSENT:
+            return None
+        if path in self.exact:
+            return Endpoint(self.exact[path], "")
+        for pattern, format in self.patterns:
+            if (found := pattern.fullmatch(path)) is not None:
+                return Endpoint(format, found.groupdict().get("model") or "")
+        return None
+
+    def refusing(self, path: str) -> Refuse:
+        """How a call of a canonical path is refused."""
+        endpoint = self.endpoint("POST", path)
+        return (endpoint.format.refuse if endpoint else None) or self.refuse
+
+
 @dataclass(slots=True)
 class Usage:
     """Tokens as the provider counted them; None where it said nothing."""
@@ -30,32 +81,39 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
 
-    def take(self, counts: object, input_name: str, output_name: str) -> None:
-        """Keep the newest counts of a `usage` object; anything that is not a plausible count is passed over."""
-        if isinstance(counts, Mapping):
-            self.input_tokens = _count(counts.get(input_name), self.input_tokens)
-            self.output_tokens = _count(counts.get(output_name), self.output_tokens)
+    def read(self, message: object) -> None:
+        """Take the newest counts of a whole answer or of one event of a stream; anything implausible is passed over."""
+        for holder in _holders(message):
+            for name, before, after in COUNTS:
+                counts = holder if not name else holder.get(name)
+                if isinstance(counts, Mapping):
+                    self.input_tokens = _count(counts.get(before), self.input_tokens)
+                    self.output_tokens = _count(counts.get(after), self.output_tokens)
+
+
+# Where an object stands that holds counts, and what they are called there.
+COUNTS = (
+    ("usage", "prompt_tokens", "completion_tokens"),  # OpenAI's chat, and all that follow it
+    ("usage", "input_tokens", "output_tokens"),  # OpenAI's responses, Anthropic
+    ("usage", "inputTokens", "outputTokens"),  # Bedrock's converse
+    ("usageMetadata", "promptTokenCount", "candidatesTokenCount"),  # Gemini
+    ("tokens", "input_tokens", "output_tokens"),  # Cohere, inside of its usage
+    ("", "prompt_eval_count", "eval_count"),  # Ollama
+)
+
+
+def _holders(message: object) -> list[Mapping[str, Any]]:
+    """The objects of a message that may hold counts: itself, and what wraps them in the events of streams."""
+    if isinstance(message, list):
+        return [holder for one in message[-1:] for holder in _holders(one)]
+    if not isinstance(message, Mapping):
+        return []
+    inner = [message.get(name) for name in ("message", "response", "delta", "meta", "usage", "metadata")]
+    usage = message.get("delta")
+    inner.append(usage.get("usage") if isinstance(usage, Mapping) else None)
+    return [holder for holder in (*inner, message) if isinstance(holder, Mapping)]
 
 
 def _count(value: object, before: int | None) -> int | None:
     plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
     return value if plausible else before  # type: ignore[return-value]
-
-
-class Provider(Protocol):
-    """One family of calls. Stateless; every method is total: any bytes or values in, never an exception out."""
-
-    name: str
-    hosts: frozenset[str]
-
-    def knows(self, method: str, path: str) -> bool:
-        """Whether the call bears a prompt in a form that `read_call` reads; `path` is canonical and in lower case."""
-
-    def read_call(self, body: bytes) -> Call | Unreadable:
-        """The call in a decoded body."""
-
-    def read_usage(self, message: Mapping[str, Any], usage: Usage) -> None:
-        """Take token counts from a whole answer or from one event of a stream."""
-
-    def refusal(self, message: str, decision: str) -> bytes:
-        """The JSON body of a refusal, in the shape that the provider's own SDKs show to their users."""

@@ -6,10 +6,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.providers import PROVIDERS
 from addons.usage import MAX_ANSWER, AnswerReader
 
-OPENAI, ANTHROPIC = PROVIDERS
 WHOLE = json.dumps({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}).encode()
 
 
@@ -21,18 +19,18 @@ def counts(reader: AnswerReader, *chunks: bytes) -> tuple[int | None, int | None
 
 
 def test_a_whole_answer_plain_and_gzipped() -> None:
-    assert counts(AnswerReader(OPENAI, "application/json", ""), WHOLE[:7], WHOLE[7:]) == (3, 4)
-    assert counts(AnswerReader(OPENAI, "application/json", "gzip"), gzip.compress(WHOLE)) == (3, 4)
+    assert counts(AnswerReader("application/json", ""), WHOLE[:7], WHOLE[7:]) == (3, 4)
+    assert counts(AnswerReader("application/json", "gzip"), gzip.compress(WHOLE)) == (3, 4)
 
 
 def test_a_stream_keeps_the_newest_counts() -> None:
     start = b'data: {"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":1}}}\n\n'
     end = b'data: {"type":"message_delta","usage":{"output_tokens":20}}\n\n'
-    assert counts(AnswerReader(ANTHROPIC, "text/event-stream; charset=utf-8", ""), start + end) == (9, 20)
+    assert counts(AnswerReader("text/event-stream; charset=utf-8", ""), start + end) == (9, 20)
 
 
 def test_an_answer_over_the_bound_is_not_kept() -> None:
-    reader = AnswerReader(OPENAI, "application/json", "")
+    reader = AnswerReader("application/json", "")
     for _ in range(MAX_ANSWER // 65536 + 1):
         reader.feed(b" " * 65536)
     assert counts(reader, WHOLE) == (None, None)
@@ -45,4 +43,4 @@ def test_an_answer_over_the_bound_is_not_kept() -> None:
     st.sampled_from(["", "gzip", "br", "zstd", "x"]),
 )
 def test_any_bytes_are_taken(data: bytes, kind: str, encoding: str) -> None:
-    counts(AnswerReader(OPENAI, kind, encoding), data, data)
+    counts(AnswerReader(kind, encoding), data, data)

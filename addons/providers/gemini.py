@@ -1,0 +1,62 @@
+"""Google's generateContent and its kin (ai.google.dev/api), on Gemini's hosts, on Vertex and behind the Gemini CLI's login."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from addons.providers.json_call import JsonFormat
+from addons.providers.places import FIELD, Placed, is_base64, media, role_of, text_of, tool_name
+from addons.providers.refusals import REFUSALS
+from rules.exchange import Unreadable
+from rules.leaves import Leaf
+
+VOCABULARY = frozenset(
+    """
+    contents parts text role systemInstruction system_instruction tools functionDeclarations function_declarations name description
+    parameters parametersJsonSchema functionCall function_call functionResponse function_response args response id inlineData
+    inline_data data mimeType mime_type fileData file_data fileUri file_uri generationConfig generation_config temperature topP topK
+    maxOutputTokens candidateCount stopSequences responseMimeType responseSchema responseJsonSchema thinkingConfig thinkingBudget
+    includeThoughts thought thoughtSignature toolConfig tool_config functionCallingConfig mode allowedFunctionNames safetySettings
+    safety_settings category threshold cachedContent content requests model taskType title outputDimensionality instances prompt
+    parameters sampleCount request project user_prompt_id session_id generateContentRequest properties required items enum type
+    executableCode codeExecutionResult code language outcome output googleSearch urlContext codeExecution labels ttl displayName
+    """.split()  # noqa: SIM905
+)
+SYSTEM = ("systemInstruction", "system_instruction")
+CALLS, RESULTS = ("functionCall", "function_call", "executableCode"), ("functionResponse", "function_response", "codeExecutionResult")
+INLINE = ("inlineData", "inline_data")
+
+
+def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    path, around = leaf.path, leaf.around
+    if any(key in path for key in SYSTEM):
+        return "system", "text"
+    if "tools" in path:
+        return "system", "tool_definition", tool_name(around)
+    if path[-1] in ("bytesBase64Encoded", "data") and is_base64(leaf.text):
+        inner = around[-1]
+        if path[-1] == "bytesBase64Encoded" or (len(path) > 1 and path[-2] in INLINE):
+            return media(text_of(inner, "mimeType") or text_of(inner, "mime_type") or "image/png")
+    if path[0] == "instances":
+        return "user", "text"
+    if "parts" not in path:
+        return ("user", "text") if path in (("contents",), ("content",)) or (len(path) == 2 and path[0] == "contents") else FIELD
+    at = path.index("parts")
+    role = role_of(around[at], "user")
+    if any(key in path[at:] for key in CALLS):
+        return "assistant", "tool_call", tool_name(around[at:])
+    if any(key in path[at:] for key in RESULTS):
+        return "tool", "tool_result", tool_name(around[at:])
+    return role, "text" if path[-1] == "text" else "field"
+
+
+FORMATS = (
+    JsonFormat(
+        "gemini",
+        VOCABULARY,
+        _classify,
+        needs=("contents", "content", "requests", "request", "instances", "generateContentRequest"),
+        refuse=REFUSALS["gemini"],
+        streams=lambda document, path: "stream" in path,
+        named_results=True,
+    ),
+)

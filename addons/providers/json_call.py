@@ -1,0 +1,143 @@
+"""A JSON call read by its format: every string of the body becomes a part with its place, or a reason why it cannot be looked at."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from addons.providers.places import PLAIN_ROLES, ROLES, Classify, tool_name
+from addons.providers.provider import Call
+from addons.providers.refusals import Refuse
+from rules.exchange import Part, Unreadable
+from rules.leaves import Leaf, Number, Unread, Walk, parse
+
+
+NAMES = (str, Number, int)  # of a model or a user; some number them
+
+
+def _asks_to_stream(document: Mapping[str, Any], path: str) -> bool:
+    return document.get("stream") is True
+
+
+@dataclass(frozen=True)
+class JsonFormat:
+    """One wire format. Keys of its `vocabulary` are no parts; any other key is one, and is judged.
+
+    A call bears at least one of the keys it `needs`. `plain` is the key of a list of messages that are mostly a role and a text.
+    Under the keys `tokens` numbers stand for words that cannot be read. `named_results`: a tool's result names its tool itself.
+    """
+
+    name: str
+    vocabulary: frozenset[str] = field(repr=False)
+    classify: Classify
+    needs: tuple[str, ...]
+    plain: str | None = None
+    tokens: tuple[str, ...] = ()
+    refuse: Refuse | None = None
+    streams: Callable[[Mapping[str, Any], str], bool] = _asks_to_stream
+    named_results: bool = False
+
+    def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
+        """The call in a body; `model` is the one that the path names."""
+        document = parse(body)
+        if isinstance(document, Unreadable):
+            return document
+        if not isinstance(document, dict) or not any(document.get(key) is not None for key in self.needs):
+            return Unreadable("opaque")
+        if self.plain is not None and self.plain in document and not isinstance(document[self.plain], list):
+            return Unreadable("opaque")
+        reading = _Reading(self, document)
+        try:
+            reading.run()
+            reading.walk.end(body)
+        except Unread as error:
+            return Unreadable(error.why)
+        if any(_has_tokens(document.get(key)) for key in self.tokens):
+            reading.unreadable["opaque"] = None
+        named, user = (str(name) if type(name) in NAMES else "" for name in (document.get("model"), user_of(document)))
+        return Call(named or model, self.streams(document, path), reading.told_parts(), tuple(reading.unreadable), user)
+
+
+class _Reading:
+    """One way through one body."""
+
+    def __init__(self, format: JsonFormat, document: dict[str, Any]):
+        self.walk = Walk(format.vocabulary)
+        self.unreadable: dict[str, None] = {}
+        self._format, self._document = format, document
+        self._parts: list[Part] = []
+
+    def run(self) -> None:
+        """Add every part, and what cannot be looked at. Raises Unread."""
+        for key, value in self._document.items():
+            if key != self._format.plain:
+                self._take(self.walk.leaves({key: value}))
+                continue
+            around, number = (self._document, value), 0
+            self.walk.passed(1)
+            while (number := self._take_plain(value, number)) < len(value):
+                self._take(self.walk.leaves(value[number], (key, number), around))
+                number += 1
+
+    def told_parts(self) -> tuple[Part, ...]:
+        """The parts; a tool's result bears the tool's name, where its call stands in the conversation."""
+        results = [part for part in self._parts if part.kind == "tool_result" and part.tool]
+        if not results or self._format.named_results:
+            return tuple(self._parts)
+        names = dict(_tool_calls(self._document))
+        return tuple(part._replace(tool=names.get(part.tool, "")) if part.kind == "tool_result" else part for part in self._parts)
+
+    def _take(self, leaves: Iterator[Leaf]) -> None:
+        for leaf in leaves:
+            if leaf.is_key:
+                self._parts.append(Part(leaf.text, "other", "key", leaf.literal))
+            elif leaf.path[-1] != "role" or leaf.text not in ROLES:  # a role that has no other meaning
+                placed = self._format.classify(self._document, leaf)
+                if isinstance(placed, Unreadable):
+                    self.unreadable[placed.reason] = None
+                else:
+                    self._parts.append(Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else ""))
+
+    def _take_plain(self, messages: list[Any], first: int) -> int:
+        """Read messages that are a role and a text, from the `first` on. The number of the next that is not."""
+        literal, quotes, count = self.walk.literal, 0, 0
+        for message in map(messages.__getitem__, range(first, len(messages))):
+            if type(message) is not dict or len(message) != 2:
+                break
+            (name, role), (other, content) = message.items()
+            place = 3
+            if name == "content":
+                name, role, other, content, place = other, content, name, role, 1
+            if name != "role" or other != "content" or type(content) is not str or type(role) is not str or role not in PLAIN_ROLES:
+                break
+            self._parts.append(Part(content, PLAIN_ROLES[role], "text", literal + place))
+            literal += 4
+            quotes += content.count('"')
+            count += 1
+        self.walk.passed(4 * count, quotes)
+        return first + count
+
+
+def user_of(document: Mapping[str, Any]) -> object:
+    """Whom the client says it calls for: OpenAI's `user` or `safety_identifier`, Anthropic's `metadata.user_id`."""
+    metadata = document.get("metadata")
+    return document.get("user") or document.get("safety_identifier") or (metadata.get("user_id") if isinstance(metadata, dict) else None)
+
+
+def _has_tokens(value: Any) -> bool:
+    """Whether numbers stand where words do: tokens, which only the provider can read."""
+    inner = [one for item in value for one in (item if isinstance(item, list) else (item,))] if isinstance(value, list) else ()
+    return any(type(one) is int for one in inner)
+
+
+def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Ids of the tool calls in a conversation, and the tools they are of."""
+    lists = [document.get(key) for key in ("messages", "input", "items")]
+    items = [item for found in lists if isinstance(found, list) for item in found if isinstance(item, dict)]
+    inner = [item.get(key) for item in items for key in ("tool_calls", "content")]
+    blocks = [block for found in inner if isinstance(found, list) for block in found if isinstance(block, dict)]
+    for block in (*items, *blocks):
+        call = block["toolUse"] if isinstance(block.get("toolUse"), dict) else block
+        name = tool_name((call, call.get("function")))
+        for key in ("id", "call_id", "toolUseId"):
+            if isinstance(call.get(key), str) and name:
+                yield call[key], name

@@ -1,0 +1,100 @@
+"""OpenAI's formats (platform.openai.com/docs/api-reference), which many others speak, too."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from addons.providers.json_call import JsonFormat
+from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of, tool_name
+from rules.exchange import Unreadable
+from rules.leaves import Leaf
+
+# Keys of the API itself; any other key is text that somebody chose, and is judged.
+VOCABULARY = frozenset(
+    """
+    model messages role content type text name stream tool_calls tool_call_id id function arguments tools tool_choice description
+    parameters image_url url detail input_audio data format file file_id file_data filename refusal temperature top_p n stop
+    max_tokens max_completion_tokens presence_penalty frequency_penalty logit_bias logprobs top_logprobs user seed response_format
+    json_schema schema strict stream_options include_usage parallel_tool_calls service_tier store metadata reasoning_effort
+    modalities audio prediction function_call functions properties required additionalProperties items enum
+    instructions input output summary encrypted_content call_id status action reasoning effort include truncation
+    previous_response_id max_output_tokens max_tool_calls prompt_cache_key prompt_cache_retention safety_identifier verbosity
+    background conversation annotations input_text output_text input_image input_file prompt suffix best_of echo
+    dimensions encoding_format size quality style voice speed response_format background moderation output_format
+    texts query documents top_n images input_type embedding_types truncate document title
+    """.split()  # noqa: SIM905
+)
+
+# Where bytes stand in base64, and what they are.
+BYTES: dict[tuple[str | int, ...], str] = {
+    ("image_url", "url"): "image",
+    ("input_audio", "data"): "audio",
+    ("file", "file_data"): "document",
+}
+ITEM_BYTES = {"image_url": "image", "file_data": "document", "data": "audio", "result": "image", "screenshot": "image"}
+
+
+def _chat(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    path = leaf.path
+    if path[0] in ("tools", "functions"):
+        return "system", "tool_definition", tool_name(leaf.around)
+    if path[0] == "documents":
+        return "user", "text"
+    if path[0] != "messages" or len(path) < 3:
+        return FIELD
+    if (reason := BYTES.get(path[-2:])) and is_base64(leaf.text):
+        return Unreadable(reason)
+    role = role_of(document["messages"][path[1]])
+    if path[2] in ("tool_calls", "function_call"):
+        return role, "tool_call", tool_name(leaf.around[3:])
+    if path[2] != "content" or (len(path) > 3 and path[-1] == "type" and leaf.around[-1].get("type") == leaf.text):
+        return role, "field"
+    return (role, "tool_result", text_of(leaf.around[2], "tool_call_id")) if role == "tool" else (role, "text")
+
+
+def _responses(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    path = leaf.path
+    if path[0] == "instructions":
+        return "system", "text"
+    if path[0] == "tools":
+        return "system", "tool_definition", tool_name(leaf.around)
+    if path[0] not in ("input", "items"):
+        return FIELD
+    if len(path) < 3:
+        return "user", "text"
+    item = leaf.around[2]
+    kind = text_of(item, "type")
+    if ITEM_BYTES.get(str(path[-1])) and is_base64(leaf.text) and len(leaf.text) > 64:
+        return Unreadable(ITEM_BYTES[str(path[-1])])
+    if path[-1] == "type":
+        return role_of(item), "field"
+    if kind.endswith("_output"):
+        return "tool", "tool_result", text_of(item, "call_id")
+    if kind.endswith(("_call", "_request")):
+        return "assistant", "tool_call", tool_name((item,))
+    if kind == "reasoning":
+        return "assistant", "text" if path[-1] == "text" else "field"
+    return role_of(item), "text" if path[2] == "content" else "field"
+
+
+def _said(*keys: str) -> Any:
+    """A classifier of calls whose texts stand right under these keys."""
+
+    def classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
+        if leaf.path[0] not in keys:
+            return ("system", "text") if leaf.path[0] in ("instructions", "system", "preamble") else FIELD
+        if leaf.path[-1] in ("url", "image", "image_url") and is_base64(leaf.text) and len(leaf.text) > 64:
+            return Unreadable("image")
+        return "user", "field" if leaf.path[-1] == "type" else "text"
+
+    return classify
+
+
+PROMPTS = ("prompt", "suffix", "input", "texts", "inputs", "query", "documents", "images", "examples")
+FORMATS = (
+    JsonFormat("openai-chat", VOCABULARY, _chat, needs=("messages",), plain="messages"),
+    JsonFormat("openai-responses", VOCABULARY, _responses, needs=("input", "prompt", "items", "instructions", "previous_response_id")),
+    JsonFormat("completions", VOCABULARY, _said(*PROMPTS), needs=("prompt",), tokens=("prompt",)),
+    JsonFormat("embeddings", VOCABULARY, _said(*PROMPTS), needs=(*PROMPTS, "content"), tokens=("input", "prompt")),
+    JsonFormat("images", VOCABULARY, _said("prompt"), needs=("prompt",)),
+    JsonFormat("speech", VOCABULARY, _said("input"), needs=("input",)),
+)

@@ -1,0 +1,99 @@
+"""The AI providers as data: which hosts are theirs, and which wire format lives under which path."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+import yaml
+
+HOST = re.compile(r"(?:[a-z0-9*.-]*[.-])?[a-z0-9-]+\.[a-z0-9-]+|localhost")
+PATH = re.compile(r"(?:/(?:[a-z0-9._:-]|\{model\}|\{\})+)*")
+
+
+class BadProviders(ValueError):
+    """A list of providers that cannot be used, and why."""
+
+
+class _Written(msgspec.Struct, forbid_unknown_fields=True):
+    hosts: list[str]
+    refusal: str = "openai"
+    paths: dict[str, str] = {}
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    sets: dict[str, dict[str, str]] = {}
+    providers: dict[str, _Written] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One provider. `paths` are patterns of canonical paths, each with the name of its wire format; `refusal` names a family."""
+
+    name: str
+    hosts: tuple[str, ...]
+    refusal: str
+    paths: tuple[tuple[str, str], ...]
+
+
+def providers(more: Path | None = None) -> tuple[Entry, ...]:
+    """Those that come with Earthflow, and before them those of a file; one of the same name takes the shipped one's place.
+
+    Raises BadProviders.
+    """
+    if more is None:
+        return _shipped()
+    try:
+        own = _read(more.read_text(encoding="utf-8"), str(more), _shipped_file().sets)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadProviders(f"{more} cannot be read: {error}") from None
+    names = {entry.name for entry in own}
+    return (*own, *(entry for entry in _shipped() if entry.name not in names))
+
+
+def ai_hosts(entries: Iterable[Entry] | None = None) -> tuple[str, ...]:
+    """All their hosts as written; a `*` stands for letters, digits, `-` and `.`."""
+    return tuple(dict.fromkeys(host for entry in (_shipped() if entries is None else entries) for host in entry.hosts))
+
+
+def _text() -> str:
+    return resources.files("contract").joinpath("providers.yaml").read_text(encoding="utf-8")
+
+
+@cache
+def _shipped_file() -> _File:
+    return msgspec.convert(yaml.load(_text(), yaml.CSafeLoader), _File)
+
+
+@cache
+def _shipped() -> tuple[Entry, ...]:
+    return _read(_text(), "contract/providers.yaml", {})
+
+
+def _read(text: str, name: str, sets: Mapping[str, Mapping[str, str]]) -> tuple[Entry, ...]:
+    try:
+        file = msgspec.convert(yaml.load(text, yaml.CSafeLoader), _File)
+    except yaml.YAMLError as error:
+        raise BadProviders(f"{name} is not YAML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise BadProviders(f"{name}: {error}") from None
+    known = {**sets, **file.sets}
+    return tuple(_entry(provider, written, known, name) for provider, written in file.providers.items())
+
+
+def _entry(provider: str, written: _Written, sets: Mapping[str, Mapping[str, str]], name: str) -> Entry:
+    paths: list[tuple[str, str]] = []
+    for host in written.hosts:
+        if not HOST.fullmatch(host):
+            raise BadProviders(f"{name}: provider `{provider}`: `{host}` is not a host; write it in lower case, such as `*.example.com`")
+    for prefix, which in written.paths.items():
+        if which not in sets:
+            raise BadProviders(f"{name}: provider `{provider}`: there is no set `{which}`; there are {', '.join(sets)}")
+        for path, format in sets[which].items():
+            if not PATH.fullmatch(prefix + path):
+                raise BadProviders(f"{name}: provider `{provider}`: `{prefix + path}` is not a path; lower case, `{{model}}` or `{{}}`")
+            paths.append((prefix + path, format))
+    return Entry(provider, tuple(written.hosts), written.refusal, tuple(paths))
