@@ -3,13 +3,18 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench peers lock clean
+.PHONY: demo test clients lint bench peers lock clean
 
 demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
 	$(BIN)/earthflow demo $(if $(ONCE),--once)
 
 test: $(VENV)/installed  ## all tests; they start their own PostgreSQL and Valkey
 	$(BIN)/pytest
+
+clients: $(VENV)/installed  ## every real SDK against pretend providers; some minutes
+	test -x .venv-clients/bin/python || $(BIN)/python -m venv .venv-clients
+	.venv-clients/bin/pip install -q -r tests/clients/requirements.txt
+	EARTHFLOW_CLIENTS=$(CURDIR)/.venv-clients/bin/python $(BIN)/pytest tests/clients
 
 lint: $(VENV)/installed  ## style, types, container files
 	$(BIN)/ruff check .

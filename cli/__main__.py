@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from cli import ca, rules
 from cli.demo import demo
+from cli.env import env
 from cli.programs import control, proxy
 from cli.providers import providers
 from cli.run import run
@@ -19,6 +20,7 @@ from contract.version import VERSION
 app = typer.Typer(name="earthflow", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command()(up)
 app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run)
+app.command()(env)
 app.command()(demo)
 app.command()(proxy)
 app.command()(control)

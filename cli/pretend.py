@@ -7,7 +7,7 @@ import asyncio
 import json
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ PACE = 0.03  # seconds between tokens
 HOSTS = tuple(host for host in ai_hosts() if "*" not in host)
 
 Wait = Callable[[int], Awaitable[None]]
+Answer = Callable[[str, dict[str, Any], str], Any]  # to another call than the two that are known: its path, the call, a text to say
 
 
 @dataclass
@@ -39,16 +40,25 @@ class Heard:
         return json.loads(self.body)
 
 
+def _no_answer(path: str, call: dict[str, Any], text: str) -> None:
+    """Only what the demo needs is answered."""
+
+
 async def _pace(token: int) -> None:
     await asyncio.sleep(PACE)
 
 
 @dataclass
 class Providers:
-    """Runs in a thread of its own, as a context manager. `wait` is awaited before each streamed token but the first."""
+    """Runs in a thread of its own, as a context manager.
+
+    `wait` is awaited before each streamed token but the first; `answer` says what is answered to calls that the demo does not make.
+    """
 
     folder: Path
     wait: Wait = _pace
+    answer: Answer = _no_answer
+    hosts: Sequence[str] = HOSTS
     heard: list[Heard] = field(default_factory=list)
     port: int = 0
 
@@ -56,7 +66,7 @@ class Providers:
         authority = make_authority("Pretend providers", days=30)
         self.ca_file = self.folder / "providers-ca.pem"
         self.ca_file.write_bytes(authority.pem)
-        chain, key = issue(authority, list(HOSTS), days=30)
+        chain, key = issue(authority, list(self.hosts), days=30)
         pair = self.folder / "providers.pem"
         pair.write_bytes(key + chain)
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -76,7 +86,7 @@ class Providers:
     @property
     def upstream_map(self) -> str:
         """For EARTHFLOW_UPSTREAM_MAP."""
-        return ",".join(f"{host}=127.0.0.1:{self.port}" for host in HOSTS)
+        return ",".join(f"{host}=127.0.0.1:{self.port}" for host in self.hosts)
 
     async def _start(self) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -89,9 +99,11 @@ class Providers:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         heard = Heard(request.host, request.method, request.path, dict(request.headers), await request.read())
         self.heard.append(heard)
-        if request.path not in ("/v1/chat/completions", "/v1/messages"):
-            return web.json_response({"object": "list", "data": []})
-        call = heard.json
+        known = request.path in ("/v1/chat/completions", "/v1/messages")
+        call = heard.json if known or heard.body[:1] == b"{" else {}
+        if not known:
+            other = self.answer(request.path, call, f"You wrote {len(heard.body)} bytes.")
+            return web.json_response({"object": "list", "data": []} if other is None else other)
         openai = request.path == "/v1/chat/completions"
         words = _answer(call, len(heard.body)).split(" ")
         if not call.get("stream"):

@@ -13,7 +13,7 @@ from cli.settings import UpSettings, environment
 from cli.stack import CLIENT_KEY
 from cli.trouble import BAD_CONFIGURATION, Trouble
 from cli.trust import write_trust
-from contract.providers import ai_hosts, providers
+from contract.providers import BadProviders, ai_hosts, providers
 
 # Which variable each client reads is measured, not guessed: docs/architecture.md, "Clients".
 PROXY = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "grpc_proxy")
@@ -22,6 +22,7 @@ REPLACES_ROOTS = (
     "PIP_CERT", "CARGO_HTTP_CAINFO", "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "npm_config_cafile",
 )  # fmt: skip
 ADDS_ROOTS = ("NODE_EXTRA_CA_CERTS", "DENO_CERT", "CODEX_CA_CERTIFICATE")
+CLEARED = ("SSL_CERT_DIR", "ALL_PROXY", "all_proxy")  # would lead around the proxy, or around its CA
 NEVER_PROXIED = ("localhost", "127.0.0.1", "::1")
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
@@ -57,19 +58,26 @@ def client_key(settings: UpSettings) -> str:
 
 
 def client_environment(settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http") -> dict[str, str]:
-    """The environment by which every kind of AI client finds the proxy and trusts the CA."""
+    """The whole environment of a program whose AI calls go through the proxy."""
+    return environment(client_variables(settings, key, port, host, scheme), without=CLEARED)
+
+
+def client_variables(settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http") -> dict[str, str]:
+    """The variables by which every kind of AI client finds the proxy and trusts the CA. Raises Trouble."""
     now = environment()
     certificate, bundle = write_trust(settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)])
     direct = [name.strip() for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name.strip()]
-    leads_around = partial(_leads_around, ai_hosts(providers(settings.providers)))
+    try:
+        leads_around = partial(_leads_around, ai_hosts(providers(settings.providers)))
+    except BadProviders as error:
+        raise Trouble(str(error), BAD_CONFIGURATION) from None
     for name in filter(leads_around, direct):
-        typer.echo(f"earthflow run: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.", err=True)
+        typer.echo(f"earthflow: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.", err=True)
     no_proxy = ",".join(dict.fromkeys([*(name for name in direct if not leads_around(name)), *NEVER_PROXIED]))
     told = dict.fromkeys(PROXY, f"{scheme}://key:{key}@{host}:{port}")
     told |= dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy)
     told |= dict.fromkeys(REPLACES_ROOTS, str(bundle)) | dict.fromkeys(ADDS_ROOTS, str(certificate))
-    told |= {"NODE_USE_ENV_PROXY": "1", "EARTHFLOW_RUN": "1"}
-    return environment(told, without=("SSL_CERT_DIR", "ALL_PROXY", "all_proxy"))
+    return told | {"NODE_USE_ENV_PROXY": "1", "EARTHFLOW_RUN": "1"}
 
 
 def _leads_around(hosts: Iterable[str], name: str) -> bool:

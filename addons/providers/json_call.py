@@ -10,7 +10,6 @@ from addons.providers.refusals import Refuse
 from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Number, Unread, Walk, parse
 
-
 NAMES = (str, Number, int)  # of a model or a user; some number them
 
 

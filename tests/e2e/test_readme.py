@@ -1,5 +1,6 @@
 """Every command line of the README runs, and does what the text around it says."""
 
+import json
 import re
 import shlex
 import signal
@@ -131,3 +132,32 @@ def test_the_demo_ends_by_itself_and_all_is_as_expected(state_folder: Path, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     for word in ("ALLOW", "REDACT", "BLOCK", "streamed", "All as expected"):
         assert word in done.stdout
+
+
+def test_a_shell_that_took_the_variables_leads_its_programs_through(house: House, tenant: Tenant) -> None:
+    line = f'eval "$({EARTHFLOW} env --port {house.stack.port})" && "$0" -c "$1"'
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable, CALL],
+        env=told(house, EARTHFLOW_API_KEY=tenant.key),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("You wrote"), done.stderr
+    assert tenant.audit(1)[0]["status"] == "ALLOW"
+
+
+def test_every_shell_is_told_the_same(house: House, tenant: Tenant) -> None:
+    def lines(shell: str) -> str:
+        command = [EARTHFLOW, "env", "--shell", shell, "--port", str(house.stack.port)]
+        return subprocess.run(command, env=told(house, EARTHFLOW_API_KEY=tenant.key), capture_output=True, text=True, check=True).stdout
+
+    variables = json.loads(lines("json"))["set"]
+    assert tenant.key in variables["HTTPS_PROXY"]
+    assert dict(line.split("=", 1) for line in lines("docker").splitlines()) == variables
+    assert json.loads(lines("vscode"))["terminal.integrated.env.linux"] == {
+        **variables,
+        **dict.fromkeys(json.loads(lines("json"))["unset"]),
+    }
+    assert re.findall(r"^set -gx (\w+) '(.*)'$", lines("fish"), re.MULTILINE) == list(variables.items())
+    assert re.findall(r"^\$env:(\w+) = '(.*)'$", lines("powershell"), re.MULTILINE) == list(variables.items())

@@ -21,11 +21,12 @@ from pydantic import SecretStr
 
 from cli.children import wait_until
 from cli.home import claim
-from cli.pretend import Providers
+from cli.pretend import HOSTS, Providers
 from cli.run import client_environment
 from cli.settings import settings_of
 from cli.stack import Stack
 from cli.trust import bundle_path
+from tests.support import answers
 from tests.support.plain_tls import PlainTLS
 
 PATIENCE = 30.0
@@ -52,7 +53,7 @@ class House:
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._exit.callback(self._log.close)
         try:
-            self.providers = self._exit.enter_context(Providers(self.folder))
+            self.providers = self._exit.enter_context(Providers(self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS)))
             other = self._exit.enter_context(PlainTLS(self.folder, OTHER_HOST, OTHER_CA))
             settings = settings_of(self.folder).model_copy(update={"master_key": SecretStr(MASTER_KEY)})
             told = {
