@@ -47,6 +47,7 @@ class House:
         self._extra, self._programs = dict(extra or {}), dict(programs or {})
         self._exit = ExitStack()
         self.said: list[str] = []
+        self.last_words = ""  # what the services of a house that could not be built wrote to standard error
         self._log = (self.folder / "services.log").open("wb")
 
     def __enter__(self) -> "House":
@@ -64,6 +65,7 @@ class House:
             }
             self.stack = self._exit.enter_context(Stack(settings, self.said.append, told, self._programs, self._log))
         except BaseException:
+            self.last_words = self.log
             self._exit.close()
             raise
         return self
