@@ -253,6 +253,13 @@ def test_every_path_of_every_provider_leads_to_a_format_that_is_tested() -> None
             "claude-5",
         ),
         ("bedrock-runtime.eu-west-3.amazonaws.com", "/model/anthropic.claude-v5:0/converse-stream", "bedrock", "bedrock-converse", "anthropic.claude-v5:0"),
+        (
+            "bedrock-runtime.us-east-1.amazonaws.com",
+            "/model/arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude/invoke",
+            "bedrock",
+            "bedrock-invoke",
+            "us.anthropic.claude",
+        ),
         ("api.mistral.ai", "/v1/fim/completions", "mistral", "completions", ""),
         ("api.cohere.com", "/v2/chat", "cohere", "cohere-chat", ""),
         ("api.groq.com", "/openai/v1/chat/completions", "groq", "openai-chat", ""),
