@@ -33,7 +33,7 @@ lock:  ## pin every dependency with its hashes, and no addresses
 	uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.txt
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-peers .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/installed: requirements.txt pyproject.toml deploy/install.sh
 	bash deploy/install.sh $(VENV)

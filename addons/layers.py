@@ -61,7 +61,8 @@ class BoundedHttp1Server(Http1Server):
     def read_body(self, event: events.Event) -> Commands:
         try:
             yield from super().read_body(event)
-        except NotImplementedError:  # trailers, which mitmproxy cannot read: without this the client would wait for ever
+        # mitmproxy's own, raised where it meets trailers, which it cannot read: without an answer the client would wait for ever.
+        except NotImplementedError:
             yield commands.SendData(self.conn, make_error_response(400, "Trailers are not supported."))
             yield commands.CloseConnection(self.conn)
             yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", RequestProtocolError.code))

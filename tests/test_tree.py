@@ -59,6 +59,7 @@ def test_the_top_level_is_what_the_design_says() -> None:
         ".git",
         ".venv",
         ".venv-peers",
+        ".venv-clients",
         ".hypothesis",
         ".pytest_cache",
         ".mypy_cache",

@@ -18,7 +18,7 @@ _PLACEHOLDERS = [
     "{{ vault_password }}",
     "<password>",
     "********",
-    "TODO",
+    "TODO",  # what people write where a secret will stand; sample text
 ]
 _ENVIRONMENT = words("API_KEY DATABASE_URL SECRET_KEY OPENAI_API_KEY GITHUB_TOKEN SMTP_PASSWORD AWS_SECRET_ACCESS_KEY SENTRY_DSN REDIS_URL")
 

@@ -76,16 +76,16 @@ print(openai.OpenAI(api_key="sk-x").chat.completions.create(model="gpt-5.2", mes
 """
 
 
-def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: House, tenant: Tenant) -> None:
-    done = subprocess.run(
-        [EARTHFLOW, "run", "--", sys.executable, "-c", CALL],
-        env=told(house, EARTHFLOW_API_KEY=tenant.key),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def assert_goes_through(house: House, tenant: Tenant, *command: str | Path) -> None:
+    """The program that the command starts gets its answer, and the call is recorded under the tenant."""
+    env = told(house, EARTHFLOW_API_KEY=tenant.key)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("You wrote"), done.stderr
     assert tenant.audit(1)[0]["status"] == "ALLOW"
+
+
+def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: House, tenant: Tenant) -> None:
+    assert_goes_through(house, tenant, EARTHFLOW, "run", "--", sys.executable, "-c", CALL)
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,7 @@ def test_the_demo_ends_by_itself_and_all_is_as_expected(state_folder: Path, tmp_
 
 def test_a_shell_that_took_the_variables_leads_its_programs_through(house: House, tenant: Tenant) -> None:
     line = f'eval "$({EARTHFLOW} env --port {house.stack.port})" && "$0" -c "$1"'
-    done = subprocess.run(
-        ["bash", "-c", line, sys.executable, CALL],
-        env=told(house, EARTHFLOW_API_KEY=tenant.key),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.startswith("You wrote"), done.stderr
-    assert tenant.audit(1)[0]["status"] == "ALLOW"
+    assert_goes_through(house, tenant, "bash", "-c", line, sys.executable, CALL)
 
 
 def test_every_shell_is_told_the_same(house: House, tenant: Tenant) -> None:
