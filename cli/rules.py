@@ -35,6 +35,7 @@ app = typer.Typer(no_args_is_help=True, help="Write, check and try rules.", rich
 Rules = Annotated[Path | None, typer.Option("--rules", help="A rule file or a folder of them; EARTHFLOW_RULES_DIR by default.")]
 Preset = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="With the tenant's own file, tenants/<id>.yaml.")]
+Answer = Annotated[bool, typer.Option("--answer", help="It is what a model answered, not what it was asked.")]
 Only = Annotated[str, typer.Option("--only", help="Rules whose ids match this glob.")]
 Engine = Annotated[Literal["portable", "hyperscan"], typer.Option("--engine", help="hyperscan takes seconds to compile the packs.")]
 
@@ -104,10 +105,11 @@ def try_(
     preset: Preset = "default",
     tenant: Tenant = "",
     model: Annotated[str, typer.Option("--model", help="As if the call named this model.")] = "",
+    answer: Answer = False,
     output: Output = "table",
 ) -> None:
     """Show which rules fire on a text, where, and why."""
-    book, exchange, verdict = _tried(text if text is not None else _stdin(), rules, preset, tenant, model)
+    book, exchange, verdict = _tried(text if text is not None else _stdin(), rules, preset, tenant, model, answer=answer)
     if output == "json":
         typer.echo(json.dumps(verdict_as_json(book, exchange, verdict), ensure_ascii=False))
         return
@@ -127,17 +129,18 @@ def explain(
     rules: Rules = None,
     preset: Preset = "default",
     tenant: Tenant = "",
+    answer: Answer = False,
     output: Output = "table",
 ) -> None:
     """Explain one call: what was read, what fired, what follows, and in which order it was decided."""
-    book, exchange, verdict = _tried(_stdin() if str(call) == "-" else call.read_text(), rules, preset, tenant, "")
+    book, exchange, verdict = _tried(_stdin() if str(call) == "-" else call.read_text(), rules, preset, tenant, "", answer=answer)
     told = verdict_as_json(book, exchange, verdict)
     if output == "json":
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
     typer.echo(f"read       {len(exchange.parts)} texts, coverage {told['coverage']}, about {exchange.tokens} tokens")
     typer.echo(f"history    {f'the first {exchange.old} texts' if exchange.old else 'none'} (history: {book.history})")
-    typer.echo(f"rulebook   {preset} {book.version}, {len(book.judges)} rules")
+    typer.echo(f"rulebook   {preset} {book.version}, {len(asked.judges) if (asked := book.of(exchange.direction)) else 0} rules")
     for one in verdict.fired:
         typer.echo(f"fired      {line_of(one)}")
     why = f"by {verdict.by.id}" if verdict.by else "nothing asks for more"
@@ -304,12 +307,12 @@ def _effective(library: Library, preset: str, tenant: str, only: str) -> Iterato
 # -- trying -----------------------------------------------------------------------------------------------------------
 
 
-def _tried(text: str, rules: Path | None, preset: str, tenant: str, model: str) -> tuple[Rulebook, Exchange, Verdict]:
+def _tried(text: str, rules: Path | None, preset: str, tenant: str, model: str, *, answer: bool) -> tuple[Rulebook, Exchange, Verdict]:
     try:
         book = _library(rules or _default_rules(), {}, "portable").rulebook(preset, tenant)
     except BadRules as error:
         raise Trouble(str(error), INVALID) from None
-    exchange = exchange_from(text, datetime.now(UTC), tenant=tenant, **({"model": model} if model else {}))
+    exchange = exchange_from(text, datetime.now(UTC), answer=answer, tenant=tenant, **({"model": model} if model else {}))
     return book, exchange, evaluate(book, exchange, key=KEY)
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from rules.complaint import likely
 from rules.document import Document
-from rules.exchange import REASONS, Coverage, Kind, Role
+from rules.exchange import REASONS, Coverage, Direction, Kind, Role
 from rules.model import Clause, Field, Group
 
 SIZE = re.compile(r"(<|<=|>|>=)\s*(\d{1,12})\s*(B|KiB|MiB)?")
@@ -19,7 +19,7 @@ WINDOW = re.compile(
 )
 
 WORDS: dict[str, tuple[str, ...]] = {
-    "direction": ("request", "any"),
+    "direction": (*get_args(Direction), "any"),
     "role": get_args(Role),
     "part": get_args(Kind),
     "coverage": get_args(Coverage),
@@ -71,10 +71,7 @@ class Clauses(Document):
                 self.window(value_node, value)
         for value in values:
             if name in WORDS and value not in WORDS[name]:
-                hint = likely(value, WORDS[name])
-                if name == "direction":
-                    hint = "this version judges requests only; answers pass unjudged and are recorded so"
-                self.fault(value_node, f"`{value}` is not a valid {name}", hint)
+                self.fault(value_node, f"`{value}` is not a valid {name}", likely(value, WORDS[name]))
         return Field(name, values, self.mark(key_node))
 
     def window(self, node: yaml.Node, value: str) -> None:

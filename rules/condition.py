@@ -12,8 +12,8 @@ from itertools import product
 from zoneinfo import ZoneInfo
 
 from rules.clauses import DAYS, SIZE, WINDOW
-from rules.exchange import Exchange, Part
-from rules.model import Clause, Field
+from rules.exchange import NOWHERE, Direction, Exchange, Kind, Part, Role
+from rules.model import Clause, Field, Group
 
 UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 COMPARE: dict[str, Callable[[int, int], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -48,6 +48,14 @@ class Conditions:
     def compile(self, clause: Clause | None) -> Condition:
         """The clause as alternatives. Raises TooComplex."""
         return ALWAYS if clause is None else self._terms(clause, wanted=True)
+
+    def known(self, direction: Direction, role: Role | None = None, kind: Kind | None = None) -> tuple[int, int]:
+        """The bits that hold, and those that do not, for whatever part of whatever call in this direction."""
+        call, part = Exchange(direction=direction), Part("", role or "other", kind or "text", NOWHERE)
+        said = {"direction"} | ({"role"} if role else set()) | ({"part"} if kind else set())
+        mask = self.of_call(call) | self.of_part(part)
+        every = sum(1 << bit for (name, _), bit in self._bits.items() if name in said)
+        return mask & every, ~mask & every
 
     def speaks_of_parts(self, condition: Condition) -> bool:
         """Whether it cannot be decided from the call alone."""
@@ -104,6 +112,19 @@ class Conditions:
 def holds(condition: Condition, mask: int) -> bool:
     """Whether any of the terms holds for these bits."""
     return any(mask & need == need and not mask & forbid for need, forbid in condition)
+
+
+def may_hold(condition: Condition, known: tuple[int, int]) -> bool:
+    """Whether it may hold where some bits are known to be set, and some not to be."""
+    is_set, is_not = known
+    return any(not need & is_not and not forbid & is_set for need, forbid in condition)
+
+
+def said_of(clause: Clause | None, name: str) -> frozenset[str]:
+    """All that a clause says of a field, wherever it does; nothing where it does not name it."""
+    if isinstance(clause, Group):
+        return frozenset().union(*(said_of(inner, name) for inner in clause.clauses))
+    return frozenset(clause.values) if clause is not None and clause.name == name else frozenset()
 
 
 def _part_test(field: Field) -> Callable[[Part], bool]:

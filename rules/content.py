@@ -74,6 +74,13 @@ def patterns_of(content: Content) -> frozenset[int]:
     return frozenset().union(*map(patterns_of, content.members))
 
 
+def mentioned(content: Content) -> frozenset[int]:
+    """All patterns that have a say, those that must be missing included."""
+    if isinstance(content, Need):
+        return frozenset({content.pattern})
+    return frozenset().union(*map(mentioned, content.members))
+
+
 class Compiler:
     """Collects the patterns of many rules, each distinct one once."""
 

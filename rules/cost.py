@@ -36,7 +36,8 @@ def costs(library: Library, preset: str, tenant: str = "") -> Iterator[Cost]:
     """Each rule that looks at text."""
     text = sample(library, preset).encode("utf-8", "replace")
     book = library.rulebook(preset, tenant)
-    for judge in book.judges:
+    judges = {judge.id: judge for one in (book, book.answers) if one is not None for judge in one.judges}
+    for judge in judges.values():
         triggers = sorted({book.scanner.patterns[number].trigger for number in patterns_of(judge.content)}) if judge.content else []
         if triggers:
             engine = Hyper(triggers) if sound() else Portable(triggers)

@@ -59,7 +59,11 @@ class Verdict:
 
 
 def evaluate(book: Rulebook, exchange: Exchange, *, key: bytes = b"", clean: Clean | None = None) -> Verdict:
-    """Judge one call. Pure, but for `clean`, which learns; `key` makes placeholders a tenant's own. Linear in the call's size."""
+    """Judge a call, or an answer. Pure, but for `clean`, which learns; `key` makes placeholders a tenant's own. Linear in the size."""
+    speaking = book.of(exchange.direction)
+    if speaking is None:
+        return Verdict("ALLOW", unreadable=exchange.unreadable)
+    book = speaking
     scanned = book.scanner.scan([part.text for part in exchange.parts], runs(exchange.parts), clean)
     if scanned.hidden:
         exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
@@ -67,6 +71,15 @@ def evaluate(book: Rulebook, exchange: Exchange, *, key: bytes = b"", clean: Cle
     if clean is not None and not scanned.hidden:
         for text in idle:
             clean.add(exchange.parts[text].text)
+    return _verdict(book, exchange, fired, key)
+
+
+def decide(book: Rulebook, exchange: Exchange, findings: Iterable[Finding], *, key: bytes = b"") -> Verdict:
+    """Judge an exchange by this very book, the findings in its parts known already. Pure."""
+    return _verdict(book, exchange, _fired(book, exchange, findings)[0], key)
+
+
+def _verdict(book: Rulebook, exchange: Exchange, fired: Sequence[Fired], key: bytes) -> Verdict:
     enforced = [one for one in fired if not one.judge.monitor]
     case = _Case(book, exchange, enforced)
     would = _Case(book, exchange, fired).action if len(enforced) != len(fired) else case.action
@@ -283,4 +296,5 @@ def _score_judge(name: str, action: Literal["flag", "block"]) -> Judge:
         when=ALWAYS,
         by_part=False,
         exempt=(),
+        directions=frozenset(("request", "response")),
     )

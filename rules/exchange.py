@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 Role = Literal["system", "user", "assistant", "tool", "other"]
 Kind = Literal["text", "tool_call", "tool_result", "tool_definition", "field", "key"]
 Coverage = Literal["full", "partial", "none"]
+Direction = Literal["request", "response"]
 
 # Why something could not be looked at, as rules name it in `when: {unreadable: …}`.
 REASONS = (
@@ -25,6 +26,7 @@ REASONS = (
     "document",
     "tunnelled",  # not an AI host: never opened
     "hidden",  # a text holds more encoded runs than are decoded
+    "endless",  # in a stream: a text that might still have become a match, but was longer than is held back
 )
 
 
@@ -55,9 +57,10 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Exchange:
-    """One call as rules see it. `size` is the body's in bytes; `parts` hold every text of its body and its query, in their order.
+    """One call, or its answer, as rules see it. `size` is the body's in bytes; `parts` hold every text of it, in their order.
 
-    `user` is whom the client says it speaks for, `time` when the call came (UTC); rules that ask for a time do not hold without.
+    An answer bears the call's model, user and path. `user` is whom the client says it speaks for, `time` when the call came (UTC);
+    rules that ask for a time do not hold without.
     """
 
     provider: str = ""
@@ -71,7 +74,7 @@ class Exchange:
     size: int = 0
     parts: tuple[Part, ...] = ()
     unreadable: tuple[str, ...] = ()
-    direction: Literal["request"] = "request"
+    direction: Direction = "request"
     time: datetime | None = None
 
     @cached_property

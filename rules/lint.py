@@ -106,8 +106,11 @@ def _on_benign(library: Library, book: Rulebook, names: set[str], preset: str, t
     """Rules of these files that fire on texts that hold nothing."""
     rules = library.assemble(preset, tenant).rules
     hits: dict[str, str] = {}
-    for text in BENIGN:
-        for one in evaluate(book, Exchange(parts=(Part(text, "user", "text", 0),))).fired:
+    said = [Exchange(parts=(Part(text, "user", "text", 0),)) for text in BENIGN]
+    said += [Exchange(parts=(Part(text, "assistant", "text", 0),), direction="response") for text in BENIGN]
+    for exchange in said:
+        text = exchange.parts[0].text
+        for one in evaluate(book, exchange).fired:
             rule = rules.get(one.judge.id)
             if rule is not None and rule.at.file in names and one.judge.content is not None and patterns_of(one.judge.content):
                 hits.setdefault(rule.id, text)

@@ -14,17 +14,18 @@ without patterns of its own costs a few pointers, and rulebooks are made when th
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property, lru_cache
 from importlib import resources
 from itertools import chain
-from typing import Literal
+from typing import Any, Literal
 
+from rules.answering import answering, in_stream, live_texts
 from rules.complaint import BadRules, Complaint, Mark, likely
 from rules.condition import Conditions, TooComplex
-from rules.content import Compiler, patterns_of
+from rules.content import Compiler, mentioned, patterns_of
 from rules.hyper import Store
 from rules.model import History, Match, Matches, Override, Rule, RuleFile, Threshold
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
@@ -297,22 +298,31 @@ class Library:
         if complaints:
             raise BadRules(complaints)
         base.end_layer()
-        judges = tuple(self._judge(rule, base) for rule in assembled.rules.values() if rule.mode != "off")
-        asking: dict[int, list[int]] = {}
-        for number, judge in enumerate(judges):
-            for pattern in patterns_of(judge.content) if judge.content else ():
-                asking.setdefault(pattern, []).append(number)
-        return Rulebook(
-            name=preset,
-            version=version_of(preset, self.sources, tenant),
-            judges=judges,
-            scanner=self._scanner(preset, base),
-            conditions=base.conditions,
-            asking={pattern: tuple(numbers) for pattern, numbers in asking.items()},
-            contextual=tuple(number for number, judge in enumerate(judges) if judge.content is None),
-            thresholds=tuple(assembled.thresholds.items()),
-            history=assembled.history,
-            kinds=frozenset(kind_of(judge.id) for judge in judges),
+        judges = [self._judge(rule, base) for rule in assembled.rules.values() if rule.mode != "off"]
+        patterns = tuple(base.numbers)
+        answers = answering(judges)
+        stream = in_stream(answers, patterns)
+        version, kinds = version_of(preset, self.sources, tenant), frozenset(kind_of(judge.id) for judge in judges)
+
+        def book(judges: Sequence[Judge], only: Collection[int] | None = None, **more: Any) -> Rulebook:
+            return Rulebook(
+                name=preset,
+                version=version,
+                judges=tuple(judges),
+                scanner=self._scanner(preset, base, only),
+                conditions=base.conditions,
+                asking=_asking(judges),
+                contextual=tuple(number for number, judge in enumerate(judges) if judge.content is None),
+                thresholds=tuple(assembled.thresholds.items()),
+                history=assembled.history,
+                kinds=kinds,
+                **{"live": {}, "answers": None, "stream": None, **more},
+            )
+
+        return book(
+            [judge for judge in judges if "request" in judge.directions],
+            answers=book(answers, _patterns(answers)) if answers else None,
+            stream=book(stream, _patterns(stream), live=live_texts(stream, base.conditions, patterns)) if stream else None,
         )
 
     def _judge(self, rule: Rule, base: Base) -> Judge:
@@ -324,12 +334,24 @@ class Library:
             shared[id(rule)] = judge_of(rule, base)
         return shared[id(rule)]
 
-    def _scanner(self, preset: str, base: Base) -> Scanner:
+    def _scanner(self, preset: str, base: Base, only: Collection[int] | None = None) -> Scanner:
         try:
-            return Scanner(base.layers, portable=self._portable, store=self._store, without=self.without)
+            return Scanner(base.layers, portable=self._portable, store=self._store, without=self.without, only=only)
         except BadPattern as error:
             at = Mark(_file_name(SHIPPED + preset), 1, 1)
             raise BadRules([Complaint(at, str(error), "use fewer or shorter keywords")]) from None
+
+
+def _asking(judges: Iterable[Judge]) -> dict[int, tuple[int, ...]]:
+    asking: dict[int, list[int]] = {}
+    for number, judge in enumerate(judges):
+        for pattern in patterns_of(judge.content) if judge.content else ():
+            asking.setdefault(pattern, []).append(number)
+    return {pattern: tuple(numbers) for pattern, numbers in asking.items()}
+
+
+def _patterns(judges: Iterable[Judge]) -> frozenset[int]:
+    return frozenset().union(*(mentioned(judge.content) for judge in judges if judge.content is not None))
 
 
 def _leaves(matches: Match | Matches) -> Iterator[Match]:

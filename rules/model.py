@@ -95,7 +95,10 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule, as written; `priority` follows from the severity where the author gave none. Without an action it only scores."""
+    """One rule, as written; `priority` follows from the severity where the author gave none. Without an action it only scores.
+
+    `direction` is what an override says: request, response or any.
+    """
 
     id: str
     at: Mark
@@ -114,6 +117,7 @@ class Rule:
     tests: tuple[Test, ...] = ()
     tags: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    direction: str = ""
 
     def patched(self, changes: "Override") -> "Rule":
         """This rule with what an override says of it."""

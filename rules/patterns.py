@@ -91,6 +91,15 @@ def joined(regexes: tuple[str, ...]) -> tuple[Regex, ...]:
         return tuple(map(compile_regex, regexes))
 
 
+def at_end(regexes: tuple[str, ...]) -> Regex:
+    """One pattern that tells where, up to a text's end, the longest match of any of these begins; each must compile alone."""
+    chosen = options()
+    chosen.never_capture = True
+    chosen.max_mem = MAX_PATTERN_MEMORY * max(1, len(regexes))
+    pattern: Regex = re2.compile(f"(?:{'|'.join(regexes)})\\z".encode(), chosen)
+    return pattern
+
+
 def options() -> "re2.Options":
     """RE2's, for all patterns."""
     chosen = re2.Options()

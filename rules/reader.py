@@ -106,6 +106,7 @@ class _Reader(Contents):
             "mode": self.choice(get_args(Mode), "mode"),
             "severity": self.choice(get_args(Severity), "severity"),
             "priority": self.number("priority", 0, 1000, "a whole number from 0 to 1000; higher wins"),
+            "direction": self.choice(WORDS["direction"], "direction"),
         }
         found: dict[str, Override] = {}
         for key, value in node.value:
@@ -239,7 +240,7 @@ class _Reader(Contents):
         handlers: dict[str, Handler] = dict.fromkeys((*known, "text"), self.word)
         handlers |= {name: self.choice(words, name) for name, words in WORDS.items() if name in ("role", "part", "stream")}
         handlers |= {"size": self.number("size", 0, 10**12), "tokens": self.number("number of tokens", 0, 10**6)}
-        handlers |= {"time": self.moment, "unreadable": self.reasons, "direction": self.choice(("request",), "direction")}
+        handlers |= {"time": self.moment, "unreadable": self.reasons, "direction": self.choice(WORDS["direction"][:-1], "direction")}
         return tuple((name, str(value)) for name, value in self.mapping(node, handlers, what="a test's context").items())
 
     def moment(self, node: yaml.Node) -> str:

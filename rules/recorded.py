@@ -10,26 +10,29 @@ ROLES: dict[object, Role] = {"system": "system", "developer": "system", "user": 
 ROLES |= {"tool": "tool", "function": "tool"}
 
 
-def exchange_from(text: str, now: datetime, **context: Any) -> Exchange:
-    """A JSON object or array as the call that it is; anything else as a user's text."""
+def exchange_from(text: str, now: datetime, *, answer: bool = False, **context: Any) -> Exchange:
+    """A JSON object or array as the call, or the answer, that it is; anything else as a text of a user, or a model."""
+    if answer:
+        context["direction"] = "response"
     body = text.encode("utf-8", "replace")
     document = parse(body) if text.lstrip()[:1] in ("{", "[") else Unreadable("opaque")
     if not isinstance(document, dict | list):
-        return Exchange(parts=(Part(text, "user", "text", 0),), size=len(text), time=now, **context)
+        return Exchange(parts=(Part(text, "assistant" if answer else "user", "text", 0),), size=len(text), time=now, **context)
     found = leaves(body, document)
     if isinstance(found, Unreadable):
         return Exchange(unreadable=(found.reason,), size=len(body), time=now, **context)
-    parts = tuple(_part(leaf) for leaf in found if not leaf.is_key or leaf.path[:1] not in (("messages",), ("model",)))
+    parts = tuple(_part(leaf, answer=answer) for leaf in found if not leaf.is_key or leaf.path[:1] not in (("messages",), ("model",)))
     top = document if isinstance(document, dict) else {}
     said = {"model": str(top.get("model", "")), "stream": top.get("stream") is True}
     return Exchange(parts=parts, size=len(body), time=now, **{**said, **context})
 
 
-def _part(leaf: Leaf) -> Part:
+def _part(leaf: Leaf, *, answer: bool) -> Part:
     if leaf.is_key:
         return Part(leaf.text, "other", "key", leaf.literal)
     message = leaf.around[2] if len(leaf.around) > 2 and leaf.path[:1] == ("messages",) else {}
     role = ROLES.get(message.get("role"), "other") if isinstance(message, dict) else "other"
+    role = "assistant" if answer else role
     types = {block.get("type") for block in leaf.around if isinstance(block, dict) and isinstance(block.get("type"), str)}
     if leaf.path[:1] == ("system",):
         return Part(leaf.text, "system", "text", leaf.literal)
@@ -40,6 +43,6 @@ def _part(leaf: Leaf) -> Part:
         kind = "tool_call"
     elif role == "tool" or "tool_result" in types:
         role, kind = "tool", "tool_result"
-    elif "content" in leaf.path and leaf.path[-1] not in ("type", "role"):
+    elif (answer or "content" in leaf.path) and leaf.path[-1] not in ("type", "role"):
         kind = "text"
     return Part(leaf.text, role, kind, leaf.literal)

@@ -3,17 +3,25 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import get_args
 
-from rules.condition import Condition, Conditions
+from rules.condition import Condition, Conditions, may_hold, said_of
 from rules.content import Content, Exempt, compile_exceptions
+from rules.exchange import Direction, Kind
+from rules.live import Live
 from rules.locate import Pattern
 from rules.model import Action, History, Redact, Rule, Severity, Threshold
 from rules.scan import Scanner
 
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """One rule ready to be used. Without `content`, `when` alone decides; without an action, it only scores."""
+    """One rule ready to be used. Without `content`, `when` alone decides; without an action, it only scores.
+
+    A rule of which nobody says a direction speaks of requests.
+    """
 
     id: str
     action: Action | None
@@ -29,11 +37,15 @@ class Judge:
     when: Condition
     by_part: bool
     exempt: tuple[Exempt, ...]
+    directions: frozenset[Direction]
 
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """All that judges one call; `version` names its content and stands in every decision."""
+    """All that judges calls; `answers`, where a rule speaks of them, judges those, and `stream` what of one can still be held.
+
+    `version` names its content.
+    """
 
     name: str
     version: str
@@ -45,6 +57,13 @@ class Rulebook:
     thresholds: tuple[tuple[str, Threshold], ...]
     history: History
     kinds: frozenset[str]  # of placeholders that its rules make
+    live: Mapping[Kind, Live]  # what a text of an answer may still become, by its kind
+    answers: "Rulebook | None"
+    stream: "Rulebook | None"
+
+    def of(self, direction: Direction) -> "Rulebook | None":
+        """What judges calls, or answers; None where no rule speaks of those."""
+        return self if direction == "request" else self.answers
 
 
 class Base:
@@ -72,7 +91,10 @@ class Base:
 
 def judge_of(rule: Rule, base: Base) -> Judge:
     """A rule whose match the base has compiled, ready to be used."""
-    when = base.conditions.compile(rule.when)
+    conditions = base.conditions
+    when = conditions.compile(rule.when)
+    named: tuple[Direction, ...] = ("response",) if rule.direction == "response" else ("request",)
+    spoken = DIRECTIONS if rule.direction == "any" or said_of(rule.when, "direction") else named
     return Judge(
         id=rule.id,
         action=rule.action,
@@ -86,6 +108,7 @@ def judge_of(rule: Rule, base: Base) -> Judge:
         expires=rule.expires,
         content=base.contents[id(rule.match)] if rule.match else None,
         when=when,
-        by_part=base.conditions.speaks_of_parts(when),
-        exempt=compile_exceptions(rule.except_, base.conditions),
+        by_part=conditions.speaks_of_parts(when),
+        exempt=compile_exceptions(rule.except_, conditions),
+        directions=frozenset(direction for direction in spoken if may_hold(when, conditions.known(direction))),
     )

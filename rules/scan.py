@@ -5,7 +5,7 @@ windows around the places that it named, over each text alone. A pattern with `n
 stage 1 asks for the words. Text that hides text trips a wire in the same pass and is read again as it shows (rules.normalise).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import NamedTuple, Protocol
@@ -115,13 +115,24 @@ class Scanner:
         portable: bool | None = None,
         store: Store | None = None,
         without: frozenset[str] = frozenset(),
+        only: Collection[int] | None = None,
     ):
-        """`portable` takes that engine even where hyperscan is sound; `without` are triggers that hyperscan was seen to miss."""
+        """`portable` takes that engine even where hyperscan is sound; `without` are triggers that hyperscan was seen to miss.
+
+        Patterns are numbered through all layers; with `only`, no others are looked for.
+        """
         choice = not sound() if portable is None else portable
-        self._layers = [
-            _layer(tuple(layer), number == 0, choice, store, without) for number, layer in enumerate(layers) if layer or not number
-        ]
-        self.patterns = [pattern for layer in self._layers for pattern in layer.patterns]
+        self.patterns = [pattern for layer in layers for pattern in layer]
+        self._layers: list[Layer] = []
+        self._numbers: list[list[int]] = []  # of each layer's patterns
+        first = 0
+        for layer in layers:
+            numbers = [number for number in range(first, first + len(layer)) if only is None or number in only]
+            first += len(layer)
+            if numbers or not self._layers:
+                wanted = tuple(self.patterns[number] for number in numbers)
+                self._layers.append(_layer(wanted, not self._layers, choice, store, without))
+                self._numbers.append(numbers)
         self.engine = self._layers[0].stage1.name
         beyond = tuple(WIRES_BEYOND_ASCII.values())
         self._beyond_ascii, self._mixed = (Portable(each) if choice else _wires(each) for each in (beyond, (MIXED,)))
@@ -135,10 +146,9 @@ class Scanner:
     def missed(self, text: str, patterns: Iterable[int]) -> list[str]:
         """The triggers of these patterns that occur in a text, and that stage 1 does not see there."""
         data = encoded(text + "\n")
-        base, seen = 0, set()
-        for layer in self._layers:
-            seen |= {base + number for trigger in layer.stage1.ends(data) for number in layer.asking[trigger]}
-            base += len(layer.patterns)
+        seen: set[int] = set()
+        for layer, numbers in zip(self._layers, self._numbers, strict=True):
+            seen |= {numbers[number] for trigger in layer.stage1.ends(data) for number in layer.asking[trigger]}
         triggers = {number: self.patterns[number].trigger for number in patterns if number not in seen}
         return [trigger for trigger in triggers.values() if compile_regex("(?m)" + trigger).search(data) is not None]
 
@@ -180,8 +190,7 @@ class Scanner:
         buffer = Buffer(level.texts if isinstance(level, _Plain) else [view.text for view in level])
         tripped = set(self._wires(buffer))
         seen: set[tuple[int, tuple[Place, ...]]] = set()
-        base = 0
-        for layer in self._layers:
+        for layer, numbers in zip(self._layers, self._numbers, strict=True):
             for trigger, ends in layer.stage1.ends(buffer.data).items():
                 if trigger < len(layer.wires):
                     tripped.add(layer.wires[trigger])
@@ -195,8 +204,7 @@ class Scanner:
                             spans: Iterable[Span] = locator.spans(text, data, local)
                         else:
                             spans = [(0, len(text), False)] if locator.occurs(data) else ()
-                        self._take(base + number, spans, level[index], result, seen)
-            base += len(layer.patterns)
+                        self._take(numbers[number], spans, level[index], result, seen)
         return frozenset(tripped)
 
     def _wires(self, buffer: Buffer) -> Iterator[str]:

@@ -32,7 +32,7 @@ def schema() -> Schema:
         },
         "history": _choice(get_args(History), "what to do with findings in what was said before"),
         "rules": {"type": "array", "items": _rule()},
-        "overrides": {"type": "object", "additionalProperties": _object(_patch())},
+        "overrides": {"type": "object", "additionalProperties": _object({**_patch(), "direction": _choice(WORDS["direction"])})},
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

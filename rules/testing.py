@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from rules.condition import said_of
 from rules.content import patterns_of
 from rules.evaluate import evaluate, redactions
 from rules.exchange import CHARACTERS_PER_TOKEN, Exchange, Part
@@ -47,9 +48,9 @@ def proven(library: Library, presets: Iterable[str]) -> Library:
     """The library, or one that leaves to the portable engine what hyperscan misses of the rules' own tests."""
     missed: set[str] = set()
     for preset in presets:
-        book = library.rulebook(preset)
+        whole = library.rulebook(preset)
         rules = library.assemble(preset).rules
-        for judge in book.judges:
+        for book, judge in ((one, judge) for one in (whole, whole.answers) if one is not None for judge in one.judges):
             patterns = sorted(patterns_of(judge.content)) if judge.content is not None else []
             texts = [test.text for test in rules[judge.id].tests if test.must_match and test.text]
             missed.update(trigger for text in texts for trigger in book.scanner.missed(text, patterns))
@@ -75,7 +76,9 @@ def _literally(pattern: str) -> str:
 
 
 def exchange_of(test: Test, rule: Rule) -> Exchange:
-    """A call made of a test's text and context; by default a user's text, on the last day of a rule that expires."""
+    """A call made of a test's text and context, or an answer where the rule speaks of answers alone; by default a user's, or a
+    model's, text, on the last day of a rule that expires.
+    """
     context = dict(test.context)
     text = context.pop("text", test.text)
     about_part = {name: context.pop(name) for name in ("role", "part", "tool") if name in context}
@@ -83,9 +86,12 @@ def exchange_of(test: Test, rule: Rule) -> Exchange:
         text = ""
     if text is not None and "tokens" in context:
         text = text.ljust(int(context.pop("tokens")) * CHARACTERS_PER_TOKEN)
-    part = Part(text or "", "user", "text", 0)
+    values: dict[str, Any] = (
+        {"direction": "response"} if rule.direction == "response" or said_of(rule.when, "direction") == {"response"} else {}
+    )
+    values |= dict(_typed(context))
+    part = Part(text or "", "assistant" if values.get("direction") == "response" else "user", "text", 0)
     part = part._replace(**{{"part": "kind"}.get(name, name): value for name, value in about_part.items()})  # type: ignore[arg-type]
-    values: dict[str, Any] = dict(_typed(context))
     if rule.expires is not None and "time" not in values:
         values["time"] = datetime(rule.expires.year, rule.expires.month, rule.expires.day, tzinfo=UTC)
     return Exchange(parts=(part,) if text is not None else (), **values)

@@ -32,7 +32,7 @@ BROKEN = {
     "two kinds of match": (RULE.replace("{regex: x}", "{regex: x, keywords: y}"), "f.yaml:5:12: error: a match is one of"),
     "unknown when": (RULE + "    when: {rol: user}", "f.yaml:6:12: error: unknown field `rol` in `when`"),
     "bad role": (RULE + "    when: {role: usr}", "f.yaml:6:18: error: `usr` is not a valid role"),
-    "answers": (RULE + "    when: {direction: response}", "this version judges requests only"),
+    "answers": (RULE + "    when: {direction: answer}", "f.yaml:6:23: error: `answer` is not a valid direction"),
     "bad size": (RULE + '    when: {size: "big"}', "f.yaml:6:18: error: `size` takes one comparison"),
     "bad placeholder": (RULE + "    redact: {with: 'a\"b'}", "a placeholder is plain text"),
     "alias": ("earthflow: 1\nname: &a x\nrules: []", "f.yaml:2:7: error: anchors and aliases are not supported"),

@@ -1,0 +1,215 @@
+"""What a text that goes on might still become: the place in it from which on a pattern could match once more has come.
+
+For each pattern there is another one that matches every proper beginning of its matches. Where that matches at the end of a text, what
+follows decides; what stands before is settled, whatever follows: a search there never looks at the text's end. A beginning that awaits
+an edge (`\\b`, `$`) counts, as does a match that might grow.
+"""
+
+import re
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from re import _constants as op  # type: ignore[attr-defined]
+from re import _parser as sre  # type: ignore[attr-defined]
+from typing import Any
+
+from rules.locate import Pattern, encoded
+from rules.normalise import View, plain, unhide
+from rules.patterns import CONTINUATION, at_end, readable
+
+ENCODED = 12  # characters of what may be base64 or hexadecimal digits; from there on it is held until it ends
+EDGE = 64  # characters: what a word near a finding, or its edge, may need
+MAX_TAIL = 64 * 1024  # characters at a text's end that are looked at
+TOGETHER = 64  # beginnings compiled as one; RE2 takes longer than in proportion for more
+
+_CLASSES = {
+    op.CATEGORY_DIGIT: r"\d",
+    op.CATEGORY_NOT_DIGIT: r"\D",
+    op.CATEGORY_SPACE: r"\s",
+    op.CATEGORY_NOT_SPACE: r"\S",
+    op.CATEGORY_WORD: r"\w",
+    op.CATEGORY_NOT_WORD: r"\W",
+}
+_PLACES = {op.AT_BEGINNING: "^", op.AT_END: "$", op.AT_BOUNDARY: r"\b", op.AT_NON_BOUNDARY: r"\B"}
+_RUN = re.compile(rf"[A-Za-z0-9+/_=\r\n-]{{{ENCODED},}}\Z|(?:[0-9a-fA-F]{{2}}[ :,]){{{ENCODED // 3},}}[0-9a-fA-F]?\Z")
+_CUT_ESCAPE = re.compile(r"(?:\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?)\Z")
+
+
+class Boundless(Exception):
+    """A pattern of which it cannot be said what its matches begin with."""
+
+
+class Live:
+    """The beginnings of some patterns' matches, looked for at the end of a text.
+
+    `shortest`: fewer new characters than this bring no match, encoded or not. `behind`: as many settled ones have a say in new matches.
+    """
+
+    def __init__(self, patterns: Iterable[tuple[Pattern, int]]):
+        """Each pattern with the number of characters behind a match that have a say in it. Raises Boundless."""
+        known = list(patterns)
+        begun = sorted({beginnings(pattern, reach) for pattern, reach in known})
+        least = min((int(_tree(pattern.regex).getwidth()[0]) for pattern, _ in known), default=sys.maxsize)
+        self.shortest = min(least, least * 4 // 3 - ENCODED)
+        self.behind = EDGE + max((max(reach, pattern.within + EDGE if pattern.near else 0) for pattern, reach in known), default=0)
+        self._regexes = [at_end(tuple(begun[first : first + TOGETHER])) for first in range(0, len(begun), TOGETHER)]
+
+    def start(self, text: str, first: int = 0) -> int:
+        """Where in a text that may go on the unsettled part begins, not before `first`; its length where all is settled."""
+        if not self._regexes or first >= len(text):
+            return len(text)
+        cut = _CUT_ESCAPE.search(text, max(first, len(text) - 5))
+        end = cut.start() if cut else len(text)
+        whole = plain(0, text if end == len(text) else text[:end])
+        settled = min(end, self._start(whole.text, first))
+        run = _RUN.search(text, first) if len(text) - first >= ENCODED and text[-ENCODED:].isascii() else None
+        if run is not None:
+            settled = min(settled, run.start())
+        for view in _views(whole):
+            at = self._start(view.text, 0)
+            if at < len(view.text):
+                settled = min(settled, *(start for _, start, _ in view.back(at, len(view.text))))
+        return max(first, settled)
+
+    def _start(self, text: str, first: int) -> int:
+        first = max(first, len(text) - MAX_TAIL)
+        data = encoded(text)
+        ascii = len(data) == len(text)
+        before = first if ascii else len(encoded(text[:first]))
+        found = min(match.start() if (match := regex.search(data, before)) else len(data) for regex in self._regexes)
+        return found if ascii else first + len(data[before:found].translate(None, CONTINUATION))
+
+
+def _views(whole: View) -> list[View]:
+    """How a text reads where it hides characters; what is encoded as a whole is held by its run."""
+    views: list[View] = []
+    text = whole.text
+    tripped = {"escape"} if "\\" in text else set()
+    tripped |= {"percent"} if "%" in text else set()
+    tripped |= set() if text.isascii() else {"hidden", "styled", "lookalike"}
+    if tripped:
+        unhide(whole, frozenset(tripped), views)
+        for view in views:
+            if len(tripped) > 1:
+                unhide(view, frozenset(tripped), views)
+    return views
+
+
+@lru_cache(maxsize=8192)
+def beginnings(pattern: Pattern, reach: int) -> str:
+    """A regex of every proper beginning of a pattern's match, and of what behind one has a say in it."""
+    shape = _tree(pattern.regex)
+    begun = _begun(shape, *_flags_of(shape)) or ""
+    if not pattern.near and not reach:
+        return _whole(shape, begun)
+    behind = [rf"[\s\S]{{0,{reach}}}"] if reach else []
+    if pattern.near:
+        near = _tree(pattern.near)
+        behind.append(rf"[\s\S]{{0,{pattern.within}}}" + _whole(near, _begun(near, *_flags_of(near)) or ""))
+    full = _whole(shape, _sequence(list(shape), *_flags_of(shape)))
+    return f"(?:{_whole(shape, begun)}|{full}(?:{'|'.join(behind)}))"
+
+
+def _tree(regex: str) -> Any:
+    text = readable(regex)
+    if text is None:
+        raise Boundless(regex)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return sre.parse(text)
+    except (re.error, OverflowError, RecursionError):
+        raise Boundless(regex) from None
+
+
+def _flags_of(tree: Any) -> tuple[bool, bool]:
+    return bool(tree.state.flags & re.IGNORECASE), bool(tree.state.flags & re.DOTALL)
+
+
+def _whole(tree: Any, text: str) -> str:
+    caseless, dotall = _flags_of(tree)
+    return f"(?{'i' * caseless}{'s' * dotall}:{text})"
+
+
+def _begun(items: Sequence[tuple[Any, Any]], caseless: bool, dotall: bool) -> str | None:
+    """Every proper beginning of a sequence, the empty one included; None where there is nothing to begin."""
+    rest: str | None = None
+    for item in reversed(list(items)):
+        rest = _begun_with(item, rest, caseless, dotall)
+    return rest
+
+
+def _begun_with(item: tuple[Any, Any], rest: str | None, caseless: bool, dotall: bool) -> str:
+    """The beginnings of an item, and those of what follows it, where that is something, behind the whole item."""
+    code, argument = item
+    ways = []
+    if code is op.SUBPATTERN:
+        within, dots, flag = _flags(argument, caseless, dotall)
+        ways.append(f"(?{flag}:{_begun(list(argument[3]), within, dots) or ''})")
+    elif code is op.BRANCH:
+        ways += [_begun(list(branch), caseless, dotall) or "" for branch in argument[1]]
+    elif code in (op.MAX_REPEAT, op.MIN_REPEAT):
+        _, high, inside = argument
+        most = "" if high is op.MAXREPEAT else str(max(0, high - 1))
+        one = _sequence(list(inside), caseless, dotall)
+        ways.append(f"(?:{one}){{0,{most}}}(?:{_begun(list(inside), caseless, dotall) or ''})")
+    if rest is not None:
+        ways.append(_item(item, caseless, dotall) + rest)
+    return f"(?:{'|'.join(dict.fromkeys(ways))})?" if ways else ""
+
+
+def _sequence(items: Sequence[tuple[Any, Any]], caseless: bool, dotall: bool) -> str:
+    return "".join(_item(item, caseless, dotall) for item in items)
+
+
+def _item(item: tuple[Any, Any], caseless: bool, dotall: bool) -> str:
+    """An item as RE2 writes it."""
+    code, argument = item
+    if code is op.LITERAL:
+        return _character(argument)
+    if code is op.NOT_LITERAL:
+        return f"[^{_character(argument)}]"
+    if code is op.ANY:
+        return r"[\s\S]" if dotall else r"[^\n]"
+    if code is op.AT and argument in _PLACES:
+        return _PLACES[argument]
+    if code is op.IN:
+        return f"[{''.join(map(_member, argument))}]"
+    if code is op.BRANCH:
+        return f"(?:{'|'.join(_sequence(list(branch), caseless, dotall) for branch in argument[1])})"
+    if code is op.SUBPATTERN:
+        within, dots, flag = _flags(argument, caseless, dotall)
+        return f"(?{flag}:{_sequence(list(argument[3]), within, dots)})"
+    if code in (op.MAX_REPEAT, op.MIN_REPEAT):
+        low, high, inside = argument
+        return f"(?:{_sequence(list(inside), caseless, dotall)}){{{low},{'' if high is op.MAXREPEAT else high}}}"
+    raise Boundless(str(code))
+
+
+def _member(member: tuple[Any, Any]) -> str:
+    kind, value = member
+    if kind is op.NEGATE:
+        return "^"
+    if kind is op.CATEGORY and value in _CLASSES:
+        return _CLASSES[value]
+    if kind is op.LITERAL:
+        return _character(value)
+    if kind is op.RANGE:
+        return f"{_character(value[0])}-{_character(value[1])}"
+    raise Boundless(str(kind))
+
+
+def _character(code: int) -> str:
+    return rf"\x{{{code:x}}}"
+
+
+def _flags(argument: Any, caseless: bool, dotall: bool) -> tuple[bool, bool, str]:
+    """What holds inside a group, and how the group says so."""
+    _, added, taken, _ = argument
+    flag = "i" if added & re.IGNORECASE else "-i" if taken & re.IGNORECASE else ""
+    inner = (caseless or bool(added & re.IGNORECASE)) and not taken & re.IGNORECASE
+    return inner, (dotall or bool(added & re.DOTALL)) and not taken & re.DOTALL, flag
+
+
+NOTHING = Live(())

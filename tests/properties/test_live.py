@@ -1,0 +1,78 @@
+"""What is settled stays so: whatever follows on a text, matches that begin before the place that Live names are the ones found now."""
+
+import re2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules.content import patterns_of
+from rules.live import Live
+from rules.load import Library, shipped
+from rules.locate import Locator, Pattern, encoded
+from rules.patterns import options
+
+LIBRARY = Library(shipped())
+BOOK = LIBRARY.rulebook("default")
+RULES = LIBRARY.assemble("default").rules
+PROVEN = [
+    (BOOK.scanner.patterns[number], test.text or dict(test.context).get("text", ""))
+    for judge in (*BOOK.judges, *(BOOK.answers.judges if BOOK.answers else ()))
+    for test in RULES[judge.id].tests
+    if test.must_match and judge.content is not None
+    for number in patterns_of(judge.content)
+]
+PIECES = st.sampled_from(
+    [
+        "a",
+        "b",
+        "A",
+        "1",
+        r"\d",
+        r"\w",
+        ".",
+        "[a-c]",
+        "[^a]",
+        r"\b",
+        "$",
+        "^",
+        "x?",
+        "(?:ab|abc)",
+        "(?i:key)",
+        "a{2,4}",
+        "(?:ab){1,3}",
+        "b*",
+        "[0-9]+?",
+    ]
+)
+REGEXES = st.lists(PIECES, min_size=1, max_size=6).map("".join)
+TEXTS = st.text(alphabet="abcAKEYkeyx01 \n", max_size=24)
+
+
+def matches(regex: str, text: str) -> list[tuple[int, int]]:
+    return [found.span() for found in re2.compile(regex.encode(), options()).finditer(encoded(text))]
+
+
+@settings(deadline=None)
+@given(st.lists(REGEXES, min_size=1, max_size=3), TEXTS, st.data())
+def test_what_was_settled_is_found_in_the_whole_text_as_it_was(regexes: list[str], text: str, data: st.DataObject) -> None:
+    live = Live((Pattern(regex), 0) for regex in regexes)
+    cut = data.draw(st.integers(0, len(text)))
+    settled = live.start(text[:cut])
+    for regex in regexes:
+        now = [span for span in matches(regex, text[:cut]) if span[0] < settled and span[0] < span[1]]
+        then = [span for span in matches(regex, text) if span[0] < settled and span[0] < span[1]]
+        assert now == then, (regex, settled)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(PROVEN), st.text(alphabet="ab1 \n", max_size=6), st.text(alphabet="ab1 \n", max_size=60))
+def test_no_character_of_what_a_shipped_rule_finds_is_settled_before_it_is_found(
+    proven: tuple[Pattern, str], before: str, after: str
+) -> None:
+    pattern, found = proven
+    text = before + found + after
+    live, locator = Live([(pattern, 0)]), Locator(pattern)
+    spans = [(start, end) for start, end, _ in locator.spans(text, encoded(text), None)]
+    for cut in range(len(text)):
+        settled = live.start(text[:cut])
+        now = [(start, end) for start, end, _ in locator.spans(text[:cut], encoded(text[:cut]), None)]
+        assert [span for span in spans if span[0] < settled] == [span for span in now if span[0] < settled], (text[:cut], settled)
