@@ -5,7 +5,7 @@ from mitmproxy import http
 
 from addons.heads import canonical
 from addons.providers.provider import Provider
-from addons.providers.refusals import REFUSALS
+from addons.providers.refusals import FAMILIES, Family
 from rules.evaluate import Verdict
 
 BAD_GATEWAY, TOO_LARGE, UPGRADE_REQUIRED = 502, 413, 426
@@ -22,10 +22,14 @@ def unreachable(flow: http.HTTPFlow, message: str, decision: str, provider: Prov
 
 
 def _answer(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None, headers: dict[str, str]) -> None:
-    refuse = provider.refusing(canonical(flow.request.path.partition("?")[0])) if provider else REFUSALS["openai"]
-    refusal = refuse(message, decision, status)
+    refusal = family_of(flow, provider).refuse(message, decision, status)
     told = {"content-type": "application/json", "x-earthflow-decision-id": decision, **headers, **refusal.headers}
     flow.response = http.Response.make(status, refusal.body, told)
+
+
+def family_of(flow: http.HTTPFlow, provider: Provider | None) -> Family:
+    """In whose words a call is refused."""
+    return provider.family_of(canonical(flow.request.path.partition("?")[0])) if provider else FAMILIES["openai"]
 
 
 def blocked_message(verdict: Verdict, decision: str) -> str:

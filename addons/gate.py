@@ -9,10 +9,9 @@ import asyncio
 import functools
 import inspect
 import logging
-import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,44 +19,34 @@ from mitmproxy import ctx, http
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons import enforce
+from addons import back, enforce
+from addons.answer import is_plain
 from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
 from addons.judging import Judgement, Request, judge, read
+from addons.layers import REPLACED
+from addons.passage import PASSAGE, Asked, Passage
 from addons.providers import Directory
 from addons.providers.provider import Provider
 from addons.record import Address, Ongoing, Recorder
 from addons.relay import away, relay, stream_answer
 from addons.resolver import InternalAddress, Resolver, ours
-from addons.restore import Restorer
 from addons.rulebooks import Memory
 from addons.settings import ProxySettings
 from addons.snapshot import Holder, Identity, NoSnapshot
-from addons.usage import AnswerReader
 from contract.decision import Outcome, Reason
+from rules.exchange import Exchange
+from rules.rulebook import Rulebook
 
 logger = logging.getLogger("earthflow.gate")
 
-PASSAGE = "earthflow"  # where a flow's Passage hangs in flow.metadata
 # What is judged in a thread, so that other calls go on meanwhile: more than so many characters that were not judged before,
 # compressed bodies, and calls of more than so many bytes or parts, whatever is known of them.
 LARGE, HUGE, MANY = 32 * 1024, 256 * 1024, 1_000
 MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
 
 Hook = Callable[..., Any]
-
-
-@dataclass(slots=True)
-class Passage:
-    """What the gate knows of a flow on its way: who sends it, to which provider, its record once it is decided, and which
-    placeholders a whole answer gets the originals back for.
-    """
-
-    identity: Identity
-    provider: Provider | None = None
-    ongoing: Ongoing | None = None
-    restore: tuple[tuple[str, str], ...] = ()
 
 
 def guarded(hook: Hook) -> Hook:
@@ -231,11 +220,12 @@ class Gate:
         clean = self._memory.of(tenant.id, rulebook.version)
 
         def work() -> tuple[Judgement, str]:
+            rulebook.warm()
             judgement = judge(reading, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
             return judgement, knowledge.prompt_hash(tenant, reading.prompt)
 
         parts = reading.exchange.parts
-        quick = small and len(parts) <= MANY and clean.fresh(part.text for part in parts) <= LARGE
+        quick = small and rulebook.ready and len(parts) <= MANY and clean.fresh(part.text for part in parts) <= LARGE
         judgement, prompt_hash = work() if quick else await asyncio.to_thread(work)
         passage.ongoing = ongoing = self._recorder.judged(
             passage.identity,
@@ -246,14 +236,12 @@ class Gate:
             rulebook=rulebook.version,
         )
         ongoing.bytes_up = len(request.body)
-        passage.restore = judgement.verdict.restore
+        passage.asked = _asked(reading.exchange, rulebook, knowledge.placeholder_key(tenant), judgement.verdict.restore)
         if judgement.verdict.action == "BLOCK":
             message = enforce.blocked_message(judgement.verdict, ongoing.id)
             enforce.refuse(flow, self._status, message, ongoing.id, passage.provider)
         else:
             enforce.let_go(flow, judgement.body)
-            if passage.restore:
-                flow.request.headers["accept-encoding"] = "identity"
 
     def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> Ongoing:
         """Refuse for a reason of our own, and record it."""
@@ -266,8 +254,9 @@ class Gate:
 
     # -- the answer ---------------------------------------------------------------------------------------------------
 
+    @guarded
     def responseheaders(self, flow: http.HTTPFlow) -> None:
-        """Answers stream through as they come, read on the way for their token counts."""
+        """An answer's head: how it goes on."""
         if flow.client_conn in self.front.direct:
             stream_answer(flow)
             return
@@ -276,19 +265,29 @@ class Gate:
             return
         flow.response.stream = True
         if passage.provider is not None:
-            headers = flow.response.headers
-            reader = AnswerReader(headers.get("content-type", ""), headers.get("content-encoding", ""))
-            passage.ongoing.answer = reader
-            restorer = Restorer(passage.restore) if passage.restore and _is_whole(headers) else None
-            if restorer is not None and "content-length" in headers:
-                del headers["content-length"]  # it will be another one
-                if not flow.response.is_http2:
-                    headers["transfer-encoding"] = "chunked"
-            flow.response.stream = functools.partial(_tee, reader, passage.ongoing, restorer)
+            back.begin(flow, passage, self._status, self._answer_failed)
 
-    def response(self, flow: http.HTTPFlow) -> None:
-        """The exchange is over, answered."""
+    @guarded
+    def earthflow_answer_too_large(self, flow: http.HTTPFlow) -> None:
+        """More of a whole answer came than is held; layers.py lets it stream, or sends what is set here."""
+        back.too_large(flow, flow.metadata[PASSAGE], self._status)
+
+    async def response(self, flow: http.HTTPFlow) -> None:
+        """The exchange is over, answered; a whole answer is judged now, and then sent."""
+        await self._whole_answer(flow)
         self._complete(flow, "ok")
+
+    @guarded
+    async def _whole_answer(self, flow: http.HTTPFlow) -> None:
+        passage: Passage | None = flow.metadata.get(PASSAGE)
+        if passage is not None and passage.whole and passage.ongoing is not None and passage.ongoing.answer is None:
+            await back.judge(flow, passage, self._status)
+
+    def _answer_failed(self, error: Exception) -> bool:
+        """Count and log it; whether what could not be judged passes."""
+        self._health.count_failure()
+        logger.error("%s at %s in an answer (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, _place(error), self._settings.fail_mode)
+        return self._settings.fail_mode == "open"
 
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         """A tunnel was refused; its exchange, if it had one, is over."""
@@ -352,28 +351,12 @@ class Gate:
         message = "Earthflow could not judge this call"
         if passage.ongoing is None:
             self._refuse(flow, "engine_error", self._status, message).trouble = where
+        elif flow.response is not None and self._settings.fail_mode == "open":  # its answer
+            passage.ongoing.trouble = where
         else:  # decided already: what was decided cannot be done, so it ends here
             passage.ongoing.refused, passage.ongoing.trouble = True, where
+            flow.metadata[REPLACED] = True
             enforce.refuse(flow, self._status, f"{message} (decision {passage.ongoing.id})", passage.ongoing.id, passage.provider)
-
-
-def _is_whole(headers: http.Headers) -> bool:
-    """Whether an answer comes as one JSON text, not as a stream of events, and can be read as it is."""
-    return headers.get("content-type", "").lower().startswith("application/json") and "content-encoding" not in headers
-
-
-def _tee(reader: AnswerReader, ongoing: Ongoing, restorer: Restorer | None, chunk: bytes) -> bytes | list[bytes]:
-    """Pass a chunk on, with what is to be restored in it; mitmproxy would lose it if this raised."""
-    if ongoing.first_byte is None:
-        ongoing.first_byte = time.monotonic()
-    try:
-        reader.feed(chunk)
-    except Exception as error:
-        logger.error("%s at %s; an answer's tokens are not counted", type(error).__name__, _place(error))
-    if restorer is None:
-        return chunk
-    restored = restorer.feed(chunk)
-    return restored or []  # an empty chunk would end an answer to an HTTP/1 client
 
 
 def _request(flow: http.HTTPFlow, provider: Provider) -> Request:
@@ -381,6 +364,14 @@ def _request(flow: http.HTTPFlow, provider: Provider) -> Request:
     encoding = ",".join(flow.request.headers.get_all("content-encoding"))
     body, now = flow.request.raw_content or b"", datetime.now(UTC)
     return Request(provider, flow.request.host, flow.request.method, path, query, body, encoding, now)
+
+
+def _asked(exchange: Exchange, book: Rulebook, key: bytes, restore: tuple[tuple[str, str], ...]) -> Asked | None:
+    """What the answer will be judged by; None where nothing is to be done with it."""
+    plain = tuple(pair for pair in restore if is_plain(pair[1]))
+    if book.answers is None and not plain:
+        return None
+    return Asked(book, replace(exchange, direction="response", parts=(), unreadable=(), size=0), key, plain)
 
 
 def _address(flow: http.HTTPFlow) -> Address:

@@ -5,6 +5,7 @@ These classes are semi-private in mitmproxy, which is pinned exactly; tests/addo
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from mitmproxy import flow as mitm_flow
 from mitmproxy import http
@@ -13,6 +14,7 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
+    ErrorCode,
     GetHttpConnection,
     HttpErrorHook,
     HttpLayer,
@@ -27,6 +29,7 @@ from mitmproxy.proxy.layers.http import (
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
+    ResponseTrailers,
     SendHttp,
 )
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
@@ -37,7 +40,37 @@ MAX_HEAD = 64 * 1024  # bytes of one request's line and headers
 MAX_UNWANTED = 64 * 1024  # bytes of a body held when its call is already refused
 MAX_WAITING = 1024 * 1024  # bytes a client may send ahead while its last answer is still on the way
 
+MAX_ANSWER = 16 * 1024 * 1024  # bytes of a whole answer that are held to be judged
+KEEPALIVE = 10.0  # seconds for which a client hears nothing of a held stream
+ANSWER, REPLACED = "earthflow_answer", "earthflow_replaced"  # in flow.metadata: a StreamedAnswer; flow.response is ours
+
 Commands = layer.CommandGenerator[None]
+
+
+class StreamedAnswer(Protocol):
+    """What judges an answer while it streams. Never raises."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it was ended: then nothing more is passed on."""
+
+    @property
+    def idle(self) -> bytes:
+        """What keeps a client waiting while something is held, or nothing."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take what came; give what may go on."""
+
+    def end(self) -> bytes:
+        """Nothing more comes."""
+
+
+@dataclass
+class AnswerTooLargeHook(commands.StartHook):
+    """A whole answer is too large to be judged; whoever answers lets it stream, or replaces it."""
+
+    name = "earthflow_answer_too_large"
+    flow: http.HTTPFlow
 
 
 @dataclass
@@ -99,13 +132,16 @@ class JudgedStream(HttpStream):
         super().__init__(context, stream_id)
         self._parent = parent
         self._discarded = 0
+        self._silent = True
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Answer a call over the cap at once, and let the rest of its body pass by unkept. What is streamed has no cap.
 
         A length that is declared counts for hosts that are judged; what is really held counts for all.
         """
-        if not request or self.flow.request.stream:
+        if not request:
+            return (yield from self._check_answer_size())
+        if self.flow.request.stream:
             return False
         held = len(self.request_body_buf)
         declared = self._declared() if not held and self._parent.capped(self.flow.request.host) else 0
@@ -123,6 +159,73 @@ class JudgedStream(HttpStream):
         self.client_state, self.server_state = self.state_discard, self.state_errored
         self.flow.live = False
         return True
+
+    def _check_answer_size(self) -> layer.CommandGenerator[bool]:
+        response = self.flow.response
+        if response is None or response.stream or len(self.response_body_buf) <= MAX_ANSWER:
+            return False
+        yield AnswerTooLargeHook(self.flow)
+        if self.flow.metadata.pop(REPLACED, False):
+            yield from self._replace()
+            return True
+        held = bytes(self.response_body_buf)
+        self.response_body_buf.clear()
+        response.stream = response.stream or True
+        yield from self.start_response_stream()
+        yield from self.server_state(ResponseData(self.stream_id, held))
+        return False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, events.Wakeup):
+            yield from self._keep_alive()
+        else:
+            yield from super()._handle_event(event)
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        yield from super().state_wait_for_response_headers(event)
+        if self.flow.metadata.pop(REPLACED, False):
+            yield from self._replace()
+        elif ANSWER in self.flow.metadata and self.server_state == self.state_stream_response_body:
+            yield commands.RequestWakeup(KEEPALIVE)
+
+    def state_stream_response_body(self, event: events.Event) -> Commands:
+        answer: StreamedAnswer | None = self.flow.metadata.get(ANSWER)
+        if answer is None or isinstance(event, ResponseTrailers):
+            yield from super().state_stream_response_body(event)
+            return
+        passed = answer.feed(event.data) if isinstance(event, ResponseData) else answer.end()
+        if passed:
+            self._silent = False
+            yield SendHttp(ResponseData(self.stream_id, passed), self.context.client)
+        if isinstance(event, ResponseEndOfMessage):
+            yield from self.send_response(already_streamed=True)
+        elif answer.over:
+            yield HttpResponseHook(self.flow)
+            yield from self._leave()
+            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def _keep_alive(self) -> Commands:
+        """Say something that means nothing where a client has heard nothing since the last time."""
+        if self.server_state != self.state_stream_response_body:
+            return
+        if self._silent and (idle := self.flow.metadata[ANSWER].idle):
+            yield SendHttp(ResponseData(self.stream_id, idle), self.context.client)
+        self._silent = True
+        yield commands.RequestWakeup(KEEPALIVE)
+
+    def _replace(self) -> Commands:
+        """Answer in the upstream's place, of which nothing was passed on."""
+        assert self.flow.response is not None
+        yield HttpResponseHook(self.flow)
+        yield from self._leave()
+        yield from self._answer(self.flow.response)
+
+    def _leave(self) -> Commands:
+        """Have no more to do with the upstream: what it does not generate need not be paid."""
+        yield SendHttp(RequestProtocolError(self.stream_id, "ended by a rule", ErrorCode.CANCEL), self.context.server)
+        self.flow.live = False
+        self.client_state = self.server_state = self.state_errored
+        yield DropStream(self.stream_id)
 
     def _declared(self) -> int:
         try:

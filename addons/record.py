@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from addons.answer import Answer
 from addons.snapshot import Identity
 from addons.spool import Spool
-from addons.usage import AnswerReader
 from contract.decision import Completion, Coverage, Decision, Fired, Outcome, Place, Reason, new_id
 from rules.evaluate import Verdict
 from rules.exchange import Exchange
@@ -23,7 +23,7 @@ class Ongoing:
     tenant: str
     refused: bool = False
     tunnel: bool = False
-    answer: AnswerReader | None = None
+    answer: Answer | None = None
     bytes_up: int = 0
     first_byte: float | None = None
     trouble: str = ""
@@ -50,22 +50,12 @@ class Recorder:
 
     def judged(self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str) -> Ongoing:
         """What the rules said of a call."""
-        fired = tuple(
-            Fired(
-                rule=one.judge.id,
-                action=(one.judge.action or "score").upper(),  # type: ignore[arg-type]
-                severity=one.judge.severity,
-                count=len(one.findings),
-                would=one.judge.monitor,
-            )
-            for one in verdict.fired
-        )
         decision = {
             "action": verdict.action,
             "would": verdict.would,
             "coverage": "partial" if verdict.unreadable and exchange.coverage == "full" else exchange.coverage,
             "unreadable": verdict.unreadable,
-            "rules": fired,
+            "rules": _fired(verdict),
             "rulebook": rulebook,
             "provider": exchange.provider,
             "model": _writable(exchange.model),
@@ -118,8 +108,12 @@ class Recorder:
             self.under_way -= 1
         now = time.monotonic()
         answer = ongoing.answer
-        usage = answer.finish() if answer else None
-        coverage: Coverage = "full" if ongoing.refused else "none"
+        if answer:
+            answer.finish()
+        usage = answer.usage if answer else None
+        verdict = answer.verdict if answer else None
+        coverage: Coverage = "full" if ongoing.refused else answer.coverage if answer else "none"
+        blocked = verdict is not None and verdict.action == "BLOCK" and outcome != "client_abort"
 
         def make(place: Place) -> Completion:
             return Completion(
@@ -127,19 +121,36 @@ class Recorder:
                 time=datetime.now(UTC),
                 place=place,
                 tenant=ongoing.tenant,
-                outcome="refused" if ongoing.refused else outcome,
+                outcome="refused" if ongoing.refused else "blocked" if blocked else outcome,
                 status=status,
                 error=_writable(ongoing.trouble),
                 input_tokens=usage.input_tokens if usage else None,
                 output_tokens=usage.output_tokens if usage else None,
                 bytes_up=ongoing.bytes_up,
-                bytes_down=answer.bytes if answer else bytes_down,
+                bytes_down=answer.size if answer else bytes_down,
                 first_byte_ms=_milliseconds(ongoing.first_byte - ongoing.started) if ongoing.first_byte else None,
                 duration_ms=_milliseconds(now - ongoing.started),
+                action=verdict.action if verdict else None,
+                would=verdict.would if verdict else None,
                 coverage=coverage,
+                unreadable=verdict.unreadable if verdict else (),
+                rules=_fired(verdict) if verdict else (),
             )
 
         self._spool.append(make)
+
+
+def _fired(verdict: Verdict) -> tuple[Fired, ...]:
+    return tuple(
+        Fired(
+            rule=one.judge.id,
+            action=(one.judge.action or "score").upper(),  # type: ignore[arg-type]
+            severity=one.judge.severity,
+            count=len(one.findings),
+            would=one.judge.monitor,
+        )
+        for one in verdict.fired
+    )
 
 
 def _writable(text: str) -> str:

@@ -21,7 +21,7 @@ Coverage = Literal["full", "partial", "none"]
 Reason = Literal[
     "policy", "too_large", "engine_error", "no_snapshot", "internal_address", "authority_mismatch", "key_revoked", "upgrade", "tunnelled"
 ]
-Outcome = Literal["ok", "refused", "upstream_error", "client_abort"]
+Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]  # blocked: the answer, by a rule
 
 
 class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,7 +73,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw
 class Completion(msgspec.Struct, frozen=True, tag="completion", tag_field="kind", kw_only=True, omit_defaults=True):
     """How the exchange ended. Tokens are the provider's own count, absent when it gave none; bytes and times measured here.
 
-    `coverage` speaks of the answer: `none` until response rules exist, since its text was passed on unjudged.
+    What stands from `action` on speaks of the answer. Without an action no rule was asked.
     """
 
     schema: int = SCHEMA
@@ -90,7 +90,11 @@ class Completion(msgspec.Struct, frozen=True, tag="completion", tag_field="kind"
     bytes_down: int = 0
     first_byte_ms: int | None = None
     duration_ms: int
+    action: Action | None = None
+    would: Action | None = None
     coverage: Coverage = "none"
+    unreadable: tuple[str, ...] = ()
+    rules: tuple[Fired, ...] = ()
 
 
 Record = Decision | Completion

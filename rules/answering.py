@@ -7,6 +7,7 @@ judged at a stream's end, over all that was said: they can still end it with an 
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import groupby
 
 from rules.condition import Conditions, may_hold
 from rules.content import Content, Need, mentioned
@@ -15,6 +16,7 @@ from rules.live import Boundless, Live, beginnings
 from rules.locate import Pattern
 from rules.rulebook import Judge
 
+TOGETHER = 64  # patterns compiled as one at most; RE2 takes longer than in proportion for more
 STREAMED: tuple[Kind, ...] = ("text", "tool_call")  # what of an answer comes in pieces
 
 
@@ -49,7 +51,9 @@ def live_texts(judges: Sequence[Judge], conditions: Conditions, patterns: Sequen
 
     def live(kind: Kind) -> Live:
         known = conditions.known("response", "assistant", kind)
-        return _live(tuple(sorted({(patterns[number], reach[number]) for judge, number in asked if may_hold(judge.when, known)})))
+        numbers = sorted({number for judge, number in asked if may_hold(judge.when, known)})
+        groups = [numbers] if len(numbers) <= TOGETHER else [list(group) for _, group in groupby(numbers, _group)]
+        return _live(tuple(tuple((patterns[number], reach[number]) for number in group) for group in groups))
 
     return {kind: live(kind) for kind in STREAMED}
 
@@ -61,6 +65,11 @@ def _is_single(content: Content) -> bool:
     return content.how == "any" and all(map(_is_single, content.members))
 
 
+def _group(number: int) -> int:
+    """Patterns of one group are compiled together, and shared by all that ask for the same ones."""
+    return number // TOGETHER
+
+
 @lru_cache(maxsize=64)
-def _live(patterns: tuple[tuple[Pattern, int], ...]) -> Live:
-    return Live(patterns)
+def _live(groups: tuple[tuple[tuple[Pattern, int], ...], ...]) -> Live:
+    return Live(groups)

@@ -6,9 +6,10 @@ an edge (`\\b`, `$`) counts, as does a match that might grow.
 """
 
 import re
+import string
 import sys
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from re import _constants as op  # type: ignore[attr-defined]
 from re import _parser as sre  # type: ignore[attr-defined]
@@ -16,12 +17,11 @@ from typing import Any
 
 from rules.locate import Pattern, encoded
 from rules.normalise import View, plain, unhide
-from rules.patterns import CONTINUATION, at_end, readable
+from rules.patterns import CONTINUATION, Regex, at_end, readable
 
 ENCODED = 12  # characters of what may be base64 or hexadecimal digits; from there on it is held until it ends
 EDGE = 64  # characters: what a word near a finding, or its edge, may need
 MAX_TAIL = 64 * 1024  # characters at a text's end that are looked at
-TOGETHER = 64  # beginnings compiled as one; RE2 takes longer than in proportion for more
 
 _CLASSES = {
     op.CATEGORY_DIGIT: r"\d",
@@ -32,7 +32,8 @@ _CLASSES = {
     op.CATEGORY_NOT_WORD: r"\W",
 }
 _PLACES = {op.AT_BEGINNING: "^", op.AT_END: "$", op.AT_BOUNDARY: r"\b", op.AT_NON_BOUNDARY: r"\B"}
-_RUN = re.compile(rf"[A-Za-z0-9+/_=\r\n-]{{{ENCODED},}}\Z|(?:[0-9a-fA-F]{{2}}[ :,]){{{ENCODED // 3},}}[0-9a-fA-F]?\Z")
+_DIGITS, _HEX_PAIRS = string.ascii_letters + string.digits + "+/_=\r\n-", string.hexdigits + " :,"
+_PAIRS = re.compile(r"(?:[0-9a-fA-F]{2}[ :,]){3}")
 _CUT_ESCAPE = re.compile(r"(?:\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?)\Z")
 
 
@@ -43,57 +44,91 @@ class Boundless(Exception):
 class Live:
     """The beginnings of some patterns' matches, looked for at the end of a text.
 
-    `shortest`: fewer new characters than this bring no match, encoded or not. `behind`: as many settled ones have a say in new matches.
+    `behind`: as many settled characters have a say in new matches.
     """
 
-    def __init__(self, patterns: Iterable[tuple[Pattern, int]]):
-        """Each pattern with the number of characters behind a match that have a say in it. Raises Boundless."""
-        known = list(patterns)
-        begun = sorted({beginnings(pattern, reach) for pattern, reach in known})
+    def __init__(self, groups: Sequence[Sequence[tuple[Pattern, int]]]):
+        """Groups that are compiled together: each pattern with the number of characters behind a match that have a say in it.
+
+        Compiles nothing yet. Raises Boundless.
+        """
+        known = [one for group in groups for one in group]
+        self._groups = [tuple(dict.fromkeys(beginnings(*one) for one in group)) for group in groups if group]
+        self._regexes: list[Regex] | None = None
         least = min((int(_tree(pattern.regex).getwidth()[0]) for pattern, _ in known), default=sys.maxsize)
-        self.shortest = min(least, least * 4 // 3 - ENCODED)
+        self._least = least
+        self._encoded = re.compile(rf"[A-Za-z0-9+/_=-]{{{min(ENCODED, -(-least * 4 // 3))}}}|(?:[0-9a-fA-F]{{2}}[ :,]){{3}}")
         self.behind = EDGE + max((max(reach, pattern.within + EDGE if pattern.near else 0) for pattern, reach in known), default=0)
-        self._regexes = [at_end(tuple(begun[first : first + TOGETHER])) for first in range(0, len(begun), TOGETHER)]
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be used without delay."""
+        return self._regexes is not None or not self._groups
+
+    def warm(self) -> None:
+        """Have it ready; takes a tenth of a second for every hundred patterns or so."""
+        if self._regexes is None:
+            self._regexes = [at_end(group) for group in self._groups]
 
     def start(self, text: str, first: int = 0) -> int:
         """Where in a text that may go on the unsettled part begins, not before `first`; its length where all is settled."""
-        if not self._regexes or first >= len(text):
+        if not self._groups or first >= len(text):
             return len(text)
+        if self._regexes is None:
+            self.warm()
+        if text.isascii() and "\\" not in text and "%" not in text:
+            return max(first, min(self._start(text, first), _run(text, first)))
         cut = _CUT_ESCAPE.search(text, max(first, len(text) - 5))
-        end = cut.start() if cut else len(text)
-        whole = plain(0, text if end == len(text) else text[:end])
-        settled = min(end, self._start(whole.text, first))
-        run = _RUN.search(text, first) if len(text) - first >= ENCODED and text[-ENCODED:].isascii() else None
-        if run is not None:
-            settled = min(settled, run.start())
+        whole = plain(0, text[: cut.start()] if cut else text)
+        settled = min(self._start(whole.text, first), _run(whole.text, first))
         for view in _views(whole):
             at = self._start(view.text, 0)
             if at < len(view.text):
                 settled = min(settled, *(start for _, start, _ in view.back(at, len(view.text))))
         return max(first, settled)
 
+    def may_match(self, text: str, first: int) -> bool:
+        """Whether a match may end behind `first`, going by the lengths alone; what is encoded may have begun before."""
+        return len(text) - first >= self._least or self._encoded.search(text, max(0, first - ENCODED)) is not None
+
     def _start(self, text: str, first: int) -> int:
         first = max(first, len(text) - MAX_TAIL)
         data = encoded(text)
         ascii = len(data) == len(text)
         before = first if ascii else len(encoded(text[:first]))
-        found = min(match.start() if (match := regex.search(data, before)) else len(data) for regex in self._regexes)
+        found = len(data)
+        for regex in self._regexes or ():
+            match = regex.search(data, before)
+            if match is not None and match.start() < found:
+                found = match.start()
         return found if ascii else first + len(data[before:found].translate(None, CONTINUATION))
+
+
+def _run(text: str, first: int) -> int:
+    """Where at the end of a text digits of some encoding begin; its length where there are too few."""
+    length = len(text)
+    if length - first < ENCODED:
+        return length
+    for digits in (_DIGITS, _HEX_PAIRS):
+        begun = len(text[first:].rstrip(digits)) + first
+        if length - begun >= ENCODED and (digits is _DIGITS or _PAIRS.search(text, length - ENCODED) is not None):
+            return begun
+    return length
 
 
 def _views(whole: View) -> list[View]:
     """How a text reads where it hides characters; what is encoded as a whole is held by its run."""
-    views: list[View] = []
     text = whole.text
     tripped = {"escape"} if "\\" in text else set()
     tripped |= {"percent"} if "%" in text else set()
     tripped |= set() if text.isascii() else {"hidden", "styled", "lookalike"}
+    views: list[View] = []
+    deeper: list[View] = []
     if tripped:
         unhide(whole, frozenset(tripped), views)
-        for view in views:
-            if len(tripped) > 1:
-                unhide(view, frozenset(tripped), views)
-    return views
+    for view in views:
+        unhide(view, frozenset(tripped), deeper)
+    return views + deeper
 
 
 @lru_cache(maxsize=8192)

@@ -137,9 +137,11 @@ class Library:
         return Library(self.sources, store=self._store, portable=self._portable, without=self.without | triggers)
 
     def warm(self) -> None:
-        """Have ready what only hostile texts need."""
+        """Have ready what streams need, and what only hostile texts do."""
         with self._lock:
             books = list(self._books.values())
+        for book in books:
+            book.warm()
         for book in books:
             book.scanner.warm()
 

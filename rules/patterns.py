@@ -91,6 +91,7 @@ def joined(regexes: tuple[str, ...]) -> tuple[Regex, ...]:
         return tuple(map(compile_regex, regexes))
 
 
+@lru_cache(maxsize=256)
 def at_end(regexes: tuple[str, ...]) -> Regex:
     """One pattern that tells where, up to a text's end, the longest match of any of these begins; each must compile alone."""
     chosen = options()

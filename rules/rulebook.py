@@ -61,6 +61,16 @@ class Rulebook:
     answers: "Rulebook | None"
     stream: "Rulebook | None"
 
+    @property
+    def ready(self) -> bool:
+        """Whether a stream can be judged without delay."""
+        return self.stream is None or all(live.ready for live in self.stream.live.values())
+
+    def warm(self) -> None:
+        """Have ready what streams need; takes seconds where many rules speak of answers."""
+        for live in self.stream.live.values() if self.stream else ():
+            live.warm()
+
     def of(self, direction: Direction) -> "Rulebook | None":
         """What judges calls, or answers; None where no rule speaks of those."""
         return self if direction == "request" else self.answers

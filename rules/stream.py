@@ -13,21 +13,24 @@ from typing import NamedTuple
 
 from rules.answering import decides_in_stream
 from rules.evaluate import Verdict, decide, evaluate
-from rules.exchange import NOWHERE, Exchange, Kind, Part, Role
+from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Role
 from rules.live import NOTHING, Live
 from rules.redact import Edit
 from rules.rulebook import Rulebook
 
 MAX_HELD = 8 * 1024  # characters of one text that wait; patterns of a bounded width need less, so this is for the others
-MAX_KEPT = 2 * 1024 * 1024  # characters of an answer that are judged once more at its end
+MAX_KEPT = 1024 * 1024  # characters of an answer that are judged once more at its end
 OVERHEAD = 100  # characters that a text which is whole counts for besides its own
+
+
+Name = tuple[Hashable, ...]  # of a text that comes in pieces
 
 
 class Piece(NamedTuple):
     """A text of an event. With a `channel` it goes on what came there before; without, it is whole. `literal`: as in Part."""
 
     text: str
-    channel: Hashable | None
+    channel: Name | None
     role: Role
     kind: Kind
     literal: int
@@ -78,10 +81,11 @@ class Stream[Payload]:
         self._book, self._exchange, self._key = book, exchange, key
         self._acting = book.stream
         self._restore = Restore(restore) if restore else None
-        self._channels: dict[Hashable, _Channel] = {}
+        self._channels: dict[Name, _Channel] = {}
         self._fields: dict[tuple[str, ...], Part] = {}
         self._clean: set[tuple[str, ...]] = set()
         self._kept = 0
+        self._concluded: tuple[object, Verdict] | None = None
         self._queue: deque[_Waiting[Payload]] = deque()
 
     @property
@@ -89,38 +93,75 @@ class Stream[Payload]:
         """How many events are held."""
         return len(self._queue)
 
-    def feed(self, payload: Payload, pieces: Sequence[Piece], ended: Sequence[Hashable] = ()) -> list[Released[Payload]]:
-        """Take one event; give what may go on now. `ended` are channels to which nothing more will come."""
+    def feed(self, payload: Payload, pieces: Sequence[Piece], ended: Sequence[Name] = ()) -> list[Released[Payload]]:
+        """Take one event; give what may go on now. Nothing more will come to channels whose names begin as one of `ended`."""
         touched: dict[int, _Channel] = {}
         places: list[tuple[_Channel, int, int, int]] = []
         whole: list[Piece] = []
         for piece in pieces:
-            if piece.channel is None or not piece.text:
+            if piece.channel is None:
                 if piece.text and piece[:1] + piece[2:4] not in self._clean:
                     whole.append(piece)
                 continue
-            channel = self._channel(piece)
+            channel = self._channel(piece.channel, piece)
             start = channel.length
             channel.window += piece.text
             if self._may_keep(len(piece.text)):
                 channel.kept.append(piece.text)
             places.append((channel, start, channel.length, piece.literal))
             touched[id(channel)] = channel
-        closing = [self._channels[name] for name in ended if name in self._channels]
+        closing = [one for prefix in ended for one in self._under(prefix)]
         edits = self._judge([*touched.values()], whole, closing)
         self._queue.append(_Waiting(payload, tuple(places), edits))
+        if ended and all(channel.settled == channel.length for channel in self._channels.values()):
+            self._conclude()
         return self._release()
 
     def end(self) -> list[Released[Payload]]:
         """Nothing more comes: all is settled."""
         self._judge([], [], list(self._channels.values()))
+        self._conclude()
         return self._release()
+
+    def held(self) -> list[Payload]:
+        """The events that wait, no longer held."""
+        waiting = [event.payload for event in self._queue]
+        self._queue.clear()
+        return waiting
+
+    def cannot_read(self, reason: str) -> None:
+        """Something could not be looked at: one of rules.exchange.REASONS. A rule may block for it."""
+        if reason not in self.unreadable:
+            self.unreadable[reason] = None
+            self._conclude()
+
+    def _under(self, prefix: Name) -> list[_Channel]:
+        """The channels whose names begin so, of those that are not settled."""
+        return [one for name, one in self._channels.items() if one.settled < one.length and name[: len(prefix)] == prefix]
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of the answer was readable."""
+        return self._so_far().coverage
+
+    def _so_far(self) -> Exchange:
+        parts = [channel.part._replace(text="".join(channel.kept)) for channel in self._channels.values()]
+        return replace(self._exchange, parts=(*parts, *self._fields.values()), unreadable=tuple(self.unreadable))
+
+    def _conclude(self) -> None:
+        """Block where the whole asks for it, before the last event is out."""
+        if self.blocked is None and (verdict := self.verdict()).action == "BLOCK":
+            self.blocked = verdict
 
     def verdict(self) -> Verdict:
         """The whole answer judged. What could no longer be taken back is said beside what was done."""
-        parts = [channel.part._replace(text="".join(channel.kept)) for channel in self._channels.values()]
-        exchange = replace(self._exchange, parts=(*parts, *self._fields.values()), unreadable=tuple(self.unreadable))
-        verdict = evaluate(self._book, exchange, key=self._key)
+        known = (self._kept, len(self.unreadable), self.blocked, self.redacted)
+        if self._concluded is None or self._concluded[0] != known:
+            self._concluded = (known, self._judged())
+        return self._concluded[1]
+
+    def _judged(self) -> Verdict:
+        verdict = evaluate(self._book, self._so_far(), key=self._key)
         if self.blocked is not None:
             known = {one.judge.id for one in verdict.fired}
             fired = (*verdict.fired, *(one for one in self.blocked.fired if one.judge.id not in known))
@@ -133,12 +174,12 @@ class Stream[Payload]:
 
     # -- judging ------------------------------------------------------------------------------------------------------
 
-    def _channel(self, piece: Piece) -> _Channel:
-        channel = self._channels.get(piece.channel)
+    def _channel(self, name: Name, piece: Piece) -> _Channel:
+        channel = self._channels.get(name)
         if channel is None:
             part = Part("", piece.role, piece.kind, piece.literal, piece.tool)
             live = self._acting.live.get("tool_call" if piece.kind == "tool_call" else "text", NOTHING) if self._acting else NOTHING
-            channel = self._channels[piece.channel] = _Channel(part, live)
+            channel = self._channels[name] = _Channel(part, live)
         return channel
 
     def _judge(self, touched: Sequence[_Channel], whole: Sequence[Piece], closing: Sequence[_Channel]) -> tuple[Edit, ...]:
@@ -152,7 +193,7 @@ class Stream[Payload]:
         for channel in closing:
             moved.append((channel, channel.settled))
             channel.settled = channel.length
-        scanned = [(channel, before) for channel, before in moved if channel.length - before >= channel.live.shortest]
+        scanned = [(channel, before) for channel, before in moved if channel.live.may_match(channel.window, before - channel.base)]
         edits = self._decide(scanned, fields)
         for channel, before in moved:
             if self._restore is not None:

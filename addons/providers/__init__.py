@@ -6,7 +6,7 @@ from pathlib import Path
 
 from addons.providers import anthropic, bedrock, gemini, openai, others
 from addons.providers.provider import Format, Provider
-from addons.providers.refusals import REFUSALS
+from addons.providers.refusals import FAMILIES
 from contract.providers import BadProviders, Entry, providers
 
 FORMATS: dict[str, Format] = {format.name: format for module in (openai, anthropic, gemini, bedrock, others) for format in module.FORMATS}
@@ -38,8 +38,8 @@ class Directory:
 
 
 def _provider(entry: Entry) -> Provider:
-    if entry.refusal not in REFUSALS:
-        raise BadProviders(f"provider `{entry.name}`: there is no refusal `{entry.refusal}`; there are {', '.join(REFUSALS)}")
+    if entry.refusal not in FAMILIES:
+        raise BadProviders(f"provider `{entry.name}`: there is no refusal `{entry.refusal}`; there are {', '.join(FAMILIES)}")
     exact: dict[str, Format] = {}
     patterns: list[tuple[re.Pattern[str], Format]] = []
     for path, name in entry.paths:
@@ -49,7 +49,7 @@ def _provider(entry: Entry) -> Provider:
             patterns.append((_pattern(path), FORMATS[name]))
         else:
             exact.setdefault(path, FORMATS[name])
-    return Provider(entry.name, REFUSALS[entry.refusal], exact, tuple(patterns))
+    return Provider(entry.name, FAMILIES[entry.refusal], exact, tuple(patterns))
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, role_of, tool_name
-from addons.providers.refusals import REFUSALS
+from addons.providers.refusals import FAMILIES
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -52,6 +52,6 @@ def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
 
 
 FORMATS = (
-    JsonFormat("anthropic-messages", VOCABULARY, _messages, needs=("messages",), plain="messages", refuse=REFUSALS["anthropic"]),
-    JsonFormat("anthropic-batches", VOCABULARY, _batches, needs=("requests",), refuse=REFUSALS["anthropic"]),
+    JsonFormat("anthropic-messages", VOCABULARY, _messages, needs=("messages",), plain="messages", family=FAMILIES["anthropic"]),
+    JsonFormat("anthropic-batches", VOCABULARY, _batches, needs=("requests",), family=FAMILIES["anthropic"]),
 )

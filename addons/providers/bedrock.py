@@ -5,7 +5,7 @@ from typing import Any
 
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of, tool_name
-from addons.providers.refusals import REFUSALS
+from addons.providers.refusals import FAMILIES
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -67,6 +67,6 @@ def _streams(document: Mapping[str, Any], path: str) -> bool:
 
 
 FORMATS = (
-    JsonFormat("bedrock-converse", VOCABULARY, _converse, needs=("messages", "system"), refuse=REFUSALS["bedrock"], streams=_streams),
-    JsonFormat("bedrock-invoke", VOCABULARY, _invoke, needs=("messages", *PROMPTS), refuse=REFUSALS["bedrock"], streams=_streams),
+    JsonFormat("bedrock-converse", VOCABULARY, _converse, needs=("messages", "system"), family=FAMILIES["bedrock"], streams=_streams),
+    JsonFormat("bedrock-invoke", VOCABULARY, _invoke, needs=("messages", *PROMPTS), family=FAMILIES["bedrock"], streams=_streams),
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, media, role_of, text_of, tool_name
-from addons.providers.refusals import REFUSALS
+from addons.providers.refusals import FAMILIES
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -55,8 +55,9 @@ FORMATS = (
         VOCABULARY,
         _classify,
         needs=("contents", "content", "requests", "request", "instances", "generateContentRequest"),
-        refuse=REFUSALS["gemini"],
+        family=FAMILIES["gemini"],
         streams=lambda document, path: "stream" in path,
         named_results=True,
+        grows=True,
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from addons.providers.places import PLAIN_ROLES, ROLES, Classify, tool_name
 from addons.providers.provider import Call
-from addons.providers.refusals import Refuse
+from addons.providers.refusals import Family
 from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Number, Unread, Walk, parse
 
@@ -31,7 +31,8 @@ class JsonFormat:
     needs: tuple[str, ...]
     plain: str | None = None
     tokens: tuple[str, ...] = ()
-    refuse: Refuse | None = None
+    family: Family | None = None
+    grows: bool = False
     streams: Callable[[Mapping[str, Any], str], bool] = _asks_to_stream
     named_results: bool = False
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of, tool_name
+from addons.providers.refusals import FAMILIES
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -92,7 +93,13 @@ def _said(*keys: str) -> Any:
 PROMPTS = ("prompt", "suffix", "input", "texts", "inputs", "query", "documents", "images", "examples")
 FORMATS = (
     JsonFormat("openai-chat", VOCABULARY, _chat, needs=("messages",), plain="messages"),
-    JsonFormat("openai-responses", VOCABULARY, _responses, needs=("input", "prompt", "items", "instructions", "previous_response_id")),
+    JsonFormat(
+        "openai-responses",
+        VOCABULARY,
+        _responses,
+        needs=("input", "prompt", "items", "instructions", "previous_response_id"),
+        family=FAMILIES["openai-responses"],
+    ),
     JsonFormat("completions", VOCABULARY, _said(*PROMPTS), needs=("prompt",), tokens=("prompt",)),
     JsonFormat("embeddings", VOCABULARY, _said(*PROMPTS), needs=(*PROMPTS, "content"), tokens=("input", "prompt")),
     JsonFormat("images", VOCABULARY, _said("prompt"), needs=("prompt",)),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from addons.providers.refusals import Refuse
+from addons.providers.refusals import Family
 from rules.exchange import Part, Unreadable
 
 UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods that bring no prompt
@@ -33,8 +33,12 @@ class Format(Protocol):
         """As providers.yaml names it."""
 
     @property
-    def refuse(self) -> Refuse | None:
-        """How a call of this format is refused; None: as its provider refuses."""
+    def family(self) -> Family | None:
+        """Whose words a call of this format is refused in; None: its provider's."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether a streamed answer in plain JSON is an array that grows, not a whole document."""
 
     def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
         """The call in a decoded body; `model` is the one that the path names."""
@@ -50,10 +54,10 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Provider:
-    """One family of hosts. `refuse` is for calls of no known path."""
+    """The hosts of one provider. `family` is for calls of no known path."""
 
     name: str
-    refuse: Refuse
+    family: Family
     exact: Mapping[str, Format] = field(default_factory=dict)
     patterns: Sequence[tuple["re.Pattern[str]", Format]] = ()
 
@@ -68,10 +72,10 @@ class Provider:
                 return Endpoint(format, found.groupdict().get("model") or "")
         return None
 
-    def refusing(self, path: str) -> Refuse:
-        """How a call of a canonical path is refused."""
+    def family_of(self, path: str) -> Family:
+        """In whose words a call of a canonical path is refused."""
         endpoint = self.endpoint("POST", path)
-        return (endpoint.format.refuse if endpoint else None) or self.refuse
+        return (endpoint.format.family if endpoint else None) or self.family
 
 
 @dataclass(slots=True)

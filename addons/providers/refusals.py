@@ -1,6 +1,6 @@
-"""How each family says no, in the shape that its own SDKs show to their users and do not try again."""
+"""How each family says no, in the shape that its own SDKs show to their users and do not try again: to a call, and inside of a stream."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -13,50 +13,115 @@ class Refusal(NamedTuple):
     headers: Mapping[str, str]
 
 
-Refuse = Callable[[str, str, int], Refusal]  # of a message, a decision's id and a status
+Ending = Sequence[tuple[str, bytes]]  # the last events of a stream, each with its name where it has one
+
+
+class Family(NamedTuple):
+    """`refuse` answers a call, of a message, a decision's id and a status; `end` a stream that has begun, of the first two."""
+
+    refuse: Callable[[str, str, int], Refusal]
+    end: Callable[[str, str], Ending]
+
+
+BLOCKED = "earthflow_blocked"
 
 
 def _openai(message: str, decision: str, status: int) -> Refusal:
-    return _refusal({"error": {"message": message, "type": "invalid_request_error", "param": None, "code": "earthflow_blocked"}})
+    return _refusal({"error": _openai_error(message)})
+
+
+def _openai_error(message: str) -> dict[str, object]:
+    return {"message": message, "type": "invalid_request_error", "param": None, "code": BLOCKED}
+
+
+def _openai_end(message: str, decision: str) -> Ending:
+    return [("", _json({"error": _openai_error(message)})), ("", b"[DONE]")]
+
+
+def _responses_end(message: str, decision: str) -> Ending:
+    """`invalid_prompt` is what Codex does not try again; the outer `error` is what the SDKs raise."""
+    response = {
+        "id": f"resp_ef_{decision}",
+        "object": "response",
+        "status": "failed",
+        "error": {"code": "invalid_prompt", "message": message},
+        "output": [],
+    }
+    failed = {"type": "response.failed", "sequence_number": 2**31, "response": response, "error": _openai_error(message)}
+    return [("response.failed", _json(failed))]
 
 
 def _anthropic(message: str, decision: str, status: int) -> Refusal:
-    error = {"type": "invalid_request_error", "message": message}
-    return _refusal({"type": "error", "error": error, "request_id": f"req_ef_{decision}"})
+    return _refusal({**_anthropic_error(message), "request_id": f"req_ef_{decision}"})
+
+
+def _anthropic_error(message: str) -> dict[str, object]:
+    return {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+
+
+def _anthropic_end(message: str, decision: str) -> Ending:
+    return [("error", _json(_anthropic_error(message)))]
 
 
 def _gemini(message: str, decision: str, status: int) -> Refusal:
     return _refusal({"error": {"code": status, "message": message, "status": "FAILED_PRECONDITION"}})
 
 
+def _gemini_end(message: str, decision: str) -> Ending:
+    return [("", _gemini(message, decision, 400).body)]
+
+
 def _bedrock(message: str, decision: str, status: int) -> Refusal:
     return _refusal({"message": message}, {"x-amzn-errortype": "ValidationException"})
 
 
+def _bedrock_end(message: str, decision: str) -> Ending:
+    return [("validationException", _json({"message": message}))]
+
+
 def _mistral(message: str, decision: str, status: int) -> Refusal:
-    said = {"object": "error", "message": message, "type": "invalid_request_error", "param": None, "code": "earthflow_blocked"}
-    return _refusal(said)
+    return _refusal({"object": "error", **_openai_error(message)})
+
+
+def _mistral_end(message: str, decision: str) -> Ending:
+    return [("", _mistral(message, decision, 400).body), ("", b"[DONE]")]
 
 
 def _cohere(message: str, decision: str, status: int) -> Refusal:
     return _refusal({"id": decision, "message": message})
 
 
+def _cohere_end(message: str, decision: str) -> Ending:
+    """The second version's last event has a place for an error; the first version's is a line of its own."""
+    response = {"text": message, "generation_id": decision}
+    first = {"event_type": "stream-end", "is_finished": True, "finish_reason": "ERROR", "response": response}
+    return [("message-end", _json({**first, "type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}}))]
+
+
 def _ollama(message: str, decision: str, status: int) -> Refusal:
     return _refusal({"error": message})
 
 
+def _ollama_end(message: str, decision: str) -> Ending:
+    return [("", _json({"error": message}))]
+
+
+def _json(said: object) -> bytes:
+    return msgspec.json.encode(said)
+
+
 def _refusal(said: object, headers: Mapping[str, str] | None = None) -> Refusal:
-    return Refusal(msgspec.json.encode(said), headers or {})
+    return Refusal(_json(said), headers or {})
 
 
 # By the names that providers.yaml uses.
-REFUSALS: dict[str, Refuse] = {
-    "openai": _openai,
-    "anthropic": _anthropic,
-    "gemini": _gemini,
-    "bedrock": _bedrock,
-    "mistral": _mistral,
-    "cohere": _cohere,
-    "ollama": _ollama,
+FAMILIES: dict[str, Family] = {
+    "openai": Family(_openai, _openai_end),
+    "openai-responses": Family(_openai, _responses_end),
+    "anthropic": Family(_anthropic, _anthropic_end),
+    "gemini": Family(_gemini, _gemini_end),
+    "bedrock": Family(_bedrock, _bedrock_end),
+    "mistral": Family(_mistral, _mistral_end),
+    "cohere": Family(_cohere, _cohere_end),
+    "ollama": Family(_ollama, _ollama_end),
 }

@@ -11,10 +11,16 @@ from mitmproxy.proxy.layers.tcp import TCPLayer
 
 from addons.layers import BoundedHttp1Server, JudgedHttpLayer, JudgedStream, Tunnel
 
+ADDITIONS = {"state_discard", "_answer", "_check_answer_size", "_declared", "_failed", "_keep_alive", "_leave", "_replace"}
 PARAMETERS = {
     HttpStream.check_body_size: ["self", "request"],
     HttpStream.make_server_connection: ["self"],
     HttpStream.handle_protocol_error: ["self", "event"],
+    HttpStream._handle_event: ["self", "event"],
+    HttpStream.state_wait_for_response_headers: ["self", "event"],
+    HttpStream.state_stream_response_body: ["self", "event"],
+    HttpStream.start_response_stream: ["self"],
+    HttpStream.send_response: ["self", "already_streamed"],
     HttpStream.check_killed: ["self", "emit_error_hook"],
     HttpLayer.make_stream: ["self", "stream_id"],
     HttpLayer._handle_event: ["self", "event"],
@@ -35,18 +41,16 @@ def test_every_overridden_method_has_the_parameters_it_had() -> None:
 
 
 def test_every_method_we_override_exists_above() -> None:
-    additions = {"state_discard"}
     for ours in (BoundedHttp1Server, JudgedHttpLayer, JudgedStream, Tunnel):
         above = ours.__mro__[1]
         for name in vars(ours):
-            public = (
-                inspect.isfunction(vars(ours)[name]) and name not in additions and not name.startswith(("_answer", "_declared", "_failed"))
-            )
-            assert not public or hasattr(above, name), f"{ours.__name__}.{name}"
+            overrides = inspect.isfunction(vars(ours)[name]) and name not in ADDITIONS
+            assert not overrides or hasattr(above, name), f"{ours.__name__}.{name}"
 
 
 def test_the_bodys_cap_is_asked_where_we_answer_it() -> None:
     """Before the head's hook where the length is declared, and at every piece of a body without a length."""
     assert "self.check_body_size(True)" in inspect.getsource(HttpStream.state_wait_for_request_headers)
     assert "self.check_body_size(True)" in inspect.getsource(HttpStream.state_consume_request_body)
+    assert "self.check_body_size(False)" in inspect.getsource(HttpStream.state_consume_response_body)
     assert issubclass(Tunnel, Layer)

@@ -54,7 +54,7 @@ def matches(regex: str, text: str) -> list[tuple[int, int]]:
 @settings(deadline=None)
 @given(st.lists(REGEXES, min_size=1, max_size=3), TEXTS, st.data())
 def test_what_was_settled_is_found_in_the_whole_text_as_it_was(regexes: list[str], text: str, data: st.DataObject) -> None:
-    live = Live((Pattern(regex), 0) for regex in regexes)
+    live = Live([[(Pattern(regex), 0) for regex in regexes]])
     cut = data.draw(st.integers(0, len(text)))
     settled = live.start(text[:cut])
     for regex in regexes:
@@ -70,7 +70,7 @@ def test_no_character_of_what_a_shipped_rule_finds_is_settled_before_it_is_found
 ) -> None:
     pattern, found = proven
     text = before + found + after
-    live, locator = Live([(pattern, 0)]), Locator(pattern)
+    live, locator = Live([[(pattern, 0)]]), Locator(pattern)
     spans = [(start, end) for start, end, _ in locator.spans(text, encoded(text), None)]
     for cut in range(len(text)):
         settled = live.start(text[:cut])

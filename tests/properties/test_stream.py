@@ -50,7 +50,7 @@ def streamed(pieces: list[str], kind: Kind = "text") -> tuple[str, Verdict, list
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     out, steps = "", []
     for piece in pieces:
-        for text, edits in stream.feed(piece, [Piece(piece, "c", "assistant", kind, 0)]):
+        for text, edits in stream.feed(piece, [Piece(piece, ("c",), "assistant", kind, 0)]):
             out += json.loads(splice(json.dumps(text).encode(), edits))
         steps.append(out)
     for text, edits in stream.end():
@@ -100,21 +100,21 @@ def test_a_block_ends_the_answer_before_the_first_character_of_what_was_found(be
 def test_text_that_no_rule_can_still_mean_is_not_held() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     for word in ("Yes, ", "you ", "are ", "right. "):
-        assert [text for text, _ in stream.feed(word, [Piece(word, "c", "assistant", "text", 0)])] == [word]
+        assert [text for text, _ in stream.feed(word, [Piece(word, ("c",), "assistant", "text", 0)])] == [word]
 
 
 def test_an_event_of_another_text_waits_its_turn_and_a_closed_text_holds_nobody() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
-    assert stream.feed("1", [Piece("AKIA", "a", "assistant", "text", 0)]) == []
-    assert stream.feed("2", [Piece("fine. ", "b", "assistant", "text", 0)]) == []
-    assert [text for text, _ in stream.feed("3", [], ended=["a"])] == ["1", "2", "3"]
+    assert stream.feed("1", [Piece("AKIA", ("a",), "assistant", "text", 0)]) == []
+    assert stream.feed("2", [Piece("fine. ", ("b",), "assistant", "text", 0)]) == []
+    assert [text for text, _ in stream.feed("3", [], ended=[("a",)])] == ["1", "2", "3"]
 
 
 def test_a_text_that_might_go_on_for_ever_is_let_go_and_said_so() -> None:
     rule = "earthflow: 1\nname: monitor\nrules:\n  - {id: a.all, action: redact, when: {direction: response}, match: {regex: 'BEGIN[^!]*END'}}\n"
     endless = build("monitor", {**shipped(), "earthflow/monitor": rule})
     stream: Stream[str] = Stream(endless, Exchange(direction="response"), key=b"k")
-    released = [text for _ in range(100) for text, _ in stream.feed("BEGIN" * 50, [Piece("BEGIN" * 50, "c", "assistant", "text", 0)])]
+    released = [text for _ in range(100) for text, _ in stream.feed("BEGIN" * 50, [Piece("BEGIN" * 50, ("c",), "assistant", "text", 0)])]
     assert len(released) >= 60
     assert "endless" in stream.verdict().unreadable
 
@@ -125,6 +125,6 @@ def test_a_placeholder_gets_its_original_back_however_it_is_cut() -> None:
     for size in range(1, 30):
         stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k", restore=pairs)
         events = [text[at : at + size] for at in range(0, len(text), size)]
-        released = [one for event in events for one in stream.feed(event, [Piece(event, "c", "assistant", "text", 0)])] + stream.end()
+        released = [one for event in events for one in stream.feed(event, [Piece(event, ("c",), "assistant", "text", 0)])] + stream.end()
         out = "".join(json.loads(splice(json.dumps(one).encode(), edits)) for one, edits in released)
         assert out == "about MATTER-1 and Anna, not [REDACTED:b] <N", size

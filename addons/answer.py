@@ -1,0 +1,256 @@
+"""An answer on its way back: passed on unjudged, judged as a whole, or judged while it streams. Bytes in, bytes out; no I/O."""
+
+import json
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import msgspec
+
+from addons.decode import Decoder, Undecodable, decode, decoder_for
+from addons.framing import FRAMINGS, framing_of
+from addons.framing.frame import Frame, Framing
+from addons.providers.provider import Usage
+from addons.providers.refusals import Ending
+from addons.saying import Reader
+from rules.evaluate import Verdict, evaluate
+from rules.exchange import NOWHERE, Coverage, Exchange, Part, Unreadable
+from rules.redact import Edit, merged, splice
+from rules.rulebook import Rulebook
+from rules.stream import Piece, Released, Restore, Stream
+
+MAX_READ = 8 * 1024 * 1024  # decoded bytes of a whole answer kept to be parsed for its counts alone
+REDACTING, RESTORING = 1, 0  # whose text counts where both would edit
+OPAQUE = {"audio": "audio", "image": "image", "video": "image", "font": "opaque", "multipart": "opaque", "model": "opaque"}
+READABLE = ("", "text", "json", "xml", "x-www-form-urlencoded", "javascript", "graphql")
+
+Pairs = Sequence[tuple[str, str]]  # placeholders, and what stood there
+
+
+class Answer(Protocol):
+    """What the record says of an answer: its size in bytes as they came, its tokens, and what the rules said, where they were asked."""
+
+    size: int
+    usage: Usage
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the rules say of it."""
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of it was readable."""
+
+    def finish(self) -> None:
+        """It is over, or was cut off."""
+
+
+class Unjudged:
+    """An answer that passes as it is, read along for its token counts alone. Never holds it up, changes it, or fails."""
+
+    coverage: Coverage = "none"
+
+    def __init__(self, content_type: str, encoding: str, verdict: Verdict | None = None):
+        """`verdict`: what the rules say of an answer of which nothing can be read."""
+        self.usage = Usage()
+        self.size = 0
+        self.verdict = verdict
+        self._decoder = decoder_for(encoding)
+        self._framing = framing_of(content_type, grows=False)
+        self._whole = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next raw chunk."""
+        self.size += len(chunk)
+        if self._decoder is None:
+            return
+        try:
+            decoded = self._decoder.feed(chunk)
+        except Undecodable:
+            self._decoder = None
+            return
+        if self._framing is not None:
+            for frame in self._framing.feed(decoded):
+                self._read(frame.data or b"")
+        elif len(self._whole) + len(decoded) <= MAX_READ:
+            self._whole += decoded
+        else:
+            self._decoder, self._whole = None, bytearray()
+
+    def finish(self) -> None:
+        """A whole answer is read now."""
+        self._read(bytes(self._whole))
+        self._whole = bytearray()
+
+    def _read(self, data: bytes) -> None:
+        if b'"usage' in data or b"_count" in data:
+            try:
+                self.usage.read(msgspec.json.decode(data))
+            except (ValueError, RecursionError):
+                return
+
+
+@dataclass
+class Whole:
+    """An answer judged in one piece; `body` is what may be passed on, None where that is what came."""
+
+    size: int = 0
+    usage: Usage = field(default_factory=Usage)
+    verdict: Verdict | None = None
+    coverage: Coverage = "none"
+    body: bytes | None = None
+
+    def finish(self) -> None:
+        """There is nothing left to do."""
+
+
+def unreadable(content_type: str, encoding: str) -> str:
+    """Why nothing of an answer can be read, going by its head; nothing where it can."""
+    if decoder_for(encoding) is None:
+        return "unknown_encoding"
+    kind = content_type.partition(";")[0].strip().lower()
+    family, _, name = kind.partition("/")
+    if kind in FRAMINGS or family in ("", "text") or name.rpartition("+")[2] in READABLE:
+        return ""
+    return "document" if name == "pdf" else OPAQUE.get(family, "opaque")
+
+
+def judge_whole(book: Rulebook, context: Exchange, raw: bytes, content_type: str, encoding: str, *, key: bytes, restore: Pairs) -> Whole:
+    """Decode, read, judge and edit an answer. Total."""
+    decoded = decode(raw, encoding)
+    if isinstance(decoded, Unreadable):
+        exchange = replace(context, unreadable=(decoded.reason,), size=len(raw))
+        return Whole(len(raw), verdict=evaluate(book, exchange, key=key), coverage=exchange.coverage)
+    usage, said = Usage(), Reader().read(decoded)
+    if isinstance(said, Unreadable):
+        text = Part(decoded.decode("utf-8", "replace"), "assistant", "text", NOWHERE)
+        reasons = (said.reason,) if "json" in content_type else ()
+        exchange = replace(context, parts=(text,), unreadable=reasons if decoded else (), size=len(raw))
+    else:
+        usage.read(said.document)
+        parts = tuple(Part(piece.text, piece.role, piece.kind, piece.literal, piece.tool) for piece in said.pieces)
+        exchange = replace(context, parts=parts, unreadable=said.unreadable, size=len(raw))
+    verdict = evaluate(book, exchange, key=key)
+    edits = merged([*((REDACTING, edit) for edit in verdict.edits), *((RESTORING, edit) for edit in restored(exchange.parts, restore))])
+    body = splice(decoded, edits) if edits and verdict.action != "BLOCK" else None
+    return Whole(len(raw), usage, verdict, exchange.coverage, body)
+
+
+def restored(parts: Sequence[Part], pairs: Pairs) -> list[Edit]:
+    """What is put back into a whole answer."""
+    if not pairs:
+        return []
+    restore = Restore(pairs)
+    readable = [part for part in parts if part.literal != NOWHERE]
+    return [replace(edit, literal=part.literal) for part in readable for edit in restore.edits(part.text, 0, 0, len(part.text))]
+
+
+class Streamed:
+    """An answer judged while it streams. Once it is `over`, nothing of what the provider still sends is passed on."""
+
+    def __init__(
+        self, framing: Framing, decoder: Decoder, stream: Stream[Frame], ending: Callable[[str], Ending], message: Callable[[Verdict], str]
+    ):
+        """`ending` makes the last events of a stream that is ended, of what is said there; `message` says why one is blocked."""
+        self.size = 0
+        self.usage = Usage()
+        self.over = False
+        self._framing, self._decoder, self._stream = framing, decoder, stream
+        self._ending, self._message = ending, message
+        self._reader = Reader()
+        self._coming: deque[Frame] = deque()
+        self._unjudged = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the rules say of all that came so far."""
+        return self._stream.verdict()
+
+    @property
+    def coverage(self) -> Coverage:
+        """How much of it was readable."""
+        return self._stream.coverage
+
+    @property
+    def idle(self) -> bytes:
+        """What keeps a client waiting while text is held; nothing where nothing is, or where there is no such thing."""
+        return self._framing.idle if self._stream.waiting and not self.over else b""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take raw bytes; give what may go on."""
+        self.size += len(chunk)
+        try:
+            decoded = self._decoder.feed(chunk)
+        except Undecodable:
+            self._stream.cannot_read("bad_encoding")
+            return self.cut_off("The provider's answer could not be decoded")
+        if self._unjudged:
+            return decoded
+        self._coming += self._framing.feed(decoded)
+        return self._passed()
+
+    def end(self) -> bytes:
+        """Nothing more comes: what is left, or the last events of an answer that is blocked at its end."""
+        if self.over or self._unjudged:
+            return b""
+        if not self._decoder.complete:
+            self._stream.cannot_read("bad_encoding")
+        self._coming += self._framing.end()
+        passed = self._passed()
+        return passed if self.over else passed + self._written(self._stream.end())
+
+    def cut_off(self, why: str) -> bytes:
+        """End the stream for a reason of our own."""
+        self.over = True
+        return b"".join(self._framing.made(name, data) for name, data in self._ending(why))
+
+    def let_go(self) -> bytes:
+        """Pass on what is held, and all that still comes, unjudged."""
+        self._unjudged = True
+        self._stream.cannot_read("opaque")
+        return b"".join(frame.raw for frame in (*self._stream.held(), *self._coming, *self._framing.end()))
+
+    def finish(self) -> None:
+        """There is nothing left to do."""
+
+    def _passed(self) -> bytes:
+        passed = bytearray()
+        while self._coming and not self.over:
+            passed += self._take(self._coming[0])
+            self._coming.popleft()
+        return bytes(passed)
+
+    def _take(self, frame: Frame) -> bytes:
+        pieces = [Piece(frame.beside, None, "other", "field", NOWHERE)] if frame.beside else []
+        ended: tuple[tuple[int, ...], ...] = ()
+        if frame.unreadable:
+            self._stream.cannot_read(frame.unreadable)
+        if frame.data is not None:
+            said = self._reader.read(frame.data, frame.name)
+            if isinstance(said, Unreadable):
+                if said.reason != "bad_json":  # that is text
+                    self._stream.cannot_read(said.reason)
+                pieces.append(Piece(frame.data.decode("utf-8", "replace"), ("text",), "assistant", "text", NOWHERE))
+            else:
+                pieces += said.pieces
+                for reason in said.unreadable:
+                    self._stream.cannot_read(reason)
+                ended = said.ended
+                if b'"usage' in frame.data or b"_count" in frame.data:
+                    self.usage.read(said.document)
+        return self._written(self._stream.feed(frame, pieces, ended))
+
+    def _written(self, released: Sequence[Released[Frame]]) -> bytes:
+        written = [self._framing.rewritten(frame, splice(frame.data or b"", edits)) if edits else frame.raw for frame, edits in released]
+        if self._stream.blocked is not None:
+            written.append(self.cut_off(self._message(self._stream.blocked)))
+        return b"".join(written)
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text needs no escaping in JSON, at any depth, such as in a tool call's arguments, which are JSON in a JSON string."""
+    try:
+        return json.dumps(text, ensure_ascii=False)[1:-1] == text and bool(text.encode())
+    except UnicodeEncodeError:
+        return False

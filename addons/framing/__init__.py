@@ -1,0 +1,26 @@
+"""How streams are cut into events, by what their content type says."""
+
+from collections.abc import Callable
+
+from addons.framing.eventstream import EventStream
+from addons.framing.frame import Framing
+from addons.framing.json_array import JsonArray
+from addons.framing.json_lines import JsonLines
+from addons.framing.sse import ServerSentEvents
+
+FRAMINGS: dict[str, Callable[[], Framing]] = {
+    "text/event-stream": ServerSentEvents,
+    "application/x-ndjson": JsonLines,
+    "application/jsonl": JsonLines,
+    "application/x-jsonlines": JsonLines,
+    "application/stream+json": JsonLines,
+    "application/vnd.amazon.eventstream": EventStream,
+}
+
+
+def framing_of(content_type: str, *, grows: bool) -> Framing | None:
+    """How an answer of this type is cut; `grows`: plain JSON is an array that grows. None for an answer that is whole."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind in FRAMINGS:
+        return FRAMINGS[kind]()
+    return JsonArray() if grows and kind == "application/json" else None

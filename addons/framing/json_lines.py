@@ -1,0 +1,48 @@
+"""JSON lines (Ollama, Cohere's first version): one document to a line."""
+
+from addons.framing.frame import MAX_FRAME, Frame
+
+
+class JsonLines:
+    """One stream's frames."""
+
+    idle = b""  # an empty line is more than some readers take
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._passing = False
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The lines that `chunk` completes."""
+        if b"\n" not in chunk:
+            self._rest += chunk
+            return self._too_large()
+        whole, _, rest = (bytes(self._rest) + chunk).rpartition(b"\n")
+        self._rest = bytearray(rest)
+        frames = [self._frame(line + b"\n") for line in whole.split(b"\n")]
+        return frames + self._too_large()
+
+    def end(self) -> list[Frame]:
+        """The last line may lack its end."""
+        rest, self._rest = bytes(self._rest), bytearray()
+        return [self._frame(rest)] if rest else []
+
+    def rewritten(self, frame: Frame, data: bytes) -> bytes:
+        """The line with its own end."""
+        return data + frame.raw[len(frame.raw.rstrip(b"\r\n")) :]
+
+    def made(self, name: str, data: bytes) -> bytes:
+        """A line of our own."""
+        return data + b"\n"
+
+    def _frame(self, raw: bytes) -> Frame:
+        if self._passing:
+            self._passing = False
+            return Frame(raw, unreadable="too_large")
+        return Frame(raw, raw.strip() or None)
+
+    def _too_large(self) -> list[Frame]:
+        if len(self._rest) <= MAX_FRAME:
+            return []
+        rest, self._rest, self._passing = bytes(self._rest), bytearray(), True
+        return [Frame(rest, unreadable="too_large")]

@@ -1,0 +1,85 @@
+"""Server-sent events (HTML standard, section 9.2): lines end in CRLF, LF or CR, and a blank line ends an event."""
+
+import re
+
+from addons.framing.frame import MAX_FRAME, Frame
+
+END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+LINE_END = re.compile(rb"\r\n|\n|\r")
+PLAIN = re.compile(rb"data: [^\r\n]*\n\n")  # what nearly all events look like
+BOM = b"\xef\xbb\xbf"
+
+
+class ServerSentEvents:
+    """One stream's frames."""
+
+    idle = b":\n\n"
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._searched = 0
+        self._passing = False  # inside of an event that is too large
+
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The events that `chunk` completes."""
+        if not self._rest and not self._passing and PLAIN.fullmatch(chunk):
+            return [Frame(chunk, chunk[6:-2])]
+        self._rest += chunk
+        return self._cut(at_end=False)
+
+    def end(self) -> list[Frame]:
+        """An event without its blank line is one, too: some clients take it."""
+        frames = self._cut(at_end=True)
+        if self._rest:
+            frames.append(self._frame(bytes(self._rest)))
+            self._rest.clear()
+        return frames
+
+    def rewritten(self, frame: Frame, data: bytes) -> bytes:
+        """Its data in one line; all other lines as they were."""
+        lines, told = [], False
+        for line in LINE_END.split(frame.raw):
+            if not _is_data(line):
+                lines.append(line)
+            elif not told:
+                lines.append(b"data: " + data)
+                told = True
+        return b"\n".join(lines)
+
+    def made(self, name: str, data: bytes) -> bytes:
+        """An event of our own."""
+        return (b"event: " + name.encode() + b"\n" if name else b"") + b"data: " + data + b"\n\n"
+
+    def _cut(self, *, at_end: bool) -> list[Frame]:
+        frames: list[Frame] = []
+        start, rest = 0, self._rest
+        while (found := END.search(rest, start or self._searched)) is not None:
+            if found.end() == len(rest) and rest[-1:] == b"\r" and not at_end:
+                break  # the LF of a CRLF may still come
+            frames.append(self._frame(bytes(rest[start : found.end()])))
+            start = found.end()
+        del rest[:start]
+        self._searched = max(0, len(rest) - 3)
+        if len(rest) > MAX_FRAME:
+            frames.append(Frame(bytes(rest[:-3]), unreadable="too_large"))
+            del rest[:-3]
+            self._passing, self._searched = True, 0
+        return frames
+
+    def _frame(self, raw: bytes) -> Frame:
+        if self._passing:
+            self._passing = False
+            return Frame(raw, unreadable="too_large")
+        data, beside, name = [], [], ""
+        for line in LINE_END.split(raw.removeprefix(BOM)):
+            if _is_data(line):
+                data.append(line[5:].removeprefix(b" "))
+            elif line:
+                beside.append(line.decode("utf-8", "replace"))
+                if line.startswith(b"event:"):
+                    name = beside[-1][6:].strip()
+        return Frame(raw, b"\n".join(data) if data else None, name, "\n".join(beside))
+
+
+def _is_data(line: bytes) -> bool:
+    return line.startswith(b"data:") or line == b"data"

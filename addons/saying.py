@@ -1,0 +1,222 @@
+"""What an answer says: the texts of a whole one, or of one event of a stream, each with the place where it goes on.
+
+No provider's shape is needed for that. Every string is a text. In a stream, strings at the same place go on one another: the place is
+the path through the document, told apart by the `index`es that stand along it and by the event's type, and positions in lists do not
+count. What is short and technical by its name (ids, types, reasons) stands for itself. So a field that nobody heard of is judged, too.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from addons.providers.places import is_base64, tool_name
+from rules.exchange import Kind, Unreadable
+from rules.leaves import Leaf, Unread, Walk, parse
+from rules.redact import LITERAL
+from rules.stream import Piece
+
+# Keys of the APIs themselves; any other is judged.
+KEYS = frozenset(
+    """
+    id object model created choices index delta content role finish_reason logprobs text type message usage tool_calls function name
+    arguments system_fingerprint service_tier refusal reasoning reasoning_content annotations prompt_tokens completion_tokens
+    total_tokens sequence_number item_id output_index content_index response item part output status obfuscation call_id summary
+    input_tokens output_tokens content_block partial_json stop_reason stop_sequence thinking signature input citations
+    candidates parts finishReason usageMetadata modelVersion responseId functionCall args promptTokenCount candidatesTokenCount
+    contentBlockIndex toolUse toolUseId stopReason metrics latencyMs p bytes inputTokens outputTokens totalTokens
+    created_at response done done_reason context total_duration load_duration eval_count eval_duration prompt_eval_count
+    prompt_eval_duration data embedding error code param generated_text token special logprob event_type is_finished
+    """.split()  # noqa: SIM905
+)
+# Strings that do not go on one another.
+ALONE = frozenset(
+    """
+    id object model type role finish_reason finishReason stop_reason stopReason system_fingerprint service_tier item_id call_id status
+    name created_at modelVersion responseId toolUseId done_reason obfuscation p signature encrypted_content tool_call_id phase
+    event_type response_id generation_id finishMessage stop_sequence url uri mimeType mime_type file_id code param
+    """.split()  # noqa: SIM905
+)
+# Bytes in base64, and what they are.
+MEDIA = {
+    "b64_json": "image",
+    "partial_image_b64": "image",
+    "bytesBase64Encoded": "image",
+    "result": "image",
+    "data": "audio",
+    "delta": "audio",
+    "encrypted_content": "opaque",
+    "signature": "opaque",
+    "thoughtSignature": "opaque",
+}
+MEDIA_LENGTH = 512  # characters; shorter runs are read as what they are
+CALLS = frozenset(("tool_calls", "function_call", "arguments", "partial_json", "toolUse", "functionCall", "args", "tool_use"))
+CALL_TYPES = ("function_call", "tool_call", "mcp_call", "tool_use", "code_interpreter", "shell")
+INDEXES = ("output_index", "content_index", "summary_index", "contentBlockIndex", "index")
+ENDS = (".done", ".completed", ".failed", ".incomplete", "_stop", "-end", "Stop")
+REASONS_TO_STOP = ("finish_reason", "finishReason", "stop_reason", "stopReason", "completionReason", "done_reason")
+MAY_END = re.compile(rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true')
+MAX_TOOLS = 10_000
+NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The texts of one document; `ended` are the ids of what nothing more is said in, `unreadable` what could not be looked at."""
+
+    pieces: tuple[Piece, ...] = ()
+    ended: tuple[Ids, ...] = ()
+    unreadable: tuple[str, ...] = ()
+    document: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """A document with a hole where its one text that goes on stood: what fits around the same hole need not be parsed again."""
+
+    before: bytes
+    after: bytes
+    name: str
+    said: Said
+    number: int  # of that text among the pieces
+
+    def read(self, body: bytes, name: str) -> Said | None:
+        """The document, where it differs in nothing but that text, and the text in nothing that JSON would write otherwise."""
+        if name != self.name or not body.startswith(self.before) or not body.endswith(self.after):
+            return None
+        start, end = len(self.before), len(body) - len(self.after)
+        if end < start or NOT_PLAIN.search(body, start, end) is not None:
+            return None
+        try:
+            text = body[start:end].decode()
+        except UnicodeDecodeError:
+            return None
+        pieces = self.said.pieces
+        piece = pieces[self.number]._replace(text=text)
+        return Said((*pieces[: self.number], piece, *pieces[self.number + 1 :]), (), self.said.unreadable, None)
+
+
+def _alike(body: bytes, name: str, said: Said) -> _Alike | None:
+    going_on = [number for number, piece in enumerate(said.pieces) if piece.channel is not None]
+    if len(going_on) != 1 or said.ended:
+        return None
+    literal = said.pieces[going_on[0]].literal
+    found = next(islice(LITERAL.finditer(body.decode()), literal, None))
+    if not found[0].startswith('"'):
+        return None
+    source = found.string
+    return _Alike(source[: found.start() + 1].encode(), source[found.end() - 1 :].encode(), name, said, going_on[0])
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the documents of one answer."""
+
+    tools: dict[Ids, str] = field(default_factory=dict)  # by the place of their calls
+    alike: "_Alike | None" = None  # the last document, where all but one text of it is likely to come again
+
+    def read(self, body: bytes, name: str = "") -> Said | Unreadable:
+        """One document; `name` is its event's. Total."""
+        said = self.alike.read(body, name) if self.alike is not None else None
+        if said is not None:
+            return said
+        read = self._read(body, name)
+        self.alike = None if isinstance(read, Unreadable) else _alike(body, name, read)
+        return read
+
+    def _read(self, body: bytes, name: str) -> Said | Unreadable:
+        document = parse(body)
+        if isinstance(document, Unreadable):
+            return document
+        walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
+        kind_of_event = document.get("type") if isinstance(document, dict) else None
+        event = kind_of_event if isinstance(kind_of_event, str) else name
+        try:
+            for leaf in walk.leaves(document):
+                piece = self._piece(leaf, event)
+                if isinstance(piece, Unreadable):
+                    unreadable[piece.reason] = None
+                else:
+                    pieces.append(piece)
+            walk.end(body)
+        except Unread as error:
+            return Unreadable(error.why)
+        if b'"logprobs"' in body and _has_logprobs(document):
+            unreadable["opaque"] = None  # the text once more, as numbers
+        ended = tuple(_ended(document, event)) if event.endswith(ENDS) or MAY_END.search(body) else ()
+        return Said(tuple(pieces), ended, tuple(unreadable), document)
+
+    def _piece(self, leaf: Leaf, event: str) -> Piece | Unreadable:
+        if leaf.is_key:
+            return Piece(leaf.text, None, "assistant", "key", leaf.literal)
+        name = next((key for key in reversed(leaf.path) if isinstance(key, str)), "")
+        if len(leaf.text) > MEDIA_LENGTH and name in MEDIA and _is_media(name, event, leaf) and is_base64(leaf.text):
+            return Unreadable(MEDIA[name])
+        kind: Kind = "tool_call" if _is_call(leaf, event) else "text"
+        if name in ALONE:
+            self._learn(leaf, name)
+            return Piece(leaf.text, None, "assistant", "field", leaf.literal)
+        ids = _ids(leaf.around)
+        tool = (tool_name(leaf.around) or self.tools.get(ids, "")) if kind == "tool_call" else ""
+        channel = (*ids, event, *(key for key in leaf.path if isinstance(key, str)))
+        return Piece(leaf.text, channel, "assistant", kind, leaf.literal, tool)
+
+    def _learn(self, leaf: Leaf, name: str) -> None:
+        """A tool's name stands where its call begins; what it is called with comes later."""
+        if name == "name" and len(self.tools) < MAX_TOOLS:
+            self.tools[_ids(leaf.around)] = leaf.text
+
+
+def _ids(around: Sequence[Any]) -> Ids:
+    """The indexes that stand along the way to a text."""
+    return tuple(
+        value
+        for container in around
+        if isinstance(container, dict)
+        for key in INDEXES
+        if type(value := container.get(key)) is int and value is not None
+    )
+
+
+def _is_call(leaf: Leaf, event: str) -> bool:
+    if any(key in CALLS for key in leaf.path) or any(kind in event for kind in CALL_TYPES):
+        return True
+    types = (container.get("type") for container in leaf.around if isinstance(container, dict))
+    return any(isinstance(kind, str) and kind.startswith(CALL_TYPES) for kind in types)
+
+
+def _is_media(name: str, event: str, leaf: Leaf) -> bool:
+    """Whether bytes stand under this name here; what is elsewhere called so is text."""
+    if name == "delta":
+        return "audio" in event
+    if name == "data":
+        return len(leaf.path) > 1 and leaf.path[-2] in ("audio", "inlineData", "inline_data", "content_block", "content", "data")
+    if name == "result":
+        return any(isinstance(one, dict) and one.get("type") == "image_generation_call" for one in leaf.around)
+    return True
+
+
+def _ended(document: Any, event: str) -> Iterator[Ids]:
+    """Where nothing more is said after this event."""
+    if event.endswith(ENDS):
+        yield _ids((document,))
+    stack: list[tuple[Any, Ids]] = [(document, ())]
+    while stack:
+        value, ids = stack.pop()
+        if isinstance(value, list):
+            stack += [(one, ids) for one in value if isinstance(one, dict)]
+        elif isinstance(value, dict):
+            ids = (*ids, *_ids((value,)))
+            if any(isinstance(value.get(key), str) and value[key] for key in REASONS_TO_STOP):
+                yield ids
+            if value.get("done") is True or value.get("is_finished") is True:
+                yield ids
+            stack += [(one, ids) for one in value.values() if isinstance(one, dict | list)]
+
+
+def _has_logprobs(document: Any) -> bool:
+    choices = document.get("choices") if isinstance(document, dict) else None
+    return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("logprobs") for choice in choices)

@@ -1,0 +1,285 @@
+"""Streamed answers of every format: cut at any byte the same comes out, and nothing of what a rule finds."""
+
+import gzip
+import json
+import zlib
+from functools import cache
+from itertools import pairwise
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from addons.answer import MAX_READ, Streamed, Unjudged, judge_whole, unreadable
+from addons.decode import decoder_for
+from addons.enforce import blocked_message
+from addons.framing import framing_of
+from addons.framing.frame import Frame
+from addons.providers.provider import Usage
+from addons.providers.refusals import FAMILIES
+from rules.exchange import Exchange
+from rules.load import build, shipped
+from rules.rulebook import Rulebook
+from rules.stream import Stream
+from tests.support.streams import SHAPES, Shape
+
+KEY = "AKIAQYLPMN5HHHFPZAM2"
+TEXT = ["It", " is AK", "IAQYL", "PMN5", "HHHFPZAM2, c'est noté: ", "é中 ", "mail ann@exam", "ple.org", " and", " that", " is all."]
+CALL = ['{"comma', 'nd": "ls -la /t', "mp && echo AKIAQYLPM", 'N5HHHFPZAM2"}']
+WIPE = ['{"comma', 'nd": "rm -', "rf", " /", '"}']
+RULES = """
+earthflow: 1
+rules:
+  - {id: a.mail, action: redact, when: {direction: response}, match: {regex: '[a-z]{1,20}@[a-z]{1,20}\\.[a-z]{2,6}'}}
+  - {id: a.late, action: block, when: {direction: response}, match: {regex: 'zebra', count: 1}, mode: monitor}
+"""
+FAMILY = {"openai-chat": "openai", "openai-responses": "openai-responses", "anthropic-messages": "anthropic", "gemini-sse": "gemini",
+          "gemini-array": "gemini", "bedrock-converse": "bedrock", "bedrock-invoke": "bedrock", "cohere-chat": "cohere", "ollama": "ollama"}  # fmt: skip
+
+
+@cache
+def book() -> Rulebook:
+    return build("default", {**shipped(), "answers.yaml": RULES})
+
+
+def streamed(name: str, encoding: str = "") -> Streamed:
+    shape = SHAPES[name]
+    stream: Stream[Frame] = Stream(book(), Exchange(direction="response"), key=b"k")
+    framing, decoder = framing_of(shape.content_type, grows=name == "gemini-array"), decoder_for(encoding)
+    assert framing is not None
+    assert decoder is not None
+    return Streamed(
+        framing, decoder, stream, lambda why: FAMILIES[FAMILY[name]].end(why, "d1"), lambda verdict: blocked_message(verdict, "d1")
+    )
+
+
+def passed(name: str, chunks: list[bytes], encoding: str = "") -> tuple[bytes, Streamed]:
+    answer = streamed(name, encoding)
+    out = b""
+    for chunk in chunks:
+        out += answer.feed(chunk)
+        if answer.over:
+            return out, answer
+    return out + answer.end(), answer
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_an_answer_in_which_nothing_is_found_passes_byte_for_byte(name: str) -> None:
+    body = b"".join(SHAPES[name].made(["Hello", " you,", " é", "\n", "good day."], ['{"path": "/tmp', '/x"}']))
+    out, answer = passed(name, [body])
+    assert out == body
+    assert (answer.verdict.action, answer.coverage) == ("ALLOW", "full")
+    assert answer.usage == Usage(11, 5)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_what_is_found_is_redacted_wherever_it_was_cut(name: str) -> None:
+    frames = SHAPES[name].made(TEXT, CALL)
+    out, answer = passed(name, frames)
+    text, call = SHAPES[name].heard(out)
+    assert text.startswith("It is [REDACTED:credentials_aws_access_key_")
+    assert text.endswith("], c'est noté: é中 mail [REDACTED:a_mail_" + text[text.rindex("_") + 1 :])
+    assert json.loads(call)["command"].startswith("ls -la /tmp && echo [REDACTED:credentials_aws_access_key_")
+    assert b"AKIA" not in out
+    assert b"ann@" not in out
+    assert answer.verdict.action == "REDACT"
+    assert [one.judge.id for one in answer.verdict.fired] == ["a.mail", "credentials.aws-access-key"]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_forbidden_tool_call_ends_the_stream_in_the_providers_own_words(name: str) -> None:
+    frames = SHAPES[name].made(["Let", " me", " clean", " up. "], WIPE)
+    out, answer = passed(name, frames)
+    assert answer.over
+    assert answer.verdict.action == "BLOCK"
+    assert answer.verdict.by is not None
+    assert answer.verdict.by.id == "tools.root-wipe"
+    assert b"Blocked by Earthflow policy tools.root-wipe (decision d1)" in out
+    assert b"rm -" not in out
+    assert answer.feed(b"more") == b""
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("call", [CALL, WIPE], ids=["redacted", "blocked"])
+def test_every_single_cut_gives_the_same(name: str, call: list[str]) -> None:
+    body = b"".join(SHAPES[name].made(TEXT[1:3], call))
+    expected, whole = passed(name, [body])
+    for place in range(1, len(body)):
+        out, answer = passed(name, [body[:place], body[place:]])
+        assert out == expected, place
+    assert answer.verdict.action == whole.verdict.action
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@settings(deadline=None, max_examples=25)
+@given(
+    text=st.lists(st.sampled_from([*TEXT, f" {KEY} ", f" {KEY[:7]}", "ann@", " ", "x"]), max_size=8),
+    places=st.lists(st.integers(0, 10**6), max_size=40),
+    wipe=st.booleans(),
+)
+def test_any_cut_gives_the_same_and_nothing_of_what_is_found(name: str, text: list[str], places: list[int], wipe: bool) -> None:
+    body = b"".join(SHAPES[name].made(text, WIPE if wipe else CALL))
+    expected, whole = passed(name, [body])
+    edges = sorted({0, len(body), *(place % len(body) for place in places)})
+    out, answer = passed(name, [body[a:b] for a, b in pairwise(edges)])
+    assert (out, answer.verdict.action) == (expected, whole.verdict.action)
+    assert KEY.encode() not in out
+    if not wipe:
+        heard = SHAPES[name].heard(out)
+        assert KEY not in "".join(heard)
+
+
+ENCODERS = {
+    "gzip": lambda data: gzip.compress(data),
+    "deflate": lambda data: zlib.compress(data),
+    "br": lambda data: brotli.compress(data),
+    "zstd": lambda data: zstandard.ZstdCompressor().compress(data),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODERS)
+@pytest.mark.parametrize("name", SHAPES)
+def test_an_encoded_stream_is_judged_decoded(name: str, encoding: str) -> None:
+    body = b"".join(SHAPES[name].made(TEXT, CALL))
+    expected, _ = passed(name, [body])
+    sent = ENCODERS[encoding](body)
+    for size in (1, 7, len(sent)):
+        out, _ = passed(name, [sent[at : at + size] for at in range(0, len(sent), size)], encoding)
+        assert out == expected
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=80), max_size=6))
+def test_any_bytes_are_passed_or_said_to_be_unreadable(name: str, chunks: list[bytes]) -> None:
+    out, answer = passed(name, chunks)
+    assert answer.over or out == b"".join(chunks)
+    assert answer.verdict.action in ("ALLOW", "FLAG", "BLOCK")
+
+
+def test_text_that_is_no_json_is_judged_and_since_nothing_can_be_put_there_blocked() -> None:
+    out, answer = passed("openai-chat", [f"data: my key is {KEY}\n\n".encode()])
+    assert (answer.verdict.action, answer.over) == ("BLOCK", True)
+    assert KEY.encode() not in out
+
+
+def test_what_stands_beside_the_data_is_judged_too() -> None:
+    out, answer = passed("openai-chat", [f": {KEY}\ndata: {{}}\n\n".encode()])
+    assert (answer.verdict.action, KEY.encode() in out) == ("BLOCK", False)
+
+
+def test_two_values_under_one_key_are_both_judged() -> None:
+    body = f'data: {{"choices":[{{"delta":{{"content":"{KEY}","content":"hi"}}}}]}}\n\n'.encode()
+    out, answer = passed("openai-chat", [body])
+    assert KEY.encode() not in out
+    assert "duplicate_key" in answer.verdict.unreadable
+
+
+def test_a_stream_that_does_not_decode_ends_with_an_error() -> None:
+    answer = streamed("openai-chat", "gzip")
+    assert b"could not be decoded" in answer.feed(b"no gzip at all")
+    assert answer.over
+
+
+def test_keeping_a_client_waiting_says_something_only_while_text_is_held() -> None:
+    answer = streamed("openai-chat")
+    frames = SHAPES["openai-chat"].made(["AKIAQ"], [])
+    assert answer.feed(frames[0]) == frames[0]
+    assert answer.idle == b""
+    assert answer.feed(frames[1]) == b""
+    assert answer.idle == b":\n\n"
+    assert answer.feed(frames[2]) == frames[1] + frames[2]
+
+
+def whole(body: bytes, content_type: str = "application/json", encoding: str = "", restore: tuple[tuple[str, str], ...] = ()):  # type: ignore[no-untyped-def]
+    return judge_whole(book(), Exchange(direction="response"), body, content_type, encoding, key=b"k", restore=restore)
+
+
+def test_a_whole_answer_is_judged_and_every_other_byte_kept() -> None:
+    body = f'{{ "choices": [{{"message": {{"content":"caf\\u00e9 {KEY}"}}}}],\n "usage":{{"prompt_tokens":3,"completion_tokens":4}} }}'
+    judged = whole(body.encode())
+    assert judged.verdict.action == "REDACT"
+    before, _, after = body.partition(KEY)
+    assert judged.body.startswith(before.encode())
+    assert judged.body.endswith(after.encode())
+    assert judged.usage == Usage(3, 4)
+    assert whole(gzip.compress(body.encode()), encoding="gzip").body == judged.body
+    assert whole(b'{"choices":[]}').body is None
+
+
+def test_a_whole_answer_gets_its_originals_back() -> None:
+    pairs = (("[REDACTED:a_bcdfghjk]", "MATTER-1"),)
+    body = rb'{"choices":[{"message":{"tool_calls":[{"function":{"arguments":"{\"m\": \"[REDACTED:a_bcdfghjk]\"}"}}]}}]}'
+    judged = whole(body, restore=pairs)
+    assert judged.body == body.replace(b"[REDACTED:a_bcdfghjk]", b"MATTER-1")
+
+
+def test_a_tool_call_in_a_whole_answer_is_judged_as_one() -> None:
+    called = {"choices": [{"message": {"tool_calls": [{"function": {"name": "sh", "arguments": json.dumps({"c": "rm -rf /"})}}]}}]}
+    assert whole(json.dumps(called).encode()).verdict.action == "BLOCK"
+    used = {"content": [{"type": "tool_use", "name": "sh", "input": {"command": "rm -rf / "}}]}
+    assert whole(json.dumps(used).encode()).verdict.action == "BLOCK"
+    assert whole(json.dumps({"content": [{"type": "text", "text": "never run rm -rf / "}]}).encode()).verdict.action == "ALLOW"
+
+
+def test_an_answer_of_which_nothing_can_be_read_says_why() -> None:
+    assert [unreadable(kind, "") for kind in ("application/json", "text/plain", "", "text/event-stream", "application/problem+json")] == [
+        ""
+    ] * 5
+    assert unreadable("audio/mpeg", "") == "audio"
+    assert unreadable("image/png", "") == "image"
+    assert unreadable("application/octet-stream", "") == "opaque"
+    assert unreadable("application/json", "compress") == "unknown_encoding"
+    assert whole(b"\xff\xff", encoding="gzip").verdict.unreadable == ("bad_encoding",)
+    assert whole(b"<html>").verdict.unreadable == ("bad_json",)
+    assert whole(f"a text with {KEY}".encode(), "text/plain").verdict.action == "BLOCK"
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.sampled_from(["application/json", "text/plain", ""]), st.sampled_from(["", "gzip", "br", "zstd", "x"]))
+def test_any_whole_answer_is_judged(body: bytes, kind: str, encoding: str) -> None:
+    assert whole(body, kind, encoding).verdict.action in ("ALLOW", "FLAG", "BLOCK")
+
+
+WHOLE = json.dumps({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}).encode()
+
+
+def counts(reader: Unjudged, *chunks: bytes) -> tuple[int | None, int | None]:
+    for chunk in chunks:
+        reader.feed(chunk)
+    reader.finish()
+    return reader.usage.input_tokens, reader.usage.output_tokens
+
+
+def test_the_tokens_of_an_answer_that_is_not_judged_are_counted() -> None:
+    assert counts(Unjudged("application/json", ""), WHOLE[:7], WHOLE[7:]) == (3, 4)
+    assert counts(Unjudged("application/json", "gzip"), gzip.compress(WHOLE)) == (3, 4)
+    for name in ("openai-chat", "anthropic-messages", "bedrock-converse", "ollama"):
+        assert counts(Unjudged(SHAPES[name].content_type, ""), *SHAPES[name].made(["a"], [])) == (11, 5), name
+
+
+def test_an_answer_over_the_bound_is_not_kept_for_its_tokens() -> None:
+    reader = Unjudged("application/json", "")
+    for _ in range(MAX_READ // 65536 + 1):
+        reader.feed(b" " * 65536)
+    assert counts(reader, WHOLE) == (None, None)
+    assert reader.size > MAX_READ
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["text/event-stream", "application/json", ""]),
+    st.sampled_from(["", "gzip", "br", "zstd", "x"]),
+)
+def test_any_bytes_are_taken_for_their_tokens(data: bytes, kind: str, encoding: str) -> None:
+    counts(Unjudged(kind, encoding), data, data)
+
+
+def test_every_shape_says_what_it_was_made_of() -> None:
+    """The readers of the tests read their makers."""
+    for name, shape in SHAPES.items():
+        assert isinstance(shape, Shape)
+        text, call = shape.heard(b"".join(shape.made(TEXT, CALL)))
+        assert (text, json.loads(call)) == ("".join(TEXT), json.loads("".join(CALL))), name
