@@ -10,7 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -21,7 +21,16 @@ PACE = 0.03  # seconds between tokens
 HOSTS = tuple(host for host in ai_hosts() if "*" not in host)
 
 Wait = Callable[[int], Awaitable[None]]
-Answer = Callable[[str, dict[str, Any], str], Any]  # to another call than the two that are known: its path, the call, a text to say
+Answer = Callable[[str, dict[str, Any], str], Any]  # to a call, of its path, its body and a text to say; None: as the demo's
+
+
+class Given(NamedTuple):
+    """An answer byte by byte: its content type, its encoding, and the pieces in which it is sent."""
+
+    content_type: str
+    chunks: Sequence[bytes]
+    encoding: str = ""
+    status: int = 200
 
 
 @dataclass
@@ -101,8 +110,10 @@ class Providers:
         self.heard.append(heard)
         known = request.path in ("/v1/chat/completions", "/v1/messages")
         call = heard.json if known or heard.body[:1] == b"{" else {}
+        other = self.answer(request.path, call, f"You wrote {len(heard.body)} bytes.")
+        if isinstance(other, Given):
+            return await _given(request, other)
         if not known:
-            other = self.answer(request.path, call, f"You wrote {len(heard.body)} bytes.")
             return web.json_response({"object": "list", "data": []} if other is None else other)
         openai = request.path == "/v1/chat/completions"
         words = _answer(call, len(heard.body)).split(" ")
@@ -124,6 +135,15 @@ class Providers:
             yield _openai_delta(call, text) if openai else _anthropic_delta(text)
         for event in _openai_tail(call, len(words)) if openai else _anthropic_tail(len(words)):
             yield event
+
+
+async def _given(request: web.Request, answer: Given) -> web.StreamResponse:
+    headers = {"content-type": answer.content_type, **({"content-encoding": answer.encoding} if answer.encoding else {})}
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    for chunk in answer.chunks:
+        await response.write(chunk)
+    return response
 
 
 def _answer(call: dict[str, Any], size: int) -> str:
