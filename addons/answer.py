@@ -8,17 +8,17 @@ from typing import Protocol
 
 import msgspec
 
-from addons.decode import Decoder, Undecodable, decode, decoder_for
+from addons.decode import Decoder, Identity, Undecodable, decode, decoder_for
 from addons.framing import FRAMINGS, framing_of
 from addons.framing.frame import Frame, Framing
 from addons.providers.provider import Usage
 from addons.providers.refusals import Ending
-from addons.saying import Reader
+from addons.saying import Alike, Reader, between
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Part, Unreadable
 from rules.redact import Edit, merged, splice
 from rules.rulebook import Rulebook
-from rules.stream import Piece, Released, Restore, Stream
+from rules.stream import Name, Piece, Released, Restore, Stream
 
 MAX_READ = 8 * 1024 * 1024  # decoded bytes of a whole answer kept to be parsed for its counts alone
 REDACTING, RESTORING = 1, 0  # whose text counts where both would edit
@@ -146,6 +146,27 @@ def restored(parts: Sequence[Part], pairs: Pairs) -> list[Edit]:
     return [replace(edit, literal=part.literal) for part in readable for edit in restore.edits(part.text, 0, 0, len(part.text))]
 
 
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """A chunk that is one event, and differs from the one before in nothing but the text that goes on: most are."""
+
+    head: bytes
+    tail: bytes
+    channel: Name
+
+    @classmethod
+    def behind(cls, frame: Frame, alike: Alike) -> "_Next | None":
+        """What may come after this frame; None where its bytes do not show its data as they are."""
+        head, data, tail = frame.raw.partition(frame.data or b"")
+        channel = alike.piece.channel
+        return cls(head + alike.before, alike.after + tail, channel) if data and channel is not None else None
+
+    def goes_on(self, chunk: bytes, stream: Stream[Frame]) -> bool:
+        """Whether it is such a chunk, and what it says may go on at once."""
+        text = between(chunk, self.head, self.tail)
+        return text is not None and stream.go_on(self.channel, text)
+
+
 class Streamed:
     """An answer judged while it streams. Once it is `over`, nothing of what the provider still sends is passed on."""
 
@@ -160,6 +181,8 @@ class Streamed:
         self._ending, self._message = ending, message
         self._reader = Reader()
         self._coming: deque[Frame] = deque()
+        self._next: _Next | None = None  # what the next chunk is likely to be
+        self._plain = isinstance(decoder, Identity)
         self._unjudged = False
 
     @property
@@ -180,6 +203,8 @@ class Streamed:
     def feed(self, chunk: bytes) -> bytes:
         """Take raw bytes; give what may go on."""
         self.size += len(chunk)
+        if self._next is not None and self._next.goes_on(chunk, self._stream):
+            return chunk
         try:
             decoded = self._decoder.feed(chunk)
         except Undecodable:
@@ -239,7 +264,11 @@ class Streamed:
                 ended = said.ended
                 if b'"usage' in frame.data or b"_count" in frame.data:
                     self.usage.read(said.document)
-        return self._written(self._stream.feed(frame, pieces, ended))
+        passed = self._written(self._stream.feed(frame, pieces, ended))
+        alike = self._reader.alike
+        likely = alike is not None and self._plain and passed == frame.raw and self._stream.is_clean(pieces)
+        self._next = _Next.behind(frame, alike) if likely and alike is not None else None
+        return passed
 
     def _written(self, released: Sequence[Released[Frame]]) -> bytes:
         written = [self._framing.rewritten(frame, splice(frame.data or b"", edits)) if edits else frame.raw for frame, edits in released]

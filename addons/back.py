@@ -110,20 +110,23 @@ class Guarded:
         """Take what came; give what may go on."""
         if self._ongoing.first_byte is None:
             self._ongoing.first_byte = time.monotonic()
-        return self._guarded(partial(self._answer.feed, chunk))
+        try:
+            return self._answer.feed(chunk)
+        except Exception as error:
+            return self._failed(error)
 
     def end(self) -> bytes:
         """Nothing more comes."""
-        return self._guarded(self._answer.end)
-
-    def _guarded(self, work: Callable[[], bytes]) -> bytes:
         try:
-            return work()
+            return self._answer.end()
         except Exception as error:
-            self._ongoing.trouble = "engine_error"
-            if self._on_error(error):
-                return self._answer.let_go()
-            return self._answer.cut_off(f"Earthflow could not judge this answer (decision {self._ongoing.id})")
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> bytes:
+        self._ongoing.trouble = "engine_error"
+        if self._on_error(error):
+            return self._answer.let_go()
+        return self._answer.cut_off(f"Earthflow could not judge this answer (decision {self._ongoing.id})")
 
 
 def _of_head(asked: Asked, opaque: str) -> Verdict:

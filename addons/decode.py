@@ -43,10 +43,13 @@ class _Bounded:
             raise Undecodable("decodes to more than the bound")
 
 
-class _Identity(_Bounded):
+class Identity(_Bounded):
+    """No encoding."""
+
     complete = True
 
     def feed(self, data: bytes) -> bytes:
+        """As they are."""
         return data
 
 
@@ -130,7 +133,7 @@ class _Zstandard(_Bounded):
 
 
 DECODERS: dict[str, Callable[[], Decoder]] = {
-    "identity": _Identity,
+    "identity": Identity,
     "gzip": lambda: _Zlib(16 + zlib.MAX_WBITS),
     "x-gzip": lambda: _Zlib(16 + zlib.MAX_WBITS),
     "deflate": lambda: _Zlib(zlib.MAX_WBITS),

@@ -113,11 +113,8 @@ class JudgedHttpLayer(HttpLayer):
     def __init__(self, context: Context, mode: HTTPMode, max_body: int, capped: Callable[[str], bool]):
         super().__init__(context, mode)
         self.max_body, self.capped = max_body, capped
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Start) and self.context.client.alpn not in (b"h2", b"h3"):
-            self.connections[self.context.client] = BoundedHttp1Server(self.context.fork())
-        yield from super()._handle_event(event)
+        if context.client.alpn not in (b"h2", b"h3"):
+            self.connections[context.client] = BoundedHttp1Server(self.context.fork())  # HttpLayer keeps what it finds there
 
     def make_stream(self, stream_id: int) -> Commands:
         stream = JudgedStream(self.context.fork(), stream_id, self)
@@ -176,10 +173,7 @@ class JudgedStream(HttpStream):
         return False
 
     def _handle_event(self, event: events.Event) -> Commands:
-        if isinstance(event, events.Wakeup):
-            yield from self._keep_alive()
-        else:
-            yield from super()._handle_event(event)
+        return self._keep_alive() if isinstance(event, events.Wakeup) else super()._handle_event(event)
 
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
         yield from super().state_wait_for_response_headers(event)

@@ -52,8 +52,9 @@ MEDIA = {
 }
 MEDIA_LENGTH = 512  # characters; shorter runs are read as what they are
 CALLS = frozenset(("tool_calls", "function_call", "arguments", "partial_json", "toolUse", "functionCall", "args", "tool_use"))
-CALL_TYPES = ("function_call", "tool_call", "mcp_call", "tool_use", "code_interpreter", "shell")
-INDEXES = ("output_index", "content_index", "summary_index", "contentBlockIndex", "index")
+CALL_TYPE = re.compile("function_call|tool_call|mcp_call|tool_use|code_interpreter|shell")
+ORDERED_INDEXES = ("output_index", "content_index", "summary_index", "contentBlockIndex", "index")
+INDEXES = frozenset(ORDERED_INDEXES)
 ENDS = (".done", ".completed", ".failed", ".incomplete", "_stop", "-end", "Stop")
 REASONS_TO_STOP = ("finish_reason", "finishReason", "stop_reason", "stopReason", "completionReason", "done_reason")
 MAY_END = re.compile(rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true')
@@ -74,7 +75,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class _Alike:
+class Alike:
     """A document with a hole where its one text that goes on stood: what fits around the same hole need not be parsed again."""
 
     before: bytes
@@ -83,23 +84,32 @@ class _Alike:
     said: Said
     number: int  # of that text among the pieces
 
+    @property
+    def piece(self) -> Piece:
+        """The text as it stood."""
+        return self.said.pieces[self.number]
+
     def read(self, body: bytes, name: str) -> Said | None:
         """The document, where it differs in nothing but that text, and the text in nothing that JSON would write otherwise."""
-        if name != self.name or not body.startswith(self.before) or not body.endswith(self.after):
-            return None
-        start, end = len(self.before), len(body) - len(self.after)
-        if end < start or NOT_PLAIN.search(body, start, end) is not None:
-            return None
-        try:
-            text = body[start:end].decode()
-        except UnicodeDecodeError:
+        text = between(body, self.before, self.after) if name == self.name else None
+        if text is None:
             return None
         pieces = self.said.pieces
-        piece = pieces[self.number]._replace(text=text)
-        return Said((*pieces[: self.number], piece, *pieces[self.number + 1 :]), (), self.said.unreadable, None)
+        return Said((*pieces[: self.number], self.piece._replace(text=text), *pieces[self.number + 1 :]), (), self.said.unreadable, None)
 
 
-def _alike(body: bytes, name: str, said: Said) -> _Alike | None:
+def between(data: bytes, before: bytes, after: bytes) -> str | None:
+    """The text of a JSON string that fills the hole between these bytes; None where something else does, or there are escapes in it."""
+    start, end = len(before), len(data) - len(after)
+    if start > end or not data.startswith(before) or not data.endswith(after) or NOT_PLAIN.search(data, start, end) is not None:
+        return None
+    try:
+        return data[start:end].decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _alike(body: bytes, name: str, said: Said) -> Alike | None:
     going_on = [number for number, piece in enumerate(said.pieces) if piece.channel is not None]
     if len(going_on) != 1 or said.ended:
         return None
@@ -108,7 +118,7 @@ def _alike(body: bytes, name: str, said: Said) -> _Alike | None:
     if not found[0].startswith('"'):
         return None
     source = found.string
-    return _Alike(source[: found.start() + 1].encode(), source[found.end() - 1 :].encode(), name, said, going_on[0])
+    return Alike(source[: found.start() + 1].encode(), source[found.end() - 1 :].encode(), name, said, going_on[0])
 
 
 @dataclass(slots=True)
@@ -116,7 +126,7 @@ class Reader:
     """Reads the documents of one answer."""
 
     tools: dict[Ids, str] = field(default_factory=dict)  # by the place of their calls
-    alike: "_Alike | None" = None  # the last document, where all but one text of it is likely to come again
+    alike: "Alike | None" = None  # the last document, where all but one text of it is likely to come again
 
     def read(self, body: bytes, name: str = "") -> Said | Unreadable:
         """One document; `name` is its event's. Total."""
@@ -152,7 +162,8 @@ class Reader:
     def _piece(self, leaf: Leaf, event: str) -> Piece | Unreadable:
         if leaf.is_key:
             return Piece(leaf.text, None, "assistant", "key", leaf.literal)
-        name = next((key for key in reversed(leaf.path) if isinstance(key, str)), "")
+        last = leaf.path[-1] if leaf.path else ""
+        name = last if type(last) is str else next((key for key in reversed(leaf.path) if type(key) is str), "")
         if len(leaf.text) > MEDIA_LENGTH and name in MEDIA and _is_media(name, event, leaf) and is_base64(leaf.text):
             return Unreadable(MEDIA[name])
         kind: Kind = "tool_call" if _is_call(leaf, event) else "text"
@@ -172,20 +183,20 @@ class Reader:
 
 def _ids(around: Sequence[Any]) -> Ids:
     """The indexes that stand along the way to a text."""
-    return tuple(
-        value
-        for container in around
-        if isinstance(container, dict)
-        for key in INDEXES
-        if type(value := container.get(key)) is int and value is not None
-    )
+    ids: list[int] = []
+    for container in around:
+        if type(container) is dict and not INDEXES.isdisjoint(container):
+            ids += [container[key] for key in ORDERED_INDEXES if type(container.get(key)) is int]
+    return tuple(ids)
 
 
 def _is_call(leaf: Leaf, event: str) -> bool:
-    if any(key in CALLS for key in leaf.path) or any(kind in event for kind in CALL_TYPES):
+    if not CALLS.isdisjoint(leaf.path) or (event and CALL_TYPE.search(event)):
         return True
-    types = (container.get("type") for container in leaf.around if isinstance(container, dict))
-    return any(isinstance(kind, str) and kind.startswith(CALL_TYPES) for kind in types)
+    for container in leaf.around:
+        if type(container) is dict and type(kind := container.get("type")) is str and CALL_TYPE.match(kind):
+            return True
+    return False
 
 
 def _is_media(name: str, event: str, leaf: Leaf) -> bool:

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import uvloop
-from mitmproxy import master, options
+from mitmproxy import http, master, options
 from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
 
 from addons.resolver import Resolver
@@ -16,12 +16,21 @@ from addons.resolver import Resolver
 HOST = ("api.openai.com", 443)
 
 
+class Streams:
+    """Lets streams stream, which mitmproxy by itself holds until their end."""
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """mitmproxy's hook."""
+        assert flow.response is not None
+        flow.response.stream = flow.response.headers.get("content-type") == "text/event-stream"
+
+
 async def main(ca_folder: str, upstream_ca: str, upstream_port: str) -> None:
     """Serve until killed."""
     Resolver({HOST: ("127.0.0.1", int(upstream_port))}).guard(asyncio.get_running_loop())
     mitm = master.Master(options.Options(confdir=ca_folder), with_termlog=False)
     server: Any = proxyserver.Proxyserver()
-    mitm.addons.add(core.Core(), server, next_layer.NextLayer(), tlsconfig.TlsConfig())
+    mitm.addons.add(core.Core(), server, next_layer.NextLayer(), tlsconfig.TlsConfig(), Streams())
     mitm.options.update(
         listen_host="127.0.0.1",
         listen_port=0,

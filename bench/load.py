@@ -4,7 +4,8 @@ import asyncio
 import json
 import ssl
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from cli.ca import issue, make_authority
@@ -22,25 +23,31 @@ ANSWER = json.dumps(
 RESPONSE = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode() + ANSWER
 
 
+Streamer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]  # of how many tokens
+
+
 def request(body: bytes) -> bytes:
     """A chat call with this body, as HTTP/1.1 writes it."""
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(stream: Streamer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-            await reader.readexactly(length)
-            writer.write(RESPONSE)
+            call = json.loads(await reader.readexactly(length))
+            if call.get("stream"):
+                await stream(writer, call["max_tokens"])
+            else:
+                writer.write(RESPONSE)
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         writer.close()
 
 
-async def upstream(folder: Path) -> tuple[asyncio.Server, Path]:
-    """A TLS server that answers every call with about 1 KB; and the CA to trust for it."""
+async def upstream(folder: Path, stream: Streamer) -> tuple[asyncio.Server, Path]:
+    """A TLS server that answers every call with about 1 KB, or as `stream` does; and the CA to trust for it."""
     authority = make_authority("Bench upstream", days=2)
     chain, key = issue(authority, [HOST], days=2)
     pair, roots = folder / "upstream.pem", folder / "upstream-ca.pem"
@@ -48,33 +55,37 @@ async def upstream(folder: Path) -> tuple[asyncio.Server, Path]:
     roots.write_bytes(authority.pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair)
-    return await asyncio.start_server(_answer, "127.0.0.1", 0, ssl=context), roots
+    return await asyncio.start_server(partial(_answer, stream), "127.0.0.1", 0, ssl=context), roots
 
 
 class Client:
-    """Keep-alive connections through a proxy, each a CONNECT and a TLS session opened once."""
+    """Keep-alive connections through a proxy, each a CONNECT and a TLS session opened once; or, not `proxied`, straight to an upstream."""
 
-    def __init__(self, port: int, key: str, trust: Path):
-        self._port, self._key = port, key
+    def __init__(self, port: int, key: str, trust: Path, *, proxied: bool = True):
+        self._port, self._key, self._proxied = port, key, proxied
         self._context = ssl.create_default_context(cafile=str(trust))
-        self._streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def connect(self, connections: int) -> None:
         """Open them."""
-        auth = b64encode(f"key:{self._key}".encode()).decode()
         for _ in range(connections):
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-            writer.write(f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            if b" 200 " not in head:
-                raise ConnectionError(head.decode())
+            if self._proxied:
+                await self._tunnel(reader, writer)
             await writer.start_tls(self._context, server_hostname=HOST)
-            self._streams.append((reader, writer))
+            self.streams.append((reader, writer))
+
+    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        auth = b64encode(f"key:{self._key}".encode()).decode()
+        writer.write(f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b" 200 " not in head:
+            raise ConnectionError(head.decode())
 
     async def send(self, requests: Sequence[bytes]) -> None:
         """These calls, spread over the connections."""
-        count = len(self._streams)
-        await asyncio.gather(*(self._calls(*stream, requests[number::count]) for number, stream in enumerate(self._streams)))
+        count = len(self.streams)
+        await asyncio.gather(*(self._calls(*stream, requests[number::count]) for number, stream in enumerate(self.streams)))
 
     async def _calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Sequence[bytes]) -> None:
         for request in requests:
@@ -86,7 +97,7 @@ class Client:
 
     def close(self) -> None:
         """Close them."""
-        for _, writer in self._streams:
+        for _, writer in self.streams:
             writer.close()
 
 

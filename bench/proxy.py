@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,8 +11,9 @@ from random import Random
 
 import uvloop
 
-from bench import texts
+from bench import streams, texts
 from bench.load import CALL, Client, request, spread, upstream
+from bench.process import cpu_seconds
 from cli import ca
 from cli.children import start, stop
 from cli.home import claim
@@ -23,13 +23,6 @@ from cli.trust import bundle_path
 
 TURNS, NEXT_TURNS = (10, 200), 200
 CONNECTIONS, CALLS, ROUNDS, WARM_UP = 8, 2000, 7, 1000
-TICK = os.sysconf("SC_CLK_TCK")
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
 
 
 async def measure(client: Client, pid: int, requests: Sequence[bytes]) -> float:
@@ -41,7 +34,7 @@ async def measure(client: Client, pid: int, requests: Sequence[bytes]) -> float:
 
 async def run(folder: Path) -> None:
     """Both proxies over the same upstream and the same CA, in turns."""
-    server, roots = await upstream(folder)
+    server, roots = await upstream(folder, streams.answer)
     port = server.sockets[0].getsockname()[1]
     extra = {"EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}", "EARTHFLOW_UPSTREAM_CA": str(roots)}
     with Stack(settings_of(folder), lambda line: print(line, file=sys.stderr), extra) as stack:
@@ -54,8 +47,12 @@ async def run(folder: Path) -> None:
             ours, theirs = Client(stack.port, stack.new_key or "", trust), Client(bare_port, "none", trust)
             await compare(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
             await conversations(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
-            ours.close()
-            theirs.close()
+            direct = Client(port, "", roots, proxied=False)
+            await direct.connect(1)
+            await streams.first_tokens({"direct": direct, "bare mitmproxy": theirs, "Earthflow": ours})
+            await streams.each_chunk(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
+            for client in (ours, theirs, direct):
+                client.close()
         finally:
             stop(bare)
     server.close()

@@ -21,6 +21,7 @@ from rules.patterns import CONTINUATION, Regex, at_end, readable
 
 ENCODED = 12  # characters of what may be base64 or hexadecimal digits; from there on it is held until it ends
 EDGE = 64  # characters: what a word near a finding, or its edge, may need
+KEPT_IDLE = 20_000  # short texts
 MAX_TAIL = 64 * 1024  # characters at a text's end that are looked at
 
 _CLASSES = {
@@ -57,6 +58,7 @@ class Live:
         self._regexes: list[Regex] | None = None
         least = min((int(_tree(pattern.regex).getwidth()[0]) for pattern, _ in known), default=sys.maxsize)
         self._least = least
+        self._idle: set[str] = set()
         self._encoded = re.compile(rf"[A-Za-z0-9+/_=-]{{{min(ENCODED, -(-least * 4 // 3))}}}|(?:[0-9a-fA-F]{{2}}[ :,]){{3}}")
         self.behind = EDGE + max((max(reach, pattern.within + EDGE if pattern.near else 0) for pattern, reach in known), default=0)
 
@@ -76,7 +78,7 @@ class Live:
             return len(text)
         if self._regexes is None:
             self.warm()
-        if text.isascii() and "\\" not in text and "%" not in text:
+        if is_plain(text):
             return max(first, min(self._start(text, first), _run(text, first)))
         cut = _CUT_ESCAPE.search(text, max(first, len(text) - 5))
         whole = plain(0, text[: cut.start()] if cut else text)
@@ -86,6 +88,23 @@ class Live:
             if at < len(view.text):
                 settled = min(settled, *(start for _, start, _ in view.back(at, len(view.text))))
         return max(first, settled)
+
+    def idle(self, before: str, text: str) -> bool:
+        """Whether a text of plain characters, behind one that is settled and ends in `before`, is settled at once, and brings no match.
+
+        Known without looking for what came lately: tokens come again and again.
+        """
+        name = before + text
+        if name in self._idle:
+            return True
+        if not is_plain(name) or (before in _DIGITS and text[:1] in _DIGITS):  # digits of some encoding might go on
+            return False
+        if self.may_match(name, len(before)) or self.start(name, len(before)) < len(name):
+            return False
+        if len(self._idle) >= KEPT_IDLE:
+            self._idle.clear()
+        self._idle.add(name)
+        return True
 
     def may_match(self, text: str, first: int) -> bool:
         """Whether a match may end behind `first`, going by the lengths alone; what is encoded may have begun before."""
@@ -102,6 +121,11 @@ class Live:
             if match is not None and match.start() < found:
                 found = match.start()
         return found if ascii else first + len(data[before:found].translate(None, CONTINUATION))
+
+
+def is_plain(text: str) -> bool:
+    """Whether nothing in a text can stand for anything but itself, but for what is encoded as a whole."""
+    return text.isascii() and "\\" not in text and "%" not in text
 
 
 def _run(text: str, first: int) -> int:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rules.answering import decides_in_stream
 from rules.evaluate import Verdict, decide, evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Role
-from rules.live import NOTHING, Live
+from rules.live import NOTHING, Live, is_plain
 from rules.redact import Edit
 from rules.rulebook import Rulebook
 
@@ -55,6 +55,7 @@ class _Channel:
     settled: int = 0  # what stands before is found
     free: int = 0  # what stands before may go
     covered: int = 0  # the end of the last edit of which the text is out
+    plain: bool = False  # nothing in the window stands for anything else
     edits: list[Edit] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
@@ -88,6 +89,10 @@ class Stream[Payload]:
         self._concluded: tuple[object, Verdict] | None = None
         self._queue: deque[_Waiting[Payload]] = deque()
 
+    def is_clean(self, pieces: Sequence[Piece]) -> bool:
+        """Whether all texts among these that are whole were judged before, and nothing was found in them."""
+        return all(piece.channel is not None or piece[:1] + piece[2:4] in self._clean for piece in pieces)
+
     @property
     def waiting(self) -> int:
         """How many events are held."""
@@ -116,6 +121,20 @@ class Stream[Payload]:
         if ended and all(channel.settled == channel.length for channel in self._channels.values()):
             self._conclude()
         return self._release()
+
+    def go_on(self, name: Name, text: str) -> bool:
+        """Whether an event that differs from the last one in nothing but this text may go on at once; then it has."""
+        channel = self._channels.get(name)
+        if channel is None or self._queue or self._restore is not None or not channel.plain or channel.settled < channel.length:
+            return False
+        if not channel.live.idle(channel.window[-1:], text):
+            return False
+        if self._may_keep(len(text)):
+            channel.kept.append(text)
+        channel.window += text
+        channel.settled = channel.free = channel.length
+        self._trim(channel)
+        return True
 
     def end(self) -> list[Released[Payload]]:
         """Nothing more comes: all is settled."""
@@ -266,13 +285,19 @@ class Stream[Payload]:
     # -- releasing ----------------------------------------------------------------------------------------------------
 
     def _free(self, channel: _Channel) -> None:
-        """Move the place up to which text may go: an edit goes as a whole. Forget what no rule looks at any more."""
+        """Move the place up to which text may go: an edit goes as a whole."""
         channel.edits = _joined(channel.edits)
         channel.free = channel.settled
         for edit in reversed(channel.edits):
             if edit.start < channel.free < edit.end:
                 channel.free = edit.start
-        spare = min(channel.settled, channel.free) - channel.live.behind - channel.base
+        self._trim(channel)
+        channel.plain = is_plain(channel.window)
+
+    @staticmethod
+    def _trim(channel: _Channel) -> None:
+        """Forget what no rule looks at any more."""
+        spare = channel.free - channel.live.behind - channel.base
         if spare > channel.live.behind:
             channel.window = channel.window[spare:]
             channel.base += spare
