@@ -3,7 +3,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clients lint bench peers lock clean
+.PHONY: demo test clients fuzz lint bench peers lock clean
 
 demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
 	$(BIN)/earthflow demo $(if $(ONCE),--once)
@@ -15,6 +15,9 @@ clients: $(VENV)/installed  ## every real SDK against pretend providers; some mi
 	test -x .venv-clients/bin/python || $(BIN)/python -m venv .venv-clients
 	.venv-clients/bin/pip install -q -r tests/clients/requirements.txt
 	EARTHFLOW_CLIENTS=$(CURDIR)/.venv-clients/bin/python $(BIN)/pytest tests/clients
+
+fuzz: $(VENV)/installed  ## a million inputs and more into every codec; a quarter of an hour or so
+	EARTHFLOW_FUZZ=30000 $(BIN)/pytest -q tests/fuzz
 
 lint: $(VENV)/installed  ## style, types, container files
 	$(BIN)/ruff check .

@@ -155,11 +155,11 @@ class _Next:
     channel: Name
 
     @classmethod
-    def behind(cls, frame: Frame, alike: Alike) -> "_Next | None":
+    def behind(cls, raw: bytes, data: bytes, alike: Alike) -> "_Next | None":
         """What may come after this frame; None where its bytes do not show its data as they are."""
-        head, data, tail = frame.raw.partition(frame.data or b"")
+        head, shown, tail = raw.partition(data)
         channel = alike.piece.channel
-        return cls(head + alike.before, alike.after + tail, channel) if data and channel is not None else None
+        return cls(head + alike.before, alike.after + tail, channel) if shown and channel is not None else None
 
     def goes_on(self, chunk: bytes, stream: Stream[Frame]) -> bool:
         """Whether it is such a chunk, and what it says may go on at once."""
@@ -265,9 +265,9 @@ class Streamed:
                 if b'"usage' in frame.data or b"_count" in frame.data:
                     self.usage.read(said.document)
         passed = self._written(self._stream.feed(frame, pieces, ended))
-        alike = self._reader.alike
-        likely = alike is not None and self._plain and passed == frame.raw and self._stream.is_clean(pieces)
-        self._next = _Next.behind(frame, alike) if likely and alike is not None else None
+        if frame.data and self._plain:
+            alike = self._reader.alike if passed == frame.raw and self._stream.is_clean(pieces) else None
+            self._next = _Next.behind(frame.raw, frame.data, alike) if alike is not None else None
         return passed
 
     def _written(self, released: Sequence[Released[Frame]]) -> bytes:
