@@ -84,7 +84,10 @@ def _mistral(message: str, decision: str, status: int) -> Refusal:
 
 
 def _mistral_end(message: str, decision: str) -> Ending:
-    return [("", _mistral(message, decision, 400).body), ("", b"[DONE]")]
+    """Its SDK has no event for an error, and shows nothing of one that it does not know; but a chunk may end with one."""
+    choice = {"index": 0, "delta": {"role": "assistant", "content": f"\n{message}"}, "finish_reason": "error"}
+    chunk = {"id": f"ef-{decision}", "object": "chat.completion.chunk", "created": 0, "model": "earthflow", "choices": [choice]}
+    return [("", _json(chunk)), ("", b"[DONE]")]
 
 
 def _cohere(message: str, decision: str, status: int) -> Refusal:

@@ -35,7 +35,7 @@ rules:
   - {id: a.mail, action: redact, when: {direction: response}, match: {regex: '[a-z]{1,20}@[a-z]{1,20}\\.[a-z]{2,6}'}}
   - {id: a.late, action: block, when: {direction: response}, match: {regex: 'zebra', count: 1}, mode: monitor}
 """
-FAMILY = {"openai-chat": "openai", "openai-responses": "openai-responses", "anthropic-messages": "anthropic", "gemini-sse": "gemini",
+FAMILY = {"openai-chat": "openai", "mistral-chat": "mistral", "openai-responses": "openai-responses", "anthropic-messages": "anthropic", "gemini-sse": "gemini",
           "gemini-array": "gemini", "bedrock-converse": "bedrock", "bedrock-invoke": "bedrock", "cohere-chat": "cohere", "ollama": "ollama"}  # fmt: skip
 
 

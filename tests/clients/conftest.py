@@ -9,28 +9,35 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.sdks import SDKS
+from tests.clients.sdks import SDKS, STREAMS
 
 collect_ignore_glob = [] if os.environ.get("EARTHFLOW_CLIENTS") else ["test_*.py"]
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "providers.md"
 VERSIONS = dict(re.findall(r"^([\w-]+)==(\S+)$", (Path(__file__).parent / "requirements.txt").read_text(), re.MULTILINE))
-COLUMNS = {"allowed": "allowed, read in full", "arrive": "redacted", "block": "blocked: one request, reason shown"}
+COLUMNS = {
+    "allowed": "allowed, read in full",
+    "arrive": "redacted",
+    "block": "blocked: one request, reason shown",
+    "passes": "stream allowed",
+    "edited": "stream redacted",
+    "stopped": "stream blocked: one request, reason shown",
+}
 outcomes: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Remember what became of one SDK in one test."""
-    found = re.search(r"::test_\w*?(allowed|arrive|block)\w*\[(.+)\]$", report.nodeid)
+    found = re.search(rf"::test_\w*?_({'|'.join(COLUMNS)})_?\w*\[(.+)\]$", report.nodeid)
     if found and found[2] in SDKS and (report.when == "call" or report.failed):
         outcomes[found[2]][found[1]] = "yes" if report.passed else "no"
 
 
 def pytest_sessionfinish() -> None:
     """Write the table, where every SDK was asked everything."""
-    if set(outcomes) != set(SDKS) or any(set(asked) != set(COLUMNS) for asked in outcomes.values()):
+    if set(outcomes) != set(SDKS) or any(len(asked) != (6 if sdk in STREAMS else 3) for sdk, asked in outcomes.items()):
         return
-    rows = [f"| {sdk} | {_version(sdk)} | {' | '.join(outcomes[sdk][asked] for asked in COLUMNS)} |" for sdk in SDKS]
+    rows = [f"| {sdk} | {_version(sdk)} | {' | '.join(outcomes[sdk].get(asked, 'n/a') for asked in COLUMNS)} |" for sdk in SDKS]
     table = "\n".join([f"| SDK | version | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|", *rows])
     text = DOCUMENT.read_text()
     marks = r"(<!-- clients -->\n).*?(<!-- end clients -->)"

@@ -61,7 +61,7 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
     written = json.dumps(call)
     function = {"id": "c1", "type": "function", "function": {"name": "shell", "arguments": written}}
     match shape:
-        case "openai-chat":
+        case "openai-chat" | "mistral-chat":
             return {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": text, "tool_calls": [function]}}]}
         case "openai-responses":
             said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}

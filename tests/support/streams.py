@@ -53,6 +53,21 @@ def _chat(text: Sequence[str], call: Sequence[str]) -> Frames:
     return [*frames, chunk({}, "tool_calls" if call else "stop"), _sse(end), b"data: [DONE]\n\n"]
 
 
+def _mistral(text: Sequence[str], call: Sequence[str]) -> Frames:
+    """As OpenAI's, but a tool call comes whole."""
+
+    def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return _sse({"id": "c7", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more})
+
+    frames = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in text)]
+    if call:
+        function = {"name": "shell", "arguments": "".join(call)}
+        frames.append(chunk({"content": "", "tool_calls": [{"id": "abc123def", "type": "function", "function": function, "index": 0}]}))
+    usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
+    return [*frames, chunk({"content": ""}, "tool_calls" if call else "stop", usage=usage), b"data: [DONE]\n\n"]
+
+
 def _heard_chat(body: bytes) -> tuple[str, str]:
     deltas = [choice["delta"] for event in _events(body) for choice in event.get("choices", ())]
     calls = [call["function"].get("arguments", "") for delta in deltas for call in delta.get("tool_calls", ())]
@@ -269,6 +284,9 @@ ASK = [{"role": "user", "content": "please"}]
 SHAPES = {
     "openai-chat": Shape(
         "https://api.openai.com/v1/chat/completions", {"model": "m", "stream": True, "messages": ASK}, "text/event-stream", _chat, _heard_chat
+    ),
+    "mistral-chat": Shape(
+        "https://api.mistral.ai/v1/chat/completions", {"model": "m", "stream": True, "messages": ASK}, "text/event-stream", _mistral, _heard_chat
     ),
     "openai-responses": Shape(
         "https://api.openai.com/v1/responses", {"model": "m", "stream": True, "input": "please"}, "text/event-stream", _responses, _heard_responses
