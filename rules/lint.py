@@ -1,7 +1,7 @@
 """Advice on rules that are valid: what will never fire, fires too often, costs too much, or is not proven."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
 from rules.complaint import BadRules, Complaint
@@ -50,6 +50,7 @@ def advice(library: Library, names: set[str], today: date, preset: str = "defaul
                 yield _say(library, rule, f"rule `{rule.id}` never takes effect: {where} replaces it", "give it an id of its own")
                 continue
             yield from _of_rule(library, rule, today)
+    yield from _late(library, book, assembled.rules, names)
     yield from _failing(library, names, preset, tenant)
     yield from _on_benign(library, book, names, preset, tenant)
 
@@ -94,6 +95,18 @@ def _of_match(library: Library, rule: Rule, match: Match) -> Iterator[Complaint]
     regex = match.regex or (keywords_as_regex(match.keywords) if match.keywords else "")
     if regex and not match.near and sound() and Hyper([regex]).refused:
         yield _say(library, rule, "hyperscan cannot take this pattern; the slower engine looks for it", "make it shorter or simpler", match)
+
+
+def _late(library: Library, book: Rulebook, rules: Mapping[str, Rule], names: set[str]) -> Iterator[Complaint]:
+    """Rules that would act on an answer, but in a stream only when all of it is there."""
+    acting = {judge.id for judge in book.stream.judges} if book.stream else set()
+    for judge in book.answers.judges if book.answers else ():
+        rule = rules.get(judge.id)
+        if rule is None or rule.at.file not in names or judge.id in acting or judge.monitor or judge.content is None:
+            continue
+        if judge.action in ("block", "redact"):
+            hint = "a rule acts inside of a stream if it looks for one pattern, or any of several, without `count`, `all` or `not`"
+            yield _say(library, rule, f"rule `{rule.id}` is judged at the end of a streamed answer, when it is shown already", hint)
 
 
 def _failing(library: Library, names: set[str], preset: str, tenant: str) -> Iterator[Complaint]:

@@ -11,7 +11,6 @@ from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from rules.answering import decides_in_stream
 from rules.evaluate import Verdict, decide, evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Role
 from rules.live import NOTHING, Live, is_plain
@@ -370,10 +369,3 @@ def _joined(edits: Sequence[Edit]) -> list[Edit]:
         else:
             joined.append(edit)
     return joined
-
-
-def judged_late(book: Rulebook) -> list[str]:
-    """The rules on answers that a stream cannot decide before its end."""
-    answers = book.answers
-    patterns = book.scanner.patterns
-    return [judge.id for judge in answers.judges if not decides_in_stream(judge, patterns)] if answers else []
