@@ -15,14 +15,15 @@ from addons.providers.provider import Usage
 from addons.providers.refusals import Ending
 from addons.saying import Alike, Reader, between
 from rules.evaluate import Verdict, evaluate
-from rules.exchange import NOWHERE, Coverage, Exchange, Part, Unreadable
+from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Unreadable
 from rules.redact import Edit, merged, splice
 from rules.rulebook import Rulebook
-from rules.stream import Name, Piece, Released, Restore, Stream
+from rules.stream import ALL, Name, Piece, Released, Restore, Stream
 
 MAX_READ = 8 * 1024 * 1024  # decoded bytes of a whole answer kept to be parsed for its counts alone
 REDACTING, RESTORING = 1, 0  # whose text counts where both would edit
 OPAQUE = {"audio": "audio", "image": "image", "video": "image", "font": "opaque", "multipart": "opaque", "model": "opaque"}
+NO_JSON = (b"", b"[DONE]")  # what some streams end with
 READABLE = ("", "text", "json", "xml", "x-www-form-urlencoded", "javascript", "graphql")
 
 Pairs = Sequence[tuple[str, str]]  # placeholders, and what stood there
@@ -105,28 +106,32 @@ class Whole:
         """There is nothing left to do."""
 
 
-def unreadable(content_type: str, encoding: str) -> str:
-    """Why nothing of an answer can be read, going by its head; nothing where it can."""
+def unreadable(content_type: str, encoding: str, *, sought: bool = False) -> str:
+    """Why nothing of an answer can be read, going by its head; nothing where it can.
+
+    `sought`: the call asked for a stream of text, which its client reads as one whatever the type says.
+    """
     if decoder_for(encoding) is None:
         return "unknown_encoding"
     kind = content_type.partition(";")[0].strip().lower()
     family, _, name = kind.partition("/")
-    if kind in FRAMINGS or family in ("", "text") or name.rpartition("+")[2] in READABLE:
+    if sought or kind in FRAMINGS or family in ("", "text") or name.rpartition("+")[2] in READABLE:
         return ""
     return "document" if name == "pdf" else OPAQUE.get(family, "opaque")
 
 
 def judge_whole(book: Rulebook, context: Exchange, raw: bytes, content_type: str, encoding: str, *, key: bytes, restore: Pairs) -> Whole:
     """Decode, read, judge and edit an answer. Total."""
+    context = replace(context, stream=False)
     decoded = decode(raw, encoding)
     if isinstance(decoded, Unreadable):
         exchange = replace(context, unreadable=(decoded.reason,), size=len(raw))
         return Whole(len(raw), verdict=evaluate(book, exchange, key=key), coverage=exchange.coverage)
     usage, said = Usage(), Reader().read(decoded)
     if isinstance(said, Unreadable):
-        text = Part(decoded.decode("utf-8", "replace"), "assistant", "text", NOWHERE)
-        reasons = (said.reason,) if "json" in content_type else ()
-        exchange = replace(context, parts=(text,), unreadable=reasons if decoded else (), size=len(raw))
+        parts = tuple(Part(piece.text, piece.role, piece.kind, NOWHERE) for piece in _unread(decoded) if decoded)
+        meant = "json" in content_type or decoded.lstrip()[:1] in (b"{", b"[")
+        exchange = replace(context, parts=parts, unreadable=(said.reason,) if meant and decoded else (), size=len(raw))
     else:
         usage.read(said.document)
         parts = tuple(Part(piece.text, piece.role, piece.kind, piece.literal, piece.tool) for piece in said.pieces)
@@ -152,19 +157,18 @@ class _Next:
 
     head: bytes
     tail: bytes
-    channel: Name
+    channels: tuple[Name, ...]
 
     @classmethod
     def behind(cls, raw: bytes, data: bytes, alike: Alike) -> "_Next | None":
         """What may come after this frame; None where its bytes do not show its data as they are."""
         head, shown, tail = raw.partition(data)
-        channel = alike.piece.channel
-        return cls(head + alike.before, alike.after + tail, channel) if shown and channel is not None else None
+        return cls(head + alike.before, alike.after + tail, alike.piece.channels) if shown else None
 
     def goes_on(self, chunk: bytes, stream: Stream[Frame]) -> bool:
         """Whether it is such a chunk, and what it says may go on at once."""
         text = between(chunk, self.head, self.tail)
-        return text is not None and stream.go_on(self.channel, text)
+        return text is not None and stream.go_on(self.channels, text)
 
 
 class Streamed:
@@ -181,6 +185,9 @@ class Streamed:
         self._ending, self._message = ending, message
         self._reader = Reader()
         self._coming: deque[Frame] = deque()
+        self._passing = bytearray()  # by the call that is under way
+        self._releasing: list[Frame] = []
+        self._begun = False
         self._next: _Next | None = None  # what the next chunk is likely to be
         self._plain = isinstance(decoder, Identity)
         self._unjudged = False
@@ -203,7 +210,9 @@ class Streamed:
     def feed(self, chunk: bytes) -> bytes:
         """Take raw bytes; give what may go on."""
         self.size += len(chunk)
+        self._stream.size = self.size
         if self._next is not None and self._next.goes_on(chunk, self._stream):
+            self._begun = True
             return chunk
         try:
             decoded = self._decoder.feed(chunk)
@@ -226,55 +235,80 @@ class Streamed:
         return passed if self.over else passed + self._written(self._stream.end())
 
     def cut_off(self, why: str) -> bytes:
-        """End the stream for a reason of our own."""
+        """End the stream for a reason of our own; what was passed on by then comes first."""
         self.over = True
-        return b"".join(self._framing.made(name, data) for name, data in self._ending(why))
+        passed, self._passing = bytes(self._passing), bytearray()
+        first = not self._begun and not passed
+        return passed + b"".join(self._framing.made(name, data, first=first) for name, data in self._ending(why))
 
     def let_go(self) -> bytes:
         """Pass on what is held, and all that still comes, unjudged."""
         self._unjudged = True
-        self._stream.cannot_read("opaque")
-        return b"".join(frame.raw for frame in (*self._stream.held(), *self._coming, *self._framing.end()))
+        passed, self._passing = bytes(self._passing), bytearray()
+        kept = dict.fromkeys(map(id, (*self._releasing, *(held := self._stream.held()))))
+        coming = [frame for frame in self._coming if id(frame) not in kept]
+        return passed + b"".join(frame.raw for frame in (*self._releasing, *held, *coming, *self._framing.end()))
 
     def finish(self) -> None:
         """There is nothing left to do."""
 
     def _passed(self) -> bytes:
-        passed = bytearray()
         while self._coming and not self.over:
-            passed += self._take(self._coming[0])
+            taken = self._take(self._coming[0])
+            self._passing += taken
             self._coming.popleft()
-        return bytes(passed)
+        passed, self._passing = bytes(self._passing), bytearray()
+        self._begun = self._begun or bool(passed)
+        return passed
 
     def _take(self, frame: Frame) -> bytes:
-        pieces = [Piece(frame.beside, None, "other", "field", NOWHERE)] if frame.beside else []
-        ended: tuple[tuple[int, ...], ...] = ()
+        pieces = [_beside(frame.beside)] if frame.beside else []
+        last = False
         if frame.unreadable:
             self._stream.cannot_read(frame.unreadable)
         if frame.data is not None:
             said = self._reader.read(frame.data, frame.name)
             if isinstance(said, Unreadable):
-                if said.reason != "bad_json":  # that is text
+                if frame.data.strip() not in NO_JSON:
                     self._stream.cannot_read(said.reason)
-                pieces.append(Piece(frame.data.decode("utf-8", "replace"), ("text",), "assistant", "text", NOWHERE))
+                pieces += _unread(frame.data)
             else:
                 pieces += said.pieces
                 for reason in said.unreadable:
                     self._stream.cannot_read(reason)
-                ended = said.ended
+                last = said.last
                 if b'"usage' in frame.data or b"_count" in frame.data:
                     self.usage.read(said.document)
-        passed = self._written(self._stream.feed(frame, pieces, ended))
+        passed = self._written(self._stream.feed(frame, pieces, last=last))
         if frame.data and self._plain:
             alike = self._reader.alike if passed == frame.raw and self._stream.is_clean(pieces) else None
             self._next = _Next.behind(frame.raw, frame.data, alike) if alike is not None else None
         return passed
 
     def _written(self, released: Sequence[Released[Frame]]) -> bytes:
+        self._releasing = [frame for frame, _ in released]
         written = [self._framing.rewritten(frame, splice(frame.data or b"", edits)) if edits else frame.raw for frame, edits in released]
+        self._releasing = []
         if self._stream.blocked is not None:
-            written.append(self.cut_off(self._message(self._stream.blocked)))
+            self._passing += b"".join(written)
+            return self.cut_off(self._message(self._stream.blocked))
+        if self._stream.overfull:
+            self._stream.cannot_read("endless")
+            return self.cut_off("More of the answer would have to be held than can be")
         return b"".join(written)
+
+
+def _beside(text: str) -> Piece:
+    """What stands beside an event's data. A reader that ends lines where the standard does not would see more in it."""
+    channels: tuple[Name, ...] = (("beside",),) if len(text.splitlines()) > text.count("\n") + 1 else ()
+    return Piece(text, channels, "other", "text" if channels else "field", NOWHERE)
+
+
+def _unread(data: bytes) -> list[Piece]:
+    """Data that is no JSON, as whatever it may be to a client."""
+    text = data.decode("utf-8", "replace")
+    kinds: tuple[Kind, ...] = ("text", "tool_call")
+    return [Piece(text, (("unread", kind), (ALL, kind)), "assistant", kind, NOWHERE) for kind in kinds]
 
 
 def is_plain(text: str) -> bool:

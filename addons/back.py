@@ -17,6 +17,7 @@ from addons.framing.frame import Frame
 from addons.heads import canonical
 from addons.layers import ANSWER, REPLACED
 from addons.passage import Asked, Passage
+from addons.providers.provider import Format
 from addons.record import Ongoing
 from rules.evaluate import Verdict, evaluate
 from rules.stream import Stream
@@ -35,22 +36,25 @@ def begin(flow: http.HTTPFlow, passage: Passage, status: int, on_error: OnError)
     assert response is not None and ongoing is not None
     headers = response.headers
     content_type, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
-    if asked is None or (asked.book.answers is None and not asked.restore):
+    bare = flow.request.method == "HEAD" or response.status_code in (204, 304)  # no body comes
+    if bare or asked is None or (asked.book.answers is None and not asked.restore):
         _read_along(response, Unjudged(content_type, encoding), ongoing)
         return
-    opaque = unreadable(content_type, encoding)
+    format = _format(flow, passage)
+    sought = asked.context.stream and format is not None and format.streams_text
+    opaque = unreadable(content_type, encoding, sought=sought)
     verdict = _of_head(asked, opaque)
     if verdict.action == "BLOCK":
         _replace(flow, passage, Whole(verdict=verdict), status)
     elif opaque:
         _read_along(response, Unjudged(content_type, encoding, verdict), ongoing)
     else:
-        framing = framing_of(content_type, grows=asked.context.stream and _grows(flow, passage))
+        framing = framing_of(content_type, grows=sought and format is not None and format.grows, sought=sought)
         decoder = decoder_for(encoding)
         if framing is None or decoder is None:
             response.stream, passage.whole = False, True
             return
-        stream: Stream[Frame] = Stream(asked.book, asked.context, key=asked.key, restore=asked.restore)
+        stream: Stream[Frame] = Stream(asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore)
         ending = enforce.family_of(flow, passage.provider).end
         answer = Streamed(framing, decoder, stream, lambda why: ending(why, ongoing.id), partial(_why, ongoing.id))
         ongoing.answer = answer
@@ -146,10 +150,11 @@ def _why(decision: str, verdict: Verdict) -> str:
     return enforce.blocked_message(verdict, decision)
 
 
-def _grows(flow: http.HTTPFlow, passage: Passage) -> bool:
+def _format(flow: http.HTTPFlow, passage: Passage) -> Format | None:
+    """The wire format of the call."""
     path = canonical(flow.request.path.partition("?")[0])
     endpoint = passage.provider.endpoint(flow.request.method.upper(), path) if passage.provider else None
-    return endpoint is not None and endpoint.format.grows
+    return endpoint.format if endpoint is not None else None
 
 
 def _will_change(flow: http.HTTPFlow) -> None:
@@ -159,6 +164,7 @@ def _will_change(flow: http.HTTPFlow) -> None:
     for name in LENGTHS:
         response.headers.pop(name, None)
     if not response.is_http2 and flow.request.http_version != "HTTP/1.0":
+        response.http_version = "HTTP/1.1"
         response.headers["transfer-encoding"] = "chunked"
 
 

@@ -1,5 +1,6 @@
 """One record when an exchange is decided, one when it is over: the only writer of decisions and completions."""
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from addons.spool import Spool
 from contract.decision import Completion, Coverage, Decision, Fired, Outcome, Place, Reason, new_id
 from rules.evaluate import Verdict
 from rules.exchange import Exchange
+
+logger = logging.getLogger("earthflow.record")
 
 LONGEST = 300  # characters of a caller's text in a record
 
@@ -111,8 +114,8 @@ class Recorder:
         if answer:
             answer.finish()
         usage = answer.usage if answer else None
-        verdict = answer.verdict if answer else None
-        coverage: Coverage = "full" if ongoing.refused else answer.coverage if answer else "none"
+        verdict = _verdict(answer, ongoing)
+        coverage: Coverage = "full" if ongoing.refused else answer.coverage if answer and verdict else "none"
         blocked = verdict is not None and verdict.action == "BLOCK" and outcome != "client_abort"
 
         def make(place: Place) -> Completion:
@@ -138,6 +141,16 @@ class Recorder:
             )
 
         self._spool.append(make)
+
+
+def _verdict(answer: Answer | None, ongoing: Ongoing) -> Verdict | None:
+    """What the rules said; a record is made even where they cannot say it any more."""
+    try:
+        return answer.verdict if answer else None
+    except Exception as error:
+        logger.error("%s while an answer's verdict was recorded", type(error).__name__)
+        ongoing.trouble = ongoing.trouble or "engine_error"
+        return None
 
 
 def _fired(verdict: Verdict) -> tuple[Fired, ...]:

@@ -1,12 +1,13 @@
-"""What an answer says: the texts of a whole one, or of one event of a stream, each with the place where it goes on.
+"""What an answer says: the texts of a whole one, or of one event of a stream, each with the texts that it may go on.
 
-No provider's shape is needed for that. Every string is a text. In a stream, strings at the same place go on one another: the place is
-the path through the document, told apart by the `index`es that stand along it and by the event's type, and positions in lists do not
-count. What is short and technical by its name (ids, types, reasons) stands for itself. So a field that nobody heard of is judged, too.
+No provider's shape is needed for that. Every string is a text, so a field that nobody heard of is judged, too. In a stream, strings
+at the same place go on one another; and since clients differ in what they take for the same place, so do those that share an index, and
+all of one kind (`rules.stream` lets a piece go only when it may in each of them). What is short and technical by its name (ids, types,
+reasons) stands for itself.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -15,7 +16,7 @@ from addons.providers.places import is_base64, tool_name
 from rules.exchange import Kind, Unreadable
 from rules.leaves import Leaf, Unread, Walk, parse
 from rules.redact import LITERAL
-from rules.stream import Piece
+from rules.stream import ALL, Name, Piece
 
 # Keys of the APIs themselves; any other is judged.
 KEYS = frozenset(
@@ -35,6 +36,7 @@ ALONE = frozenset(
     """
     id object model type role finish_reason finishReason stop_reason stopReason system_fingerprint service_tier item_id call_id status
     name created_at modelVersion responseId toolUseId done_reason obfuscation p signature encrypted_content tool_call_id phase
+    index output_index content_index summary_index contentBlockIndex
     event_type response_id generation_id finishMessage stop_sequence url uri mimeType mime_type file_id code param
     """.split()  # noqa: SIM905
 )
@@ -51,13 +53,14 @@ MEDIA = {
     "thoughtSignature": "opaque",
 }
 MEDIA_LENGTH = 512  # characters; shorter runs are read as what they are
-CALLS = frozenset(("tool_calls", "function_call", "arguments", "partial_json", "toolUse", "functionCall", "args", "tool_use"))
-CALL_TYPE = re.compile("function_call|tool_call|mcp_call|tool_use|code_interpreter|shell")
+CALLS = frozenset(
+    ("tool_calls", "function_call", "arguments", "partial_json", "toolUse", "functionCall", "args", "tool_use", "tool_call_delta")
+)
+CALL_TYPE = re.compile("_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer")
 ORDERED_INDEXES = ("output_index", "content_index", "summary_index", "contentBlockIndex", "index")
 INDEXES = frozenset(ORDERED_INDEXES)
-ENDS = (".done", ".completed", ".failed", ".incomplete", "_stop", "-end", "Stop")
-REASONS_TO_STOP = ("finish_reason", "finishReason", "stop_reason", "stopReason", "completionReason", "done_reason")
-MAY_END = re.compile(rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true')
+ENDS = (".completed", ".failed", ".incomplete", "message_stop", "message-end", "messageStop")
+ENDING = re.compile(rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true')
 MAX_TOOLS = 10_000
 NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
 
@@ -66,10 +69,10 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The texts of one document; `ended` are the ids of what nothing more is said in, `unreadable` what could not be looked at."""
+    """The texts of one document; `last`: it looks as if nothing more would be said; `unreadable`: what could not be looked at."""
 
     pieces: tuple[Piece, ...] = ()
-    ended: tuple[Ids, ...] = ()
+    last: bool = False
     unreadable: tuple[str, ...] = ()
     document: Any = None
 
@@ -95,7 +98,7 @@ class Alike:
         if text is None:
             return None
         pieces = self.said.pieces
-        return Said((*pieces[: self.number], self.piece._replace(text=text), *pieces[self.number + 1 :]), (), self.said.unreadable, None)
+        return Said((*pieces[: self.number], self.piece._replace(text=text), *pieces[self.number + 1 :]), False, self.said.unreadable, None)
 
 
 def between(data: bytes, before: bytes, after: bytes) -> str | None:
@@ -110,8 +113,8 @@ def between(data: bytes, before: bytes, after: bytes) -> str | None:
 
 
 def _alike(body: bytes, name: str, said: Said) -> Alike | None:
-    going_on = [number for number, piece in enumerate(said.pieces) if piece.channel is not None]
-    if len(going_on) != 1 or said.ended:
+    going_on = [number for number, piece in enumerate(said.pieces) if piece.channels]
+    if len(going_on) != 1 or said.last:
         return None
     literal = said.pieces[going_on[0]].literal
     found = next(islice(LITERAL.finditer(body.decode()), literal, None))
@@ -138,12 +141,12 @@ class Reader:
         return read
 
     def _read(self, body: bytes, name: str) -> Said | Unreadable:
-        document = parse(body)
+        document = parse(body, constants=True)
         if isinstance(document, Unreadable):
             return document
         walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
         kind_of_event = document.get("type") if isinstance(document, dict) else None
-        event = kind_of_event if isinstance(kind_of_event, str) else name
+        event = " ".join((name, kind_of_event) if name else (kind_of_event,)) if isinstance(kind_of_event, str) else name
         try:
             for leaf in walk.leaves(document):
                 piece = self._piece(leaf, event)
@@ -156,29 +159,63 @@ class Reader:
             return Unreadable(error.why)
         if b'"logprobs"' in body and _has_logprobs(document):
             unreadable["opaque"] = None  # the text once more, as numbers
-        ended = tuple(_ended(document, event)) if event.endswith(ENDS) or MAY_END.search(body) else ()
-        return Said(tuple(pieces), ended, tuple(unreadable), document)
+        last = event.endswith(ENDS) or ENDING.search(body) is not None
+        return Said(tuple(pieces), last, tuple(unreadable), document)
 
     def _piece(self, leaf: Leaf, event: str) -> Piece | Unreadable:
         if leaf.is_key:
-            return Piece(leaf.text, None, "assistant", "key", leaf.literal)
+            return Piece(leaf.text, (), "assistant", "key", leaf.literal)
         last = leaf.path[-1] if leaf.path else ""
         name = last if type(last) is str else next((key for key in reversed(leaf.path) if type(key) is str), "")
         if len(leaf.text) > MEDIA_LENGTH and name in MEDIA and _is_media(name, event, leaf) and is_base64(leaf.text):
             return Unreadable(MEDIA[name])
-        kind: Kind = "tool_call" if _is_call(leaf, event) else "text"
-        if name in ALONE:
-            self._learn(leaf, name)
-            return Piece(leaf.text, None, "assistant", "field", leaf.literal)
-        ids = _ids(leaf.around)
-        tool = (tool_name(leaf.around) or self.tools.get(ids, "")) if kind == "tool_call" else ""
-        channel = (*ids, event, *(key for key in leaf.path if isinstance(key, str)))
-        return Piece(leaf.text, channel, "assistant", kind, leaf.literal, tool)
+        is_call = _is_call(leaf, event)
+        kind: Kind = "tool_call" if is_call else "text"
+        tool = self._tool(leaf, name) if is_call else ""
+        if name in ALONE or not _is_string(leaf, last):
+            return Piece(leaf.text, (), "assistant", kind if is_call else "field", leaf.literal, tool)
+        return Piece(leaf.text, _channels(leaf, event, kind, name), "assistant", kind, leaf.literal, tool)
 
-    def _learn(self, leaf: Leaf, name: str) -> None:
+    def _tool(self, leaf: Leaf, name: str) -> str:
         """A tool's name stands where its call begins; what it is called with comes later."""
+        ids = _ids(leaf.around)
         if name == "name" and len(self.tools) < MAX_TOOLS:
-            self.tools[_ids(leaf.around)] = leaf.text
+            self.tools[ids] = leaf.text
+        return tool_name(leaf.around) or self.tools.get(ids, "")
+
+
+def _is_string(leaf: Leaf, last: Any) -> bool:
+    """Whether it was written as a text; numbers do not go on one another."""
+    return not leaf.around or type(leaf.around[-1][last]) is str
+
+
+def _channels(leaf: Leaf, event: str, kind: Kind, name: str) -> tuple[Name, ...]:
+    """The texts that a piece may be part of, since clients differ in what they look at: its place in the document, told apart by what
+    stands around it or not; each index along its way; its key; and all of one kind together.
+    """
+    inner = leaf.around[-1] if leaf.around else None
+    signs = repr([(key, value) for key, value in inner.items() if value is True or key == "type"]) if type(inner) is dict else ""
+    indexes: list[Name] = []
+    for depth, container in enumerate(leaf.around):
+        if type(container) is dict and not INDEXES.isdisjoint(container):
+            way = tuple(key for key in leaf.path[:depth] if type(key) is str)
+            indexes += [("index", kind, key, _number(container[key]), *way) for key in ORDERED_INDEXES if key in container]
+    return (
+        ("apart", kind, event, signs, *_ids(leaf.around), *leaf.path),
+        ("place", kind, signs, *leaf.path),
+        ("place", kind, *leaf.path),
+        *indexes,
+        ("key", kind, name),
+        (ALL, kind),
+    )
+
+
+def _number(index: object) -> object:
+    """An index however it was written."""
+    try:
+        return int(index)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return 0
 
 
 def _ids(around: Sequence[Any]) -> Ids:
@@ -194,7 +231,7 @@ def _is_call(leaf: Leaf, event: str) -> bool:
     if not CALLS.isdisjoint(leaf.path) or (event and CALL_TYPE.search(event)):
         return True
     for container in leaf.around:
-        if type(container) is dict and type(kind := container.get("type")) is str and CALL_TYPE.match(kind):
+        if type(container) is dict and type(kind := container.get("type")) is str and CALL_TYPE.search(kind):
             return True
     return False
 
@@ -208,24 +245,6 @@ def _is_media(name: str, event: str, leaf: Leaf) -> bool:
     if name == "result":
         return any(isinstance(one, dict) and one.get("type") == "image_generation_call" for one in leaf.around)
     return True
-
-
-def _ended(document: Any, event: str) -> Iterator[Ids]:
-    """Where nothing more is said after this event."""
-    if event.endswith(ENDS):
-        yield _ids((document,))
-    stack: list[tuple[Any, Ids]] = [(document, ())]
-    while stack:
-        value, ids = stack.pop()
-        if isinstance(value, list):
-            stack += [(one, ids) for one in value if isinstance(one, dict)]
-        elif isinstance(value, dict):
-            ids = (*ids, *_ids((value,)))
-            if any(isinstance(value.get(key), str) and value[key] for key in REASONS_TO_STOP):
-                yield ids
-            if value.get("done") is True or value.get("is_finished") is True:
-                yield ids
-            stack += [(one, ids) for one in value.values() if isinstance(one, dict | list)]
 
 
 def _has_logprobs(document: Any) -> bool:

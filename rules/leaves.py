@@ -57,12 +57,19 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _constant(name: str) -> Any:
+    return None
+
+
 _quick = msgspec.json.Decoder(float_hook=Number)
 _thorough = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
+_lenient = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_constant)
 
 
-def parse(body: bytes) -> Any | Unreadable:
+def parse(body: bytes, *, constants: bool = False) -> Any | Unreadable:
     """The document, numbers as written. Whether a key stood twice in it is known only when a Walk has gone through it.
+
+    With `constants`, NaN and the infinities, which are not JSON but which some write and many take, are read as null.
 
     What the quick decoder does not take (half surrogate pairs, endless integers) the thorough one decides.
     """
@@ -73,7 +80,7 @@ def parse(body: bytes) -> Any | Unreadable:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     try:
-        return _thorough.decode(body.decode("utf-8"))
+        return (_lenient if constants else _thorough).decode(body.decode("utf-8"))
     except UnicodeDecodeError:
         return Unreadable("not_utf8")
     except Unread as error:

@@ -16,7 +16,7 @@ from re import _parser as sre  # type: ignore[attr-defined]
 from typing import Any
 
 from rules.locate import Pattern, encoded
-from rules.normalise import View, plain, unhide
+from rules.normalise import CONTROLS, View, plain, unhide
 from rules.patterns import CONTINUATION, Regex, at_end, readable
 
 ENCODED = 12  # characters of what may be base64 or hexadecimal digits; from there on it is held until it ends
@@ -34,6 +34,7 @@ _CLASSES = {
 }
 _PLACES = {op.AT_BEGINNING: "^", op.AT_END: "$", op.AT_BOUNDARY: r"\b", op.AT_NON_BOUNDARY: r"\B"}
 _DIGITS, _HEX_PAIRS = string.ascii_letters + string.digits + "+/_=\r\n-", string.hexdigits + " :,"
+_CONTROL = re.compile(f"[{CONTROLS}]")
 _PAIRS = re.compile(r"(?:[0-9a-fA-F]{2}[ :,]){3}")
 _CUT_ESCAPE = re.compile(r"(?:\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?)\Z")
 
@@ -80,11 +81,11 @@ class Live:
             self.warm()
         if is_plain(text):
             return max(first, min(self._start(text, first), _run(text, first)))
-        cut = _CUT_ESCAPE.search(text, max(first, len(text) - 5))
-        whole = plain(0, text[: cut.start()] if cut else text)
-        settled = min(self._start(whole.text, first), _run(whole.text, first))
-        for view in _views(whole):
-            at = self._start(view.text, 0)
+        settled = min(self._start(text, first), _run(text, first))
+        for view in (plain(0, text), *_views(text)):
+            cut = _CUT_ESCAPE.search(view.text, len(view.text) - 6 if len(view.text) > 6 else 0)
+            shown = view.text[: cut.start()] if cut else view.text
+            at = min(self._start(shown, 0), len(shown))
             if at < len(view.text):
                 settled = min(settled, *(start for _, start, _ in view.back(at, len(view.text))))
         return max(first, settled)
@@ -125,12 +126,12 @@ class Live:
 
 def is_plain(text: str) -> bool:
     """Whether nothing in a text can stand for anything but itself, but for what is encoded as a whole."""
-    return text.isascii() and "\\" not in text and "%" not in text
+    return text.isascii() and "\\" not in text and "%" not in text and _CONTROL.search(text) is None
 
 
 def _run(text: str, first: int) -> int:
     """Where at the end of a text digits of some encoding begin; its length where there are too few."""
-    length = len(text)
+    length, first = len(text), max(0, first - ENCODED + 1)
     if length - first < ENCODED:
         return length
     for digits in (_DIGITS, _HEX_PAIRS):
@@ -140,19 +141,23 @@ def _run(text: str, first: int) -> int:
     return length
 
 
-def _views(whole: View) -> list[View]:
-    """How a text reads where it hides characters; what is encoded as a whole is held by its run."""
-    text = whole.text
-    tripped = {"escape"} if "\\" in text else set()
-    tripped |= {"percent"} if "%" in text else set()
-    tripped |= set() if text.isascii() else {"hidden", "styled", "lookalike"}
+def _views(text: str) -> list[View]:
+    """How a text reads where it hides characters, and how that reads again; what is encoded as a whole is held by its run."""
     views: list[View] = []
     deeper: list[View] = []
-    if tripped:
-        unhide(whole, frozenset(tripped), views)
+    _unhide(plain(0, text), views)
     for view in views:
-        unhide(view, frozenset(tripped), deeper)
+        _unhide(view, deeper)
     return views + deeper
+
+
+def _unhide(view: View, into: list[View]) -> None:
+    tripped = {"escape"} if "\\" in view.text else set()
+    tripped |= {"percent"} if "%" in view.text else set()
+    tripped |= {"control"} if _CONTROL.search(view.text) is not None else set()
+    tripped |= set() if view.text.isascii() else {"hidden", "styled", "lookalike"}
+    if tripped:
+        unhide(view, frozenset(tripped), into)
 
 
 @lru_cache(maxsize=8192)

@@ -3,15 +3,21 @@
 An event is released once all of its text is settled (rules.live): then whatever follows, what is found in it is found already. What is
 redacted is edited in the events that hold it; a block ends the stream before anything of what was found is out. Each event is judged
 by itself, so the same events give the same result however their bytes were cut. At the end the whole answer is judged once more, by
-the rules that cannot decide earlier. Pure; holds MAX_HELD characters of a text and as many events as wait for them.
+the rules that cannot decide earlier.
+
+Nobody can tell for sure which pieces a client puts together. So a piece may stand in several texts at once, and goes on when it may in
+all of them. Where other texts have long gone on while one waits, it goes on once; if it then becomes what it might have become, it
+waits for good. Pure. Bounded: MAX_HELD characters of a text, MAX_WAITING of all that waits, MAX_CHANNELS texts.
 """
 
+from bisect import insort
 from collections import deque
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import NamedTuple
 
-from rules.evaluate import Verdict, decide, evaluate
+from rules.evaluate import Fired, Verdict, decide, evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Role
 from rules.live import NOTHING, Live, is_plain
 from rules.redact import Edit
@@ -19,17 +25,22 @@ from rules.rulebook import Rulebook
 
 MAX_HELD = 8 * 1024  # characters of one text that wait; patterns of a bounded width need less, so this is for the others
 MAX_KEPT = 1024 * 1024  # characters of an answer that are judged once more at its end
-OVERHEAD = 100  # characters that a text which is whole counts for besides its own
-
+PATIENCE = 32  # events without it for which a text waits
+MAX_WAITING = 1024 * 1024  # characters of events that wait; an answer that makes more wait is ended
+MAX_CHANNELS = 5000  # names of texts of one answer
+OVERHEAD = 100  # characters that a text which is whole, or an event, counts for besides its own
 
 Name = tuple[Hashable, ...]  # of a text that comes in pieces
 
 
 class Piece(NamedTuple):
-    """A text of an event. With a `channel` it goes on what came there before; without, it is whole. `literal`: as in Part."""
+    """A text of an event, which goes on what came before in all of its `channels`; without any it is whole. `literal`: as in Part.
+
+    The first channel is the one that is judged once more at the end.
+    """
 
     text: str
-    channel: Name | None
+    channels: tuple[Name, ...]
     role: Role
     kind: Kind
     literal: int
@@ -43,31 +54,47 @@ class Released[Payload](NamedTuple):
     edits: tuple[Edit, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Channel:
-    """A text that comes in pieces. Places are counted from its start; `window` holds it from `base` on."""
+    """A text that comes in pieces, under all names that stood for the same so far. Places are counted from its start; `window` holds it
+    from `base` on.
+    """
 
     part: Part
     live: Live
+    names: set[Name]
     window: str = ""
     base: int = 0
     settled: int = 0  # what stands before is found
     free: int = 0  # what stands before may go
+    last: int = 0  # the number of the last event that brought some of it
+    let_go: int = 0  # up to here it went while it might still have become a match
+    strict: bool = False  # what went so did go on to become one: it waits for good now
     covered: int = 0  # the end of the last edit of which the text is out
     plain: bool = False  # nothing in the window stands for anything else
     edits: list[Edit] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
 
     @property
     def length(self) -> int:
         return self.base + len(self.window)
 
 
-@dataclass(slots=True)
+class _Place(NamedTuple):
+    """Where a piece stands in one of its channels, and its literal in the event."""
+
+    channel: _Channel
+    start: int
+    end: int
+    literal: int
+
+
+@dataclass(slots=True, eq=False)
 class _Waiting[Payload]:
     payload: Payload
-    pieces: tuple[tuple[_Channel, int, int, int], ...]  # channel, start, end, literal
+    places: tuple[_Place, ...]
     edits: tuple[Edit, ...]
+    size: int
+    first: int = 0  # place that may not be free yet
 
 
 class Stream[Payload]:
@@ -77,67 +104,89 @@ class Stream[Payload]:
         """`exchange` is the answer's context, without parts; `restore` are placeholders and what stands for them."""
         self.blocked: Verdict | None = None
         self.redacted = False
+        self.size = 0
         self.unreadable: dict[str, None] = {}
         self._book, self._exchange, self._key = book, exchange, key
         self._acting = book.stream
         self._restore = Restore(restore) if restore else None
         self._channels: dict[Name, _Channel] = {}
+        self._said: dict[Name, tuple[Part, list[str]]] = {}  # by the first names of pieces
         self._fields: dict[tuple[str, ...], Part] = {}
         self._clean: set[tuple[str, ...]] = set()
-        self._kept = 0
-        self._concluded: tuple[object, Verdict] | None = None
+        self._fired: dict[str, Fired] = {}
+        self._kept = self._count = self._waits = self._concluded_at = 0
+        self._known: tuple[object, Verdict] | None = None
         self._queue: deque[_Waiting[Payload]] = deque()
-
-    def is_clean(self, pieces: Sequence[Piece]) -> bool:
-        """Whether all texts among these that are whole were judged before, and nothing was found in them."""
-        return all(piece.channel is not None or piece[:1] + piece[2:4] in self._clean for piece in pieces)
 
     @property
     def waiting(self) -> int:
         """How many events are held."""
         return len(self._queue)
 
-    def feed(self, payload: Payload, pieces: Sequence[Piece], ended: Sequence[Name] = ()) -> list[Released[Payload]]:
-        """Take one event; give what may go on now. Nothing more will come to channels whose names begin as one of `ended`."""
-        touched: dict[int, _Channel] = {}
-        places: list[tuple[_Channel, int, int, int]] = []
+    @property
+    def overfull(self) -> bool:
+        """Whether more waits than is held."""
+        return self._waits > MAX_WAITING
+
+    def is_clean(self, pieces: Sequence[Piece]) -> bool:
+        """Whether all texts among these that are whole were judged before, and nothing was found in them."""
+        return all(piece.channels or _name(piece) in self._clean for piece in pieces)
+
+    # -- coming and going ---------------------------------------------------------------------------------------------
+
+    def feed(self, payload: Payload, pieces: Sequence[Piece], *, last: bool = False) -> list[Released[Payload]]:
+        """Take one event; give what may go on now. `last`: it looks as if nothing more would be said."""
+        touched: dict[_Channel, None] = {}
+        places: list[_Place] = []
         whole: list[Piece] = []
+        size = OVERHEAD
         for piece in pieces:
-            if piece.channel is None:
-                if piece.text and piece[:1] + piece[2:4] not in self._clean:
+            size += len(piece.text)
+            if not piece.channels:
+                if piece.text and _name(piece) not in self._clean:
                     whole.append(piece)
                 continue
-            channel = self._channel(piece.channel, piece)
-            start = channel.length
-            channel.window += piece.text
-            if self._may_keep(len(piece.text)):
-                channel.kept.append(piece.text)
-            places.append((channel, start, channel.length, piece.literal))
-            touched[id(channel)] = channel
-        closing = [one for prefix in ended for one in self._under(prefix)]
-        edits = self._judge([*touched.values()], whole, closing)
-        self._queue.append(_Waiting(payload, tuple(places), edits))
-        if ended and all(channel.settled == channel.length for channel in self._channels.values()):
+            for channel in self._texts(piece, places) if piece.text else ():
+                start = channel.length
+                channel.window += piece.text
+                channel.last = self._count
+                places.append(_Place(channel, start, channel.length, piece.literal))
+                touched[channel] = None
+        edits = self._judge([*touched], whole, at_end=False)
+        self._count += 1
+        self._waits += size
+        self._queue.append(_Waiting(payload, tuple(places), edits, size))
+        if last and self._kept >= 2 * self._concluded_at:
             self._conclude()
         return self._release()
 
-    def go_on(self, name: Name, text: str) -> bool:
+    def go_on(self, names: tuple[Name, ...], text: str) -> bool:
         """Whether an event that differs from the last one in nothing but this text may go on at once; then it has."""
-        channel = self._channels.get(name)
-        if channel is None or self._queue or self._restore is not None or not channel.plain or channel.settled < channel.length:
+        if self._queue or self._restore is not None:
             return False
-        if not channel.live.idle(channel.window[-1:], text):
+        channels = dict.fromkeys(map(self._channels.get, names))
+        several = 0
+        for channel in channels:
+            if channel is None or not channel.plain or channel.settled < channel.base + len(channel.window):
+                return False
+            if not channel.live.idle(channel.window[-1:], text):
+                return False
+            several += len(channel.names)
+        if several != len(names):
             return False
+        for channel in channels:
+            assert channel is not None
+            channel.window += text
+            channel.settled = channel.free = channel.base + len(channel.window)
+            if len(channel.window) > 4 * channel.live.behind:
+                _trim(channel)
         if self._may_keep(len(text)):
-            channel.kept.append(text)
-        channel.window += text
-        channel.settled = channel.free = channel.length
-        self._trim(channel)
+            self._said[names[0]][1].append(text)
         return True
 
     def end(self) -> list[Released[Payload]]:
         """Nothing more comes: all is settled."""
-        self._judge([], [], list(self._channels.values()))
+        self._judge(list(dict.fromkeys(self._channels.values())), [], at_end=True)
         self._conclude()
         return self._release()
 
@@ -153,70 +202,98 @@ class Stream[Payload]:
             self.unreadable[reason] = None
             self._conclude()
 
-    def _under(self, prefix: Name) -> list[_Channel]:
-        """The channels whose names begin so, of those that are not settled."""
-        return [one for name, one in self._channels.items() if one.settled < one.length and name[: len(prefix)] == prefix]
+    # -- the whole ----------------------------------------------------------------------------------------------------
 
     @property
     def coverage(self) -> Coverage:
         """How much of the answer was readable."""
         return self._so_far().coverage
 
-    def _so_far(self) -> Exchange:
-        parts = [channel.part._replace(text="".join(channel.kept)) for channel in self._channels.values()]
-        return replace(self._exchange, parts=(*parts, *self._fields.values()), unreadable=tuple(self.unreadable))
-
-    def _conclude(self) -> None:
-        """Block where the whole asks for it, before the last event is out."""
-        if self.blocked is None and (verdict := self.verdict()).action == "BLOCK":
-            self.blocked = verdict
-
     def verdict(self) -> Verdict:
         """The whole answer judged. What could no longer be taken back is said beside what was done."""
-        known = (self._kept, len(self.unreadable), self.blocked, self.redacted)
-        if self._concluded is None or self._concluded[0] != known:
-            self._concluded = (known, self._judged())
-        return self._concluded[1]
+        state = (self._kept, self.size, len(self.unreadable), self.blocked, self.redacted)
+        if self._known is None or self._known[0] != state:
+            self._known = (state, self._judged())
+        return self._known[1]
 
     def _judged(self) -> Verdict:
         verdict = evaluate(self._book, self._so_far(), key=self._key)
+        known = {one.judge.id for one in verdict.fired}
+        verdict = replace(verdict, fired=(*verdict.fired, *(one for name, one in self._fired.items() if name not in known)), edits=())
         if self.blocked is not None:
-            known = {one.judge.id for one in verdict.fired}
-            fired = (*verdict.fired, *(one for one in self.blocked.fired if one.judge.id not in known))
-            return replace(verdict, action="BLOCK", by=self.blocked.by, fired=fired, would=None, edits=())
+            return replace(verdict, action="BLOCK", by=self.blocked.by, would=None)
         if self.redacted and verdict.action in ("ALLOW", "FLAG"):
             return replace(verdict, action="REDACT")
         if verdict.action == "REDACT" and not self.redacted:
-            return replace(verdict, action="FLAG", would="REDACT", edits=())
+            return replace(verdict, action="FLAG", would="REDACT")
         return verdict
+
+    def _so_far(self) -> Exchange:
+        parts = [part._replace(text="".join(texts)) for part, texts in self._said.values()]
+        return replace(self._exchange, parts=(*parts, *self._fields.values()), unreadable=tuple(self.unreadable), size=self.size)
+
+    def _conclude(self) -> None:
+        """Block where the whole asks for it, before the last event is out."""
+        self._concluded_at = self._kept
+        if self.blocked is None and (verdict := self.verdict()).action == "BLOCK":
+            self.blocked = verdict
 
     # -- judging ------------------------------------------------------------------------------------------------------
 
-    def _channel(self, name: Name, piece: Piece) -> _Channel:
-        channel = self._channels.get(name)
-        if channel is None:
-            part = Part("", piece.role, piece.kind, piece.literal, piece.tool)
+    def _texts(self, piece: Piece, places: list[_Place]) -> list[_Channel]:
+        """The texts that a piece goes on; those that went the same way so far are one."""
+        together: dict[_Channel, list[Name]] = {}
+        new: list[Name] = []
+        for name in piece.channels:
+            channel = self._channels.get(name)
+            if channel is not None:
+                together.setdefault(channel, []).append(name)
+            elif len(self._channels) < MAX_CHANNELS or name[0] == ALL:
+                new.append(name)
+            else:
+                self.cannot_read("too_deep")
+        channels = [one if len(names) == len(one.names) else self._split(one, names, places) for one, names in together.items()]
+        part = Part("", piece.role, piece.kind, piece.literal, piece.tool)
+        if new:
             live = self._acting.live.get("tool_call" if piece.kind == "tool_call" else "text", NOTHING) if self._acting else NOTHING
-            channel = self._channels[name] = _Channel(part, live)
-        return channel
+            channels.append(_Channel(part, live, set(new)))
+            self._channels.update(dict.fromkeys(new, channels[-1]))
+        for channel in channels:
+            if piece.tool and piece.tool != channel.part.tool:
+                channel.part = channel.part._replace(tool=piece.tool)
+        if self._may_keep(len(piece.text)):
+            self._said.setdefault(piece.channels[0], (part, []))[1].append(piece.text)
+        return channels
 
-    def _judge(self, touched: Sequence[_Channel], whole: Sequence[Piece], closing: Sequence[_Channel]) -> tuple[Edit, ...]:
+    def _split(self, channel: _Channel, names: Sequence[Name], places: list[_Place]) -> _Channel:
+        """Some names of a text part from the others; what waits for it, waits for both."""
+        other = replace(channel, names=set(names), edits=list(channel.edits))
+        channel.names.difference_update(names)
+        self._channels.update(dict.fromkeys(names, other))
+        places += [place._replace(channel=other) for place in places if place.channel is channel]
+        for event in self._queue:
+            event.places += tuple(place._replace(channel=other) for place in event.places if place.channel is channel)
+        return other
+
+    def _judge(self, touched: Sequence[_Channel], whole: Sequence[Piece], *, at_end: bool) -> tuple[Edit, ...]:
         """Settle what can be; the edits of the texts that are whole."""
         fields = [Part(piece.text, piece.role, piece.kind, piece.literal, piece.tool) for piece in whole]
         moved: list[tuple[_Channel, int]] = []  # and where it was settled before
         for channel in touched:
-            if channel not in closing:
-                moved.append((channel, channel.settled))
+            before = channel.settled
+            if at_end:
+                channel.settled = channel.length
+            else:
                 self._settle(channel)
-        for channel in closing:
-            moved.append((channel, channel.settled))
-            channel.settled = channel.length
-        scanned = [(channel, before) for channel, before in moved if channel.live.may_match(channel.window, before - channel.base)]
-        edits = self._decide(scanned, fields)
+            if channel.settled > before:
+                moved.append((channel, before))
+        edits = self._decide([one for one in moved if one[0].live.may_match(one[0].window, one[1] - one[0].base)], fields)
         for channel, before in moved:
-            if self._restore is not None:
-                channel.edits += self._restore.edits(channel.window, channel.base, before, channel.settled)
-            self._free(channel)
+            if self._restore is not None and channel.part.literal != NOWHERE:
+                for edit in self._restore.edits(channel.window, channel.base, before, channel.settled):
+                    _add(channel.edits, edit)
+        for channel in touched:
+            _free(channel)
         return edits
 
     def _settle(self, channel: _Channel) -> None:
@@ -227,8 +304,13 @@ class Stream[Payload]:
             settled = min(settled, self._restore.start(channel.window, first))
         if len(channel.window) - settled > MAX_HELD:
             settled = len(channel.window)
-            self.unreadable["endless"] = None
+            self.cannot_read("endless")
         channel.settled = channel.base + settled
+        if channel.let_go and channel.settled >= channel.let_go:
+            channel.let_go = 0  # nothing came of it
+        elif channel.let_go:
+            channel.strict = True
+            self.cannot_read("endless")
 
     def _decide(self, scanned: Sequence[tuple[_Channel, int]], fields: Sequence[Part]) -> tuple[Edit, ...]:
         """Judge what was settled just now, and whole texts."""
@@ -237,16 +319,18 @@ class Stream[Payload]:
             self._remember(fields, ())
         if book is None or (not scanned and not fields):
             return ()
-        parts = [channel.part._replace(text=channel.window, literal=self._place(channel.part, n)) for n, (channel, _) in enumerate(scanned)]
-        parts += [part._replace(literal=self._place(part, len(scanned) + n)) for n, part in enumerate(fields)]
-        found = book.scanner.scan([part.text for part in parts])
+        # For this one look, a part's literal is its number; NOWHERE stays what it is.
+        parts = [*(channel.part._replace(text=channel.window) for channel, _ in scanned), *fields]
+        numbered = tuple(part if part.literal == NOWHERE else part._replace(literal=number) for number, part in enumerate(parts))
+        found = book.scanner.scan([part.text for part in numbered])
         if found.hidden:
-            self.unreadable["hidden"] = None
-        findings = [finding for finding in found.findings if all(self._is_new(place, scanned) for place in finding.places)]
+            self.cannot_read("hidden")
+        findings = [finding for finding in found.findings if all(_is_new(place, scanned) for place in finding.places)]
         self._remember(fields, {number - len(scanned) for finding in findings for number, _, _ in finding.places})
         if not findings:
             return ()
-        verdict = decide(book, replace(self._exchange, parts=tuple(parts)), findings, key=self._key)
+        verdict = decide(book, replace(self._exchange, parts=numbered), findings, key=self._key)
+        self._fired.update({one.judge.id: one for one in verdict.fired})
         if verdict.action == "BLOCK":
             self.blocked = verdict
         of_fields = []
@@ -254,7 +338,7 @@ class Stream[Payload]:
             self.redacted = True
             if edit.literal < len(scanned):
                 channel = scanned[edit.literal][0]
-                channel.edits.append(replace(edit, start=edit.start + channel.base, end=edit.end + channel.base))
+                _add(channel.edits, Edit(0, edit.start + channel.base, edit.end + channel.base, edit.text))
             else:
                 of_fields.append(replace(edit, literal=fields[edit.literal - len(scanned)].literal))
         return tuple(of_fields)
@@ -262,76 +346,110 @@ class Stream[Payload]:
     def _remember(self, fields: Sequence[Part], dirty: Collection[int]) -> None:
         """Whole texts are judged once more at the end; those in which nothing is are not looked at again before."""
         for number, part in enumerate(fields):
-            name = (part.text, part.role, part.kind)
+            name = (part.text, part.role, part.kind, part.tool)
             if name not in self._fields and self._may_keep(len(part.text) + OVERHEAD):
                 self._fields[name] = part
                 if number not in dirty:
                     self._clean.add(name)
 
-    @staticmethod
-    def _place(part: Part, number: int) -> int:
-        return NOWHERE if part.literal == NOWHERE else number
-
-    @staticmethod
-    def _is_new(place: tuple[int, int, int], scanned: Sequence[tuple[_Channel, int]]) -> bool:
-        """Whether it was settled just now, or is in a text that is whole."""
-        number, start, end = place
-        if number >= len(scanned):
-            return True
-        channel, before = scanned[number]
-        return channel.base + start < channel.settled and channel.base + end > before
+    def _may_keep(self, length: int) -> bool:
+        """For the end; an answer that is longer is judged to that length, and says so."""
+        if self._kept + length > MAX_KEPT:
+            self.cannot_read("too_large")
+            return False
+        self._kept += length
+        return True
 
     # -- releasing ----------------------------------------------------------------------------------------------------
-
-    def _free(self, channel: _Channel) -> None:
-        """Move the place up to which text may go: an edit goes as a whole."""
-        channel.edits = _joined(channel.edits)
-        channel.free = channel.settled
-        for edit in reversed(channel.edits):
-            if edit.start < channel.free < edit.end:
-                channel.free = edit.start
-        self._trim(channel)
-        channel.plain = is_plain(channel.window)
-
-    @staticmethod
-    def _trim(channel: _Channel) -> None:
-        """Forget what no rule looks at any more."""
-        spare = channel.free - channel.live.behind - channel.base
-        if spare > channel.live.behind:
-            channel.window = channel.window[spare:]
-            channel.base += spare
 
     def _release(self) -> list[Released[Payload]]:
         released: list[Released[Payload]] = []
         while self._queue and self.blocked is None:
             event = self._queue[0]
-            if any(end > channel.free for channel, _, end, _ in event.pieces):
+            while event.first < len(event.places) and self._may_go(event.places[event.first]):
+                event.first += 1
+            if event.first < len(event.places):
                 break
             self._queue.popleft()
-            released.append(Released(event.payload, (*event.edits, *self._edits(event)) if event.pieces else event.edits))
+            self._waits -= event.size
+            released.append(Released(event.payload, (*event.edits, *_edits(event.places))))
         return released
 
-    @staticmethod
-    def _edits(event: _Waiting[Payload]) -> list[Edit]:
-        """What is to be changed in an event's pieces: the text of an edit goes where it begins, and what it covers goes away."""
-        edits = []
-        for channel, first, last, literal in event.pieces:
-            while channel.edits and channel.edits[0].end <= first:
-                channel.edits.pop(0)
-            for edit in channel.edits:
-                if edit.start >= last:
-                    break
-                text = "" if edit.start < channel.covered else edit.text
-                edits.append(Edit(literal, max(edit.start, first) - first, min(edit.end, last) - first, text))
-                channel.covered = max(channel.covered, edit.end)
-        return edits
+    def _may_go(self, place: _Place) -> bool:
+        """Whether a piece may go by one of its channels; or must, since others have long gone on."""
+        channel = place.channel
+        if place.end <= channel.free:
+            return True
+        if self._count - channel.last < PATIENCE or channel.strict or any(edit.end > channel.settled for edit in channel.edits):
+            return False
+        # If nothing more came to it, this would be its end.
+        moved, channel.settled, settled = channel.settled, channel.length, channel.settled
+        self._decide([(channel, moved)], ())
+        channel.settled, channel.let_go = settled, channel.length
+        channel.free = channel.length
+        return self.blocked is None
 
-    def _may_keep(self, length: int) -> bool:
-        """For the end; an answer that is longer is judged to that length, and says so."""
-        self._kept += length
-        if self._kept > MAX_KEPT:
-            self.unreadable["too_large"] = None
-        return self._kept <= MAX_KEPT
+
+ALL = "all"  # begins the names of texts that take in everything of one kind
+
+
+def _name(piece: Piece) -> tuple[str, ...]:
+    return (piece.text, piece.role, piece.kind, piece.tool)
+
+
+def _is_new(place: tuple[int, int, int], scanned: Sequence[tuple[_Channel, int]]) -> bool:
+    """Whether it was settled just now, or is in a text that is whole."""
+    number, start, end = place
+    if number >= len(scanned):
+        return True
+    channel, before = scanned[number]
+    return channel.base + start < channel.settled and channel.base + end > before
+
+
+def _free(channel: _Channel) -> None:
+    """Move the place up to which text may go: an edit goes as a whole."""
+    free = channel.settled
+    for edit in reversed(channel.edits):
+        if edit.start < free < edit.end:
+            free = edit.start
+    channel.free = max(channel.free, free)
+    _trim(channel)
+    channel.plain = is_plain(channel.window)
+
+
+def _trim(channel: _Channel) -> None:
+    """Forget what no rule looks at any more."""
+    spare = min(channel.settled, channel.free) - channel.live.behind - channel.base
+    if spare > channel.live.behind:
+        channel.window = channel.window[spare:]
+        channel.base += spare
+
+
+def _edits(places: Sequence[_Place]) -> tuple[Edit, ...]:
+    """What is to be changed in an event's pieces: the text of an edit goes where it begins, and what it covers goes away."""
+    edits: list[Edit] = []
+    for channel, first, last, literal in places:
+        while channel.edits and channel.edits[0].end <= first:
+            del channel.edits[0]
+        for edit in channel.edits:
+            if edit.start >= last:
+                break
+            text = "" if edit.start < channel.covered else edit.text
+            _add(edits, Edit(literal, max(edit.start, first) - first, min(edit.end, last) - first, text))
+            channel.covered = max(channel.covered, edit.end)
+    return tuple(edits)
+
+
+def _add(edits: list[Edit], edit: Edit) -> None:
+    """Put an edit among others, in their order; those that overlap become one, under the first one's text."""
+    at = len(edits)
+    while at and (edits[at - 1].literal, edits[at - 1].end) > (edit.literal, edit.start):
+        at -= 1
+    while at < len(edits) and edits[at].literal == edit.literal and edits[at].start < edit.end:
+        other = edits.pop(at)
+        text = (other.text or edit.text) if other.start <= edit.start else (edit.text or other.text)
+        edit = Edit(edit.literal, min(edit.start, other.start), max(edit.end, other.end), text)
+    insort(edits, edit, key=attrgetter("literal", "start"))
 
 
 class Restore:
@@ -358,14 +476,3 @@ class Restore:
                 edits.append(Edit(0, base + at, base + at + len(placeholder), original))
                 at = window.find(placeholder, at + len(placeholder))
         return edits
-
-
-def _joined(edits: Sequence[Edit]) -> list[Edit]:
-    """Edits in their order; those that overlap become one, under the first one's text."""
-    joined: list[Edit] = []
-    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
-        if joined and edit.start < joined[-1].end:
-            joined[-1] = replace(joined[-1], end=max(joined[-1].end, edit.end))
-        else:
-            joined.append(edit)
-    return joined

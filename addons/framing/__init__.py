@@ -18,9 +18,14 @@ FRAMINGS: dict[str, Callable[[], Framing]] = {
 }
 
 
-def framing_of(content_type: str, *, grows: bool) -> Framing | None:
-    """How an answer of this type is cut; `grows`: plain JSON is an array that grows. None for an answer that is whole."""
+def framing_of(content_type: str, *, grows: bool, sought: bool = False) -> Framing | None:
+    """How an answer of this type is cut; `grows`: plain JSON is an array that grows. None for an answer that is whole.
+
+    `sought`: a stream was asked for; what claims to be neither text nor JSON is read as the events that its client looks for.
+    """
     kind = content_type.partition(";")[0].strip().lower()
     if kind in FRAMINGS:
         return FRAMINGS[kind]()
-    return JsonArray() if grows and kind == "application/json" else None
+    if grows and kind == "application/json":
+        return JsonArray()
+    return ServerSentEvents() if sought and kind.partition("/")[0] != "text" and "json" not in kind else None

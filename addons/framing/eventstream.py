@@ -7,6 +7,7 @@ import base64
 import binascii
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -55,13 +56,12 @@ class EventStream:
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
         """The message with its own headers, another payload, and checksums that fit."""
         _, headers, _ = PRELUDE.unpack_from(frame.raw)
-        payload = frame.raw[PRELUDE.size + headers : -4]
-        wrapped = _wrapped(payload)
-        if wrapped is not None:
-            data = payload.replace(wrapped.encode(), base64.b64encode(data), 1)
+        document = _wrapping(frame.raw[PRELUDE.size + headers : -4])
+        if document is not None:
+            data = msgspec.json.encode({**document, "bytes": base64.b64encode(data).decode()})
         return _message(frame.raw[PRELUDE.size : PRELUDE.size + headers], data)
 
-    def made(self, name: str, data: bytes) -> bytes:
+    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
         """An exception, as Bedrock tells one."""
         headers = {":message-type": "exception", ":exception-type": name, ":content-type": "application/json"}
         return _message(b"".join(_header(*item) for item in headers.items()), data)
@@ -70,26 +70,26 @@ class EventStream:
 def _frame(raw: bytes, headers: int) -> Frame:
     payload = raw[PRELUDE.size + headers : -4]
     told = dict(_headers(raw[PRELUDE.size : PRELUDE.size + headers]))
-    wrapped = _wrapped(payload)
-    beside = "\n".join(text for name, text in told.items() if not name.startswith(":"))
+    beside = "\n".join(told.values())
     name = told.get(":event-type", "")
-    if wrapped is None:
+    document = _wrapping(payload)
+    if document is None:
         return Frame(raw, payload or None, name, beside)
+    others = {key: value for key, value in document.items() if key != "bytes"}
+    beside += "\n" + msgspec.json.encode(others).decode() if others.keys() - {"p"} else ""
     try:
-        return Frame(raw, base64.b64decode(wrapped, validate=True), name, beside)
+        return Frame(raw, base64.b64decode(document["bytes"]), name, beside)
     except ValueError:
-        return Frame(raw, payload, name, beside)
+        return Frame(raw, payload, name, beside, unreadable="opaque")
 
 
-def _wrapped(payload: bytes) -> str | None:
-    """The model's own JSON in base64, where the payload is nothing but that and padding."""
+def _wrapping(payload: bytes) -> dict[str, Any] | None:
+    """What wraps the model's own JSON in base64; None where nothing does."""
     try:
         document = msgspec.json.decode(payload)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict) or not {"bytes"} <= document.keys() <= {"bytes", "p"}:
-        return None
-    return document["bytes"] if isinstance(document["bytes"], str) else None
+    return document if isinstance(document, dict) and isinstance(document.get("bytes"), str) else None
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, str]]:

@@ -37,5 +37,5 @@ class Framing(Protocol):
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
         """The frame with other data, of which it bore some before."""
 
-    def made(self, name: str, data: bytes) -> bytes:
-        """A frame of our own, the last one of its stream."""
+    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
+        """A frame of our own, the last one of its stream; `first`: nothing of it was passed on."""

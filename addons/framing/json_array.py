@@ -21,7 +21,6 @@ class JsonArray:
         self._in_string = False
         self._start = -1  # where the element begins
         self._passing = False
-        self._begun = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The elements that `chunk` completes."""
@@ -66,15 +65,14 @@ class JsonArray:
         assert frame.data is not None
         return frame.raw[: len(frame.raw) - len(frame.data)] + data
 
-    def made(self, name: str, data: bytes) -> bytes:
+    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
         """A last element, and the end of the array."""
-        return (b"," if self._begun else b"[") + data + b"]"
+        return (b"[" if first else b",") + data + b"]"
 
     def _element(self) -> Frame:
         raw, before = bytes(self._rest[: self._at]), bytes(self._rest[: self._start])
         data = bytes(self._rest[self._start : self._at])
         self._forget(self._at)
-        self._begun = True
         if self._passing:
             self._passing = False
             return Frame(raw, unreadable="too_large")

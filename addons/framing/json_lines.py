@@ -31,7 +31,7 @@ class JsonLines:
         """The line with its own end."""
         return data + frame.raw[len(frame.raw.rstrip(b"\r\n")) :]
 
-    def made(self, name: str, data: bytes) -> bytes:
+    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
         """A line of our own."""
         return data + b"\n"
 

@@ -19,13 +19,14 @@ class ServerSentEvents:
         self._rest = bytearray()
         self._searched = 0
         self._passing = False  # inside of an event that is too large
+        self._begun = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The events that `chunk` completes."""
-        if not self._rest and not self._passing and PLAIN.fullmatch(chunk):
+        if self._begun and not self._rest and not self._passing and PLAIN.fullmatch(chunk):
             return [Frame(chunk, chunk[6:-2])]
         self._rest += chunk
-        return self._cut(at_end=False)
+        return self._start() + self._cut(at_end=False)
 
     def end(self) -> list[Frame]:
         """An event without its blank line is one, too: some clients take it."""
@@ -36,19 +37,31 @@ class ServerSentEvents:
         return frames
 
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
-        """Its data in one line; all other lines as they were."""
+        """Its data where it stood first; all other lines as they were. Raises ValueError where there was none."""
         lines, told = [], False
         for line in LINE_END.split(frame.raw):
             if not _is_data(line):
                 lines.append(line)
             elif not told:
-                lines.append(b"data: " + data)
+                lines += [b"data: " + line for line in data.split(b"\n")]
                 told = True
+        if not told:
+            raise ValueError("the event has no data")
         return b"\n".join(lines)
 
-    def made(self, name: str, data: bytes) -> bytes:
+    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
         """An event of our own."""
         return (b"event: " + name.encode() + b"\n" if name else b"") + b"data: " + data + b"\n\n"
+
+    def _start(self) -> list[Frame]:
+        """A byte order mark may stand before the first event; it belongs to none."""
+        if self._begun or (BOM.startswith(self._rest) and len(self._rest) < len(BOM)):
+            return []
+        self._begun = True
+        if not self._rest.startswith(BOM):
+            return []
+        del self._rest[: len(BOM)]
+        return [Frame(BOM)]
 
     def _cut(self, *, at_end: bool) -> list[Frame]:
         frames: list[Frame] = []
@@ -71,7 +84,7 @@ class ServerSentEvents:
             self._passing = False
             return Frame(raw, unreadable="too_large")
         data, beside, name = [], [], ""
-        for line in LINE_END.split(raw.removeprefix(BOM)):
+        for line in LINE_END.split(raw):
             if _is_data(line):
                 data.append(line[5:].removeprefix(b" "))
             elif line:

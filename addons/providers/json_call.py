@@ -33,6 +33,7 @@ class JsonFormat:
     tokens: tuple[str, ...] = ()
     family: Family | None = None
     grows: bool = False
+    streams_text: bool = True
     streams: Callable[[Mapping[str, Any], str], bool] = _asks_to_stream
     named_results: bool = False
 

@@ -103,5 +103,5 @@ FORMATS = (
     JsonFormat("completions", VOCABULARY, _said(*PROMPTS), needs=("prompt",), tokens=("prompt",)),
     JsonFormat("embeddings", VOCABULARY, _said(*PROMPTS), needs=(*PROMPTS, "content"), tokens=("input", "prompt")),
     JsonFormat("images", VOCABULARY, _said("prompt"), needs=("prompt",)),
-    JsonFormat("speech", VOCABULARY, _said("input"), needs=("input",)),
+    JsonFormat("speech", VOCABULARY, _said("input"), needs=("input",), streams_text=False),
 )

@@ -37,6 +37,10 @@ class Format(Protocol):
         """Whose words a call of this format is refused in; None: its provider's."""
 
     @property
+    def streams_text(self) -> bool:
+        """Whether a streamed answer is text, not sound."""
+
+    @property
     def grows(self) -> bool:
         """Whether a streamed answer in plain JSON is an array that grows, not a whole document."""
 

@@ -1,7 +1,9 @@
 """Streamed answers of every format: cut at any byte the same comes out, and nothing of what a rule finds."""
 
+import base64
 import gzip
 import json
+import time
 import zlib
 from functools import cache
 from itertools import pairwise
@@ -16,6 +18,7 @@ from addons.answer import MAX_READ, Streamed, Unjudged, judge_whole, unreadable
 from addons.decode import decoder_for
 from addons.enforce import blocked_message
 from addons.framing import framing_of
+from addons.framing.eventstream import EventStream, _header, _message
 from addons.framing.frame import Frame
 from addons.providers.provider import Usage
 from addons.providers.refusals import FAMILIES
@@ -190,7 +193,8 @@ def test_keeping_a_client_waiting_says_something_only_while_text_is_held() -> No
     assert answer.idle == b""
     assert answer.feed(frames[1]) == b""
     assert answer.idle == b":\n\n"
-    assert answer.feed(frames[2]) == frames[1] + frames[2]
+    assert answer.feed(frames[2]) == b""
+    assert answer.end() == frames[1] + frames[2]
 
 
 def whole(body: bytes, content_type: str = "application/json", encoding: str = "", restore: tuple[tuple[str, str], ...] = ()):  # type: ignore[no-untyped-def]
@@ -228,6 +232,7 @@ def test_an_answer_of_which_nothing_can_be_read_says_why() -> None:
     assert [unreadable(kind, "") for kind in ("application/json", "text/plain", "", "text/event-stream", "application/problem+json")] == [
         ""
     ] * 5
+    assert unreadable("application/octet-stream", "", sought=True) == ""
     assert unreadable("audio/mpeg", "") == "audio"
     assert unreadable("image/png", "") == "image"
     assert unreadable("application/octet-stream", "") == "opaque"
@@ -283,3 +288,104 @@ def test_every_shape_says_what_it_was_made_of() -> None:
         assert isinstance(shape, Shape)
         text, call = shape.heard(b"".join(shape.made(TEXT, CALL)))
         assert (text, json.loads(call)) == ("".join(TEXT), json.loads("".join(CALL))), name
+
+
+def data(*events: object) -> bytes:
+    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+
+
+def choice(text: str, **more: object) -> dict[str, object]:
+    return {"choices": [{"index": 0, "delta": {"content": text}, **more}]}
+
+
+HALVES = KEY[:9], KEY[9:]
+SMUGGLED = {
+    "the start of a block, then its deltas": data(
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": HALVES[0]}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": HALVES[1]}},
+    ),
+    "another type each time": data(*({**choice(text), "type": f"t{number}"} for number, text in enumerate(HALVES))),
+    "an index that nobody reads": data(*({**choice(text), "output_index": number} for number, text in enumerate(HALVES))),
+    "an index written otherwise": data(choice(HALVES[0]), {"choices": [{"index": "0", "delta": {"content": HALVES[1]}}]}),
+    "another type, and junk beside": data(
+        *(
+            {"choices": [{"index": 0, "delta": {"content": text, "junk": "zz"}}, {"index": 0, "delta": {"content": "x"}}], "type": f"t{n}"}
+            for n, text in enumerate(HALVES)
+        )
+    ),
+    "an end in between": data(choice(HALVES[0], finish_reason="stop"), {"type": "x.done", "choices": []}, choice(HALVES[1])),
+    "an empty piece in between": data(choice(HALVES[0]), choice(""), choice(HALVES[1])),
+    "a thought in between": data(
+        *({"candidates": [{"content": {"parts": [{"text": text}, {"text": " hm ", "thought": True}]}}]} for text in HALVES)
+    ),
+    "what no JSON is": data(choice(HALVES[0])).replace(b"}\n", b', "x": NaN}\n') + data(choice(HALVES[1])),
+    "a byte order mark": b"\xef\xbb\xbf" + data(choice(KEY)),
+    "hidden characters": data(*(choice(piece) for piece in (HALVES[0], "\x01", HALVES[1]))),
+    "several lines": b'data: {"choices":\ndata: [{"delta": {"content": "' + KEY.encode() + b'"}}]}\n\n',
+    "another event's name": b"".join(b"event: e%d\n" % number + data(choice(text)) for number, text in enumerate(HALVES)),
+}
+
+
+@pytest.mark.parametrize("how", SMUGGLED)
+def test_a_value_does_not_get_through_in_pieces(how: str) -> None:
+    body = SMUGGLED[how]
+    for chunks in ([body], [body[at : at + 1] for at in range(len(body))]):
+        out, answer = passed("openai-chat", chunks)
+        assert answer.verdict.action in ("REDACT", "BLOCK"), how
+        assert HALVES[0].encode() not in out
+        assert HALVES[1].encode() not in out
+
+
+CALLED = {
+    "under a key that is technical elsewhere": {
+        "candidates": [{"content": {"parts": [{"functionCall": {"args": {"code": "rm -rf / "}}}]}}]
+    },
+    "in a shell call": {"type": "response.output_item.done", "item": {"type": "local_shell_call", "action": {"command": ["rm -rf / "]}}},
+    "in a custom call": {"output": [{"type": "custom_tool_call", "input": "rm -rf / "}]},
+}
+
+
+@pytest.mark.parametrize("how", CALLED)
+def test_a_tool_call_is_known_as_one(how: str) -> None:
+    assert passed("openai-chat", [data(CALLED[how])])[1].verdict.action == "BLOCK"
+    assert whole(json.dumps(CALLED[how]).encode()).verdict.action == "BLOCK"
+
+
+def test_numbers_do_not_go_on_one_another() -> None:
+    body = data(*({"created": 1700000000123, **choice("word ")} for _ in range(20)))
+    answer = streamed("openai-chat")
+    assert answer.feed(body) == body
+
+
+def test_a_binary_message_is_read_however_it_is_wrapped() -> None:
+    inner = base64.b64encode(json.dumps({"delta": {"text": f"the key {KEY} is"}}).encode()).decode()
+    for payload in (
+        json.dumps({"p": inner, "bytes": inner}),
+        json.dumps({"bytes": inner, "more": 1}),
+        '{"bytes":"' + inner.replace(inner[0], f"\\u{ord(inner[0]):04x}", 1) + '"}',
+    ):
+        out, answer = passed("bedrock-invoke", [_message(_header(":event-type", "chunk"), payload.encode())])
+        assert answer.verdict.action in ("REDACT", "BLOCK")
+        (frame,) = EventStream().feed(out) or [None]
+        assert KEY.encode() not in (frame.data or b"") if frame else True
+    out, answer = passed("bedrock-converse", [_message(_header(":error-message", KEY), b"{}")])
+    assert (answer.verdict.action, KEY.encode() in out) == ("BLOCK", False)
+
+
+def test_an_array_that_is_ended_is_an_array() -> None:
+    out, _ = passed("gemini-array", [b'[{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"c":"rm -rf / "}}}]}}]}'])
+    assert json.loads(out)[0]["error"]["message"].startswith("Blocked")
+
+
+def test_many_choices_that_end_at_once_take_no_long_time() -> None:
+    body = data({"choices": [{"index": n, "delta": {"content": f"word{n} "}, "finish_reason": "stop"} for n in range(3000)]})
+    began = time.process_time()
+    passed("openai-chat", [body])
+    assert time.process_time() - began < 5.0  # it was minutes
+
+
+def test_failing_open_passes_all_that_came() -> None:
+    answer = streamed("openai-chat")
+    frames = SHAPES["openai-chat"].made(["one ", "AKIAQ", "two"], [])
+    out = answer.feed(frames[0] + frames[1] + frames[2])
+    assert out + answer.let_go() + answer.feed(frames[3]) == b"".join(frames[:4])

@@ -68,7 +68,7 @@ def test_the_standards_own_examples() -> None:
 
 
 def test_a_frame_tells_its_name_and_what_stands_beside_its_data() -> None:
-    (frame,) = ServerSentEvents().feed(b"\xef\xbb\xbfevent: ping\n: note\ndata: {}\n\n")
+    _, frame = ServerSentEvents().feed(b"\xef\xbb\xbfevent: ping\n: note\ndata: {}\n\n")
     assert (frame.name, frame.data, frame.beside) == ("ping", b"{}", "event: ping\n: note")
 
 
@@ -97,3 +97,5 @@ def test_the_content_type_says_how_a_stream_is_cut() -> None:
     assert isinstance(framing_of("Text/Event-Stream; charset=utf-8", grows=False), ServerSentEvents)
     assert isinstance(framing_of("application/json", grows=True), JsonArray)
     assert framing_of("application/json", grows=False) is None
+    assert isinstance(framing_of("image/png", grows=False, sought=True), ServerSentEvents)
+    assert framing_of("application/json", grows=False, sought=True) is None

@@ -13,7 +13,7 @@ from rules.exchange import Exchange, Kind, Part
 from rules.load import build, shipped
 from rules.redact import splice
 from rules.rulebook import Rulebook
-from rules.stream import Piece, Stream
+from rules.stream import PATIENCE, Piece, Stream
 
 RULES = """
 earthflow: 1
@@ -50,7 +50,7 @@ def streamed(pieces: list[str], kind: Kind = "text") -> tuple[str, Verdict, list
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     out, steps = "", []
     for piece in pieces:
-        for text, edits in stream.feed(piece, [Piece(piece, ("c",), "assistant", kind, 0)]):
+        for text, edits in stream.feed(piece, [Piece(piece, (("c",),), "assistant", kind, 0)]):
             out += json.loads(splice(json.dumps(text).encode(), edits))
         steps.append(out)
     for text, edits in stream.end():
@@ -100,21 +100,59 @@ def test_a_block_ends_the_answer_before_the_first_character_of_what_was_found(be
 def test_text_that_no_rule_can_still_mean_is_not_held() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     for word in ("Yes, ", "you ", "are ", "right. "):
-        assert [text for text, _ in stream.feed(word, [Piece(word, ("c",), "assistant", "text", 0)])] == [word]
+        assert [text for text, _ in stream.feed(word, [Piece(word, (("c",),), "assistant", "text", 0)])] == [word]
 
 
-def test_an_event_of_another_text_waits_its_turn_and_a_closed_text_holds_nobody() -> None:
+def test_an_event_of_another_text_waits_its_turn() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
-    assert stream.feed("1", [Piece("AKIA", ("a",), "assistant", "text", 0)]) == []
-    assert stream.feed("2", [Piece("fine. ", ("b",), "assistant", "text", 0)]) == []
-    assert [text for text, _ in stream.feed("3", [], ended=[("a",)])] == ["1", "2", "3"]
+    assert stream.feed("1", [Piece("AKIA", (("a",),), "assistant", "text", 0)]) == []
+    assert stream.feed("2", [Piece("fine. ", (("b",),), "assistant", "text", 0)]) == []
+    assert [text for text, _ in stream.end()] == ["1", "2"]
+
+
+def test_a_text_is_waited_for_while_others_go_on_but_once_only() -> None:
+    stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
+
+    def feed(text: str, channel: str) -> list[str]:
+        return [one for one, _ in stream.feed(text, [Piece(text, ((channel,),), "assistant", "text", 0)])]
+
+    assert feed("AKIAQYLPM", "a") == []
+    released = [one for number in range(PATIENCE + 1) for one in feed(f"{number}. ", "b")]
+    assert released[:2] == ["AKIAQYLPM", "0. "]
+    assert "endless" not in stream.unreadable
+    assert feed("N5HHH", "a") == []
+    assert "endless" in stream.unreadable
+    assert [one for number in range(2 * PATIENCE) for one in feed(f"{number}. ", "b")] == []
+    assert feed("HFPZAM2 ", "a")[0] == "N5HHH"
+    assert stream.redacted
+
+
+def test_a_piece_goes_when_it_may_in_every_text_that_it_may_be_part_of() -> None:
+    stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
+    out = ""
+    for number, text in enumerate((KEY[:7], KEY[7:12], KEY[12:], " and on")):
+        for event, edits in stream.feed(text, [Piece(text, ((number,), ("all",)), "assistant", "text", 0)]):
+            out += json.loads(splice(json.dumps(event).encode(), edits))
+    assert out == ""  # it waits in its own text, too
+    for event, edits in stream.end():
+        out += json.loads(splice(json.dumps(event).encode(), edits))
+    assert re.fullmatch(r"\[REDACTED:a_key_[b-t]{8}\] and on", out)
+    assert stream.verdict().action == "REDACT"
+
+
+def test_an_answer_that_makes_too_much_wait_says_so() -> None:
+    stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
+    stream.feed("1", [Piece("AKIA", (("a",),), "assistant", "text", 0)])
+    for number in range(60):
+        stream.feed("2", [Piece(f"{number} " * 10_000, (("b",),), "assistant", "text", 0), Piece("Q", (("a",),), "assistant", "text", 0)])
+    assert stream.overfull
 
 
 def test_a_text_that_might_go_on_for_ever_is_let_go_and_said_so() -> None:
     rule = "earthflow: 1\nname: monitor\nrules:\n  - {id: a.all, action: redact, when: {direction: response}, match: {regex: 'BEGIN[^!]*END'}}\n"
     endless = build("monitor", {**shipped(), "earthflow/monitor": rule})
     stream: Stream[str] = Stream(endless, Exchange(direction="response"), key=b"k")
-    released = [text for _ in range(100) for text, _ in stream.feed("BEGIN" * 50, [Piece("BEGIN" * 50, ("c",), "assistant", "text", 0)])]
+    released = [text for _ in range(100) for text, _ in stream.feed("BEGIN" * 50, [Piece("BEGIN" * 50, (("c",),), "assistant", "text", 0)])]
     assert len(released) >= 60
     assert "endless" in stream.verdict().unreadable
 
@@ -125,6 +163,6 @@ def test_a_placeholder_gets_its_original_back_however_it_is_cut() -> None:
     for size in range(1, 30):
         stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k", restore=pairs)
         events = [text[at : at + size] for at in range(0, len(text), size)]
-        released = [one for event in events for one in stream.feed(event, [Piece(event, ("c",), "assistant", "text", 0)])] + stream.end()
+        released = [one for event in events for one in stream.feed(event, [Piece(event, (("c",),), "assistant", "text", 0)])] + stream.end()
         out = "".join(json.loads(splice(json.dumps(one).encode(), edits)) for one, edits in released)
         assert out == "about MATTER-1 and Anna, not [REDACTED:b] <N", size
