@@ -127,7 +127,7 @@ def judge_whole(book: Rulebook, context: Exchange, raw: bytes, content_type: str
     if isinstance(decoded, Unreadable):
         exchange = replace(context, unreadable=(decoded.reason,), size=len(raw))
         return Whole(len(raw), verdict=evaluate(book, exchange, key=key), coverage=exchange.coverage)
-    usage, said = Usage(), Reader().read(decoded)
+    usage, said = Usage(), Reader(streams=False).read(decoded)
     if isinstance(said, Unreadable):
         parts = tuple(Part(piece.text, piece.role, piece.kind, NOWHERE) for piece in _unread(decoded) if decoded)
         meant = "json" in content_type or decoded.lstrip()[:1] in (b"{", b"[")

@@ -126,8 +126,9 @@ def _alike(body: bytes, name: str, said: Said) -> Alike | None:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads the documents of one answer."""
+    """Reads the documents of one answer, which goes on from one to the next where it `streams`."""
 
+    streams: bool = True
     tools: dict[Ids, str] = field(default_factory=dict)  # by the place of their calls
     alike: "Alike | None" = None  # the last document, where all but one text of it is likely to come again
 
@@ -137,7 +138,8 @@ class Reader:
         if said is not None:
             return said
         read = self._read(body, name)
-        self.alike = None if isinstance(read, Unreadable) else _alike(body, name, read)
+        if self.streams:
+            self.alike = None if isinstance(read, Unreadable) else _alike(body, name, read)
         return read
 
     def _read(self, body: bytes, name: str) -> Said | Unreadable:
@@ -174,7 +176,7 @@ class Reader:
         tool = self._tool(leaf, name) if is_call else ""
         if name in ALONE or not _is_string(leaf, last):
             return Piece(leaf.text, (), "assistant", kind if is_call else "field", leaf.literal, tool)
-        return Piece(leaf.text, _channels(leaf, event, kind, name), "assistant", kind, leaf.literal, tool)
+        return Piece(leaf.text, _channels(leaf, event, kind, name) if self.streams else (), "assistant", kind, leaf.literal, tool)
 
     def _tool(self, leaf: Leaf, name: str) -> str:
         """A tool's name stands where its call begins; what it is called with comes later."""
