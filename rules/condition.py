@@ -4,7 +4,7 @@ few comparisons of integers, however many rules share its predicates. `role`, `p
 
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from fnmatch import translate
 from functools import lru_cache
@@ -43,6 +43,17 @@ class Conditions:
         """The same predicates, to add to."""
         copy = Conditions()
         copy._bits, copy._of_call, copy._of_part = dict(self._bits), list(self._of_call), list(self._of_part)
+        return copy
+
+    def only(self, conditions: Iterable[Condition]) -> "Conditions":
+        """No more predicates than these conditions speak of."""
+        bits = 0
+        for condition in conditions:
+            for need, forbid in condition:
+                bits |= need | forbid
+        copy = self.copy()
+        copy._of_call = [(bit, test) for bit, test in self._of_call if bits >> bit & 1]
+        copy._of_part = [(bit, test) for bit, test in self._of_part if bits >> bit & 1]
         return copy
 
     def compile(self, clause: Clause | None) -> Condition:

@@ -312,7 +312,7 @@ class Library:
                 version=version,
                 judges=tuple(judges),
                 scanner=self._scanner(preset, base, only),
-                conditions=base.conditions,
+                conditions=base.conditions.only(one for judge in judges for one in (judge.when, *(exempt.when for exempt in judge.exempt))),
                 asking=_asking(judges),
                 contextual=tuple(number for number, judge in enumerate(judges) if judge.content is None),
                 thresholds=tuple(assembled.thresholds.items()),
