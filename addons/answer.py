@@ -311,7 +311,7 @@ def _unread(data: bytes) -> list[Piece]:
     return [Piece(text, (("unread", kind), (ALL, kind)), "assistant", kind, NOWHERE) for kind in kinds]
 
 
-def is_plain(text: str) -> bool:
+def goes_unescaped(text: str) -> bool:
     """Whether a text needs no escaping in JSON, at any depth, such as in a tool call's arguments, which are JSON in a JSON string."""
     try:
         return json.dumps(text, ensure_ascii=False)[1:-1] == text and bool(text.encode())

@@ -20,7 +20,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import back, enforce
-from addons.answer import is_plain
+from addons.answer import goes_unescaped
 from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
@@ -368,7 +368,7 @@ def _request(flow: http.HTTPFlow, provider: Provider) -> Request:
 
 def _asked(exchange: Exchange, book: Rulebook, key: bytes, restore: tuple[tuple[str, str], ...]) -> Asked | None:
     """What the answer will be judged by; None where nothing is to be done with it."""
-    plain = tuple(pair for pair in restore if is_plain(pair[1]))
+    plain = tuple(pair for pair in restore if goes_unescaped(pair[1]))
     if book.answers is None and not plain:
         return None
     return Asked(book, replace(exchange, direction="response", parts=(), unreadable=(), size=0), key, plain)

@@ -31,6 +31,7 @@ class Given(NamedTuple):
     chunks: Sequence[bytes]
     encoding: str = ""
     status: int = 200
+    paced: bool = False  # `wait` is awaited before each piece but the first
 
 
 @dataclass
@@ -69,6 +70,7 @@ class Providers:
     answer: Answer = _no_answer
     hosts: Sequence[str] = HOSTS
     heard: list[Heard] = field(default_factory=list)
+    left: int = 0  # callers that went before their answer was over
     port: int = 0
 
     def __enter__(self) -> "Providers":
@@ -112,7 +114,7 @@ class Providers:
         call = heard.json if known or heard.body[:1] == b"{" else {}
         other = self.answer(request.path, call, f"You wrote {len(heard.body)} bytes.")
         if isinstance(other, Given):
-            return await _given(request, other)
+            return await self._given(request, other)
         if not known:
             return web.json_response({"object": "list", "data": []} if other is None else other)
         openai = request.path == "/v1/chat/completions"
@@ -125,6 +127,19 @@ class Providers:
             await response.write(event)
         return response
 
+    async def _given(self, request: web.Request, answer: Given) -> web.StreamResponse:
+        headers = {"content-type": answer.content_type, **({"content-encoding": answer.encoding} if answer.encoding else {})}
+        response = web.StreamResponse(status=answer.status, headers=headers)
+        await response.prepare(request)
+        try:
+            for number, chunk in enumerate(answer.chunks):
+                if number and answer.paced:
+                    await self.wait(number)
+                await response.write(chunk)
+        except ConnectionError:
+            self.left += 1
+        return response
+
     async def _events(self, call: dict[str, Any], words: list[str], openai: bool) -> AsyncIterator[bytes]:
         for event in _anthropic_head(call) if not openai else ():
             yield event
@@ -135,15 +150,6 @@ class Providers:
             yield _openai_delta(call, text) if openai else _anthropic_delta(text)
         for event in _openai_tail(call, len(words)) if openai else _anthropic_tail(len(words)):
             yield event
-
-
-async def _given(request: web.Request, answer: Given) -> web.StreamResponse:
-    headers = {"content-type": answer.content_type, **({"content-encoding": answer.encoding} if answer.encoding else {})}
-    response = web.StreamResponse(status=answer.status, headers=headers)
-    await response.prepare(request)
-    for chunk in answer.chunks:
-        await response.write(chunk)
-    return response
 
 
 def _answer(call: dict[str, Any], size: int) -> str:
