@@ -105,6 +105,8 @@ class Gate:
 
     async def _may_tunnel(self, flow: http.HTTPFlow, session: Session) -> bool:
         """Whether an unopened tunnel may go where it wants to; recorded either way."""
+        if self._denied(flow):
+            return False
         try:
             await self._resolver.resolve(session.host, session.port)
         except InternalAddress as error:
@@ -118,6 +120,14 @@ class Gate:
             flow.response = http.Response.make(enforce.BAD_GATEWAY, f"{reason}\n")
             return False
         session.ongoing = self._recorder.tunnelled(session.identity, _address(flow), tunnel=True)
+        return True
+
+    def _denied(self, flow: http.HTTPFlow) -> bool:
+        """Refuse what goes to a host that is no AI provider's, where the operator wants that."""
+        if self._settings.unknown_hosts == "tunnel":
+            return False
+        message = f"{flow.request.host} is no AI provider's host, and others are not let through (EARTHFLOW_UNKNOWN_HOSTS=deny)"
+        self._refuse(flow, "unknown_host", 403, message)
         return True
 
     def _identify(self, flow: http.HTTPFlow) -> Identity | None:
@@ -163,8 +173,9 @@ class Gate:
             message = "CONNECT, the TLS server name and the Host header must name the same host"
             self._refuse(flow, "authority_mismatch", 421, message)
         elif passage.provider is None:
-            passage.ongoing = self._recorder.tunnelled(passage.identity, _address(flow), tunnel=False)
-            flow.request.stream = True
+            if not self._denied(flow):
+                passage.ongoing = self._recorder.tunnelled(passage.identity, _address(flow), tunnel=False)
+                flow.request.stream = True
         elif "upgrade" in flow.request.headers:
             message = "Earthflow does not pass WebSockets of AI hosts yet; use plain HTTPS."
             self._refuse(flow, "upgrade", enforce.UPGRADE_REQUIRED, message, unreadable=("opaque",))

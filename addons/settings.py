@@ -28,6 +28,7 @@ class ProxySettings(Core, Redis):
     tls_ca: Path | None = Field(None, validation_alias="TLS_CA_PATH")
     upstream_ca: Path | None = Field(None, validation_alias="EARTHFLOW_UPSTREAM_CA")
     upstream_map: Annotated[dict[Address, Address], NoDecode] = Field({}, validation_alias="EARTHFLOW_UPSTREAM_MAP")
+    unknown_hosts: Literal["tunnel", "deny"] = Field("tunnel", validation_alias="EARTHFLOW_UNKNOWN_HOSTS")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     cache_dir: Path | None = Field(None, validation_alias="EARTHFLOW_CACHE_DIR")
     mitm_conf: Path | None = Field(None, validation_alias="EARTHFLOW_MITM_CONF")

@@ -19,7 +19,16 @@ RuleAction = Literal["ALLOW", "FLAG", "REDACT", "BLOCK", "SCORE"]  # SCORE: the 
 Coverage = Literal["full", "partial", "none"]
 # Why a decision is what it is: the rules spoke, or the proxy itself refused or could not judge.
 Reason = Literal[
-    "policy", "too_large", "engine_error", "no_snapshot", "internal_address", "authority_mismatch", "key_revoked", "upgrade", "tunnelled"
+    "policy",
+    "too_large",
+    "engine_error",
+    "no_snapshot",
+    "internal_address",
+    "authority_mismatch",
+    "key_revoked",
+    "upgrade",
+    "tunnelled",
+    "unknown_host",
 ]
 Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]  # blocked: the answer, by a rule
 

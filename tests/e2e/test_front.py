@@ -160,3 +160,13 @@ def _post(client: ssl.SSLSocket, host: str) -> tuple[int, bytes]:
     response = HTTPResponse(client)
     response.begin()
     return response.status, response.read()
+
+
+def test_hosts_of_no_provider_can_be_refused() -> None:
+    with House({"EARTHFLOW_UNKNOWN_HOSTS": "deny"}) as house:
+        tenant = house.tenant()
+        assert tenant.connect_status("tunnel.example:443") == 403
+        assert tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "http://tunnel.example/").stdout == "403"
+        assert tenant.post(message("hello"))[0] == 200
+        rows = tenant.audit(3)
+        assert [(row["reason"], row["status"]) for row in rows] == [("policy", "ALLOW"), *[("unknown_host", "BLOCK")] * 2]
