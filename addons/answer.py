@@ -185,7 +185,7 @@ class Streamed:
         self._ending, self._message = ending, message
         self._reader = Reader()
         self._coming: deque[Frame] = deque()
-        self._passing = bytearray()  # by the call that is under way
+        self._passing: list[bytes] = []  # frames, by the call that is under way
         self._releasing: list[Frame] = []
         self._begun = False
         self._next: _Next | None = None  # what the next chunk is likely to be
@@ -207,61 +207,61 @@ class Streamed:
         """What keeps a client waiting while text is held; nothing where nothing is, or where there is no such thing."""
         return self._framing.idle if self._stream.waiting and not self.over else b""
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take raw bytes; give what may go on."""
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take raw bytes; give the frames that may go on."""
         self.size += len(chunk)
         self._stream.size = self.size
         if self._next is not None and self._next.goes_on(chunk, self._stream):
             self._begun = True
-            return chunk
+            return [chunk]
         try:
             decoded = self._decoder.feed(chunk)
         except Undecodable:
             self._stream.cannot_read("bad_encoding")
             return self.cut_off("The provider's answer could not be decoded")
         if self._unjudged:
-            return decoded
+            return [decoded]
         self._coming += self._framing.feed(decoded)
         return self._passed()
 
-    def end(self) -> bytes:
+    def end(self) -> list[bytes]:
         """Nothing more comes: what is left, or the last events of an answer that is blocked at its end."""
         if self.over or self._unjudged:
-            return b""
+            return []
         if not self._decoder.complete:
             self._stream.cannot_read("bad_encoding")
         self._coming += self._framing.end()
         passed = self._passed()
         return passed if self.over else passed + self._written(self._stream.end())
 
-    def cut_off(self, why: str) -> bytes:
+    def cut_off(self, why: str) -> list[bytes]:
         """End the stream for a reason of our own; what was passed on by then comes first."""
         self.over = True
-        passed, self._passing = bytes(self._passing), bytearray()
+        passed, self._passing = self._passing, []
         first = not self._begun and not passed
-        return passed + b"".join(self._framing.made(name, data, first=first) for name, data in self._ending(why))
+        return passed + [self._framing.made(name, data, first=first) for name, data in self._ending(why)]
 
-    def let_go(self) -> bytes:
+    def let_go(self) -> list[bytes]:
         """Pass on what is held, and all that still comes, unjudged."""
         self._unjudged = True
-        passed, self._passing = bytes(self._passing), bytearray()
+        passed, self._passing = self._passing, []
         kept = dict.fromkeys(map(id, (*self._releasing, *(held := self._stream.held()))))
         coming = [frame for frame in self._coming if id(frame) not in kept]
-        return passed + b"".join(frame.raw for frame in (*self._releasing, *held, *coming, *self._framing.end()))
+        return passed + [frame.raw for frame in (*self._releasing, *held, *coming, *self._framing.end())]
 
     def finish(self) -> None:
         """There is nothing left to do."""
 
-    def _passed(self) -> bytes:
+    def _passed(self) -> list[bytes]:
         while self._coming and not self.over:
             taken = self._take(self._coming[0])
             self._passing += taken
             self._coming.popleft()
-        passed, self._passing = bytes(self._passing), bytearray()
+        passed, self._passing = self._passing, []
         self._begun = self._begun or bool(passed)
         return passed
 
-    def _take(self, frame: Frame) -> bytes:
+    def _take(self, frame: Frame) -> list[bytes]:
         pieces = [_beside(frame.beside)] if frame.beside else []
         last = False
         if frame.unreadable:
@@ -281,21 +281,21 @@ class Streamed:
                     self.usage.read(said.document)
         passed = self._written(self._stream.feed(frame, pieces, last=last))
         if frame.data and self._plain:
-            alike = self._reader.alike if passed == frame.raw and self._stream.is_clean(pieces) else None
+            alike = self._reader.alike if passed == [frame.raw] and self._stream.is_clean(pieces) else None
             self._next = _Next.behind(frame.raw, frame.data, alike) if alike is not None else None
         return passed
 
-    def _written(self, released: Sequence[Released[Frame]]) -> bytes:
+    def _written(self, released: Sequence[Released[Frame]]) -> list[bytes]:
         self._releasing = [frame for frame, _ in released]
         written = [self._framing.rewritten(frame, splice(frame.data or b"", edits)) if edits else frame.raw for frame, edits in released]
         self._releasing = []
         if self._stream.blocked is not None:
-            self._passing += b"".join(written)
+            self._passing += written
             return self.cut_off(self._message(self._stream.blocked))
         if self._stream.overfull:
             self._stream.cannot_read("endless")
             return self.cut_off("More of the answer would have to be held than can be")
-        return b"".join(written)
+        return written
 
 
 def _beside(text: str) -> Piece:

@@ -14,11 +14,9 @@ from addons.answer import Streamed, Unjudged, Whole, judge_whole, unreadable
 from addons.decode import decoder_for
 from addons.framing import framing_of
 from addons.framing.frame import Frame
-from addons.heads import canonical
 from addons.layers import ANSWER, REPLACED
 from addons.passage import Asked, Passage
-from addons.providers.provider import Format
-from addons.record import Ongoing
+from addons.record import Ongoing, blocked_message
 from rules.evaluate import Verdict, evaluate
 from rules.stream import Stream
 
@@ -40,7 +38,7 @@ def begin(flow: http.HTTPFlow, passage: Passage, status: int, on_error: OnError)
     if bare or asked is None or (asked.book.answers is None and not asked.restore):
         _read_along(response, Unjudged(content_type, encoding), ongoing)
         return
-    format = _format(flow, passage)
+    format = passage.format
     sought = asked.context.stream and format is not None and format.streams_text
     opaque = unreadable(content_type, encoding, sought=sought)
     verdict = _of_head(asked, opaque)
@@ -55,7 +53,7 @@ def begin(flow: http.HTTPFlow, passage: Passage, status: int, on_error: OnError)
             response.stream, passage.whole = False, True
             return
         stream: Stream[Frame] = Stream(asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore)
-        ending = enforce.family_of(flow, passage.provider).end
+        ending = enforce.family_of(flow, passage).end
         answer = Streamed(framing, decoder, stream, lambda why: ending(why, ongoing.id), partial(_why, ongoing.id))
         ongoing.answer = answer
         _will_change(flow)
@@ -94,6 +92,11 @@ def too_large(flow: http.HTTPFlow, passage: Passage, status: int) -> None:
         _read_along(flow.response, Unjudged("", "", verdict), passage.ongoing)
 
 
+def count(response: http.Response, ongoing: Ongoing) -> None:
+    """An answer of a host that is no AI provider's passes as it comes, counted."""
+    _read_along(response, Unjudged("", "unread"), ongoing)
+
+
 class Guarded:
     """What layers.py sees of a streamed answer: nothing that is raised inside gets out, and none of it means ALLOW."""
 
@@ -115,22 +118,27 @@ class Guarded:
         if self._ongoing.first_byte is None:
             self._ongoing.first_byte = time.monotonic()
         try:
-            return self._answer.feed(chunk)
+            return b"".join(self._answer.feed(chunk))
         except Exception as error:
             return self._failed(error)
 
     def end(self) -> bytes:
         """Nothing more comes."""
         try:
-            return self._answer.end()
+            return b"".join(self._answer.end())
         except Exception as error:
             return self._failed(error)
+
+    def cut(self, why: str) -> bytes:
+        """It lasts too long."""
+        self._ongoing.trouble, self._ongoing.expired = why, True
+        return b"".join(self._answer.cut_off(f"{why} (decision {self._ongoing.id})"))
 
     def _failed(self, error: Exception) -> bytes:
         self._ongoing.trouble = "engine_error"
         if self._on_error(error):
-            return self._answer.let_go()
-        return self._answer.cut_off(f"Earthflow could not judge this answer (decision {self._ongoing.id})")
+            return b"".join(self._answer.let_go())
+        return b"".join(self._answer.cut_off(f"Earthflow could not judge this answer (decision {self._ongoing.id})"))
 
 
 def _of_head(asked: Asked, opaque: str) -> Verdict:
@@ -142,19 +150,12 @@ def _replace(flow: http.HTTPFlow, passage: Passage, answer: Whole, status: int) 
     """Put a refusal in an answer's place."""
     assert passage.ongoing is not None and answer.verdict is not None
     passage.ongoing.answer = answer
-    enforce.refuse(flow, status, _why(passage.ongoing.id, answer.verdict), passage.ongoing.id, passage.provider)
+    enforce.refuse(flow, status, _why(passage.ongoing.id, answer.verdict), passage.ongoing.id, enforce.family_of(flow, passage))
     flow.metadata[REPLACED] = True
 
 
 def _why(decision: str, verdict: Verdict) -> str:
-    return enforce.blocked_message(verdict, decision)
-
-
-def _format(flow: http.HTTPFlow, passage: Passage) -> Format | None:
-    """The wire format of the call."""
-    path = canonical(flow.request.path.partition("?")[0])
-    endpoint = passage.provider.endpoint(flow.request.method.upper(), path) if passage.provider else None
-    return endpoint.format if endpoint is not None else None
+    return blocked_message(verdict, decision)
 
 
 def _will_change(flow: http.HTTPFlow) -> None:

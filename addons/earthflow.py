@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from addons.run import REQUIRED
 from addons.services import CANNOT_START, Services, set_up_logging
 from addons.settings import ProxySettings
-from addons.tls import BadCertificate, check_ca, upstream_roots
+from addons.tls import BadCertificate, check_ca, give_leaves, upstream_roots
 from contract.settings import explain, refuse_start
 
 PROGRAM = "earthflow under mitmdump"
@@ -33,6 +33,8 @@ class Earthflow:
             refuse_start(PROGRAM, explain(error))
         except BadCertificate as error:
             refuse_start(PROGRAM, [str(error)])
+        if self._settings.tls_cert is not None:
+            refuse_start(PROGRAM, ["TLS_CERT_PATH is set, but the port's own TLS is `earthflow proxy` only; unset it, or start that"])
         set_up_logging(self._settings.logging_level)
         self._services: Services | None = None
 
@@ -54,6 +56,7 @@ class Earthflow:
             services = await Services.start(self._settings)
         except CANNOT_START as error:
             refuse_start(PROGRAM, [str(error)])
+        give_leaves(ctx.master.addons.get("tlsconfig"))
         ctx.master.addons.get("nextlayer")._next_layer = services.gate.front.next_layer
         ctx.master.addons.add(services.gate)
         self._services = services

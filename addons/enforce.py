@@ -4,39 +4,48 @@ import msgspec
 from mitmproxy import http
 
 from addons.heads import canonical
-from addons.providers.provider import Provider
+from addons.passage import Passage
 from addons.providers.refusals import FAMILIES, Family
-from rules.evaluate import Verdict
 
-BAD_GATEWAY, TOO_LARGE, UPGRADE_REQUIRED = 502, 413, 426
+SWITCHING, TOO_SLOW, TOO_LARGE, UPGRADE_REQUIRED, BAD_GATEWAY = 101, 408, 413, 426, 502
+# Bodies in which no text stands as such, and which may go on for as long as they like, both ways.
+OPAQUE = ("application/grpc", "application/connect+", "application/proto", "application/x-protobuf", "application/vnd.google.protobuf")
 
 
-def refuse(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None) -> None:
+def path_of(flow: http.HTTPFlow) -> str:
+    """The canonical path of a call."""
+    return canonical(flow.request.path.partition("?")[0])
+
+
+def is_opaque(flow: http.HTTPFlow) -> bool:
+    """Whether a call says that it is in a protocol that we do not read."""
+    said: str = flow.request.headers.get("content-type", "")
+    return said.strip().lower().startswith(OPAQUE)
+
+
+def refuse(flow: http.HTTPFlow, status: int, message: str, decision: str, family: Family) -> None:
     """Answer a refused call in the provider's place, so that its SDK shows the message and does not try again."""
-    _answer(flow, status, message, decision, provider, {"x-earthflow-decision": "BLOCK", "x-should-retry": "false"})
+    _answer(flow, status, message, decision, family, {"x-earthflow-decision": "BLOCK", "x-should-retry": "false"})
 
 
-def unreachable(flow: http.HTTPFlow, message: str, decision: str, provider: Provider | None) -> None:
+def unreachable(flow: http.HTTPFlow, message: str, decision: str, family: Family) -> None:
     """Answer an allowed call whose provider could not be reached; its SDK may try again."""
-    _answer(flow, BAD_GATEWAY, message, decision, provider, {"x-earthflow-decision": "ALLOW"})
+    _answer(flow, BAD_GATEWAY, message, decision, family, {"x-earthflow-decision": "ALLOW"})
 
 
-def _answer(flow: http.HTTPFlow, status: int, message: str, decision: str, provider: Provider | None, headers: dict[str, str]) -> None:
-    refusal = family_of(flow, provider).refuse(message, decision, status)
+def _answer(flow: http.HTTPFlow, status: int, message: str, decision: str, family: Family, headers: dict[str, str]) -> None:
+    refusal = family.refuse(message, decision, status)
     told = {"content-type": "application/json", "x-earthflow-decision-id": decision, **headers, **refusal.headers}
-    flow.response = http.Response.make(status, refusal.body, told)
+    flow.response = http.Response.make(refusal.status or status, refusal.body, told)
 
 
-def family_of(flow: http.HTTPFlow, provider: Provider | None) -> Family:
-    """In whose words a call is refused."""
-    return provider.family_of(canonical(flow.request.path.partition("?")[0])) if provider else FAMILIES["openai"]
-
-
-def blocked_message(verdict: Verdict, decision: str) -> str:
-    """What a blocked caller reads: the rule and the decision's id, nothing of what was found."""
-    rule = verdict.by.id if verdict.by else "unknown"
-    why = f": {verdict.by.message}" if verdict.by and verdict.by.message else ""
-    return f"Blocked by Earthflow policy {rule} (decision {decision}){why}"
+def family_of(flow: http.HTTPFlow, passage: Passage) -> Family:
+    """In whose words a call is refused: its format's, else those of its path, else its provider's."""
+    family = passage.format.family if passage.format is not None else None
+    if family is None and passage.provider is not None:
+        family = passage.provider.family_of(path_of(flow))
+    family = family or FAMILIES["openai"]
+    return family.about(flow.request.raw_content or b"") if family.about is not None else family
 
 
 def let_go(flow: http.HTTPFlow, body: bytes) -> None:

@@ -21,8 +21,7 @@ from mitmproxy.proxy.layers import modes
 from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.tls import ClientTLSLayer, ServerTLSLayer, parse_client_hello
 
-from addons.layers import JudgedHttpLayer, Refused, Tunnel
-from addons.providers import Directory
+from addons.layers import Bounds, JudgedHttpLayer, Refused, Tunnel
 from addons.record import Ongoing
 from addons.settings import Address
 from addons.snapshot import Identity
@@ -46,19 +45,18 @@ class Session:
 
 
 class Front:
-    """Decides layers. `control` is where the API lives."""
+    """Decides layers. `control` is where the API lives; hosts that are `capped` are AI hosts."""
 
     def __init__(
         self,
         control: Address,
-        max_body: int,
-        providers: Directory,
+        bounds: Bounds,
         on_tunnel_end: Callable[[Session, int, int], None],
         on_mismatch: Callable[[Session, str], None],
     ):
         self.direct: WeakSet[Client] = WeakSet()
         self.sessions: WeakKeyDictionary[Client, Session] = WeakKeyDictionary()
-        self._control, self._max_body, self._providers = control, max_body, providers
+        self._control, self._bounds = control, bounds
         self._on_tunnel_end, self._on_mismatch = on_tunnel_end, on_mismatch
 
     def next_layer(self, context: Context, data_client: bytes, data_server: bytes) -> Layer | None:
@@ -114,13 +112,13 @@ class Front:
                 if len(data) > MAX_CLIENT_HELLO:
                     return Refused(context)
                 raise NeedsMoreData
-            if hello.sni and self._providers.of(hello.sni):
+            if hello.sni and self._bounds.capped(hello.sni):
                 self._on_mismatch(session, hello.sni)
                 return Refused(context)
         return Tunnel(context, lambda up, down: self._on_tunnel_end(session, up, down))
 
     def _http(self, context: Context, mode: HTTPMode) -> JudgedHttpLayer:
-        return JudgedHttpLayer(context, mode, self._max_body, lambda host: self._providers.of(host) is not None)
+        return JudgedHttpLayer(context, mode, self._bounds)
 
 
 def _is_outer(context: Context) -> bool:

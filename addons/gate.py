@@ -10,41 +10,42 @@ import functools
 import inspect
 import logging
 from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from typing import Any
 
-from mitmproxy import ctx, http
+from mitmproxy import ctx, http, tls
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import back, enforce
-from addons.answer import goes_unescaped
+from addons.connections import Connections
+from addons.dialogue import Dialogue, Frame
+from addons.distrust import Distrust
 from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
-from addons.judging import Judgement, Request, judge, read
-from addons.layers import REPLACED
-from addons.passage import PASSAGE, Asked, Passage
+from addons.judges import Judged, Judges
+from addons.judging import Request, read, read_head
+from addons.layers import AT_ONCE, REPLACED, Bounds
+from addons.passage import PASSAGE, Passage
+from addons.probe import is_probe, seen
 from addons.providers import Directory
 from addons.providers.provider import Provider
-from addons.record import Address, Ongoing, Recorder
+from addons.record import Address, Ongoing, Recorder, blocked_message
 from addons.relay import away, relay, stream_answer
 from addons.resolver import InternalAddress, Resolver, ours
-from addons.rulebooks import Memory
 from addons.settings import ProxySettings
 from addons.snapshot import Holder, Identity, NoSnapshot
+from addons.tls import is_outer
 from contract.decision import Outcome, Reason
-from rules.exchange import Exchange
-from rules.rulebook import Rulebook
 
 logger = logging.getLogger("earthflow.gate")
 
-# What is judged in a thread, so that other calls go on meanwhile: more than so many characters that were not judged before,
-# compressed bodies, and calls of more than so many bytes or parts, whatever is known of them.
-LARGE, HUGE, MANY = 32 * 1024, 256 * 1024, 1_000
 MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
+MAX_HEADERS = 100
+DIALOGUE = "earthflow_dialogue"  # in flow.metadata: the Dialogue of a WebSocket
+BROKEN = (1011, "Earthflow could not judge this message")
 
 Hook = Callable[..., Any]
 
@@ -74,34 +75,67 @@ class Gate:
 
     name = "earthflow"
 
-    def __init__(self, settings: ProxySettings, holder: Holder, recorder: Recorder, resolver: Resolver, health: Health):
+    def __init__(self, settings: ProxySettings, holder: Holder, recorder: Recorder, resolver: Resolver, health: Health, distrust: Distrust):
         """Raises BadProviders."""
         self._settings, self._holder, self._recorder = settings, holder, recorder
-        self._resolver, self._health = resolver, health
+        self._resolver, self._health, self._distrust = resolver, health, distrust
         self._status = int(settings.block_status)
-        self._memory = Memory()
+        self._judges = Judges(holder)
         self._providers = Directory(settings.providers)
-        self.front = Front(settings.control, settings.max_body, self._providers, self.tunnel_ended, self.tunnel_mismatch)
+        self.connections = Connections(settings.limits, _end)
+        bounds = Bounds(self.connections, lambda host: self._providers.of(host) is not None)
+        self.front = Front(settings.control, bounds, self.tunnel_ended, self.tunnel_mismatch)
 
     # -- who ----------------------------------------------------------------------------------------------------------
 
     def client_connected(self, client: Client) -> None:
-        """An h2 client may open as many upstream connections as it has calls."""
-        handler = ctx.master.addons.get("proxyserver").connections.get(client.id)
+        """One more, if it may; an h2 client may open as many upstream connections as it has calls."""
+        if not self.connections.open(client, client.peername[0] if client.peername else ""):
+            client.error = "too many connections"
+            return
+        handler = _handler(client)
         if handler is not None:
             handler.max_conns = defaultdict(lambda: asyncio.Semaphore(MAX_CONNECTIONS))
+
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        """A handshake is over; its connection may rest now, unless it was with us and nothing has been asked yet."""
+        if not is_outer(data):
+            self.connections.came(data.context.client)
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """A client went away in the middle of a handshake: inside of a tunnel that we open, since it does not trust our CA."""
+        session = self.front.sessions.get(data.context.client)
+        if session is None or is_outer(data):
+            return
+        error = data.conn.error or ""
+        if self._distrust.note(session.identity.key.id, session.host, error):
+            peer = data.context.client.peername
+            self._recorder.distrusted(session.identity, Address(session.host, "CONNECT", "", peer[0] if peer else ""), error)
 
     @guarded
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         """CONNECT: who calls, and may the tunnel go where it wants to go."""
+        self.connections.came(flow.client_conn)
+        if self._needs_certificate(flow):
+            return
         identity = self._identify(flow)
         if identity is None:
             enforce.challenge(flow)
             return
-        session = Session(identity, flow.request.host, flow.request.port, self._providers.of(flow.request.host) is not None)
+        opened = self._providers.of(flow.request.host) is not None or is_probe(flow.request.host)
+        session = Session(identity, flow.request.host, flow.request.port, opened)
         flow.metadata[PASSAGE] = Passage(identity)
         if session.opened or await self._may_tunnel(flow, session):
             self.front.sessions[flow.client_conn] = session
+        if session.opened:
+            self.connections.expect(flow.client_conn)
+
+    def _needs_certificate(self, flow: http.HTTPFlow) -> bool:
+        """Refuse who came without TLS, where clients must show a certificate."""
+        if self._settings.tls_ca is None or flow.client_conn.tls:
+            return False
+        flow.response = http.Response.make(403, "Connect to this proxy with TLS (https://) and a client certificate.\n")
+        return True
 
     async def _may_tunnel(self, flow: http.HTTPFlow, session: Session) -> bool:
         """Whether an unopened tunnel may go where it wants to; recorded either way."""
@@ -123,10 +157,13 @@ class Gate:
         return True
 
     def _denied(self, flow: http.HTTPFlow) -> bool:
-        """Refuse what goes to a host that is no AI provider's, where the operator wants that."""
-        if self._settings.unknown_hosts == "tunnel":
+        """Refuse what goes to a host that is no AI provider's, where the operator wants that, for all or for this tenant."""
+        passage: Passage = flow.metadata[PASSAGE]
+        if (passage.identity.tenant.unknown_hosts or self._settings.unknown_hosts) == "tunnel":
             return False
-        message = f"{flow.request.host} is no AI provider's host, and others are not let through (EARTHFLOW_UNKNOWN_HOSTS=deny)"
+        message = (
+            f"{flow.request.host} is no AI provider's host, and others are not let through (EARTHFLOW_UNKNOWN_HOSTS, or the tenant's own)"
+        )
         self._refuse(flow, "unknown_host", 403, message)
         return True
 
@@ -136,6 +173,7 @@ class Gate:
 
     def client_disconnected(self, client: Client) -> None:
         """Whatever became of its tunnel, it is over now."""
+        self.connections.close(client)
         session = self.front.sessions.pop(client, None)
         if session is not None and session.ongoing is not None:
             self._recorder.complete(session.ongoing, "client_abort")
@@ -157,12 +195,15 @@ class Gate:
     # -- where --------------------------------------------------------------------------------------------------------
 
     @guarded
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """A call's head: to the API, to an AI host, or passed on."""
+        self.connections.begin(flow.client_conn)
         if flow.error is not None:
             return  # malformed; mitmproxy answers 400 and nothing goes on
         if flow.client_conn in self.front.direct:
-            relay(flow, self._health)
+            relay(flow, self._health, anyone=self._settings.tls_ca is None or flow.client_conn.tls)
+            return
+        if flow.client_conn not in self.front.sessions and self._needs_certificate(flow):
             return
         passage = self._passage(flow)
         if passage is None:
@@ -172,13 +213,40 @@ class Gate:
         if not self._agree(flow):
             message = "CONNECT, the TLS server name and the Host header must name the same host"
             self._refuse(flow, "authority_mismatch", 421, message)
+        elif len(flow.request.headers.fields) > MAX_HEADERS:
+            self._refuse(flow, "too_many_headers", 431, f"The call has more than {MAX_HEADERS} headers")
+        elif is_probe(flow.request.host):
+            flow.response = seen()
         elif passage.provider is None:
             if not self._denied(flow):
                 passage.ongoing = self._recorder.tunnelled(passage.identity, _address(flow), tunnel=False)
-                flow.request.stream = True
+                flow.request.stream = passage.ongoing.count_up
         elif "upgrade" in flow.request.headers:
-            message = "Earthflow does not pass WebSockets of AI hosts yet; use plain HTTPS."
+            self._upgrade(flow, passage, passage.provider)
+        elif enforce.is_opaque(flow) and passage.provider.endpoint(flow.request.method, enforce.path_of(flow)) is None:
+            await self._opaque(flow, passage, passage.provider)
+
+    def _upgrade(self, flow: http.HTTPFlow, passage: Passage, provider: Provider) -> None:
+        """A WebSocket is opened where we know what is spoken over it; without compression, so that its messages have an end."""
+        endpoint = provider.sockets.find(enforce.path_of(flow))
+        if endpoint is None or flow.request.headers["upgrade"].lower() != "websocket":
+            message = "Earthflow does not pass this kind of connection; use plain HTTPS"
             self._refuse(flow, "upgrade", enforce.UPGRADE_REQUIRED, message, unreadable=("opaque",))
+            return
+        passage.format = endpoint.format
+        flow.request.headers.pop("sec-websocket-extensions", None)
+
+    async def _opaque(self, flow: http.HTTPFlow, passage: Passage, provider: Provider) -> None:
+        """A call in a protocol that we do not read goes on as it comes, if the rules let it: its body may never end."""
+        judged = await self._judges.judge(
+            passage.identity, _request(flow, provider), lambda request, tenant: read_head(request, tenant, unreadable=("unknown_path",))
+        )
+        self._decide(flow, passage, judged, self._status)
+        if passage.ongoing is not None and not passage.ongoing.refused:
+            passage.ongoing.uncovered = "opaque"
+            flow.request.stream = passage.ongoing.count_up
+        else:
+            flow.metadata[AT_ONCE] = True
 
     def _passage(self, flow: http.HTTPFlow) -> Passage | None:
         """The caller: of the tunnel, or for a call without one, of its own header. Refuses and gives None where there is none."""
@@ -212,6 +280,12 @@ class Gate:
         message = f"The call's body is larger than {limit} bytes (EARTHFLOW_MAX_BODY)"
         self._refuse(flow, "too_large", enforce.TOO_LARGE, message, unreadable=("too_large",))
 
+    @guarded
+    def earthflow_too_slow(self, flow: http.HTTPFlow) -> None:
+        """The body trickles in; layers.py sends what is set here."""
+        if flow.response is None:
+            self._refuse(flow, "too_slow", enforce.TOO_SLOW, "The call's body comes too slowly")
+
     # -- what, judge, do, record --------------------------------------------------------------------------------------
 
     @guarded
@@ -220,39 +294,28 @@ class Gate:
         passage: Passage | None = flow.metadata.get(PASSAGE)
         if flow.response is not None or passage is None or passage.provider is None or passage.ongoing is not None:
             return
-        knowledge = self._holder.knowledge
-        tenant = passage.identity.tenant
         request = _request(flow, passage.provider)
+        if passage.format is None:
+            judged = await self._judges.judge(passage.identity, request, read)
+            passage.format = judged.reading.format
+            self._decide(flow, passage, judged, self._status)
+        else:  # a WebSocket's
+            format = passage.format
+            judged = await self._judges.judge(passage.identity, request, lambda told, tenant: read_head(told, tenant, format))
+            self._decide(flow, passage, judged, enforce.UPGRADE_REQUIRED)
 
-        small = len(request.body) <= HUGE and not request.encoding
-        reading = read(request, tenant.id) if small else await asyncio.to_thread(read, request, tenant.id)
-        ready = knowledge.library.ready(tenant.preset, tenant.id)
-        rulebook = ready if ready is not None else await asyncio.to_thread(knowledge.rulebook, tenant)
-        clean = self._memory.of(tenant.id, rulebook.version)
-
-        def work() -> tuple[Judgement, str]:
-            rulebook.warm()
-            judgement = judge(reading, rulebook, key=knowledge.placeholder_key(tenant), clean=clean)
-            return judgement, knowledge.prompt_hash(tenant, reading.prompt)
-
-        parts = reading.exchange.parts
-        quick = small and rulebook.ready and len(parts) <= MANY and clean.fresh(part.text for part in parts) <= LARGE
-        judgement, prompt_hash = work() if quick else await asyncio.to_thread(work)
+    def _decide(self, flow: http.HTTPFlow, passage: Passage, judged: Judged, status: int) -> None:
+        """Record what was judged, and do it."""
+        exchange, verdict = judged.reading.exchange, judged.judgement.verdict
         passage.ongoing = ongoing = self._recorder.judged(
-            passage.identity,
-            _address(flow),
-            reading.exchange,
-            judgement.verdict,
-            prompt_hash=prompt_hash,
-            rulebook=rulebook.version,
+            passage.identity, _address(flow), exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook
         )
-        ongoing.bytes_up = len(request.body)
-        passage.asked = _asked(reading.exchange, rulebook, knowledge.placeholder_key(tenant), judgement.verdict.restore)
-        if judgement.verdict.action == "BLOCK":
-            message = enforce.blocked_message(judgement.verdict, ongoing.id)
-            enforce.refuse(flow, self._status, message, ongoing.id, passage.provider)
-        else:
-            enforce.let_go(flow, judgement.body)
+        ongoing.bytes_up = exchange.size
+        passage.asked = judged.asked
+        if verdict.action == "BLOCK":
+            enforce.refuse(flow, status, blocked_message(verdict, ongoing.id), ongoing.id, enforce.family_of(flow, passage))
+        elif flow.request.raw_content is not None:
+            enforce.let_go(flow, judged.judgement.body)
 
     def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> Ongoing:
         """Refuse for a reason of our own, and record it."""
@@ -260,7 +323,7 @@ class Gate:
         name = passage.provider.name if passage.provider else ""
         ongoing = self._recorder.refused(passage.identity, _address(flow), reason, provider=name, unreadable=unreadable)
         passage.ongoing = ongoing
-        enforce.refuse(flow, status, f"{message} (decision {ongoing.id})", ongoing.id, passage.provider)
+        enforce.refuse(flow, status, f"{message} (decision {ongoing.id})", ongoing.id, enforce.family_of(flow, passage))
         return ongoing
 
     # -- the answer ---------------------------------------------------------------------------------------------------
@@ -274,9 +337,13 @@ class Gate:
         passage: Passage | None = flow.metadata.get(PASSAGE)
         if flow.response is None or passage is None or passage.ongoing is None or passage.ongoing.refused:
             return
+        if flow.response.status_code == enforce.SWITCHING and passage.format is not None:
+            return
         flow.response.stream = True
         if passage.provider is not None:
             back.begin(flow, passage, self._status, self._answer_failed)
+        else:
+            back.count(flow.response, passage.ongoing)
 
     @guarded
     def earthflow_answer_too_large(self, flow: http.HTTPFlow) -> None:
@@ -286,7 +353,8 @@ class Gate:
     async def response(self, flow: http.HTTPFlow) -> None:
         """The exchange is over, answered; a whole answer is judged now, and then sent."""
         await self._whole_answer(flow)
-        self._complete(flow, "ok")
+        if flow.websocket is None:
+            self._complete(flow, "ok")
 
     @guarded
     async def _whole_answer(self, flow: http.HTTPFlow) -> None:
@@ -300,6 +368,48 @@ class Gate:
         logger.error("%s at %s in an answer (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, _place(error), self._settings.fail_mode)
         return self._settings.fail_mode == "open"
 
+    # -- WebSockets ---------------------------------------------------------------------------------------------------
+
+    def websocket_start(self, flow: http.HTTPFlow) -> None:
+        """Messages will come. Without what is set here none goes on."""
+        passage: Passage = flow.metadata[PASSAGE]
+        assert passage.provider is not None and passage.format is not None and passage.ongoing is not None
+        self._recorder.lasts(passage.ongoing)
+        flow.metadata[DIALOGUE] = Dialogue(
+            self._judges,
+            self._recorder,
+            passage.identity,
+            _request(flow, passage.provider),
+            passage.format,
+            enforce.family_of(flow, passage),
+            _address(flow),
+            passage.ongoing,
+            passage.asked,
+        )
+
+    async def earthflow_frame(self, came: tuple[http.HTTPFlow, Frame]) -> None:
+        """A message came. It is guarded as calls are: what cannot be judged goes nowhere, and its dialogue ends."""
+        flow, frame = came
+        dialogue: Dialogue | None = flow.metadata.get(DIALOGUE)
+        try:
+            if dialogue is None:
+                frame.close = BROKEN
+            else:
+                await dialogue.take(frame)
+        except Exception as error:
+            self._health.count_failure()
+            logger.error("%s at %s in a message (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, _place(error), self._settings.fail_mode)
+            assert dialogue is not None
+            dialogue.failed(frame, passes=self._settings.fail_mode == "open" and not isinstance(error, NoSnapshot))
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """The dialogue is over."""
+        self.connections.over(flow.client_conn)
+        if (dialogue := flow.metadata.get(DIALOGUE)) is not None:
+            dialogue.end()
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         """A tunnel was refused; its exchange, if it had one, is over."""
         self._complete(flow, "refused")
@@ -308,19 +418,23 @@ class Gate:
         """The exchange is over, cut off: by the client, or because the upstream failed, which is answered in the provider's words."""
         text = flow.error.msg if flow.error else ""
         if flow.client_conn in self.front.direct:
+            self.connections.over(flow.client_conn)
             away(flow)
             return
         passage: Passage | None = flow.metadata.get(PASSAGE)
         if passage is None or passage.ongoing is None:
+            self.connections.over(flow.client_conn)
             return
         passage.ongoing.trouble = passage.ongoing.trouble or text
         gone = "lient disconnected" in text or "by client" in text or not flow.client_conn.connected
         if not gone and flow.response is None:
             message = f"Earthflow could not reach {flow.request.host}: {text} (decision {passage.ongoing.id})"
-            enforce.unreachable(flow, message, passage.ongoing.id, passage.provider)
+            enforce.unreachable(flow, message, passage.ongoing.id, enforce.family_of(flow, passage))
         self._complete(flow, "client_abort" if gone else "upstream_error")
 
     def _complete(self, flow: http.HTTPFlow, outcome: Outcome) -> None:
+        if flow.request.method != "CONNECT":
+            self.connections.over(flow.client_conn)
         passage: Passage | None = flow.metadata.get(PASSAGE)
         if passage is not None and passage.ongoing is not None:
             self._recorder.complete(passage.ongoing, outcome, status=flow.response.status_code if flow.response else None)
@@ -367,22 +481,29 @@ class Gate:
         else:  # decided already: what was decided cannot be done, so it ends here
             passage.ongoing.refused, passage.ongoing.trouble = True, where
             flow.metadata[REPLACED] = True
-            enforce.refuse(flow, self._status, f"{message} (decision {passage.ongoing.id})", passage.ongoing.id, passage.provider)
+            told = f"{message} (decision {passage.ongoing.id})"
+            enforce.refuse(flow, self._status, told, passage.ongoing.id, enforce.family_of(flow, passage))
+
+
+def _handler(client: Hashable) -> Any:
+    """What serves a client's connection, in mitmproxy."""
+    return ctx.master.addons.get("proxyserver").connections.get(client.id) if isinstance(client, Client) else None
+
+
+def _end(client: Hashable) -> None:
+    """Close a client's connection, as mitmproxy does where nothing comes any more."""
+    handler = _handler(client)
+    transport = handler.transports.get(client) if handler is not None else None
+    if transport is not None and transport.handler is not None:
+        transport.handler.cancel("ended by a limit")
 
 
 def _request(flow: http.HTTPFlow, provider: Provider) -> Request:
     path, _, query = flow.request.path.partition("?")
     encoding = ",".join(flow.request.headers.get_all("content-encoding"))
     body, now = flow.request.raw_content or b"", datetime.now(UTC)
-    return Request(provider, flow.request.host, flow.request.method, path, query, body, encoding, now)
-
-
-def _asked(exchange: Exchange, book: Rulebook, key: bytes, restore: tuple[tuple[str, str], ...]) -> Asked | None:
-    """What the answer will be judged by; None where nothing is to be done with it."""
-    plain = tuple(pair for pair in restore if goes_unescaped(pair[1]))
-    if book.answers is None and not plain:
-        return None
-    return Asked(book, replace(exchange, direction="response", parts=(), unreadable=(), size=0), key, plain)
+    kind, model = flow.request.headers.get("content-type", ""), flow.request.query.get("model", "") if query else ""
+    return Request(provider, flow.request.host, flow.request.method, path, query, body, encoding, now, kind, model)
 
 
 def _address(flow: http.HTTPFlow) -> Address:

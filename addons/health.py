@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from addons.distrust import Distrust
 from addons.outbox import Outbox
 from addons.snapshot import Holder, NoSnapshot
 from addons.spool import Spool
@@ -15,8 +16,8 @@ RECENT = 60.0  # seconds for which a failure makes the proxy call itself degrade
 class Health:
     """Answers `/health` and `/health/ready` on the proxy's own port, control or no control."""
 
-    def __init__(self, holder: Holder, spool: Spool, outboxes: Sequence[Outbox]):
-        self._holder, self._spool, self._outboxes = holder, spool, outboxes
+    def __init__(self, holder: Holder, spool: Spool, outboxes: Sequence[Outbox], distrust: Distrust):
+        self._holder, self._spool, self._outboxes, self._distrust = holder, spool, outboxes, distrust
         self.failures = 0  # hooks that raised and were refused or passed by EARTHFLOW_FAIL_MODE
         self._failed = -RECENT
 
@@ -42,6 +43,7 @@ class Health:
             "spool": {"status": "DEGRADED" if self._spool.lost else "OK", "lost": self._spool.lost},
             "redis": {"status": "OK"} if redis_up else {"status": "DEGRADED", "detail": "away; records wait in the spool"},
             "engine": {"status": "DEGRADED" if time.monotonic() - self._failed < RECENT else "OK", "failures": self.failures},
+            "clients": {"status": "OK", "distrusting": self._distrust.told()},
         }
         states = {check["status"] for check in checks.values()}
         status = "DOWN" if "DOWN" in states else "DEGRADED" if "DEGRADED" in states else "OK"

@@ -1,23 +1,29 @@
 """A call's bytes -> what to do with it. Total: what cannot be read is said in the exchange, never raised."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from addons.decode import decode
 from addons.heads import canonical
-from addons.providers.provider import Call, Provider
+from addons.providers import mcp
+from addons.providers.form import is_form, read_form
+from addons.providers.provider import Call, Endpoint, Format, Provider
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import NOWHERE, Exchange, Part, Unreadable
-from rules.redact import splice
+from rules.redact import Edit, splice
 from rules.rulebook import Rulebook
 from rules.scan import Clean
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A call as it arrived: `path` without its query, `body` as sent, under `encoding`."""
+    """A call as it arrived: `path` without its query, `body` as sent, under `encoding`, said to be of `content_type`.
+
+    `model` is what its query names.
+    """
 
     provider: Provider
     host: str
@@ -27,13 +33,20 @@ class Request:
     body: bytes
     encoding: str
     time: datetime
+    content_type: str = ""
+    model: str = ""
 
 
 class Reading(NamedTuple):
-    """A call as rules see it; `prompt` is its body, decoded where that was possible."""
+    """A call as rules see it. `prompt` is its body, decoded where that was possible; `write` puts edits into it.
+
+    `format` is how it is written, where that is known.
+    """
 
     exchange: Exchange
     prompt: bytes
+    format: Format | None
+    write: Callable[[bytes, Sequence[Edit]], bytes]
 
 
 class Judgement(NamedTuple):
@@ -47,21 +60,48 @@ def read(request: Request, tenant: str) -> Reading:
     """Decode and read one call."""
     decoded = decode(request.body, request.encoding)
     body = request.body if isinstance(decoded, Unreadable) else decoded
-    call = decoded if isinstance(decoded, Unreadable) else _read(request, body)
-    return Reading(_exchange(request, tenant, call), body)
+    path = canonical(request.path)
+    endpoint = request.provider.endpoint(request.method.upper(), path)
+    write: Callable[[bytes, Sequence[Edit]], bytes] = splice
+    call: Call | Unreadable
+    if isinstance(decoded, Unreadable):
+        call = decoded
+    elif endpoint is None:
+        endpoint, call = _somewhere(body, path)
+    elif is_form(request.content_type):
+        form = read_form(body, request.content_type, endpoint.model)
+        call, write = (form, splice) if isinstance(form, Unreadable) else (form[0], form[1].write)
+    else:
+        call = endpoint.format.read_call(body, path, endpoint.model)
+    return Reading(_exchange(request, tenant, call), body, endpoint.format if endpoint else None, write)
+
+
+def read_message(request: Request, tenant: str, format: Format) -> Reading:
+    """Read a message of a WebSocket, as a call of its own."""
+    call = format.read_call(request.body, canonical(request.path), request.model)
+    return Reading(_exchange(request, tenant, call), request.body, format, splice)
+
+
+def read_head(request: Request, tenant: str, format: Format | None = None, unreadable: tuple[str, ...] = ()) -> Reading:
+    """What is known of a call by its head alone, whatever follows."""
+    call = Call(request.model, stream=False, parts=(), unreadable=unreadable)
+    return Reading(_exchange(request, tenant, call), b"", format, splice)
 
 
 def judge(reading: Reading, rulebook: Rulebook, *, key: bytes, clean: Clean | None) -> Judgement:
     """Judge and redact one call; `key` makes its placeholders, `clean` remembers its texts."""
     verdict = evaluate(rulebook, reading.exchange, key=key, clean=clean)
-    body = splice(reading.prompt, verdict.edits) if verdict.edits else reading.prompt
+    body = reading.write(reading.prompt, verdict.edits) if verdict.edits else reading.prompt
     return Judgement(verdict, body)
 
 
-def _read(request: Request, body: bytes) -> Call | Unreadable:
-    path = canonical(request.path)
-    endpoint = request.provider.endpoint(request.method.upper(), path)
-    return Unreadable("unknown_path") if endpoint is None else endpoint.format.read_call(body, path, endpoint.model)
+def _somewhere(body: bytes, path: str) -> tuple[Endpoint | None, Call | Unreadable]:
+    """A call of a path that is not known. An agent's tools may live under any, and show themselves: they are read all the same."""
+    (format,) = mcp.FORMATS
+    call = format.read_call(body, path, "") if mcp.MARK in body else None
+    if not isinstance(call, Call):
+        return None, Unreadable("unknown_path")
+    return Endpoint(format, ""), replace(call, unreadable=(*call.unreadable, "unknown_path"))
 
 
 def _exchange(request: Request, tenant: str, call: Call | Unreadable) -> Exchange:

@@ -1,17 +1,23 @@
-"""The few mitmproxy layers that Earthflow bends: bounds on heads and bodies, errors in the provider's shape, counted tunnels.
+"""The few mitmproxy layers that Earthflow bends: bounds on heads, bodies and time, errors in the provider's shape, sockets, tunnels.
 
 These classes are semi-private in mitmproxy, which is pinned exactly; tests/addons/test_layers.py fails loudly when they change.
 """
 
+import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import h11
+import wsproto.events
 from mitmproxy import flow as mitm_flow
 from mitmproxy import http
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import websocket as websocket_layers
 from mitmproxy.proxy.layers.http import (
     DropStream,
     ErrorCode,
@@ -24,6 +30,7 @@ from mitmproxy.proxy.layers.http import (
     HttpStream,
     RequestData,
     RequestEndOfMessage,
+    RequestHeaders,
     RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
@@ -32,19 +39,29 @@ from mitmproxy.proxy.layers.http import (
     ResponseTrailers,
     SendHttp,
 )
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._http1 import Http1Server, make_error_response
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_error_response
 from mitmproxy.proxy.layers.tcp import TCPLayer
+from mitmproxy.proxy.layers.websocket import Fragmentizer, WebsocketConnection, WebsocketEndHook, WebsocketLayer
+from wsproto.connection import ConnectionState
 
-MAX_HEAD = 64 * 1024  # bytes of one request's line and headers
+from addons.connections import Connections, Upload
+from addons.dialogue import Frame
+
+MAX_HEAD = 64 * 1024  # bytes of one head: its line and headers
+HEAD_END = re.compile(rb"\r?\n\r?\n")
+# What two readers of a head may understand differently: a line that ends otherwise than in CR LF, a folded header, a NUL.
+AMBIGUOUS = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]|\x00")
 MAX_UNWANTED = 64 * 1024  # bytes of a body held when its call is already refused
 MAX_WAITING = 1024 * 1024  # bytes a client may send ahead while its last answer is still on the way
 
 MAX_ANSWER = 16 * 1024 * 1024  # bytes of a whole answer that are held to be judged
-KEEPALIVE = 10.0  # seconds for which a client hears nothing of a held stream
+KEEPALIVE = 10.0  # seconds for which a client hears nothing of a held stream, and between looks at how long it lasts
 ANSWER, REPLACED = "earthflow_answer", "earthflow_replaced"  # in flow.metadata: a StreamedAnswer; flow.response is ours
+AT_ONCE = "earthflow_at_once"  # likewise: flow.response does not wait for the end of a body, which may never come
 
 Commands = layer.CommandGenerator[None]
+Said = wsproto.events.TextMessage | wsproto.events.BytesMessage
 
 
 class StreamedAnswer(Protocol):
@@ -64,6 +81,17 @@ class StreamedAnswer(Protocol):
     def end(self) -> bytes:
         """Nothing more comes."""
 
+    def cut(self, why: str) -> bytes:
+        """End it for a reason of our own: the last that goes on."""
+
+
+@dataclass
+class FrameHook(commands.StartHook):
+    """A message came over a WebSocket. What is not put into `frame.passed` goes nowhere."""
+
+    name = "earthflow_frame"
+    came: tuple[http.HTTPFlow, Frame]  # a hook bears one value
+
 
 @dataclass
 class AnswerTooLargeHook(commands.StartHook):
@@ -81,40 +109,121 @@ class TooLargeHook(commands.StartHook):
     flow: http.HTTPFlow
 
 
+@dataclass
+class TooSlowHook(commands.StartHook):
+    """A call's body trickles in; whoever answers sets flow.response."""
+
+    name = "earthflow_too_slow"
+    flow: http.HTTPFlow
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What an HTTP layer keeps to. `capped` tells which hosts it is for, those of AI providers; others may stream at will."""
+
+    connections: Connections
+    capped: Callable[[str], bool]
+
+
 class BoundedHttp1Server(Http1Server):
-    """mitmproxy's server side of HTTP/1 with an end to what it will hold."""
+    """mitmproxy's server side of HTTP/1 with an end to what it will hold, and no head that could be read in two ways."""
+
+    def __init__(self, context: Context, connections: Connections):
+        super().__init__(context)
+        self._connections = connections
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        if isinstance(event, events.DataReceived):
+            came = bytes(self.buf)
+            head = HEAD_END.search(came)
+            if len(came) > MAX_HEAD if head is None else head.end() > MAX_HEAD:
+                yield from self._refuse(431, f"The request head is larger than {MAX_HEAD} bytes.")
+                return
+            if AMBIGUOUS.search(came, 0, head.end() if head else len(came) - 2):
+                yield from self._refuse(400, "The request head has a folded header, a NUL, or a line that does not end in CR LF.")
+                return
+            if head is None:
+                self._connections.expect(self.context.client)
         yield from super().read_headers(event)
-        if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
-            yield commands.SendData(self.conn, make_error_response(431, f"The request head is larger than {MAX_HEAD} bytes."))
-            yield commands.CloseConnection(self.conn)
-            self.state = self.done
 
     def read_body(self, event: events.Event) -> Commands:
         try:
             yield from super().read_body(event)
         # mitmproxy's own, raised where it meets trailers, which it cannot read: without an answer the client would wait for ever.
         except NotImplementedError:
-            yield commands.SendData(self.conn, make_error_response(400, "Trailers are not supported."))
-            yield commands.CloseConnection(self.conn)
+            yield from self._refuse(400, "Trailers are not supported.")
             yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", RequestProtocolError.code))
-            self.state = self.done
+        if self.state == self.read_body and len(self.buf) > MAX_HEAD:  # what is left is no body: a line of a chunk, or trailers
+            yield from self._refuse(431, "What stands between the pieces of the body is too long.")
+            yield ReceiveHttp(RequestProtocolError(self.stream_id, "endless chunk line", RequestProtocolError.code))
 
     def wait(self, event: events.Event) -> Commands:
         yield from super().wait(event)
         if isinstance(event, events.DataReceived) and len(self.buf) > MAX_WAITING:
             yield commands.CloseConnection(self.conn)
 
+    def _refuse(self, status: int, why: str) -> Commands:
+        yield commands.SendData(self.conn, make_error_response(status, why))
+        yield commands.CloseConnection(self.conn)
+        self.state = self.done
+
+
+class WithoutTrailers:
+    """A reader of bodies that reads over what may stand behind their end, and not for ever."""
+
+    def __init__(self, reader: Any):
+        self._reader = reader
+
+    def __call__(self, buffer: Any) -> Any:
+        event = self._reader(buffer)
+        if event is None and len(buffer) > MAX_HEAD:
+            raise h11.RemoteProtocolError("what stands between or behind the pieces of the body is too long")
+        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
+
+    def read_eof(self) -> Any:
+        return self._reader.read_eof()
+
+
+class BoundedHttp1Client(Http1Client):
+    """mitmproxy's client side of HTTP/1; trailers of an upstream do not end it, and there is an end to what it will hold."""
+
+    _reader: Any = None
+
+    def send(self, event: HttpEvent) -> Commands:
+        """A body of HTTP/2 that goes on while it comes may bear no length; without chunks it would be a call of its own here."""
+        if isinstance(event, RequestHeaders) and not event.end_stream and "content-length" not in event.request.headers:
+            event.request.headers["transfer-encoding"] = "chunked"
+        yield from super().send(event)
+
+    @property
+    def body_reader(self) -> Any:
+        """What mitmproxy puts here, without trailers."""
+        return self._reader
+
+    @body_reader.setter
+    def body_reader(self, reader: Any) -> None:
+        self._reader = WithoutTrailers(reader)
+
+    def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        yield from super().read_headers(event)
+        if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
+            yield commands.CloseConnection(self.conn)
+            why = f"the answer's head is larger than {MAX_HEAD} bytes"
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id or 1, why, ErrorCode.GENERIC_SERVER_ERROR))
+            self.state = self.done
+
+
+http_layers.Http1Client = BoundedHttp1Client  # type: ignore[misc]  # mitmproxy looks for it there, and asks nobody
+
 
 class JudgedHttpLayer(HttpLayer):
-    """An HTTP layer whose streams keep to a body cap. `capped` tells which hosts it is for; others may stream at will."""
+    """An HTTP layer whose streams keep to bounds."""
 
-    def __init__(self, context: Context, mode: HTTPMode, max_body: int, capped: Callable[[str], bool]):
+    def __init__(self, context: Context, mode: HTTPMode, bounds: Bounds):
         super().__init__(context, mode)
-        self.max_body, self.capped = max_body, capped
-        if context.client.alpn not in (b"h2", b"h3"):
-            self.connections[context.client] = BoundedHttp1Server(self.context.fork())  # HttpLayer keeps what it finds there
+        self.bounds, self.limits = bounds, bounds.connections.limits
+        if context.client.alpn not in (b"h2", b"h3"):  # HttpLayer keeps what it finds there
+            self.connections[context.client] = BoundedHttp1Server(self.context.fork(), bounds.connections)
 
     def make_stream(self, stream_id: int) -> Commands:
         stream = JudgedStream(self.context.fork(), stream_id, self)
@@ -127,9 +236,11 @@ class JudgedStream(HttpStream):
 
     def __init__(self, context: Context, stream_id: int, parent: JudgedHttpLayer):
         super().__init__(context, stream_id)
-        self._parent = parent
+        self._parent, self._limits = parent, parent.limits
         self._discarded = 0
         self._silent = True
+        self._upload: Upload | None = None
+        self._answering = self._heard = 0.0  # since when the upstream answers, and when it last said something
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Answer a call over the cap at once, and let the rest of its body pass by unkept. What is streamed has no cap.
@@ -141,21 +252,41 @@ class JudgedStream(HttpStream):
         if self.flow.request.stream:
             return False
         held = len(self.request_body_buf)
-        declared = self._declared() if not held and self._parent.capped(self.flow.request.host) else 0
-        if max(held, declared) <= (self._parent.max_body if self.flow.response is None else MAX_UNWANTED):
+        declared = self._declared() if not held and self._parent.bounds.capped(self.flow.request.host) else 0
+        if max(held, declared) <= (self._limits.max_body if self.flow.response is None else MAX_UNWANTED):
             return False
         if not held:
             yield HttpRequestHeadersHook(self.flow)  # nobody has seen this flow yet
+        yield from self._refuse_body(TooLargeHook(self.flow), http.Response.make(413, "The body is too large.\n"))
+        return True
+
+    def _refuse_body(self, hook: commands.StartHook, otherwise: http.Response) -> Commands:
+        """Answer a call before its body is whole, and keep nothing of what still comes."""
         self.request_body_buf.clear()
         if self.flow.response is None:
-            yield TooLargeHook(self.flow)
-        response = self.flow.response or http.Response.make(413, "The body is too large.\n")
+            yield hook
+        response = self.flow.response or otherwise
         response.headers["connection"] = "close"
         yield HttpResponseHook(self.flow)
         yield from self._answer(response)
         self.client_state, self.server_state = self.state_discard, self.state_errored
         self.flow.live = False
-        return True
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestData):
+            self._upload = self._upload or self._parent.bounds.connections.upload(self.context.client)
+            if self._upload.is_slow(time.monotonic(), len(event.data)):
+                self._upload.done = True
+                yield from self._refuse_body(TooSlowHook(self.flow), http.Response.make(408, "The body comes too slowly.\n"))
+                return
+        elif self._upload is not None:
+            self._upload.done = True
+        yield from super().state_consume_request_body(event)
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        yield from super().state_wait_for_request_headers(event)
+        if self.client_state == self.state_consume_request_body and not event.end_stream and AT_ONCE in self.flow.metadata:
+            yield from self._refuse_body(TooSlowHook(self.flow), http.Response.make(400, "Refused.\n"))
 
     def _check_answer_size(self) -> layer.CommandGenerator[bool]:
         response = self.flow.response
@@ -179,10 +310,12 @@ class JudgedStream(HttpStream):
         yield from super().state_wait_for_response_headers(event)
         if self.flow.metadata.pop(REPLACED, False):
             yield from self._replace()
-        elif ANSWER in self.flow.metadata and self.server_state == self.state_stream_response_body:
-            yield commands.RequestWakeup(KEEPALIVE)
+        elif self.server_state == self.state_stream_response_body and self._parent.bounds.capped(self.flow.request.host):
+            self._answering = self._heard = time.monotonic()
+            yield commands.RequestWakeup(self._pause)
 
     def state_stream_response_body(self, event: events.Event) -> Commands:
+        self._heard = time.monotonic()
         answer: StreamedAnswer | None = self.flow.metadata.get(ANSWER)
         if answer is None or isinstance(event, ResponseTrailers):
             yield from super().state_stream_response_body(event)
@@ -194,18 +327,47 @@ class JudgedStream(HttpStream):
         if isinstance(event, ResponseEndOfMessage):
             yield from self.send_response(already_streamed=True)
         elif answer.over:
-            yield HttpResponseHook(self.flow)
-            yield from self._leave()
-            yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+            yield from self._end()
+
+    def _end(self) -> Commands:
+        """A stream is over before its upstream says so."""
+        yield HttpResponseHook(self.flow)
+        yield from self._leave()
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
 
     def _keep_alive(self) -> Commands:
-        """Say something that means nothing where a client has heard nothing since the last time."""
+        """Say something that means nothing where a client has heard nothing since the last time; end what lasts too long."""
         if self.server_state != self.state_stream_response_body:
             return
-        if self._silent and (idle := self.flow.metadata[ANSWER].idle):
+        answer: StreamedAnswer | None = self.flow.metadata.get(ANSWER)
+        now = time.monotonic()
+        if now - self._heard > self._limits.stream_idle_seconds:
+            yield from self._expire(answer, f"The provider said nothing for {self._limits.stream_idle_seconds} seconds")
+            return
+        if now - self._answering > self._limits.stream_seconds:
+            yield from self._expire(answer, f"The answer took longer than {self._limits.stream_seconds} seconds")
+            return
+        if self._silent and answer is not None and (idle := answer.idle):
             yield SendHttp(ResponseData(self.stream_id, idle), self.context.client)
         self._silent = True
-        yield commands.RequestWakeup(KEEPALIVE)
+        yield commands.RequestWakeup(self._pause)
+
+    @property
+    def _pause(self) -> float:
+        return min(KEEPALIVE, self._limits.stream_idle_seconds)
+
+    def _expire(self, answer: StreamedAnswer | None, why: str) -> Commands:
+        if answer is not None:
+            yield SendHttp(ResponseData(self.stream_id, answer.cut(why)), self.context.client)
+            yield from self._end()
+        else:
+            yield SendHttp(RequestProtocolError(self.stream_id, why, ErrorCode.CANCEL), self.context.server)
+            yield from super().handle_protocol_error(ResponseProtocolError(self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR))
+
+    def flow_done(self) -> Commands:
+        yield from super().flow_done()
+        if isinstance(self.child_layer, JudgedSocket):
+            self.child_layer.max_message = self._limits.max_body
 
     def _replace(self) -> Commands:
         """Answer in the upstream's place, of which nothing was passed on."""
@@ -231,7 +393,7 @@ class JudgedStream(HttpStream):
         """Keep nothing of what still comes; end the connection of a client that does not stop."""
         if isinstance(event, RequestData):
             self._discarded += len(event.data)
-            if self._discarded > self._parent.max_body:
+            if self._discarded > self._limits.max_body:
                 yield commands.CloseConnection(self.context.client)
         elif isinstance(event, RequestEndOfMessage):
             yield DropStream(self.stream_id)
@@ -274,6 +436,69 @@ class JudgedStream(HttpStream):
         if content:
             yield SendHttp(ResponseData(self.stream_id, content), self.context.client)
         yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+
+class JudgedSocket(WebsocketLayer):
+    """A WebSocket whose messages go nowhere but by `FrameHook`; none of them is kept, none is larger than a body may be."""
+
+    PIECE = 100  # bytes that a piece of a message counts for besides its own
+
+    def __init__(self, context: Context, flow: http.HTTPFlow):
+        super().__init__(context, flow)
+        self.max_message = 32 * 1024 * 1024
+        self._held = {True: 0, False: 0}  # bytes of the message that is coming, from the client and from the server
+
+    def relay_messages(self, event: events.Event) -> Commands:
+        assert isinstance(event, events.ConnectionEvent)
+        from_client = event.connection == self.context.client
+        source, target = (self.client_ws, self.server_ws) if from_client else (self.server_ws, self.client_ws)
+        source.receive_data(event.data if isinstance(event, events.DataReceived) else None)
+        for said in source.events():
+            if isinstance(said, Said):
+                yield from self._piece(source, said, from_client)
+            elif isinstance(said, wsproto.events.Ping | wsproto.events.Pong):
+                yield target.send2(said)
+            elif isinstance(said, wsproto.events.CloseConnection):
+                yield from self._pass(Frame(from_client, last=True))  # what is held of the other side's messages is settled first
+                yield from self._close(said)
+            if self._handle_event == self.done:
+                return
+
+    def _piece(self, source: WebsocketConnection, said: Said, from_client: bool) -> Commands:
+        is_text = isinstance(said.data, str)
+        source.frame_buf.append(said.data.encode() if isinstance(said.data, str) else bytes(said.data))
+        self._held[from_client] += len(source.frame_buf[-1]) + self.PIECE
+        if self._held[from_client] > self.max_message:
+            source.frame_buf = []
+            yield from self._judge(Frame(from_client, large=True))
+        elif said.message_finished:
+            content, source.frame_buf, self._held[from_client] = b"".join(source.frame_buf), [], 0
+            yield from self._judge(Frame(from_client, is_text, content))
+
+    def _judge(self, frame: Frame) -> Commands:
+        yield from self._pass(frame)
+        if frame.close is not None:
+            yield from self._close(wsproto.events.CloseConnection(*frame.close))
+
+    def _pass(self, frame: Frame) -> Commands:
+        yield FrameHook((self.flow, frame))
+        for message in frame.passed:
+            target = self.client_ws if message.to_client else self.server_ws
+            if target.state is ConnectionState.OPEN:
+                for piece in Fragmentizer([], message.is_text)(message.content):
+                    yield target.send2(piece)
+
+    def _close(self, how: wsproto.events.CloseConnection) -> Commands:
+        for side in (self.server_ws, self.client_ws):
+            if side.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+                yield side.send2(how)
+            yield commands.CloseConnection(side.conn)
+        yield WebsocketEndHook(self.flow)
+        self.flow.live = False
+        self._handle_event = self.done
+
+
+websocket_layers.WebsocketLayer = JudgedSocket  # type: ignore[misc]  # likewise
 
 
 class Tunnel(TCPLayer):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from addons.providers.provider import Provider
+from addons.providers.provider import Format, Provider
 from addons.record import Ongoing
 from addons.snapshot import Identity
 from rules.exchange import Exchange
@@ -23,10 +23,11 @@ class Asked:
 
 @dataclass(slots=True)
 class Passage:
-    """Who sends it, to which provider, its record once it is decided, and what its answer is judged by."""
+    """Who sends it, to which provider, in which format, its record once it is decided, and what its answer is judged by."""
 
     identity: Identity
     provider: Provider | None = None
+    format: Format | None = None
     ongoing: Ongoing | None = None
     asked: Asked | None = None
     whole: bool = False  # the answer is held to be judged in one piece

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +21,9 @@ LONGEST = 300  # characters of a caller's text in a record
 
 @dataclass(slots=True)
 class Ongoing:
-    """An exchange between its decision and its completion. `refused`: we answered it ourselves; `tunnel`: it was never opened."""
+    """An exchange between its decision and its completion. `refused`: we answered it ourselves; `tunnel`: it was never opened;
+    `expired`: it took too long.
+    """
 
     id: str
     tenant: str
@@ -30,8 +33,15 @@ class Ongoing:
     bytes_up: int = 0
     first_byte: float | None = None
     trouble: str = ""
+    expired: bool = False
+    uncovered: str = ""  # why nothing of it can be looked at: tunnelled, or opaque
     done: bool = False
     started: float = field(default_factory=time.monotonic)
+
+    def count_up(self, chunk: bytes) -> bytes:
+        """Let a piece of a body pass, counted."""
+        self.bytes_up += len(chunk)
+        return chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +60,9 @@ class Recorder:
     def __init__(self, spool: Spool):
         self._spool = spool
         self.under_way = 0  # calls decided and not yet over; tunnels are not waited for
+        self.decisions: Counter[tuple[str, str, str]] = Counter()  # by action, reason, provider
+        self.outcomes: Counter[tuple[str, str]] = Counter()  # by outcome, and what the rules said of the answer
+        self.uncovered: Counter[tuple[str, str]] = Counter()  # bytes that nobody could look at, by why, up and down
 
     def judged(self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str) -> Ongoing:
         """What the rules said of a call."""
@@ -80,7 +93,20 @@ class Recorder:
     def tunnelled(self, who: Identity, to: Address, *, tunnel: bool) -> Ongoing:
         """What goes to a host that is no AI provider's, unopened; `tunnel`: by CONNECT, so it may stay open for long."""
         decision = {"action": "ALLOW", "reason": "tunnelled", "coverage": "none", "unreadable": ("tunnelled",)}
-        return self._begin(who, to, decision, refused=False, tunnel=tunnel)
+        ongoing = self._begin(who, to, decision, refused=False, tunnel=tunnel)
+        ongoing.uncovered = "tunnelled"
+        return ongoing
+
+    def distrusted(self, who: Identity, to: Address, error: str) -> None:
+        """A client would not go on, since it does not trust the interception CA, or seems not to."""
+        ongoing = self._begin(who, to, {"action": "FLAG", "reason": "distrust", "coverage": "none"}, refused=False)
+        ongoing.trouble = error
+        self.complete(ongoing, "client_abort")
+
+    def lasts(self, ongoing: Ongoing) -> None:
+        """An exchange has become one that may stay open for long."""
+        ongoing.tunnel = True
+        self.under_way -= 1
 
     def _begin(self, who: Identity, to: Address, decision: Mapping[str, object], *, refused: bool, tunnel: bool = False) -> Ongoing:
         ongoing = Ongoing(new_id(), who.tenant.id, refused, tunnel)
@@ -100,6 +126,7 @@ class Recorder:
         )
         if not tunnel:
             self.under_way += 1
+        self.decisions[str(decision["action"]), str(decision.get("reason", "policy")), str(decision.get("provider", ""))] += 1
         return ongoing
 
     def complete(self, ongoing: Ongoing, outcome: Outcome, *, status: int | None = None, bytes_down: int = 0) -> None:
@@ -110,6 +137,8 @@ class Recorder:
         if not ongoing.tunnel:
             self.under_way -= 1
         now = time.monotonic()
+        if ongoing.expired and outcome == "ok":
+            outcome = "upstream_error"
         answer = ongoing.answer
         if answer:
             answer.finish()
@@ -141,6 +170,17 @@ class Recorder:
             )
 
         self._spool.append(make)
+        self.outcomes[outcome, verdict.action if verdict else ""] += 1
+        if ongoing.uncovered:
+            self.uncovered[ongoing.uncovered, "up"] += ongoing.bytes_up
+            self.uncovered[ongoing.uncovered, "down"] += answer.size if answer else bytes_down
+
+
+def blocked_message(verdict: Verdict, decision: str) -> str:
+    """What a blocked caller reads: the rule and the decision's id, nothing of what was found."""
+    rule = verdict.by.id if verdict.by else "unknown"
+    why = f": {verdict.by.message}" if verdict.by and verdict.by.message else ""
+    return f"Blocked by Earthflow policy {rule} (decision {decision}){why}"
 
 
 def _verdict(answer: Answer | None, ongoing: Ongoing) -> Verdict | None:

@@ -11,13 +11,15 @@ FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-h
 NOT_OFFERED = "/internal"  # between proxy and control alone
 
 
-def relay(flow: http.HTTPFlow, health: Health) -> None:
-    """Answer, or prepare the request for control."""
+def relay(flow: http.HTTPFlow, health: Health, *, anyone: bool) -> None:
+    """Answer, or prepare the request for control; for health alone where not `anyone` may ask."""
     path = canonical(flow.request.path.partition("?")[0])
     if flow.request.method in ("GET", "HEAD") and path == "/health":
         _answer(flow, 200, health.live())
     elif flow.request.method in ("GET", "HEAD") and path == "/health/ready":
         _answer(flow, *health.ready())
+    elif not anyone:
+        _answer(flow, 403, {"error": {"code": "certificate_required", "message": "Connect with TLS and a client certificate."}})
     elif path.startswith(NOT_OFFERED):
         _answer(flow, 404, {"error": {"code": "not_found", "message": f"There is no {path} here."}})
     else:

@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 import yaml
 from mitmproxy import exceptions, master, options, optmanager
-from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
+from mitmproxy.addons import core, next_layer, proxyserver
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.mode_servers import ServerInstance
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from addons.lean import settle
 from addons.record import Recorder
 from addons.services import CANNOT_START, Services, set_up_logging
 from addons.settings import ProxySettings
-from addons.tls import OuterTLS, check_ca, upstream_roots
+from addons.tls import InnerTLS, OuterTLS, check_ca, upstream_roots
 from contract.settings import explain, refuse_start
 
 logger = logging.getLogger("earthflow.proxy")
@@ -37,13 +37,14 @@ REQUIRED: dict[str, Any] = {
     "ssl_insecure": False,
     "validate_inbound_headers": True,
     "rawtcp": False,
-    "websocket": False,
+    "websocket": True,
     "stream_large_bodies": None,
     "body_size_limit": None,
     "ignore_hosts": [],
     "allow_hosts": [],
     "tcp_hosts": [],
     "request_client_cert": False,
+    "certs": [],
 }
 
 
@@ -119,7 +120,7 @@ async def serve(settings: ProxySettings) -> int:
     """Run until told to end; the exit status."""
     try:
         check_ca(settings.ca_dir)
-        outer = [OuterTLS(settings.tls_cert, settings.tls_key)] if settings.tls_cert and settings.tls_key else []
+        outer = [OuterTLS(settings.tls_cert, settings.tls_key, settings.tls_ca)] if settings.tls_cert and settings.tls_key else []
         roots = upstream_roots(settings.upstream_ca, settings.state_dir / "upstream-roots.pem") if settings.upstream_ca else None
         services = await Services.start(settings)
     except CANNOT_START as error:
@@ -129,7 +130,7 @@ async def serve(settings: ProxySettings) -> int:
     server = Proxyserver(settings.listen_host, settings.port)
     layers = next_layer.NextLayer()
     layers._next_layer = services.gate.front.next_layer  # type: ignore[method-assign]
-    mitm.addons.add(core.Core(), server, services.gate, layers, *outer, tlsconfig.TlsConfig())
+    mitm.addons.add(core.Core(), server, services.gate, layers, *outer, InnerTLS())
     problems = load_options(settings, mitm.options)
     mitm.options.update(**REQUIRED, ssl_verify_upstream_trusted_ca=str(roots) if roots else None)
     if problems or watch.failed:

@@ -59,8 +59,10 @@ CALLS = frozenset(
 CALL_TYPE = re.compile("_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer")
 ORDERED_INDEXES = ("output_index", "content_index", "summary_index", "contentBlockIndex", "index")
 INDEXES = frozenset(ORDERED_INDEXES)
-ENDS = (".completed", ".failed", ".incomplete", "message_stop", "message-end", "messageStop")
-ENDING = re.compile(rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true')
+ENDS = (".completed", ".failed", ".incomplete", "response.done", "message_stop", "message-end", "messageStop")
+ENDING = re.compile(
+    rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished|turnComplete|generationComplete)"\s*:\s*true'
+)
 MAX_TOOLS = 10_000
 NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
 

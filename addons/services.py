@@ -7,8 +7,10 @@ from typing import Self
 
 import redis.asyncio as aioredis
 
+from addons.distrust import Distrust
 from addons.gate import Gate
 from addons.health import Health
+from addons.metrics import Counts, MetricsPort
 from addons.outbox import Outbox
 from addons.record import Recorder
 from addons.resolver import Resolver, ours
@@ -20,6 +22,8 @@ from addons.tls import BadCertificate
 from contract.providers import BadProviders
 from contract.unwrap import WrongMasterKey, cache_key
 from rules.complaint import BadRules
+
+logger = logging.getLogger("earthflow.proxy")
 
 REDIS_TIMEOUT = 5.0  # seconds to connect, and for one answer; publishing is never on a call's path
 CANNOT_START = (NoSnapshot, SpoolBusy, BadCertificate, BadRules, BadProviders, WrongMasterKey, OSError)
@@ -40,9 +44,12 @@ class Services:
         self._outboxes = [Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)]
         resolver = Resolver(settings.upstream_map)
         resolver.guard(asyncio.get_running_loop())
-        self.health = Health(self.holder, spool, self._outboxes)
+        distrust = Distrust()
+        self.health = Health(self.holder, spool, self._outboxes, distrust)
         self.recorder = Recorder(spool)
-        self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health)
+        self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health, distrust)
+        counts = Counts(self.recorder, self.gate.connections, distrust, self.health)
+        self._metrics = MetricsPort(counts, settings.metrics_host, settings.metrics_port) if settings.metrics_port is not None else None
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -52,6 +59,9 @@ class Services:
         await services.holder.start(settings.start_timeout)
         services._tasks = [asyncio.create_task(_as_ours(services.holder.run()))]
         services._tasks += [asyncio.create_task(_as_ours(outbox.run())) for outbox in services._outboxes]
+        services._tasks.append(asyncio.create_task(services.gate.connections.run()))
+        if services._metrics is not None:
+            logger.info("metrics on port %d", await services._metrics.start())
         return services
 
     async def stop(self) -> None:
@@ -59,6 +69,8 @@ class Services:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._metrics is not None:
+            await self._metrics.stop()
         for outbox in self._outboxes:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(_as_ours(outbox.flush()), REDIS_TIMEOUT * 2)

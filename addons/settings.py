@@ -1,5 +1,6 @@
 """What the proxy is told by its environment; read once, then frozen."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,20 @@ from pydantic_settings import NoDecode
 from contract.settings import Core, Redis
 
 Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where an end is put to what a client or an upstream may ask for. Seconds, bytes, connections."""
+
+    max_body: int
+    connections_per_address: int
+    handshake_seconds: int
+    connection_seconds: int
+    stream_idle_seconds: int
+    stream_seconds: int
+
+
 PROJECT = Path(__file__).resolve().parent
 
 
@@ -21,6 +36,13 @@ class ProxySettings(Core, Redis):
     fail_mode: Literal["closed", "open"] = Field("closed", validation_alias="EARTHFLOW_FAIL_MODE")
     block_status: Literal["400", "403", "451"] = Field("400", validation_alias="EARTHFLOW_BLOCK_STATUS")
     max_body: PositiveInt = Field(32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY")
+    connections_per_address: PositiveInt = Field(1024, validation_alias="EARTHFLOW_CONNECTIONS_PER_ADDRESS")
+    handshake_timeout: PositiveInt = Field(15, validation_alias="EARTHFLOW_HANDSHAKE_TIMEOUT")
+    connection_max_age: PositiveInt = Field(3600, validation_alias="EARTHFLOW_CONNECTION_MAX_AGE")
+    stream_idle_timeout: PositiveInt = Field(300, validation_alias="EARTHFLOW_STREAM_IDLE_TIMEOUT")
+    stream_max_age: PositiveInt = Field(3600, validation_alias="EARTHFLOW_STREAM_MAX_AGE")
+    metrics_port: int | None = Field(None, validation_alias="EARTHFLOW_METRICS_PORT", ge=0, le=65535)
+    metrics_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_METRICS_HOST")
     snapshot_max_age: PositiveInt = Field(24 * 3600, validation_alias="EARTHFLOW_SNAPSHOT_MAX_AGE")
     start_timeout: NonNegativeInt = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
     tls_cert: Path | None = Field(None, validation_alias="TLS_CERT_PATH")
@@ -47,9 +69,21 @@ class ProxySettings(Core, Redis):
             raise ValueError("EARTHFLOW_UPSTREAM_MAP is for EARTHFLOW_ENV=development only; unset it")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("TLS_CERT_PATH and TLS_KEY_PATH belong together; set both or neither")
-        if self.tls_ca is not None:
-            raise ValueError("TLS_CA_PATH is set, but this version does not verify client certificates; unset it")
+        if self.tls_ca is not None and self.tls_cert is None:
+            raise ValueError("TLS_CA_PATH is for TLS: set TLS_CERT_PATH and TLS_KEY_PATH, too")
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """The limits together."""
+        return Limits(
+            max_body=self.max_body,
+            connections_per_address=self.connections_per_address,
+            handshake_seconds=self.handshake_timeout,
+            connection_seconds=self.connection_max_age,
+            stream_idle_seconds=self.stream_idle_timeout,
+            stream_seconds=self.stream_max_age,
+        )
 
     @property
     def conf(self) -> Path:

@@ -3,13 +3,18 @@
 import datetime as dt
 import logging
 import stat
+import time
+from collections import OrderedDict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import certifi
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from mitmproxy import tls
+from mitmproxy import certs, tls
+from mitmproxy.addons import tlsconfig
 from mitmproxy.net import tls as net_tls
 from mitmproxy.proxy.layers import modes
 from OpenSSL import SSL
@@ -18,6 +23,8 @@ logger = logging.getLogger("earthflow.tls")
 
 CA_FILE = "mitmproxy-ca.pem"  # key and certificate, under the name that mitmproxy looks for
 WARN_DAYS = 30
+MAX_LEAVES = 10_000
+LEAF_SECONDS = 30 * 24 * 3600.0  # for which a leaf is used again; it is valid for longer
 
 
 class BadCertificate(Exception):
@@ -60,34 +67,105 @@ def upstream_roots(extra: Path, into: Path) -> Path:
     return into
 
 
+class _Issuer:
+    """The CA as `certs.dummy_cert` looks at it, but with the public key that leaves get."""
+
+    def __init__(self, ca: x509.Certificate, leaf_key: ec.EllipticCurvePublicKey):
+        self.subject, self.extensions, self._leaf_key = ca.subject, ca.extensions, leaf_key
+
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        return self._leaf_key
+
+
+class Leaves(certs.CertStore):
+    """Leaf certificates with an EC key of this process's own, not the CA's, found again in constant time; the least used goes first."""
+
+    def __init__(self, ca: certs.CertStore):
+        super().__init__(ca.default_privatekey, ca.default_ca, ca.default_chain_file, ca.default_crl, ca.dhparams)
+        self._key: Any = ec.generate_private_key(ec.SECP256R1())
+        self._issuer: Any = _Issuer(ca.default_ca.to_cryptography(), self._key.public_key())
+        self._leaves: OrderedDict[tuple[object, ...], tuple[float, certs.CertStoreEntry]] = OrderedDict()
+
+    def get_cert(
+        self, commonname: str | None, sans: Iterable[x509.GeneralName], organization: str | None = None, crl_url: str | None = None
+    ) -> certs.CertStoreEntry:
+        names = tuple(sans)
+        key = (commonname, names, organization)
+        made, entry = self._leaves.pop(key, (0.0, None))
+        now = time.monotonic()
+        if entry is None or now - made > LEAF_SECONDS:
+            leaf = certs.dummy_cert(self.default_privatekey, self._issuer, commonname, names, organization)
+            made, entry = now, certs.CertStoreEntry(leaf, self._key, self.default_chain_file, self.default_chain_certs)
+        self._leaves[key] = (made, entry)
+        if len(self._leaves) > MAX_LEAVES:
+            self._leaves.popitem(last=False)
+        return entry
+
+
+class InnerTLS(tlsconfig.TlsConfig):
+    """mitmproxy's own, with our leaves."""
+
+    name = "tlsconfig"
+    request: Any = None  # mitmproxy would answer here, at every host, calls for a list of revoked certificates; our leaves name none
+
+    def configure(self, updated: set[str]) -> None:
+        super().configure(updated)  # type: ignore[no-untyped-call]
+        give_leaves(self)
+
+
+def give_leaves(config: tlsconfig.TlsConfig) -> None:
+    """Have mitmproxy's addon take its leaves from `Leaves`."""
+    if config.certstore is not None and not isinstance(config.certstore, Leaves):
+        config.certstore = Leaves(config.certstore)
+
+
 class OuterTLS:
-    """The operator's certificate on connections to the proxy itself. Built before serving: what is wrong is said at start."""
+    """The operator's certificate on connections to the proxy itself, and the CA that its clients' certificates must be of.
+
+    Built before serving: what is wrong is said at start.
+    """
 
     name = "earthflow_outer_tls"
 
-    def __init__(self, certificate: Path, key: Path):
+    def __init__(self, certificate: Path, key: Path, clients: Path | None = None):
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(net_tls.DEFAULT_OPTIONS)
-        for path in (certificate, key):
+        for path in (certificate, key, *([clients] if clients else ())):
             if not path.is_file():
-                raise BadCertificate(f"there is no file {path}; see TLS_CERT_PATH and TLS_KEY_PATH")
+                raise BadCertificate(f"there is no file {path}; see TLS_CERT_PATH, TLS_KEY_PATH and TLS_CA_PATH")
         try:
             context.use_certificate_chain_file(str(certificate))
             context.use_privatekey_file(str(key))
             context.check_privatekey()
         except SSL.Error:
             raise BadCertificate(f"{certificate} and {key} are not a PEM certificate chain and its key") from None
+        if clients is not None:
+            try:
+                context.load_verify_locations(str(clients))
+                context.load_client_ca(str(clients).encode())
+            except SSL.Error:
+                raise BadCertificate(f"TLS_CA_PATH: {clients} holds no PEM certificates") from None
+            context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _as_openssl_says)
         context.set_session_id(b"earthflow")
         context.set_alpn_select_callback(_http1_only)
         self._context = context
 
     def tls_start_client(self, data: tls.TlsData) -> None:
         """Ours on the outer layer; mitmproxy's own choice, a leaf of the interception CA, on inner ones."""
-        layers = data.context.layers
-        if len(layers) == 2 and isinstance(layers[0], modes.HttpProxy):
+        if is_outer(data):
             data.ssl_conn = SSL.Connection(self._context)
             data.ssl_conn.set_accept_state()
+
+
+def is_outer(data: tls.TlsData) -> bool:
+    """Whether a handshake is with the proxy itself, not with an AI host inside of a tunnel."""
+    layers = data.context.layers
+    return len(layers) == 2 and isinstance(layers[0], modes.HttpProxy)
+
+
+def _as_openssl_says(connection: SSL.Connection, certificate: Any, error: int, depth: int, ok: int) -> bool:
+    return bool(ok)
 
 
 def _http1_only(connection: SSL.Connection, offers: list[bytes]) -> Any:

@@ -21,6 +21,7 @@ PACE = 0.03  # seconds between tokens
 HOSTS = tuple(host for host in ai_hosts() if "*" not in host)
 
 Wait = Callable[[int], Awaitable[None]]
+Reply = Callable[[str], list[str]]  # to a message of a WebSocket
 Answer = Callable[[str, dict[str, Any], str], Any]  # to a call, of its path, its body and a text to say; None: as the demo's
 
 
@@ -50,6 +51,11 @@ class Heard:
         return json.loads(self.body)
 
 
+def _echo(message: str) -> list[str]:
+    """What a WebSocket is answered if nobody says otherwise."""
+    return [message]
+
+
 def _no_answer(path: str, call: dict[str, Any], text: str) -> None:
     """Only what the demo needs is answered."""
 
@@ -68,9 +74,11 @@ class Providers:
     folder: Path
     wait: Wait = _pace
     answer: Answer = _no_answer
+    reply: Reply = _echo
     hosts: Sequence[str] = HOSTS
     heard: list[Heard] = field(default_factory=list)
     left: int = 0  # callers that went before their answer was over
+    closed: int | None = None  # how the last WebSocket was closed
     port: int = 0
 
     def __enter__(self) -> "Providers":
@@ -110,6 +118,8 @@ class Providers:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         heard = Heard(request.host, request.method, request.path, dict(request.headers), await request.read())
         self.heard.append(heard)
+        if "upgrade" in request.headers:
+            return await self._talk(request, heard)
         known = request.path in ("/v1/chat/completions", "/v1/messages")
         call = heard.json if known or heard.body[:1] == b"{" else {}
         other = self.answer(request.path, call, f"You wrote {len(heard.body)} bytes.")
@@ -126,6 +136,17 @@ class Providers:
         async for event in self._events(call, words, openai):
             await response.write(event)
         return response
+
+    async def _talk(self, request: web.Request, opened: Heard) -> web.StreamResponse:
+        socket = web.WebSocketResponse(max_msg_size=0)
+        await socket.prepare(request)
+        async for message in socket:
+            content = message.data if isinstance(message.data, str) else bytes(message.data).decode("latin-1")
+            self.heard.append(Heard(opened.host, "MESSAGE", opened.path, {}, content.encode()))
+            for said in self.reply(content):
+                await socket.send_str(said)
+        self.closed = socket.close_code
+        return socket
 
     async def _given(self, request: web.Request, answer: Given) -> web.StreamResponse:
         headers = {"content-type": answer.content_type, **({"content-encoding": answer.encoding} if answer.encoding else {})}

@@ -21,6 +21,8 @@ Coverage = Literal["full", "partial", "none"]
 Reason = Literal[
     "policy",
     "too_large",
+    "too_slow",
+    "too_many_headers",
     "engine_error",
     "no_snapshot",
     "internal_address",
@@ -29,6 +31,7 @@ Reason = Literal[
     "upgrade",
     "tunnelled",
     "unknown_host",
+    "distrust",
 ]
 Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]  # blocked: the answer, by a rule
 

@@ -1,7 +1,7 @@
 """The AI providers as data: which hosts are theirs, and which wire format lives under which path."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -22,21 +22,27 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
     hosts: list[str]
     refusal: str = "openai"
     paths: dict[str, str] = {}
+    sockets: bool = True
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     sets: dict[str, dict[str, str]] = {}
+    sockets: dict[str, dict[str, str]] = {}
     providers: dict[str, _Written] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One provider. `paths` are patterns of canonical paths, each with the name of its wire format; `refusal` names a family."""
+    """One provider. `paths` are patterns of canonical paths, each with the name of its wire format; `refusal` names a family.
+
+    `sockets` are likewise where a WebSocket may be opened; elsewhere it is refused.
+    """
 
     name: str
     hosts: tuple[str, ...]
     refusal: str
     paths: tuple[tuple[str, str], ...]
+    sockets: tuple[tuple[str, str], ...] = ()
 
 
 def providers(more: Path | None = None) -> tuple[Entry, ...]:
@@ -47,7 +53,7 @@ def providers(more: Path | None = None) -> tuple[Entry, ...]:
     if more is None:
         return _shipped()
     try:
-        own = _read(more.read_text(encoding="utf-8"), str(more), _shipped_file().sets)
+        own = _read(more.read_text(encoding="utf-8"), str(more), _shipped_file())
     except (OSError, UnicodeDecodeError) as error:
         raise BadProviders(f"{more} cannot be read: {error}") from None
     names = {entry.name for entry in own}
@@ -70,30 +76,33 @@ def _shipped_file() -> _File:
 
 @cache
 def _shipped() -> tuple[Entry, ...]:
-    return _read(_text(), "contract/providers.yaml", {})
+    return _read(_text(), "contract/providers.yaml", _File())
 
 
-def _read(text: str, name: str, sets: Mapping[str, Mapping[str, str]]) -> tuple[Entry, ...]:
+def _read(text: str, name: str, shipped: _File) -> tuple[Entry, ...]:
     try:
         file = msgspec.convert(yaml.load(text, yaml.CSafeLoader), _File)
     except yaml.YAMLError as error:
         raise BadProviders(f"{name} is not YAML: {error}") from None
     except msgspec.ValidationError as error:
         raise BadProviders(f"{name}: {error}") from None
-    known = {**sets, **file.sets}
+    known = _File({**shipped.sets, **file.sets}, {**shipped.sockets, **file.sockets})
     return tuple(_entry(provider, written, known, name) for provider, written in file.providers.items())
 
 
-def _entry(provider: str, written: _Written, sets: Mapping[str, Mapping[str, str]], name: str) -> Entry:
-    paths: list[tuple[str, str]] = []
+def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
     for host in written.hosts:
         if not HOST.fullmatch(host):
             raise BadProviders(f"{name}: provider `{provider}`: `{host}` is not a host; write it in lower case, such as `*.example.com`")
+    paths: list[tuple[str, str]] = []
+    sockets: list[tuple[str, str]] = []
     for prefix, which in written.paths.items():
-        if which not in sets:
+        if which not in known.sets and which not in known.sockets:
+            sets = dict.fromkeys((*known.sets, *known.sockets))
             raise BadProviders(f"{name}: provider `{provider}`: there is no set `{which}`; there are {', '.join(sets)}")
-        for path, format in sets[which].items():
-            if not PATH.fullmatch(prefix + path):
-                raise BadProviders(f"{name}: provider `{provider}`: `{prefix + path}` is not a path; lower case, `{{model}}` or `{{}}`")
-            paths.append((prefix + path, format))
-    return Entry(provider, tuple(written.hosts), written.refusal, tuple(paths))
+        paths += [(prefix + path, format) for path, format in known.sets.get(which, {}).items()]
+        sockets += [(prefix + path, format) for path, format in known.sockets.get(which, {}).items() if written.sockets]
+    for path, _ in (*paths, *sockets):
+        if not PATH.fullmatch(path):
+            raise BadProviders(f"{name}: provider `{provider}`: `{path}` is not a path; lower case, `{{model}}` or `{{}}`")
+    return Entry(provider, tuple(written.hosts), written.refusal, tuple(paths), tuple(sockets))

@@ -15,11 +15,15 @@ SCHEMA = 1
 
 
 class TenantEntry(msgspec.Struct, frozen=True):
-    """A tenant: `preset` names its rulebook, `prompt_key` (wrapped) is the HMAC key of its prompt hashes."""
+    """A tenant: `preset` names its rulebook, `prompt_key` (wrapped) is the HMAC key of its prompt hashes.
+
+    `unknown_hosts` (tunnel or deny) overrules the proxy's own setting.
+    """
 
     id: str
     preset: str
     prompt_key: str
+    unknown_hosts: str = ""
 
 
 class KeyEntry(msgspec.Struct, frozen=True):

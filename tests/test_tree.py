@@ -24,7 +24,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # Where each library may be imported; everywhere else takes bytes, strings and dataclasses.
 HOMES = {
-    "mitmproxy": r"addons/(earthflow|gate|back|front|tls|layers|enforce|lean|relay|run)\.py",
+    "mitmproxy": r"addons/(earthflow|gate|back|front|tls|layers|enforce|lean|probe|relay|run)\.py",
     "OpenSSL": r"addons/tls\.py",
     "psycopg": r"control/store/\w+\.py|control/settings\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
     "psycopg_pool": r"control/store/\w+\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
@@ -34,6 +34,8 @@ HOMES = {
     "stdnum": r"rules/validators\.py",
     "phonenumbers": r"rules/validators\.py",
     "yaml": r"rules/(?:document|clauses|contents|reader)\.py|addons/run\.py|contract/providers\.py",
+    "multipart": r"addons/providers/form\.py",
+    "prometheus_client": r"addons/metrics\.py",
     "typer": r"cli/\w+\.py",
 }
 SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b")

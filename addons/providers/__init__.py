@@ -1,15 +1,18 @@
 """The AI providers whose hosts are opened, from contract/providers.yaml and the operator's own list."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from addons.providers import anthropic, bedrock, gemini, openai, others
-from addons.providers.provider import Format, Provider
+from addons.providers import anthropic, bedrock, gemini, mcp, openai, others
+from addons.providers.provider import Format, Paths, Provider
 from addons.providers.refusals import FAMILIES
 from contract.providers import BadProviders, Entry, providers
 
-FORMATS: dict[str, Format] = {format.name: format for module in (openai, anthropic, gemini, bedrock, others) for format in module.FORMATS}
+FORMATS: dict[str, Format] = {
+    format.name: format for module in (openai, anthropic, gemini, bedrock, mcp, others) for format in module.FORMATS
+}
 
 
 class Directory:
@@ -40,16 +43,20 @@ class Directory:
 def _provider(entry: Entry) -> Provider:
     if entry.refusal not in FAMILIES:
         raise BadProviders(f"provider `{entry.name}`: there is no refusal `{entry.refusal}`; there are {', '.join(FAMILIES)}")
+    return Provider(entry.name, FAMILIES[entry.refusal], _paths(entry, entry.paths), _paths(entry, entry.sockets))
+
+
+def _paths(entry: Entry, written: Iterable[tuple[str, str]]) -> Paths:
     exact: dict[str, Format] = {}
     patterns: list[tuple[re.Pattern[str], Format]] = []
-    for path, name in entry.paths:
+    for path, name in written:
         if name not in FORMATS:
             raise BadProviders(f"provider `{entry.name}`: there is no format `{name}`; there are {', '.join(FORMATS)}")
         if "{" in path:
             patterns.append((_pattern(path), FORMATS[name]))
         else:
             exact.setdefault(path, FORMATS[name])
-    return Provider(entry.name, FAMILIES[entry.refusal], exact, tuple(patterns))
+    return Paths(exact, tuple(patterns))
 
 
 def _pattern(path: str) -> re.Pattern[str]:

@@ -49,7 +49,29 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     return role, "text" if path[-1] == "text" else "field"
 
 
+def _live(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    """A message of the live API: set-up, turns, what comes by the moment, or results of tools."""
+    path = leaf.path
+    if path[0] in ("toolResponse", "tool_response"):
+        return "tool", "tool_result", tool_name(leaf.around)
+    if path[0] in ("realtimeInput", "realtime_input"):
+        if path[-1] == "data" and is_base64(leaf.text):
+            return media(text_of(leaf.around[-1], "mimeType") or text_of(leaf.around[-1], "mime_type") or "audio/pcm")
+        return "user", "text" if path[-1] == "text" else "field"
+    return _classify(document, leaf)
+
+
+LIVE = VOCABULARY | frozenset(
+    """
+    setup clientContent client_content turns turnComplete turn_complete realtimeInput realtime_input mediaChunks media_chunks audio
+    video audioStreamEnd activityStart activityEnd toolResponse tool_response functionResponses function_responses
+    sessionResumption contextWindowCompression inputAudioTranscription outputAudioTranscription realtimeInputConfig proactivity
+    responseModalities speechConfig voiceConfig prebuiltVoiceConfig voiceName languageCode handle
+    """.split()  # noqa: SIM905
+)
+MESSAGES = ("setup", "clientContent", "client_content", "realtimeInput", "realtime_input", "toolResponse", "tool_response")
 FORMATS = (
+    JsonFormat("gemini-live", LIVE, _live, needs=MESSAGES, family=FAMILIES["gemini-live"], named_results=True),
     JsonFormat(
         "gemini",
         VOCABULARY,

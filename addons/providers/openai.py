@@ -77,6 +77,25 @@ def _responses(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     return role_of(item), "text" if path[2] == "content" else "field"
 
 
+def _socket(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    """A message of responses over a WebSocket: the call itself, or one that holds it."""
+    if leaf.path[0] == "response" and len(leaf.path) > 1:
+        return _responses(document["response"], leaf._replace(path=leaf.path[1:], around=leaf.around[1:]))
+    return _responses(document, leaf)
+
+
+def _realtime(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
+    """An event of a client: what holds for the session or for one response, an item of the conversation, or sound."""
+    path, around = leaf.path, leaf.around
+    if path[0] in ("session", "response") and len(path) > 1:
+        return _responses(document[path[0]], leaf._replace(path=path[1:], around=around[1:]))
+    if path[0] == "item" and len(path) > 1:
+        return _responses(document, leaf._replace(path=("input", 0, *path[1:]), around=(document, [document["item"]], *around[1:])))
+    if path[0] == "audio" and is_base64(leaf.text):
+        return Unreadable("audio")
+    return FIELD
+
+
 def _said(*keys: str) -> Any:
     """A classifier of calls whose texts stand right under these keys."""
 
@@ -90,6 +109,13 @@ def _said(*keys: str) -> Any:
     return classify
 
 
+SOCKETS = VOCABULARY | frozenset(
+    """
+    session item event_id response generate previous_item_id content_index audio_end_ms turn_detection input_audio_format
+    output_audio_format input_audio_transcription input_audio_noise_reduction max_response_output_tokens output_modalities transcript
+    threshold prefix_padding_ms silence_duration_ms create_response interrupt_response eagerness language rate client_secret tracing
+    """.split()  # noqa: SIM905
+)
 PROMPTS = ("prompt", "suffix", "input", "texts", "inputs", "query", "documents", "images", "examples")
 FORMATS = (
     JsonFormat("openai-chat", VOCABULARY, _chat, needs=("messages",), plain="messages"),
@@ -104,4 +130,7 @@ FORMATS = (
     JsonFormat("embeddings", VOCABULARY, _said(*PROMPTS), needs=(*PROMPTS, "content"), tokens=("input", "prompt")),
     JsonFormat("images", VOCABULARY, _said("prompt"), needs=("prompt",)),
     JsonFormat("speech", VOCABULARY, _said("input"), needs=("input",), streams_text=False),
+    JsonFormat("files", VOCABULARY, _said(*PROMPTS), needs=("file", "purpose", "data")),
+    JsonFormat("openai-socket", SOCKETS, _socket, needs=("type",), family=FAMILIES["openai-responses"]),
+    JsonFormat("openai-realtime", SOCKETS, _realtime, needs=("type",), family=FAMILIES["realtime"]),
 )

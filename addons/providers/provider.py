@@ -57,18 +57,14 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Provider:
-    """The hosts of one provider. `family` is for calls of no known path."""
+class Paths:
+    """Which wire format is spoken under which canonical path."""
 
-    name: str
-    family: Family
     exact: Mapping[str, Format] = field(default_factory=dict)
     patterns: Sequence[tuple["re.Pattern[str]", Format]] = ()
 
-    def endpoint(self, method: str, path: str) -> Endpoint | None:
-        """What a call bears, by its canonical path; None where it bears no prompt in a form that we read."""
-        if method in UNSENT:
-            return None
+    def find(self, path: str) -> Endpoint | None:
+        """What is spoken there, or None."""
         if path in self.exact:
             return Endpoint(self.exact[path], "")
         for pattern, format in self.patterns:
@@ -76,9 +72,23 @@ class Provider:
                 return Endpoint(format, found.groupdict().get("model") or "")
         return None
 
+
+@dataclass(frozen=True)
+class Provider:
+    """The hosts of one provider. `family` is for calls of no known path; over `sockets` messages are exchanged."""
+
+    name: str
+    family: Family
+    paths: Paths = Paths()
+    sockets: Paths = Paths()
+
+    def endpoint(self, method: str, path: str) -> Endpoint | None:
+        """What a call bears, by its canonical path; None where it bears no prompt in a form that we read."""
+        return None if method in UNSENT else self.paths.find(path)
+
     def family_of(self, path: str) -> Family:
         """In whose words a call of a canonical path is refused."""
-        endpoint = self.endpoint("POST", path)
+        endpoint = self.paths.find(path)
         return (endpoint.format.family if endpoint else None) or self.family
 
 
@@ -97,6 +107,12 @@ class Usage:
                 if isinstance(counts, Mapping):
                     self.input_tokens = _count(counts.get(before), self.input_tokens)
                     self.output_tokens = _count(counts.get(after), self.output_tokens)
+
+    def add(self, other: "Usage") -> None:
+        """Count those of another answer, too."""
+        for name in ("input_tokens", "output_tokens"):
+            if (more := getattr(other, name)) is not None:
+                setattr(self, name, (getattr(self, name) or 0) + more)
 
 
 # Where an object stands that holds counts, and what they are called there.

@@ -7,20 +7,25 @@ import msgspec
 
 
 class Refusal(NamedTuple):
-    """The JSON body of a refusal, and the headers that belong to it."""
+    """The JSON body of a refusal, the headers that belong to it, and its status, where that is not for us to choose."""
 
     body: bytes
     headers: Mapping[str, str]
+    status: int | None = None
 
 
 Ending = Sequence[tuple[str, bytes]]  # the last events of a stream, each with its name where it has one
 
 
 class Family(NamedTuple):
-    """`refuse` answers a call, of a message, a decision's id and a status; `end` a stream that has begun, of the first two."""
+    """`refuse` answers a call, of a message, a decision's id and a status; `end` a stream that has begun, of the first two.
+
+    `about` gives the family for one call, by its body, where an answer must name what it answers.
+    """
 
     refuse: Callable[[str, str, int], Refusal]
     end: Callable[[str, str], Ending]
+    about: "Callable[[bytes], Family] | None" = None
 
 
 BLOCKED = "earthflow_blocked"
@@ -109,6 +114,40 @@ def _ollama_end(message: str, decision: str) -> Ending:
     return [("", _json({"error": message}))]
 
 
+def _realtime_end(message: str, decision: str) -> Ending:
+    """An event of the dialogue, before it is closed."""
+    return [("", _json({"type": "error", "event_id": f"event_ef_{decision}", "error": {**_openai_error(message), "event_id": None}}))]
+
+
+def _nothing_end(message: str, decision: str) -> Ending:
+    """There is no event for it; the reason of the close says why."""
+    return []
+
+
+def _mcp(message: str, decision: str, status: int) -> Refusal:
+    return _mcp_about(b"").refuse(message, decision, status)
+
+
+def _mcp_about(body: bytes) -> Family:
+    """An answer in JSON-RPC bears the id of what it answers; a tool that is refused has failed, so that the model reads why."""
+    try:
+        call = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        call = None
+    call = call if isinstance(call, dict) else {}
+
+    def said(message: str) -> dict[str, object]:
+        base = {"jsonrpc": "2.0", "id": call.get("id")}
+        if call.get("method") == "tools/call":
+            return {**base, "result": {"isError": True, "content": [{"type": "text", "text": message}]}}
+        return {**base, "error": {"code": -32001, "message": message}}
+
+    return Family(
+        lambda message, decision, status: Refusal(_json(said(message)), {}, 200 if "id" in call else status),
+        lambda message, decision: [("message", _json(said(message)))],
+    )
+
+
 def _json(said: object) -> bytes:
     return msgspec.json.encode(said)
 
@@ -127,4 +166,7 @@ FAMILIES: dict[str, Family] = {
     "mistral": Family(_mistral, _mistral_end),
     "cohere": Family(_cohere, _cohere_end),
     "ollama": Family(_ollama, _ollama_end),
+    "realtime": Family(_openai, _realtime_end),
+    "gemini-live": Family(_gemini, _nothing_end),
+    "mcp": Family(_mcp, lambda message, decision: _mcp_about(b"").end(message, decision), _mcp_about),
 }

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from addons.answer import MAX_READ, Streamed, Unjudged, judge_whole, unreadable
 from addons.decode import decoder_for
-from addons.enforce import blocked_message
 from addons.framing import framing_of
 from addons.framing.eventstream import EventStream, _header, _message
 from addons.framing.frame import Frame
 from addons.providers.provider import Usage
 from addons.providers.refusals import FAMILIES
+from addons.record import blocked_message
 from rules.exchange import Exchange
 from rules.load import build, shipped
 from rules.rulebook import Rulebook
@@ -62,10 +62,10 @@ def passed(name: str, chunks: list[bytes], encoding: str = "") -> tuple[bytes, S
     answer = streamed(name, encoding)
     out = b""
     for chunk in chunks:
-        out += answer.feed(chunk)
+        out += b"".join(answer.feed(chunk))
         if answer.over:
             return out, answer
-    return out + answer.end(), answer
+    return out + b"".join(answer.end()), answer
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -101,7 +101,7 @@ def test_a_forbidden_tool_call_ends_the_stream_in_the_providers_own_words(name: 
     assert answer.verdict.by.id == "tools.root-wipe"
     assert b"Blocked by Earthflow policy tools.root-wipe (decision d1)" in out
     assert b"rm -" not in out
-    assert answer.feed(b"more") == b""
+    assert b"".join(answer.feed(b"more")) == b""
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -182,19 +182,19 @@ def test_two_values_under_one_key_are_both_judged() -> None:
 
 def test_a_stream_that_does_not_decode_ends_with_an_error() -> None:
     answer = streamed("openai-chat", "gzip")
-    assert b"could not be decoded" in answer.feed(b"no gzip at all")
+    assert b"could not be decoded" in b"".join(answer.feed(b"no gzip at all"))
     assert answer.over
 
 
 def test_keeping_a_client_waiting_says_something_only_while_text_is_held() -> None:
     answer = streamed("openai-chat")
     frames = SHAPES["openai-chat"].made(["AKIAQ"], [])
-    assert answer.feed(frames[0]) == frames[0]
+    assert b"".join(answer.feed(frames[0])) == frames[0]
     assert answer.idle == b""
-    assert answer.feed(frames[1]) == b""
+    assert b"".join(answer.feed(frames[1])) == b""
     assert answer.idle == b":\n\n"
-    assert answer.feed(frames[2]) == b""
-    assert answer.end() == frames[1] + frames[2]
+    assert b"".join(answer.feed(frames[2])) == b""
+    assert b"".join(answer.end()) == frames[1] + frames[2]
 
 
 def whole(body: bytes, content_type: str = "application/json", encoding: str = "", restore: tuple[tuple[str, str], ...] = ()):  # type: ignore[no-untyped-def]
@@ -354,7 +354,7 @@ def test_a_tool_call_is_known_as_one(how: str) -> None:
 def test_numbers_do_not_go_on_one_another() -> None:
     body = data(*({"created": 1700000000123, **choice("word ")} for _ in range(20)))
     answer = streamed("openai-chat")
-    assert answer.feed(body) == body
+    assert b"".join(answer.feed(body)) == body
 
 
 def test_a_binary_message_is_read_however_it_is_wrapped() -> None:
@@ -387,5 +387,5 @@ def test_many_choices_that_end_at_once_take_no_long_time() -> None:
 def test_failing_open_passes_all_that_came() -> None:
     answer = streamed("openai-chat")
     frames = SHAPES["openai-chat"].made(["one ", "AKIAQ", "two"], [])
-    out = answer.feed(frames[0] + frames[1] + frames[2])
-    assert out + answer.let_go() + answer.feed(frames[3]) == b"".join(frames[:4])
+    out = b"".join(answer.feed(frames[0] + frames[1] + frames[2]))
+    assert out + b"".join(answer.let_go()) + b"".join(answer.feed(frames[3])) == b"".join(frames[:4])

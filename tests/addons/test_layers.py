@@ -5,13 +5,18 @@ import inspect
 from mitmproxy import version
 from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.proxy.layer import Layer
-from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
-from mitmproxy.proxy.layers.http._http1 import Http1Server
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http import HttpClient, HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.layers.tcp import TCPLayer
+from mitmproxy.proxy.layers.websocket import WebsocketLayer
 
-from addons.layers import BoundedHttp1Server, JudgedHttpLayer, JudgedStream, Tunnel
+from addons.layers import BoundedHttp1Client, BoundedHttp1Server, JudgedHttpLayer, JudgedSocket, JudgedStream, Tunnel
 
-ADDITIONS = {"state_discard", "_answer", "_check_answer_size", "_declared", "_failed", "_keep_alive", "_leave", "_replace"}
+ADDITIONS = {
+    "state_discard", "_answer", "_check_answer_size", "_declared", "_end", "_expire", "_failed", "_keep_alive", "_leave", "_refuse",
+    "_refuse_body", "_replace", "_close", "_judge", "_pass", "_piece",
+}  # fmt: skip
 PARAMETERS = {
     HttpStream.check_body_size: ["self", "request"],
     HttpStream.make_server_connection: ["self"],
@@ -19,6 +24,9 @@ PARAMETERS = {
     HttpStream._handle_event: ["self", "event"],
     HttpStream.state_wait_for_response_headers: ["self", "event"],
     HttpStream.state_stream_response_body: ["self", "event"],
+    HttpStream.state_wait_for_request_headers: ["self", "event"],
+    HttpStream.state_consume_request_body: ["self", "event"],
+    HttpStream.flow_done: ["self"],
     HttpStream.start_response_stream: ["self"],
     HttpStream.send_response: ["self", "already_streamed"],
     HttpStream.check_killed: ["self", "emit_error_hook"],
@@ -26,6 +34,9 @@ PARAMETERS = {
     HttpLayer._handle_event: ["self", "event"],
     Http1Server.read_headers: ["self", "event"],
     Http1Server.wait: ["self", "event"],
+    Http1Client.read_headers: ["self", "event"],
+    Http1Client.send: ["self", "event"],
+    WebsocketLayer.relay_messages: ["self", "event"],
     TCPLayer.relay_messages: ["self", "event"],
     NextLayer._next_layer: ["self", "context", "data_client", "data_server"],
 }
@@ -41,7 +52,7 @@ def test_every_overridden_method_has_the_parameters_it_had() -> None:
 
 
 def test_every_method_we_override_exists_above() -> None:
-    for ours in (BoundedHttp1Server, JudgedHttpLayer, JudgedStream, Tunnel):
+    for ours in (BoundedHttp1Client, BoundedHttp1Server, JudgedHttpLayer, JudgedSocket, JudgedStream, Tunnel):
         above = ours.__mro__[1]
         for name in vars(ours):
             overrides = inspect.isfunction(vars(ours)[name]) and name not in ADDITIONS
@@ -54,3 +65,11 @@ def test_the_bodys_cap_is_asked_where_we_answer_it() -> None:
     assert "self.check_body_size(True)" in inspect.getsource(HttpStream.state_consume_request_body)
     assert "self.check_body_size(False)" in inspect.getsource(HttpStream.state_consume_response_body)
     assert issubclass(Tunnel, Layer)
+
+
+def test_mitmproxy_takes_our_classes_where_it_makes_its_own() -> None:
+    assert "Http1Client(self.context)" in inspect.getsource(HttpClient)
+    assert http_layers.Http1Client is BoundedHttp1Client
+    assert "websocket.WebsocketLayer(self.context, self.flow)" in inspect.getsource(HttpStream.flow_done)
+    assert http_layers.websocket.WebsocketLayer is JudgedSocket
+    assert "self.body_reader = make_body_reader" in inspect.getsource(Http1Client.read_headers)

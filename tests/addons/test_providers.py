@@ -209,6 +209,63 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
         },
         {"be kind": ("system", "text"), "hello": ("user", "text"), "hi": ("user", "text")},
     ),
+    "files": ({"purpose": "batch", "input": "lines"}, {"lines": ("user", "text")}),
+    "openai-socket": (
+        {
+            "type": "response.create",
+            "response": {
+                "instructions": "be kind",
+                "input": [{"role": "user", "content": [{"type": "input_text", "text": "hello"}]}],
+            },
+        },
+        {"be kind": ("system", "text"), "hello": ("user", "text")},
+    ),
+    "openai-realtime": (
+        {
+            "type": "conversation.item.create",
+            "session": {"instructions": "be kind", "tools": [{"type": "function", "name": "look", "description": "look it up"}]},
+            "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]},
+            "response": {"input": [{"type": "function_call_output", "call_id": "c1", "output": "the result"}]},
+            "audio": PNG,
+        },
+        {
+            "be kind": ("system", "text"),
+            "look it up": ("system", "tool_definition", "look"),
+            "hello": ("user", "text"),
+            "the result": ("tool", "tool_result"),
+        },
+    ),
+    "gemini-live": (
+        {
+            "setup": {"systemInstruction": {"parts": [{"text": "be kind"}]}},
+            "clientContent": {"turns": [{"role": "user", "parts": [{"text": "hello"}]}, {"role": "model", "parts": [{"text": "Sure"}]}]},
+            "realtimeInput": {"text": "now", "audio": {"mimeType": "audio/pcm", "data": PNG}},
+            "toolResponse": {"functionResponses": [{"id": "1", "name": "look", "response": {"found": "the result"}}]},
+        },
+        {
+            "be kind": ("system", "text"),
+            "hello": ("user", "text"),
+            "Sure": ("assistant", "text"),
+            "now": ("user", "text"),
+            "the result": ("tool", "tool_result", "look"),
+        },
+    ),
+    "mcp": (
+        {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "method": "tools/call",
+            "params": {"name": "look", "arguments": {"q": "deep"}, "messages": [{"role": "user", "content": {"text": "hello"}}]},
+            "result": {"content": [{"type": "text", "text": "the result"}, {"type": "image", "data": PNG}]},
+            "beside": "words",
+        },
+        {
+            "deep": ("assistant", "tool_call", "look"),
+            "hello": ("user", "text"),
+            "the result": ("tool", "tool_result"),
+            "words": ("user", "text"),
+        },
+    ),
     "huggingface": ({"inputs": {"question": "who?", "context": "he"}}, {"who?": ("user", "text"), "he": ("user", "text")}),
 }
 UNREAD = {
@@ -217,6 +274,9 @@ UNREAD = {
     "gemini": ("image",),
     "bedrock-converse": ("document",),
     "ollama": ("image",),
+    "openai-realtime": ("audio",),
+    "gemini-live": ("audio",),
+    "mcp": ("image",),
 }
 
 
@@ -278,7 +338,7 @@ def test_a_call_is_led_to_its_format(host: str, path: str, provider: str, format
     assert found.endpoint("GET", path) is None
 
 
-@pytest.mark.parametrize("path", ["/v1/files", "/v1/chat/completions/x", "/", "/v1/models/x:predict"])
+@pytest.mark.parametrize("path", ["/v1/batches", "/v1/chat/completions/x", "/", "/v1/models/x:predict"])
 def test_a_path_that_is_not_known_leads_nowhere(path: str) -> None:
     found = DIRECTORY.of("api.openai.com")
     assert found is not None

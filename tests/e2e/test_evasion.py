@@ -58,7 +58,7 @@ def test_a_call_hidden_in_the_body_of_another_stays_a_body(house: House, tenant:
     inner = message(KEY)
     smuggled = f"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: {len(inner)}\r\n\r\n".encode() + inner
     before = len(house.providers.heard)
-    assert over_h2(house, tenant, head("/v1/files"), smuggled) == 200
+    assert over_h2(house, tenant, head("/v1/unknown"), smuggled) == 200
     assert [(heard.path, heard.body) for heard in house.providers.heard[before:]] == [("/v1/files", smuggled)]
 
 

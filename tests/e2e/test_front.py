@@ -23,7 +23,7 @@ def test_health_answers_on_the_proxys_port_in_both_schemes(house: House, scheme:
 def test_readiness_lists_what_the_proxy_needs(house: House) -> None:
     body = house.ready()
     assert body["status"] == "OK"
-    assert set(body["checks"]) == {"snapshot", "spool", "redis", "engine"}
+    assert set(body["checks"]) == {"snapshot", "spool", "redis", "engine", "clients"}
 
 
 def test_the_guides_first_tenant_is_made_through_the_proxys_port(house: House) -> None:
@@ -132,7 +132,7 @@ def test_a_head_without_end_is_cut_off(house: House) -> None:
 
 def test_a_websocket_of_an_ai_host_is_refused_and_recorded(tenant: Tenant) -> None:
     words = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: AAAA")
-    done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *words, "https://api.openai.com/v1/realtime")
+    done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *words, "https://api.openai.com/v1/unknown")
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"
 

@@ -1,0 +1,225 @@
+"""A WebSocket's messages, both ways: each of a client's is a call, what comes back an answer that streams. No I/O but its judges'.
+
+A message that says something is an exchange of its own, whose answer is what comes up to the end of a turn. Messages that say nothing
+new (another piece of sound) are counted with the handshake, whose record tells of all answers together.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import NamedTuple
+
+from addons.answer import Streamed
+from addons.decode import Identity as Plain
+from addons.framing.frame import Frame as StreamFrame
+from addons.framing.messages import Messages
+from addons.judges import Judged, Judges
+from addons.judging import Request, read_message
+from addons.passage import Asked
+from addons.providers.provider import Format, Usage
+from addons.providers.refusals import Family
+from addons.record import Address, Ongoing, Recorder, blocked_message
+from addons.snapshot import Identity
+from contract.decision import Reason
+from rules.evaluate import Verdict
+from rules.exchange import Coverage
+from rules.stream import Stream
+
+POLICY, TOO_LARGE, BROKEN = 1008, 1009, 1011  # RFC 6455, section 7.4.1
+LONGEST_REASON = 123  # bytes of a close frame's reason
+TURN_END = re.compile(rb'"type"\s*:\s*"response\.(?:done|completed|failed|incomplete)"|"turnComplete"\s*:\s*true')
+SAYING = frozenset(("text", "tool_call", "tool_result", "tool_definition", "key"))
+STRENGTH = ("ALLOW", "FLAG", "REDACT", "BLOCK")
+
+
+class Message(NamedTuple):
+    """A message that goes on."""
+
+    to_client: bool
+    is_text: bool
+    content: bytes
+
+
+@dataclass
+class Frame:
+    """A message that came, and what is done about it: messages that go on, and how the dialogue is closed, if it is.
+
+    `large`: it is larger than may be, and was not kept. `last`: it is none, its side closes.
+    """
+
+    from_client: bool
+    is_text: bool = True
+    content: bytes = b""
+    large: bool = False
+    last: bool = False
+    passed: list[Message] = field(default_factory=list)
+    close: tuple[int, str] | None = None
+
+
+@dataclass
+class Answers:
+    """All answers of a dialogue together, for the handshake's record."""
+
+    size: int = 0
+    usage: Usage = field(default_factory=Usage)
+    verdict: Verdict | None = None
+    coverage: Coverage = "full"
+
+    def add(self, answer: Streamed) -> None:
+        """One more."""
+        self.size += answer.size
+        self.usage.add(answer.usage)
+        if self.verdict is None or STRENGTH.index(answer.verdict.action) > STRENGTH.index(self.verdict.action):
+            self.verdict = answer.verdict
+        if answer.coverage != "full":
+            self.coverage = "partial"
+
+    def finish(self) -> None:
+        """There is nothing left to do."""
+
+
+class Dialogue:
+    """One WebSocket. `opened` is the handshake's exchange, `asked` what answers are judged by before there was a call."""
+
+    def __init__(
+        self,
+        judges: Judges,
+        recorder: Recorder,
+        identity: Identity,
+        handshake: Request,
+        format: Format,
+        family: Family,
+        to: Address,
+        opened: Ongoing,
+        asked: Asked | None,
+    ):
+        self._judges, self._recorder, self._identity = judges, recorder, identity
+        self._handshake, self._format, self._family, self._to = handshake, format, family, to
+        self._opened, self._asked = opened, asked
+        self._turn: Ongoing | None = None  # the newest call, until it is answered
+        self._answer: Streamed | None = None  # what is coming
+        self._said: set[tuple[str, ...]] = set()  # what could not be read of messages, and was recorded
+        self._all = opened.answer = Answers()
+
+    async def take(self, frame: Frame) -> None:
+        """Decide what becomes of a message. What is raised means that nothing may go on."""
+        if frame.last:
+            self._end_answer(frame)
+        elif frame.large:
+            self._refuse(frame, "too_large", TOO_LARGE, "The message is larger than may be (EARTHFLOW_MAX_BODY)")
+        elif frame.from_client:
+            await self._call(frame)
+        else:
+            self._answered(frame)
+
+    def failed(self, frame: Frame, *, passes: bool) -> None:
+        """A message could not be judged; it goes on only where the operator lets it."""
+        frame.passed, frame.close = [], None
+        if passes and not frame.last:
+            self._recorder.complete(self._recorder.passed(self._identity, self._to_message, "engine_error"), "ok")
+            frame.passed = [Message(not frame.from_client, frame.is_text, frame.content)]
+        else:
+            self._refuse(frame, "engine_error", BROKEN, "Earthflow could not judge this message")
+
+    def end(self) -> None:
+        """It is closed."""
+        if self._turn is not None:
+            self._complete(self._turn)
+        self._recorder.complete(self._opened, "ok", status=101)
+
+    async def _call(self, frame: Frame) -> None:
+        still = self._judges.still(self._identity)
+        if still is None:
+            self._refuse(frame, "key_revoked", POLICY, "The Earthflow key of this connection has ended")
+            return
+        request = replace(self._handshake, method="MESSAGE", query="", body=frame.content, time=datetime.now(UTC))
+        judged = await self._judges.judge(still, request, partial(read_message, format=self._format))
+        self._opened.bytes_up += len(frame.content)
+        self._asked = judged.asked
+        ongoing = self._record(still, judged)
+        verdict = judged.judgement.verdict
+        if verdict.action == "BLOCK":
+            self._stop(frame, blocked_message(verdict, ongoing.id), ongoing.id)
+            self._recorder.complete(ongoing, "refused")
+            return
+        frame.passed.append(Message(False, frame.is_text, judged.judgement.body))
+        if ongoing is not self._opened:
+            if self._turn is not None and self._answer is None:
+                self._complete(self._turn)
+            self._turn = ongoing
+            ongoing.bytes_up = len(frame.content)
+
+    def _record(self, who: Identity, judged: Judged) -> Ongoing:
+        """The record of a message; the handshake's, where it says nothing that was not recorded."""
+        exchange, verdict = judged.reading.exchange, judged.judgement.verdict
+        says = any(part.kind in SAYING for part in exchange.parts)
+        if not says and verdict.action in ("ALLOW", "FLAG") and exchange.unreadable in self._said:
+            return self._opened
+        self._said.add(exchange.unreadable)
+        return self._recorder.judged(who, self._to_message, exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook)
+
+    @property
+    def _to_message(self) -> Address:
+        return replace(self._to, method="MESSAGE")
+
+    def _answered(self, frame: Frame) -> None:
+        over = TURN_END.search(frame.content) is not None
+        if self._answer is None and self._asked is None:  # no rule speaks of answers
+            self._all.size += len(frame.content)
+            self._pass(frame, [frame.content])
+            if over and self._turn is not None:
+                self._complete(self._turn)
+            return
+        if self._answer is None:
+            assert self._asked is not None
+            self._answer = self._new_answer(self._asked)
+        self._pass(frame, self._answer.feed(frame.content))
+        if self._answer.over or over:
+            self._end_answer(frame)
+
+    def _new_answer(self, asked: Asked) -> Streamed:
+        stream: Stream[StreamFrame] = Stream(asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore)
+        at = (self._turn or self._opened).id
+        return Streamed(Messages(), Plain(), stream, lambda why: self._family.end(why, at), lambda verdict: blocked_message(verdict, at))
+
+    def _end_answer(self, frame: Frame) -> None:
+        answer = self._answer
+        if answer is None:
+            return
+        self._pass(frame, answer.end())
+        if answer.over:
+            frame.close = (POLICY, _short(blocked_message(answer.verdict, (self._turn or self._opened).id)))
+        self._all.add(answer)
+        self._answer = None
+        if self._turn is not None:
+            self._turn.answer = answer
+            self._complete(self._turn)
+
+    def _complete(self, turn: Ongoing) -> None:
+        self._turn = None
+        self._recorder.complete(turn, "ok")
+
+    def _pass(self, frame: Frame, passed: list[bytes]) -> None:
+        frame.passed += [Message(True, frame.is_text, content) for content in passed]
+
+    def _refuse(self, frame: Frame, reason: Reason, code: int, message: str) -> None:
+        unreadable = (reason,) if reason == "too_large" else ()
+        ongoing = self._recorder.refused(
+            self._identity,
+            self._to_message,
+            reason,
+            provider=self._handshake.provider.name,
+            unreadable=unreadable,
+        )
+        self._recorder.complete(ongoing, "refused")
+        self._stop(frame, f"{message} (decision {ongoing.id})", ongoing.id, code)
+
+    def _stop(self, frame: Frame, message: str, decision: str, code: int = POLICY) -> None:
+        """Tell a client why, and close."""
+        frame.passed = [Message(True, True, said) for _, said in self._family.end(message, decision)]
+        frame.close = (code, _short(message))
+
+
+def _short(reason: str) -> str:
+    return reason.encode()[:LONGEST_REASON].decode("utf-8", "ignore")

@@ -1,0 +1,168 @@
+"""WebSockets of AI hosts through the real proxy: each message judged, both ways, and closed by policy where a rule says so."""
+
+import json
+import ssl
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from cli.children import wait_until
+from tests.support.house import AWS_KEY, PATIENCE, House, Tenant
+
+REALTIME = "wss://api.openai.com/v1/realtime?model=gpt-realtime"
+WIPE = '{"command": "rm -rf / "}'
+
+
+@pytest.fixture
+def dialogue(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    monkeypatch.setattr(house.providers, "reply", lambda _: [])
+    yield house
+
+
+def open_socket(tenant: Tenant, url: str = REALTIME) -> ClientConnection:
+    context = ssl.create_default_context(cafile=str(tenant.house.bundle))
+    return connect(url, ssl=context, proxy=tenant.proxy(), max_size=None, open_timeout=PATIENCE)
+
+
+def say(text: str) -> str:
+    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    return json.dumps({"type": "conversation.item.create", "item": item})
+
+
+def delta(text: str) -> str:
+    return json.dumps({"type": "response.output_text.delta", "response_id": "r", "output_index": 0, "content_index": 0, "delta": text})
+
+
+def done() -> str:
+    usage = {"input_tokens": 11, "output_tokens": 5}
+    return json.dumps({"type": "response.done", "response": {"id": "r", "status": "completed", "usage": usage}})
+
+
+def heard(house: House) -> list[dict[str, Any]]:
+    return [one.json for one in house.providers.heard if one.method == "MESSAGE"]
+
+
+def test_a_dialogue_passes_and_each_message_that_says_something_is_recorded(dialogue: House, tenant: Tenant) -> None:
+    dialogue.providers.reply = lambda message: [delta("Hel"), delta("lo"), done()] if "response.create" in message else []
+    with open_socket(tenant) as socket:
+        socket.send(say("hello"))
+        socket.send(json.dumps({"type": "response.create", "response": {"instructions": "be kind"}}))
+        assert [json.loads(socket.recv())["type"] for _ in range(3)] == ["response.output_text.delta"] * 2 + ["response.done"]
+    rows = tenant.audit(3)
+    assert {row["method"] for row in rows} == {"GET", "MESSAGE"}
+    assert {(row["status"], row["coverage"], row["model"]) for row in rows} == {("ALLOW", "full", "gpt-realtime")}
+    answered = next(row for row in rows if row["completion"]["output_tokens"] == 5 and row["method"] == "MESSAGE")
+    assert (answered["completion"]["action"], answered["completion"]["outcome"]) == ("ALLOW", "ok")
+    opened = next(row for row in rows if row["method"] == "GET")["completion"]
+    assert (opened["status"], opened["output_tokens"]) == (101, 5)
+    assert min(opened["bytes_up"], opened["bytes_down"]) > 100
+
+
+def test_a_secret_in_a_message_does_not_arrive(dialogue: House, tenant: Tenant) -> None:
+    dialogue.providers.reply = lambda _: [done()]
+    with open_socket(tenant) as socket:
+        socket.send(say(f"my key is {AWS_KEY}"))
+        socket.recv()
+    text = heard(dialogue)[-1]["item"]["content"][0]["text"]
+    assert text.startswith("my key is [REDACTED:credentials_aws_access_key_")
+    assert "REDACT" in {row["status"] for row in tenant.audit(2)}
+
+
+def test_a_blocked_message_closes_by_policy_and_says_why(dialogue: House, tenant: Tenant) -> None:
+    before = len(heard(dialogue))
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
+    with open_socket(tenant) as socket:
+        socket.send(say(key))
+        told = json.loads(socket.recv())
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+    row = next(row for row in tenant.audit(2) if row["status"] == "BLOCK")
+    assert row["id"] in told["error"]["message"]
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason[:28]) == (1008, "Blocked by Earthflow policy ")
+    assert len(heard(dialogue)) == before
+    assert wait_until(lambda: dialogue.providers.closed == 1008, PATIENCE)
+
+
+def test_what_an_answer_must_not_say_is_edited_wherever_its_messages_are_cut(dialogue: House, tenant: Tenant) -> None:
+    pieces = [delta(f"the key is {AWS_KEY[:5]}"), delta(AWS_KEY[5:]), delta(" indeed."), done()]
+    dialogue.providers.reply = lambda _: pieces
+    with open_socket(tenant) as socket:
+        socket.send(say("hello"))
+        said = [json.loads(socket.recv()) for _ in pieces]
+    text = "".join(one.get("delta", "") for one in said)
+    assert AWS_KEY not in text
+    assert text.startswith("the key is [REDACTED:credentials_aws_access_key_") and text.endswith("] indeed.")
+    assert "REDACT" in {row["completion"]["action"] for row in tenant.audit(2)}
+
+
+def test_a_blocked_answer_ends_the_dialogue_before_it_is_out(dialogue: House, tenant: Tenant) -> None:
+    arguments = [
+        json.dumps({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": WIPE[at : at + 6]})
+        for at in range(0, len(WIPE), 6)
+    ]
+    dialogue.providers.reply = lambda _: [*arguments, done()]
+    said = ""
+    with open_socket(tenant) as socket:
+        socket.send(say("clean up"))
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                said += str(socket.recv())
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+    assert "Blocked by Earthflow policy tools.root-wipe" in said
+    assert "rm -rf /" not in "".join(json.loads(one).get("delta", "") for one in said.replace("}{", "}\n{").splitlines())
+    assert ("blocked", "BLOCK") in {(row["completion"]["outcome"], row["completion"]["action"]) for row in tenant.audit(2)}
+
+
+def test_sound_is_counted_and_not_recorded_piece_by_piece(dialogue: House, tenant: Tenant) -> None:
+    with open_socket(tenant) as socket:
+        for _ in range(50):
+            socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": "QUJD" * 200}))
+    rows = tenant.audit(2)
+    assert [row["unreadable"] for row in rows if row["method"] == "MESSAGE"] == [["audio"]]
+    assert next(row for row in rows if row["method"] == "GET")["completion"]["bytes_up"] > 50 * 800
+
+
+def test_a_message_that_is_too_large_ends_the_dialogue(dialogue: House, tenant: Tenant) -> None:
+    with open_socket(tenant) as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.send("x" * (33 * 1024 * 1024))
+        socket.recv()
+        socket.recv()
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
+    assert "too_large" in {row["reason"] for row in tenant.audit(2)}
+
+
+def test_a_key_that_ends_ends_its_dialogues(dialogue: House) -> None:
+    tenant = dialogue.tenant()
+    with open_socket(tenant) as socket:
+        dialogue.stack.control.delete(f"/v1/tenants/{tenant.id}")
+        assert wait_until(lambda: tenant.connect_status() == 407, PATIENCE)
+        socket.send(say("hello"))
+        told = json.loads(socket.recv())
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+    assert "has ended" in told["error"]["message"]
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
+
+
+def test_where_nobody_knows_what_is_spoken_it_is_refused_so_that_clients_fall_back(tenant: Tenant) -> None:
+    with pytest.raises(InvalidStatus) as refused, open_socket(tenant, "wss://api.openai.com/v1/unknown"):
+        pass
+    assert refused.value.response.status_code == 426
+    assert tenant.audit(1)[0]["reason"] == "upgrade"
+
+
+def test_a_rule_refuses_sockets_for_who_does_not_want_them(tmp_path: Any) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "earthflow: 1\nname: own\nrules:\n  - id: own.no-sockets\n    message: No WebSockets\n    severity: low\n    action: block\n"
+        "    when: {method: GET, path: '/v1/realtime'}\n    tests:\n      - match: {method: GET, path: /v1/realtime}\n      - ok: {method: POST, path: /v1/realtime}\n"
+    )
+    with House({"EARTHFLOW_RULES_DIR": str(tmp_path)}) as house:
+        tenant = house.tenant()
+        with pytest.raises(InvalidStatus) as refused, open_socket(tenant):
+            pass
+        assert refused.value.response.status_code == 426
+        assert b"own.no-sockets" in refused.value.response.body
