@@ -99,8 +99,10 @@ class Gate:
 
     def tls_established_client(self, data: tls.TlsData) -> None:
         """A handshake is over; its connection may rest now, unless it was with us and nothing has been asked yet."""
-        if not is_outer(data):
+        session = self.front.sessions.get(data.context.client)
+        if session is not None and not is_outer(data):
             self.connections.came(data.context.client)
+            self._distrust.trusts(session.identity.key.id, session.host)
 
     def tls_failed_client(self, data: tls.TlsData) -> None:
         """A client went away in the middle of a handshake: inside of a tunnel that we open, since it does not trust our CA."""

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from cli import ca, rules
 from cli.demo import demo
+from cli.doctor import doctor
 from cli.env import env
 from cli.programs import control, proxy
 from cli.providers import providers
@@ -21,6 +22,7 @@ app = typer.Typer(name="earthflow", no_args_is_help=True, add_completion=True, p
 app.command()(up)
 app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run)
 app.command()(env)
+app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(doctor)
 app.command()(demo)
 app.command()(proxy)
 app.command()(control)

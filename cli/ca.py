@@ -71,8 +71,9 @@ def make_authority(name: str, days: int = CA_DAYS) -> Authority:
     return Authority(key, certificate)
 
 
-def issue(authority: Authority, names: list[str], days: int = LEAF_DAYS) -> tuple[bytes, bytes]:
-    """A server certificate for host names or addresses: (chain PEM, key PEM)."""
+def issue(authority: Authority, names: list[str], days: int = LEAF_DAYS, *, client: bool = False) -> tuple[bytes, bytes]:
+    """A certificate of a server with these host names or addresses, or of a client: (chain PEM, key PEM)."""
+    usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
     key = ec.generate_private_key(ec.SECP256R1())
     identifier = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
@@ -81,7 +82,7 @@ def issue(authority: Authority, names: list[str], days: int = LEAF_DAYS) -> tupl
         .issuer_name(authority.certificate.subject)
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(authority.key, hashes.SHA256())

@@ -1,6 +1,7 @@
 """HTTP to control, and its errors as sentences."""
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from typing import Any
@@ -19,12 +20,12 @@ class Refused(Trouble):
 
 
 class Control:
-    """Control's API, as the admin. Never through a proxy."""
+    """Control's API, as whoever the key is. Never through a proxy."""
 
-    def __init__(self, url: str, admin_key: str):
+    def __init__(self, url: str, key: str, tls: ssl.SSLContext | None = None):
         self.url = url
-        self._admin_key = admin_key
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._key = key
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
 
     def get(self, path: str) -> Any:
         """The JSON at a path. Raises Trouble."""
@@ -39,7 +40,7 @@ class Control:
         return self._call("DELETE", path, None)
 
     def _call(self, method: str, path: str, body: bytes | None) -> Any:
-        headers = {"X-API-Key": self._admin_key, "Content-Type": "application/json"}
+        headers = {"X-API-Key": self._key, "Content-Type": "application/json"}
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers)  # noqa: S310  (our own URL)
         try:
             with self._opener.open(request, timeout=TIMEOUT) as answer:

@@ -33,6 +33,7 @@ class Given(NamedTuple):
     encoding: str = ""
     status: int = 200
     paced: bool = False  # `wait` is awaited before each piece but the first
+    raw: bool = False  # the pieces are all that is said, head and all, and then the connection ends
 
 
 @dataclass
@@ -149,6 +150,9 @@ class Providers:
         return socket
 
     async def _given(self, request: web.Request, answer: Given) -> web.StreamResponse:
+        if answer.raw and request.transport is not None:
+            request.transport.writelines(answer.chunks)
+            request.transport.close()
         headers = {"content-type": answer.content_type, **({"content-encoding": answer.encoding} if answer.encoding else {})}
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)

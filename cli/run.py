@@ -1,14 +1,19 @@
 """`earthflow run -- CMD`: a program whose AI calls go through Earthflow, by environment alone. Its exit status is ours."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
+import msgspec
 import typer
 
+from cli.relay import Way
 from cli.settings import UpSettings, environment
 from cli.stack import CLIENT_KEY
 from cli.trouble import BAD_CONFIGURATION, Trouble
@@ -29,19 +34,66 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 def run(
     context: typer.Context,
-    port: Annotated[int | None, typer.Option("--port", help="The proxy's port, if not EARTHFLOW_PORT or 8443.")] = None,
+    port: Annotated[int | None, typer.Option("--port", help="The proxy's port on this machine, if not EARTHFLOW_PORT or 8443.")] = None,
+    no_relay: Annotated[bool, typer.Option("--no-relay", help="Put the key into the proxy's URL instead of relaying on loopback.")] = False,
 ) -> None:
     """Run a program with its AI calls going through Earthflow:  earthflow run -- python program.py"""
     if not context.args:
         raise Trouble("Nothing to run. Say for example: earthflow run -- python program.py", 2)
     settings = UpSettings()
-    told = client_environment(settings, client_key(settings), port or settings.port)
+    way = way_to_proxy(settings, port)
+    if no_relay:
+        told = client_environment(settings, way.key, way.port, way.host, "https" if way.tls else "http")
+    else:
+        told = client_environment(settings, "", start_relay(way))
     try:
         os.execvpe(context.args[0], context.args, told)  # noqa: S606  (the user's own program; it takes our place, signals and status too)
     except FileNotFoundError:
         raise Trouble(f"There is no program {context.args[0]}.", NOT_FOUND) from None
     except OSError as error:
         raise Trouble(f"{context.args[0]} cannot be run: {error.strerror}.", NOT_EXECUTABLE) from None
+
+
+def way_to_proxy(settings: UpSettings, port: int | None = None) -> Way:
+    """Where the proxy is, and with which key. Raises Trouble."""
+    url = urlsplit(settings.proxy_url or f"http://127.0.0.1:{port or settings.port}")
+    try:
+        host, at = url.hostname or "", url.port or settings.port
+    except ValueError:
+        raise Trouble("EARTHFLOW_PROXY_URL must be like https://proxy.example.com:8443.", BAD_CONFIGURATION) from None
+    way = Way(
+        host=host,
+        port=at,
+        key=client_key(settings),
+        tls=url.scheme == "https",
+        roots=str(settings.proxy_ca) if settings.proxy_ca else None,
+        certificate=str(settings.client_cert) if settings.client_cert else None,
+        certificate_key=str(settings.client_cert_key) if settings.client_cert_key else None,
+    )
+    try:
+        _ = way.context
+    except OSError as error:
+        raise Trouble(f"EARTHFLOW_PROXY_CA or EARTHFLOW_CLIENT_CERT cannot be used: {error}.", BAD_CONFIGURATION) from None
+    return way
+
+
+def start_relay(way: Way) -> int:
+    """A relay beside us, for as long as we, whatever we become, or what we start, hold a pipe open; its port. Raises Trouble."""
+    read, write = os.pipe()
+    os.set_inheritable(write, True)
+    told = msgspec.json.encode(msgspec.structs.replace(way, program=os.getpid(), held=read))
+    starting = subprocess.Popen(
+        [sys.executable, "-m", "cli.relay"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[read], start_new_session=True
+    )
+    os.close(read)
+    assert starting.stdin is not None and starting.stdout is not None
+    starting.stdin.write(told)
+    starting.stdin.close()
+    said = starting.stdout.readline()
+    starting.wait()
+    if not said.strip().isdigit():
+        raise Trouble("The loopback relay did not start; try --no-relay.")
+    return int(said)
 
 
 def client_key(settings: UpSettings) -> str:
@@ -58,14 +110,15 @@ def client_key(settings: UpSettings) -> str:
 
 
 def client_environment(settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http") -> dict[str, str]:
-    """The whole environment of a program whose AI calls go through the proxy."""
-    return environment(client_variables(settings, key, port, host, scheme), without=CLEARED)
+    """The whole environment of a program whose AI calls go through the proxy; without a key, it is a relay's, and none is in it."""
+    without = CLEARED if key else (*CLEARED, "EARTHFLOW_API_KEY")
+    return environment(client_variables(settings, key, port, host, scheme), without=without)
 
 
 def client_variables(settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http") -> dict[str, str]:
-    """The variables by which every kind of AI client finds the proxy and trusts the CA. Raises Trouble."""
+    """The variables by which every kind of AI client finds the proxy and trusts the CA; a relay needs no key. Raises Trouble."""
     now = environment()
-    certificate, bundle = write_trust(settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)])
+    certificate, bundle = write_trust(settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)], settings.ca_cert)
     direct = [name.strip() for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name.strip()]
     try:
         leads_around = partial(_leads_around, ai_hosts(providers(settings.providers)))
@@ -74,7 +127,7 @@ def client_variables(settings: UpSettings, key: str, port: int, host: str = "127
     for name in filter(leads_around, direct):
         typer.echo(f"earthflow: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.", err=True)
     no_proxy = ",".join(dict.fromkeys([*(name for name in direct if not leads_around(name)), *NEVER_PROXIED]))
-    told = dict.fromkeys(PROXY, f"{scheme}://key:{key}@{host}:{port}")
+    told = dict.fromkeys(PROXY, f"{scheme}://{f'key:{key}@' if key else ''}{host}:{port}")
     told |= dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy)
     told |= dict.fromkeys(REPLACES_ROOTS, str(bundle)) | dict.fromkeys(ADDS_ROOTS, str(certificate))
     return told | {"NODE_USE_ENV_PROXY": "1", "EARTHFLOW_RUN": "1"}

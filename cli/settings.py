@@ -37,6 +37,12 @@ class UpSettings(Settings):
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
+    # Where the proxy is, for `run` and `doctor`, if not on this machine; the CA that it opens AI hosts with; how itself is checked.
+    proxy_url: str | None = Field(None, validation_alias="EARTHFLOW_PROXY_URL", pattern=r"^https?://[^/@\s]+$")
+    ca_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CA_CERT")
+    proxy_ca: Path | None = Field(None, validation_alias="EARTHFLOW_PROXY_CA")
+    client_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CLIENT_CERT")
+    client_cert_key: Path | None = Field(None, validation_alias="EARTHFLOW_CLIENT_KEY")
     # Set: used in place of what the first start would make.
     master_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_MASTER_KEY")
     admin_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_ADMIN_API_KEY")

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import certifi
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cli import ca
+from cli.trouble import BAD_CONFIGURATION, Trouble
 
 SYSTEM_ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
 
@@ -19,15 +21,15 @@ def bundle_path(state: Path) -> Path:
     return state / "client" / "ca-bundle.pem"
 
 
-def write_trust(state: Path, also: Sequence[Path] = ()) -> tuple[Path, Path]:
+def write_trust(state: Path, also: Sequence[Path] = (), certificate_file: Path | None = None) -> tuple[Path, Path]:
     """Write both files; (our CA, the bundle). Roots in `also` make a bundle of its own, named by them, beside everybody's.
 
-    Raises Trouble where there is no CA.
+    The CA's certificate is that of the state folder, if it does not come in a file. Raises Trouble where there is no CA.
     """
     bundle = bundle_path(state)
     certificate = bundle.with_name("ca.pem")
     bundle.parent.mkdir(parents=True, exist_ok=True)
-    ours = ca.public_certificate(state / "ca").public_bytes(Encoding.PEM)
+    ours = _given(certificate_file) if certificate_file else ca.public_certificate(state / "ca").public_bytes(Encoding.PEM)
     own = list(dict.fromkeys(path.read_bytes() for path in also if path.is_file() and path.parent != bundle.parent))
     if own:
         bundle = bundle.with_stem(f"{bundle.stem}-{hashlib.sha256(b''.join(own)).hexdigest()[:12]}")
@@ -36,6 +38,13 @@ def write_trust(state: Path, also: Sequence[Path] = ()) -> tuple[Path, Path]:
         temporary.write_bytes(content)
         temporary.replace(path)
     return certificate, bundle
+
+
+def _given(path: Path) -> bytes:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.PEM)
+    except (OSError, ValueError):
+        raise Trouble(f"EARTHFLOW_CA_CERT: {path} holds no PEM certificate. Get it with: earthflow ca export", BAD_CONFIGURATION) from None
 
 
 def _system_roots() -> bytes:

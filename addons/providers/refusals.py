@@ -73,7 +73,10 @@ def _gemini(message: str, decision: str, status: int) -> Refusal:
 
 
 def _gemini_end(message: str, decision: str) -> Ending:
-    return [("", _gemini(message, decision, 400).body)]
+    """Its SDKs raise what begins with an error; its command line knows no error here, and would ask again for want of a last word."""
+    error = {"code": 400, "message": message, "status": "FAILED_PRECONDITION"}
+    candidate = {"index": 0, "content": {"role": "model", "parts": [{"text": f"\n{message}"}]}, "finishReason": "STOP"}
+    return [("", _json({"error": error, "candidates": [candidate], "responseId": f"ef-{decision}"}))]
 
 
 def _bedrock(message: str, decision: str, status: int) -> Refusal:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
@@ -25,6 +25,7 @@ class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
     rules_preset: str = "default"
     id: str | None = None
+    unknown_hosts: Literal["", "tunnel", "deny"] = ""
 
 
 async def create(request: web.Request) -> web.Response:
@@ -42,6 +43,7 @@ async def create(request: web.Request) -> web.Response:
             prompt_key=state.vault.new_secret(),
             key_id=key.id,
             key_digest=keys.digest(state.pepper, key.secret),
+            unknown_hosts=wanted.unknown_hosts,
         )
     except TenantExists:
         message = f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
@@ -80,4 +82,11 @@ async def _body(request: web.Request) -> NewTenant:
 
 
 def _shown(tenant: Tenant) -> dict[str, object]:
-    return {"id": tenant.id, "name": tenant.name, "rules_preset": tenant.preset, "created_at": tenant.created, "keys": tenant.keys}
+    return {
+        "id": tenant.id,
+        "name": tenant.name,
+        "rules_preset": tenant.preset,
+        "unknown_hosts": tenant.unknown_hosts,
+        "created_at": tenant.created,
+        "keys": tenant.keys,
+    }

@@ -41,7 +41,9 @@ async def read(pool: Pool, rules: dict[str, str], hash: str) -> Snapshot | None:
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         state = await (await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")).fetchone()
-        tenants = await (await connection.execute("SELECT id, preset, prompt_key FROM tenant WHERE deleted IS NULL")).fetchall()
+        tenants = await (
+            await connection.execute("SELECT id, preset, prompt_key, unknown_hosts FROM tenant WHERE deleted IS NULL")
+        ).fetchall()
         keys = await (
             await connection.execute(
                 "SELECT k.id, k.tenant, k.digest, k.not_after FROM api_key k JOIN tenant t ON t.id = k.tenant WHERE t.deleted IS NULL"

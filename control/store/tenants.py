@@ -17,19 +17,22 @@ class Tenant(NamedTuple):
     preset: str
     created: datetime
     keys: Sequence[str]
+    unknown_hosts: str = ""
 
 
 class TenantExists(Exception):
     """The id is taken."""
 
 
-async def create(pool: Pool, *, id: str, name: str, preset: str, prompt_key: str, key_id: str, key_digest: str) -> Tenant:
+async def create(
+    pool: Pool, *, id: str, name: str, preset: str, prompt_key: str, key_id: str, key_digest: str, unknown_hosts: str = ""
+) -> Tenant:
     """A tenant with its first key; proxies are told in the same transaction. Raises TenantExists."""
     async with pool.connection() as connection, connection.transaction():
         try:
             row = await connection.execute(
-                "INSERT INTO tenant (id, name, preset, prompt_key) VALUES (%s, %s, %s, %s) RETURNING created",
-                (id, name, preset, prompt_key),
+                "INSERT INTO tenant (id, name, preset, prompt_key, unknown_hosts) VALUES (%s, %s, %s, %s, %s) RETURNING created",
+                (id, name, preset, prompt_key, unknown_hosts),
             )
         except psycopg.errors.UniqueViolation:
             raise TenantExists(id) from None
@@ -37,7 +40,7 @@ async def create(pool: Pool, *, id: str, name: str, preset: str, prompt_key: str
         assert created is not None
         await connection.execute("INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (key_id, id, key_digest))
         await bump(connection)
-    return Tenant(id, name, preset, created["created"], [key_id])
+    return Tenant(id, name, preset, created["created"], [key_id], unknown_hosts)
 
 
 async def delete(pool: Pool, id: str) -> bool:
@@ -53,10 +56,14 @@ async def every(pool: Pool) -> list[Tenant]:
     """All tenants, oldest first."""
     async with pool.connection() as connection:
         rows = await connection.execute(
-            "SELECT t.id, t.name, t.preset, t.created, array_agg(k.id ORDER BY k.created) FILTER (WHERE k.id IS NOT NULL) AS keys "
+            "SELECT t.id, t.name, t.preset, t.created, t.unknown_hosts, "
+            "array_agg(k.id ORDER BY k.created) FILTER (WHERE k.id IS NOT NULL) AS keys "
             "FROM tenant t LEFT JOIN api_key k ON k.tenant = t.id WHERE t.deleted IS NULL GROUP BY t.id ORDER BY t.created, t.id"
         )
-        return [Tenant(row["id"], row["name"], row["preset"], row["created"], row["keys"] or []) for row in await rows.fetchall()]
+        return [
+            Tenant(row["id"], row["name"], row["preset"], row["created"], row["keys"] or [], row["unknown_hosts"])
+            for row in await rows.fetchall()
+        ]
 
 
 async def owner_of(pool: Pool, key_id: str) -> tuple[str, str] | None:

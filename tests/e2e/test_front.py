@@ -3,7 +3,6 @@
 import json
 import socket
 import ssl
-from base64 import b64encode
 from http.client import HTTPResponse
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from cli.children import wait_until
 from contract.keys import mint
 from tests.support.house import OTHER_CA, OTHER_HOST, PATIENCE, House, Tenant, connect_status, curl, message
+from tests.support.raw import tls_tunnel, tunnel
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -52,7 +52,7 @@ def test_without_a_valid_key_connect_is_answered_407(house: House, key: str | No
 
 def test_a_deleted_tenants_key_ends_on_the_proxy_and_on_its_open_connections(house: House) -> None:
     tenant = house.tenant()
-    with _tls(house, tenant, "api.openai.com") as client:
+    with tls_tunnel(house, tenant, "api.openai.com") as client:
         assert _post(client, "api.openai.com")[0] == 200
         house.stack.control.delete(f"/v1/tenants/{tenant.id}")
         assert wait_until(lambda: tenant.connect_status() == 407, PATIENCE)
@@ -88,7 +88,7 @@ def test_control_itself_cannot_be_reached_by_way_of_the_proxy(house: House, tena
 
 def test_a_host_that_is_no_ai_provider_is_tunnelled_unopened_and_counted(house: House, tenant: Tenant) -> None:
     """The client sees the far end's own certificate, and the audit says that nothing was seen."""
-    with _tunnel(house, tenant, f"{OTHER_HOST}:443") as raw:
+    with tunnel(house, tenant, f"{OTHER_HOST}:443") as raw:
         context = ssl.create_default_context(cafile=str(house.folder / OTHER_CA))
         with context.wrap_socket(raw, server_hostname=OTHER_HOST) as client:
             status, body = _post(client, OTHER_HOST)
@@ -101,7 +101,7 @@ def test_a_host_that_is_no_ai_provider_is_tunnelled_unopened_and_counted(house: 
 
 def test_a_tunnel_to_another_host_does_not_reach_an_ai_host_unseen(house: House, tenant: Tenant) -> None:
     before = len(house.providers.heard)
-    with _tunnel(house, tenant, f"{OTHER_HOST}:443") as raw:
+    with tunnel(house, tenant, f"{OTHER_HOST}:443") as raw:
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with pytest.raises((ssl.SSLError, ConnectionError, OSError)):
@@ -116,7 +116,7 @@ def test_a_tunnel_to_another_host_does_not_reach_an_ai_host_unseen(house: House,
 )
 def test_connect_server_name_and_host_must_agree(house: House, tenant: Tenant, sni: str, host: str) -> None:
     before = len(house.providers.heard)
-    with _tls(house, tenant, "api.openai.com", sni) as client:
+    with tls_tunnel(house, tenant, "api.openai.com", sni) as client:
         status, _ = _post(client, host)
     assert status == 421
     (row,) = tenant.audit(1)
@@ -135,22 +135,6 @@ def test_a_websocket_of_an_ai_host_is_refused_and_recorded(tenant: Tenant) -> No
     done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *words, "https://api.openai.com/v1/unknown")
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"
-
-
-def _tunnel(house: House, tenant: Tenant, target: str) -> socket.socket:
-    client = socket.create_connection(("127.0.0.1", house.stack.port), timeout=PATIENCE)
-    auth = b64encode(f"key:{tenant.key}".encode()).decode()
-    client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
-    head = b""
-    while not head.endswith(b"\r\n\r\n"):
-        head += client.recv(1)
-    assert b" 200 " in head, head
-    return client
-
-
-def _tls(house: House, tenant: Tenant, host: str, sni: str | None = None) -> ssl.SSLSocket:
-    context = ssl.create_default_context(cafile=str(house.bundle))
-    return context.wrap_socket(_tunnel(house, tenant, f"{host}:443"), server_hostname=sni or host)
 
 
 def _post(client: ssl.SSLSocket, host: str) -> tuple[int, bytes]:

@@ -12,33 +12,18 @@ import pytest
 
 from cli.children import wait_until
 from cli.settings import environment
-from tests.support.house import PATIENCE, House, Tenant, curl
+from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
-EARTHFLOW = Path(sys.executable).with_name("earthflow")
 # Run elsewhere: make demo by test_demo, make test and lint are what CI runs, `earthflow up` below.
 ELSEWHERE = {"make demo", "make test", "make lint", "earthflow up"}
-
-
-def told(house: House, **more: str) -> dict[str, str]:
-    path = f"{EARTHFLOW.parent}:{environment()['PATH']}"
-    admin = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
-    return environment(
-        {
-            "EARTHFLOW_STATE_DIR": str(house.folder),
-            "EARTHFLOW_PORT": str(house.stack.port),
-            "EARTHFLOW_ADMIN_API_KEY": admin,
-            "PATH": path,
-            **more,
-        }
-    )
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line not in ELSEWHERE])
 def test_a_command_of_the_readme_runs(house: House, tmp_path: Path, command: str) -> None:
     line = command.replace("localhost:8443", f"localhost:{house.stack.port}").replace("curl ", "curl -sSf ")
-    done = subprocess.run(["bash", "-c", line], env=told(house), cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(["bash", "-c", line], env=command_environment(house), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout or (tmp_path / "earthflow-ca.pem").exists()
 
@@ -78,7 +63,7 @@ print(openai.OpenAI(api_key="sk-x").chat.completions.create(model="gpt-5.2", mes
 
 def assert_goes_through(house: House, tenant: Tenant, *command: str | Path) -> None:
     """The program that the command starts gets its answer, and the call is recorded under the tenant."""
-    env = told(house, EARTHFLOW_API_KEY=tenant.key)
+    env = command_environment(house, EARTHFLOW_API_KEY=tenant.key)
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("You wrote"), done.stderr
     assert tenant.audit(1)[0]["status"] == "ALLOW"
@@ -100,13 +85,15 @@ def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: Hous
     ],
 )
 def test_run_gives_back_the_programs_status(house: House, command: str, status: int) -> None:
-    done = subprocess.run([EARTHFLOW, "run", "--", *shlex.split(command)], env=told(house), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [EARTHFLOW, "run", "--", *shlex.split(command)], env=command_environment(house), capture_output=True, text=True, check=False
+    )
     assert done.returncode == status, done.stderr
 
 
 def test_run_passes_signals_on(house: House, tmp_path: Path) -> None:
     source = f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); open({str(tmp_path / 'up')!r}, 'w'); signal.pause()"
-    process = subprocess.Popen([EARTHFLOW, "run", "--", sys.executable, "-c", source], env=told(house))
+    process = subprocess.Popen([EARTHFLOW, "run", "--", sys.executable, "-c", source], env=command_environment(house))
     assert wait_until((tmp_path / "up").exists, PATIENCE)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 7
@@ -118,7 +105,7 @@ def test_run_keeps_what_the_user_had_and_never_leads_around_the_proxy(house: Hou
     show = "import os; print(os.environ['NO_PROXY']); print('MINE' in open(os.environ['SSL_CERT_FILE']).read())"
     done = subprocess.run(
         [EARTHFLOW, "run", "--", sys.executable, "-c", show],
-        env=told(house, NO_PROXY="internal.example, *, .openai.com", SSL_CERT_FILE=str(own)), capture_output=True, text=True, check=False,
+        env=command_environment(house, NO_PROXY="internal.example, *, .openai.com", SSL_CERT_FILE=str(own)), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines() == ["internal.example,localhost,127.0.0.1,::1", "True"]
     assert "left out" in done.stderr
@@ -142,7 +129,9 @@ def test_a_shell_that_took_the_variables_leads_its_programs_through(house: House
 def test_every_shell_is_told_the_same(house: House, tenant: Tenant) -> None:
     def lines(shell: str) -> str:
         command = [EARTHFLOW, "env", "--shell", shell, "--port", str(house.stack.port)]
-        return subprocess.run(command, env=told(house, EARTHFLOW_API_KEY=tenant.key), capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            command, env=command_environment(house, EARTHFLOW_API_KEY=tenant.key), capture_output=True, text=True, check=True
+        ).stdout
 
     variables = json.loads(lines("json"))["set"]
     assert tenant.key in variables["HTTPS_PROXY"]

@@ -24,7 +24,7 @@ BAD_SETTINGS = [
     ("control", {"EARTHFLOW_ADMIN_API_KEY": "short"}, "EARTHFLOW_ADMIN_API_KEY must have at least 32 characters"),
     ("control", {"AUDIT_HASH_PROMPTS": "false"}, "AUDIT_HASH_PROMPTS"),
     ("control", {"EARTHFLOW_DATABASE_URL": ""}, "POSTGRES_PASSWORD is not set"),
-    ("proxy", {"TLS_CA_PATH": "/tmp/ca.pem"}, "TLS_CA_PATH is set"),
+    ("proxy", {"TLS_CA_PATH": "/tmp/ca.pem"}, "TLS_CA_PATH is for TLS"),
     ("proxy", {"TLS_CERT_PATH": "/tmp/cert.pem"}, "belong together"),
     ("proxy", {"EARTHFLOW_UPSTREAM_MAP": "a=127.0.0.1:1", "EARTHFLOW_ENV": "production"}, "development only"),
     ("proxy", {"EARTHFLOW_UPSTREAM_MAP": "nonsense"}, "EARTHFLOW_UPSTREAM_MAP must be a list"),

@@ -23,7 +23,7 @@ from cli.children import wait_until
 from cli.home import claim
 from cli.pretend import HOSTS, Providers
 from cli.run import client_environment
-from cli.settings import settings_of
+from cli.settings import environment, settings_of
 from cli.stack import Stack
 from cli.trust import bundle_path
 from tests.support import answers
@@ -32,6 +32,7 @@ from tests.support.plain_tls import PlainTLS
 PATIENCE = 30.0
 OTHER_HOST, OTHER_CA = "tunnel.example", "other-ca.pem"  # no AI provider
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
+EARTHFLOW = Path(sys.executable).with_name("earthflow")
 
 
 # Shared by all houses of one run, so that the shipped rules are compiled once.
@@ -75,9 +76,9 @@ class House:
 
     # -- callers ------------------------------------------------------------------------------------------------------
 
-    def tenant(self, preset: str = "default") -> "Tenant":
+    def tenant(self, preset: str = "default", **more: Any) -> "Tenant":
         """A new tenant, whose key the proxy knows already when this returns."""
-        made = self.stack.control.post("/v1/tenants", {"name": "Test", "rules_preset": preset})
+        made = self.stack.control.post("/v1/tenants", {"name": "Test", "rules_preset": preset, **more})
         tenant = Tenant(self, made["id"], made["api_key"])
         assert wait_until(lambda: tenant.connect_status() != 407, PATIENCE)
         return tenant
@@ -158,6 +159,17 @@ class Tenant:
         assert wait_until(there, PATIENCE), rows
         assert len(rows) == count, rows
         return rows
+
+
+def command_environment(house: House, **more: str) -> dict[str, str]:
+    """What the command is told, to speak with a house."""
+    told = {
+        "EARTHFLOW_STATE_DIR": str(house.folder),
+        "EARTHFLOW_PORT": str(house.stack.port),
+        "EARTHFLOW_ADMIN_API_KEY": house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"],
+        "PATH": f"{EARTHFLOW.parent}:{environment()['PATH']}",
+    }
+    return environment({**told, **more})
 
 
 def curl(*words: str) -> subprocess.CompletedProcess[str]:

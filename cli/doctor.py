@@ -1,0 +1,174 @@
+"""`earthflow doctor`: which clients come by the proxy and trust it, which do not trust its CA, and which go around it.
+
+Without a program it tries the clients found on PATH against a name that nobody but the proxy can answer. With one, it runs it, and tells
+what the proxy saw of it.
+"""
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import typer
+
+from cli.client import Control
+from cli.output import Output, emit_table
+from cli.relay import Relay
+from cli.run import client_environment, way_to_proxy
+from cli.settings import UpSettings
+from cli.trouble import Trouble
+from contract.probe import PROBE_HOST, SEEN
+
+Finding = Literal["seen", "distrusts", "goes around", "unopened", "unclear"]
+URL = f"https://{PROBE_HOST}/"
+PATIENCE = 20.0  # seconds for a client's probe
+RECORDED = 5.0  # seconds for a record to get from the proxy into the audit
+CHECK_FAILED = 3
+MEANS: dict[Finding, str] = {
+    "seen": "its calls come by the proxy and are judged",
+    "distrusts": "it comes by the proxy and does not trust the CA: give it the CA file (earthflow env)",
+    "goes around": "it does not use the proxy: see docs/guide.md, Connecting clients",
+    "unopened": "it comes by the proxy, which does not open this host",
+    "unclear": "it came by the proxy, but nothing was recorded",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A kind of client, and how it is made to fetch a URL; `needs` must end with 0 for it to be there."""
+
+    name: str
+    command: Sequence[str]
+    needs: Sequence[str] = ()
+
+
+PYTHON = {
+    "httpx": f"import httpx; print(httpx.get('{URL}').text)",
+    "requests": f"import requests; print(requests.get('{URL}', timeout=10).text)",
+    "urllib": f"import urllib.request; print(urllib.request.urlopen('{URL}', timeout=10).read().decode())",
+    "aiohttp": "import asyncio, aiohttp\nasync def main():\n async with aiohttp.ClientSession(trust_env=True) as s:\n"
+    f"  async with s.get('{URL}') as r: print(await r.text())\nasyncio.run(main())",
+}
+PROBES = (
+    Probe("curl", ("curl", "-sS", "-m", "10", URL)),
+    Probe("wget", ("wget", "-qO-", "-T", "10", "-t", "1", URL)),
+    *(Probe(f"python {name}", ("python3", "-c", code), ("python3", "-c", f"import {name}")) for name, code in PYTHON.items()),
+    Probe("node fetch", ("node", "-e", f"fetch('{URL}').then(r => r.text()).then(console.log)")),
+    Probe("deno fetch", ("deno", "eval", f"console.log(await (await fetch('{URL}')).text())")),
+    Probe("bun fetch", ("bun", "-e", f"console.log(await (await fetch('{URL}')).text())")),
+)
+
+
+@dataclass
+class Watched:
+    """A relay in a thread of ours, and the hosts that were asked for through it."""
+
+    hosts: list[str] = field(default_factory=list)
+    port: int = 0
+
+
+def doctor(
+    context: typer.Context,
+    port: Annotated[int | None, typer.Option("--port", help="The proxy's port on this machine, if not EARTHFLOW_PORT or 8443.")] = None,
+    output: Output = "table",
+) -> None:
+    """Say which clients the proxy sees:  earthflow doctor   or, of one program:  earthflow doctor -- python program.py"""
+    settings = UpSettings()
+    way = way_to_proxy(settings, port)
+    with _relay(Relay(way)) as watched:
+        told = client_environment(settings, "", watched.port)
+        if not _proxy_answers(told, watched):
+            raise Trouble(f"The proxy at {way.host}:{way.port} does not answer, or does not know this key. See /health/ready.")
+        if context.args:
+            control = Control(f"{'https' if way.tls else 'http'}://{way.host}:{way.port}", way.key, way.context)
+            found, status = _of_program(context.args, told, watched, control)
+        else:
+            found, status = {probe.name: _try(probe, told, watched) for probe in PROBES if _is_there(probe)}, 0
+    if output == "json":
+        typer.echo(json.dumps(found))
+    else:
+        emit_table("What the proxy sees", ("client" if not context.args else "host", "", "that is"), _rows(found))
+    if status or not set(found.values()) <= {"seen", "unopened"} or not found:
+        raise typer.Exit(status or CHECK_FAILED)
+
+
+def _rows(found: dict[str, Finding]) -> list[tuple[str, str, str]]:
+    return [(name, finding, MEANS[finding]) for name, finding in found.items()]
+
+
+@contextmanager
+def _relay(relay: Relay) -> Iterator[Watched]:
+    watched = Watched()
+    relay.seen = watched.hosts.append
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    watched.port = asyncio.run_coroutine_threadsafe(relay.start(), loop).result()
+    yield watched
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+
+
+def _is_there(probe: Probe) -> bool:
+    if shutil.which(probe.command[0]) is None:
+        return False
+    return not probe.needs or subprocess.run(probe.needs, capture_output=True, check=False, timeout=PATIENCE).returncode == 0
+
+
+def _try(probe: Probe, told: dict[str, str], watched: Watched) -> Finding:
+    """Have a client fetch the probe's URL."""
+    watched.hosts.clear()
+    try:
+        said = subprocess.run(probe.command, env=told, capture_output=True, text=True, check=False, timeout=PATIENCE).stdout
+    except subprocess.TimeoutExpired:
+        said = ""
+    if SEEN in said:
+        return "seen"
+    return "distrusts" if PROBE_HOST in watched.hosts else "goes around"
+
+
+def _proxy_answers(told: dict[str, str], watched: Watched) -> bool:
+    """Whether a client that does all right, Python's own, is seen."""
+    return _try(Probe("", (sys.executable, "-c", PYTHON["urllib"])), told, watched) == "seen"
+
+
+def _of_program(command: Sequence[str], told: dict[str, str], watched: Watched, control: Control) -> tuple[dict[str, Finding], int]:
+    """Run it; what the proxy saw of each host it went to, and the program's status."""
+    watched.hosts.clear()
+    began = datetime.now(UTC)
+    try:
+        status = subprocess.run(command, env=told, stdout=sys.stderr, check=False).returncode  # ours alone is the answer
+    except OSError as error:
+        raise Trouble(f"{command[0]} cannot be run: {error.strerror}.", 127) from None
+    hosts = list(dict.fromkeys(watched.hosts))
+    found: dict[str, Finding] = {}
+    deadline = time.monotonic() + RECORDED
+    while True:
+        rows = [row for row in control.get("/v1/audit?limit=1000")["audit"] if _time(row) >= began]
+        found = {host: _finding([row for row in rows if row["host"] == host]) for host in hosts}
+        if "unclear" not in found.values() or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    if not hosts:
+        typer.echo("No call came by: the program made none, or it goes around the proxy.", err=True)
+        found = {command[0]: "goes around"}
+    return found, status if status > 0 else 128 - status if status else 0
+
+
+def _time(row: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(row["time"])
+
+
+def _finding(rows: list[dict[str, Any]]) -> Finding:
+    reasons = {row["reason"] for row in rows}
+    if reasons - {"distrust", "tunnelled"}:
+        return "seen"
+    return "distrusts" if "distrust" in reasons else "unopened" if "tunnelled" in reasons else "unclear"
