@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 AGAIN = 60.0  # seconds in which the same client at the same host is recorded once
 RECENT = 3600.0  # seconds for which readiness tells of it
 MOST = 1000  # of those that are remembered
-CERTAIN = "does not trust"  # what mitmproxy says where a client sent an alert
+CERTAIN = "The client does not trust"  # what mitmproxy says where a client sent an alert
 SUSPICIOUS = 3  # handshakes in a row; an SDK that tries twice more makes as many
 
 
@@ -29,7 +29,7 @@ class Distrust:
 
     def note(self, key: str, host: str, error: str) -> bool:
         """A handshake failed; whether it should be recorded."""
-        sure = "certain" if CERTAIN in error else "suspected"
+        sure = "certain" if error.startswith(CERTAIN) else "suspected"
         self.count[sure] += 1
         if sure == "suspected" and not self._is_suspicious((key, host)):
             return False

@@ -1,5 +1,6 @@
 """Request smuggling: whatever a client sends, its provider hears the call that was judged, or nothing; never a call inside of a call."""
 
+import contextlib
 import ssl
 from collections import Counter
 from collections.abc import Iterable, Sequence
