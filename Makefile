@@ -3,7 +3,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test clients fuzz lint bench peers lock clean
+.PHONY: demo test clients fuzz hostile lint bench peers lock clean
 
 demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
 	$(BIN)/earthflow demo $(if $(ONCE),--once)
@@ -11,13 +11,18 @@ demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1
 test: $(VENV)/installed  ## all tests; they start their own PostgreSQL and Valkey
 	$(BIN)/pytest
 
-clients: $(VENV)/installed  ## every real SDK against pretend providers; some minutes
+clients: $(VENV)/installed  ## every real SDK and command-line client against pretend providers; ten minutes, 2 GB (needs Node 20 and npm)
 	test -x .venv-clients/bin/python || $(BIN)/python -m venv .venv-clients
 	.venv-clients/bin/pip install -q -r tests/clients/requirements.txt
+	mkdir -p .venv-clients/npm && cp tests/clients/package.json .venv-clients/npm/
+	cd .venv-clients/npm && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	EARTHFLOW_CLIENTS=$(CURDIR)/.venv-clients/bin/python $(BIN)/pytest tests/clients
 
 fuzz: $(VENV)/installed  ## a million inputs and more into every codec; a quarter of an hour or so
 	EARTHFLOW_FUZZ=30000 $(BIN)/pytest -q tests/fuzz
+
+hostile: $(VENV)/installed  ## half-open connections, bombs, deep JSON, an hour of a WebSocket: memory, outcomes and others' latency
+	$(BIN)/python -m bench.hostile
 
 lint: $(VENV)/installed  ## style, types, container files
 	$(BIN)/ruff check .

@@ -122,7 +122,7 @@ class Providers:
         if "upgrade" in request.headers:
             return await self._talk(request, heard)
         known = request.path in ("/v1/chat/completions", "/v1/messages")
-        call = heard.json if known or heard.body[:1] == b"{" else {}
+        call = _parsed(heard.body)
         other = self.answer(request.path, call, f"You wrote {len(heard.body)} bytes.")
         if isinstance(other, Given):
             return await self._given(request, other)
@@ -175,6 +175,15 @@ class Providers:
             yield _openai_delta(call, text) if openai else _anthropic_delta(text)
         for event in _openai_tail(call, len(words)) if openai else _anthropic_tail(len(words)):
             yield event
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    """A call, or nothing where it is none."""
+    try:
+        call = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return call if isinstance(call, dict) else {}
 
 
 def _answer(call: dict[str, Any], size: int) -> str:

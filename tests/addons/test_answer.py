@@ -26,7 +26,7 @@ from rules.exchange import Exchange
 from rules.load import build, shipped
 from rules.rulebook import Rulebook
 from rules.stream import Stream
-from tests.support.streams import SHAPES, Shape
+from tests.support.streams import SHAPES, TEXTS, Shape
 
 KEY = "AKIAQYLPMN5HHHFPZAM2"
 TEXT = ["It", " is AK", "IAQYL", "PMN5", "HHHFPZAM2, c'est noté: ", "é中 ", "mail ann@exam", "ple.org", " and", " that", " is all."]
@@ -39,7 +39,8 @@ rules:
   - {id: a.late, action: block, when: {direction: response}, match: {regex: 'zebra', count: 1}, mode: monitor}
 """
 FAMILY = {"openai-chat": "openai", "mistral-chat": "mistral", "openai-responses": "openai-responses", "anthropic-messages": "anthropic", "gemini-sse": "gemini",
-          "gemini-array": "gemini", "bedrock-converse": "bedrock", "bedrock-invoke": "bedrock", "cohere-chat": "cohere", "ollama": "ollama"}  # fmt: skip
+          "gemini-array": "gemini", "bedrock-converse": "bedrock", "bedrock-invoke": "bedrock", "cohere-chat": "cohere", "ollama": "ollama",
+          "completions": "openai", "cohere-v1-chat": "cohere", "huggingface": "openai", "mcp": "mcp"}  # fmt: skip
 
 
 @cache
@@ -48,7 +49,7 @@ def book() -> Rulebook:
 
 
 def streamed(name: str, encoding: str = "") -> Streamed:
-    shape = SHAPES[name]
+    shape = {**SHAPES, **TEXTS}[name]
     stream: Stream[Frame] = Stream(book(), Exchange(direction="response"), key=b"k")
     framing, decoder = framing_of(shape.content_type, grows=name == "gemini-array"), decoder_for(encoding)
     assert framing is not None
@@ -113,6 +114,15 @@ def test_every_single_cut_gives_the_same(name: str, call: list[str]) -> None:
         out, answer = passed(name, [body[:place], body[place:]])
         assert out == expected, place
     assert answer.verdict.action == whole.verdict.action
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_single_cut_of_a_format_without_tools_gives_the_same(name: str) -> None:
+    body = b"".join(TEXTS[name].made(TEXT, []))
+    expected, _ = passed(name, [body])
+    assert KEY not in TEXTS[name].heard(expected)[0]
+    for place in range(1, len(body)):
+        assert passed(name, [body[:place], body[place:]])[0] == expected, place
 
 
 @pytest.mark.parametrize("name", SHAPES)

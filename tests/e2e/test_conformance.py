@@ -1,15 +1,42 @@
-"""The conformance table: every format, whole and streamed, allowed, redacted and blocked, over both versions of HTTP, however encoded."""
+"""The conformance table: every provider and format, whole and streamed, allowed, redacted and blocked, over both versions of HTTP,
+however encoded.
+"""
 
+import subprocess
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from tests.support.conformance import CASES, ENCODINGS, HOW, KEY, VERSIONS, Cell, call_of, cells, given, table, url_of
+from addons.providers import FORMATS
+from cli.pretend import Heard
+from contract.providers import providers
+from tests.support.conformance import (
+    CASES,
+    ELSEWHERE,
+    ENCODINGS,
+    EVERY,
+    HOW,
+    KEY,
+    NO_TEXT,
+    VERSIONS,
+    Cell,
+    Row,
+    call_of,
+    given,
+    hosts,
+    rows,
+    shape_of,
+    table,
+    url_of,
+)  # fmt: skip
 from tests.support.house import House, Tenant
-from tests.support.streams import SHAPES
+from tests.support.streams import TEXTS
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "providers.md"
+ROWS = list(rows())
+Combination = tuple[str, str]  # of a case and an encoding
 
 
 @pytest.fixture(scope="module")
@@ -19,40 +46,111 @@ def caller(house: House) -> Iterator[Tenant]:
     house.providers.answer = before
 
 
-def run(house: House, caller: Tenant, cell: Cell) -> str:
-    """What went wrong in a cell, or nothing."""
-    prepared = given(cell)
-    house.providers.answer = lambda *_: prepared
-    body = caller.house.folder / "cell"
-    body.write_bytes(call_of(cell))
-    version = "--http2" if cell.version == "h2" else "--http1.1"
-    answer = caller.house.folder / "answer"
-    words = ("-N", version, "--compressed", "-o", str(answer), "-w", "%{http_code} %{http_version}", "-H", "content-type: application/json")
-    done = caller.curl(*words, "--data-binary", f"@{body}", url_of(cell))
-    status, spoken = done.stdout.split()
-    said = answer.read_bytes().decode("utf-8", "replace")
-    if cell.how == "streamed" and cell.case != "block":
-        said += "".join(SHAPES[cell.shape].heard(answer.read_bytes()))
-    if done.returncode or spoken != ("2" if cell.version == "h2" else "1.1"):
-        return f"curl ended with {done.returncode}, HTTP {spoken}: {done.stderr}"
-    if cell.case == "block":
-        expected = "200" if cell.how == "streamed" else "400"
-        fine = status == expected and "Blocked by Earthflow policy tools.root-wipe" in said and "rm -rf" not in said
-    elif cell.case == "redact":
-        fine = status == "200" and KEY not in said and "[REDACTED:credentials_aws_access_key_" in said
-    else:
-        fine = status == "200" and "Blocked" not in said and "REDACTED" not in said and "there" in said
-    return "" if fine else f"{status}: {said[-300:]!r}"
+@pytest.fixture(scope="module")
+def strict(house: House, caller: Tenant) -> Tenant:
+    return house.tenant("strict")
 
 
-@pytest.mark.parametrize("how", HOW)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_every_cell_of_the_table_holds(house: House, caller: Tenant, shape: str, how: str) -> None:
-    faults = {cell: fault for cell in cells(shape, how) if (fault := run(house, caller, cell))}
+def run(house: House, caller: Tenant, row: Row, how: str, version: str) -> dict[Combination, str]:
+    """What went wrong in each cell of a row, by one curl; nothing where all is as it should be."""
+    cells = list(product(CASES, ENCODINGS))
+    heard = house.providers.heard
+
+    def answer(*_: object) -> object:
+        case, encoding = cells[int(_cell(heard[-1]))]
+        return {"data": []} if row.format in NO_TEXT else given(Cell(row.shape, how, case, version, encoding))
+
+    house.providers.answer = answer
+    before = len(heard)
+    folder = caller.house.folder
+    transfers = []
+    for number, (case, encoding) in enumerate(cells):
+        body = call_of(row, how, case)
+        encoded = row.format in NO_TEXT and encoding != "identity"
+        (folder / f"cell-{number}").write_bytes(ENCODINGS[encoding](body) if encoded else body)
+        transfers.append(_transfer(caller, url_of(row, how), version, number, folder, encoding if encoded else ""))
+    done = subprocess.run(
+        ["curl", "-sS", "-K", "-"], input="next\n".join(transfers), capture_output=True, text=True, check=False, timeout=120
+    )
+    said = [line.split() for line in done.stdout.splitlines()]
+    assert len(said) == len(cells), done.stderr
+    faults = {}
+    for number, (case, encoding) in enumerate(cells):
+        status, spoken = said[number]
+        body = (folder / f"answer-{number}").read_bytes()
+        arrived = b"".join(one.body for one in heard[before:] if _cell(one) == str(number))
+        fine = spoken == ("2" if version == "h2" else "1.1") and _fine(row, how, case, status, body, arrived)
+        if not fine:
+            faults[case, encoding] = f"{status}, HTTP {spoken}: {body[-300:]!r}, arrived {arrived[:100]!r}"
+    return faults
+
+
+def _cell(heard: Heard) -> str:
+    """Which cell a call is of; header names of HTTP/2 are in lower case."""
+    return next(value for name, value in heard.headers.items() if name.lower() == "x-cell")
+
+
+def _transfer(caller: Tenant, url: str, version: str, number: int, folder: Path, encoding: str) -> str:
+    """One call, in the words of a file for curl."""
+    (folder / f"answer-{number}").unlink(missing_ok=True)
+    trust = caller.house.bundle
+    return "\n".join(
+        [
+            f'url = "{url}"', f'proxy = "{caller.proxy()}"', f'cacert = "{trust}"', f"http{'2' if version == 'h2' else '1.1'}", "compressed", "no-buffer",
+            "max-time = 30", f'output = "{folder}/answer-{number}"', 'write-out = "%{http_code} %{http_version}\\n"', 'header = "content-type: application/json"',
+            f'header = "x-cell: {number}"', *([f'header = "content-encoding: {encoding}"'] if encoding else []), f'data-binary = "@{folder}/cell-{number}"', "",
+        ]
+    )  # fmt: skip
+
+
+def _fine(row: Row, how: str, case: str, status: str, body: bytes, arrived: bytes) -> bool:
+    """Whether what came of a cell is what should."""
+    said = body.decode("utf-8", "replace")
+    if row.format in NO_TEXT:
+        if case == "block":
+            return status == "400" and "Blocked by Earthflow policy credentials.private-key" in said and not arrived
+        wanted = b"[REDACTED:credentials_aws_access_key_" in arrived if case == "redact" else b"hello there" in arrived
+        return status == "200" and wanted and KEY.encode() not in arrived
+    if how == "streamed" and case != "block":
+        said += "".join(shape_of(row.shape).heard(body))
+    if case == "block":
+        image = row.shape in TEXTS and row.format != "mcp"
+        rule, hidden = ("answers.image-with-data", "evil.example/p") if image else ("tools.root-wipe", "rm -rf")
+        whole = "200" if row.format == "mcp" else "400"  # a refused tool is a result that says so
+        return status == ("200" if how == "streamed" else whole) and f"Blocked by Earthflow policy {rule}" in said and hidden not in said
+    if case == "redact":
+        return status == "200" and KEY not in said and "[REDACTED:credentials_aws_access_key_" in said
+    return status == "200" and "Blocked" not in said and "REDACTED" not in said and "there" in said
+
+
+def how_of(row: Row) -> tuple[str, ...]:
+    return HOW[:1] if row.format in NO_TEXT else HOW
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider}-{row.label}")
+def test_every_cell_of_the_table_holds(house: House, caller: Tenant, strict: Tenant, row: Row, version: str) -> None:
+    who = strict if row.shape in TEXTS and row.shape != "mcp" else caller
+    faults = {how: found for how in how_of(row) if (found := run(house, who, row, how, version))}
     assert not faults
 
 
+@pytest.mark.parametrize("format", NO_TEXT)
+def test_where_there_is_no_stream_one_that_comes_all_the_same_is_judged(house: House, caller: Tenant, format: str) -> None:
+    """The reason for every n/a of the table: nothing depends on its being true."""
+    row = next(row for row in ROWS if row.format == format)
+    house.providers.answer = lambda *_: given(Cell("openai-chat", "streamed", "redact", "", "identity"))
+    done = caller.curl("-N", "-H", "content-type: application/json", "-d", call_of(row, "whole", "allow").decode(), url_of(row, "whole"))
+    assert "[REDACTED:credentials_aws_access_key_" in done.stdout
+    assert KEY not in done.stdout
+
+
+def test_no_provider_and_no_format_is_left_out() -> None:
+    assert {row.provider for row in ROWS} == {entry.name for entry in providers() if entry.paths}
+    assert {row.format for row in ROWS} | ELSEWHERE == set(FORMATS)
+    assert len(set(hosts())) == len(hosts())
+
+
 def test_the_table_in_the_documents_is_this_one() -> None:
-    every = len(CASES) * len(VERSIONS) * len(ENCODINGS)
     written = DOCUMENT.read_text().split("<!-- conformance -->\n")[1].split("\n<!-- end conformance -->")[0]
-    assert written == table({(shape, how): every for shape in SHAPES for how in HOW})
+    assert written == table({(row, how): EVERY for row in ROWS for how in how_of(row)})

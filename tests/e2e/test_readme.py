@@ -14,8 +14,9 @@ from cli.children import wait_until
 from cli.settings import environment
 from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = (ROOT / "README.md").read_text() + (ROOT / "docs" / "security.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS, re.DOTALL) for line in block.splitlines()]
 # Run elsewhere: make demo by test_demo, make test and lint are what CI runs, `earthflow up` below.
 ELSEWHERE = {"make demo", "make test", "make lint", "earthflow up"}
 

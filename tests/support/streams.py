@@ -280,6 +280,57 @@ def _heard_ollama(body: bytes) -> tuple[str, str]:
     return "".join(message.get("content", "") for message in messages), "".join(calls)
 
 
+def _completions(text: Sequence[str], call: Sequence[str]) -> Frames:
+    def chunk(piece: str, finish: str | None = None, **more: Any) -> bytes:
+        choice = {"text": piece, "index": 0, "logprobs": None, "finish_reason": finish}
+        return _sse({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice], **more})
+
+    usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
+    return [*map(chunk, text), chunk("", "stop", usage=usage), b"data: [DONE]\n\n"]
+
+
+def _heard_completions(body: bytes) -> tuple[str, str]:
+    return "".join(choice["text"] for event in _events(body) for choice in event.get("choices", ())), ""
+
+
+def _cohere_v1(text: Sequence[str], call: Sequence[str]) -> Frames:
+    events: list[dict[str, Any]] = [{"event_type": "stream-start", "generation_id": "g1"}]
+    events += [{"event_type": "text-generation", "text": piece} for piece in text]
+    meta = {"tokens": {"input_tokens": 11, "output_tokens": 5}}
+    events.append({"event_type": "stream-end", "finish_reason": "COMPLETE", "response": {"text": "".join(text), "meta": meta}})
+    return [json.dumps({"is_finished": event["event_type"] == "stream-end", **event}).encode() + b"\n" for event in events]
+
+
+def _heard_cohere_v1(body: bytes) -> tuple[str, str]:
+    events = [json.loads(line) for line in body.splitlines() if line]
+    return "".join(event["text"] for event in events if event.get("event_type") == "text-generation"), ""
+
+
+def _huggingface(text: Sequence[str], call: Sequence[str]) -> Frames:
+    def event(piece: str, generated: str | None = None) -> bytes:
+        return _sse(
+            {"index": 1, "token": {"id": 7, "text": piece, "logprob": -0.1, "special": False}, "generated_text": generated, "details": None}
+        )
+
+    return [*map(event, text), event("", "".join(text))]
+
+
+def _heard_huggingface(body: bytes) -> tuple[str, str]:
+    return "".join(event["token"]["text"] for event in _events(body) if "token" in event), ""
+
+
+def _mcp(text: Sequence[str], call: Sequence[str]) -> Frames:
+    """A tool's result is one message; what comes before it tells how far it is."""
+    told = [{"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}]
+    result = {"jsonrpc": "2.0", "id": 7, "result": {"content": [{"type": "text", "text": "".join(text)}], "isError": False}}
+    return [_sse(event, "message") for event in (*told, result)]
+
+
+def _heard_mcp(body: bytes) -> tuple[str, str]:
+    results = [event["result"] for event in _events(body) if "result" in event]
+    return "".join(block["text"] for result in results for block in result["content"]), ""
+
+
 ASK = [{"role": "user", "content": "please"}]
 SHAPES = {
     "openai-chat": Shape(
@@ -328,4 +379,23 @@ SHAPES = {
     ),
     "cohere-chat": Shape("https://api.cohere.com/v2/chat", {"model": "m", "stream": True, "messages": ASK}, "text/event-stream", _cohere, _heard_cohere),
     "ollama": Shape("https://ollama.com/api/chat", {"model": "m", "messages": ASK}, "application/x-ndjson", _ollama, _heard_ollama),
+}  # fmt: skip
+# Formats in which a model calls no tool, or the call is not told apart from its text.
+TEXTS = {
+    "completions": Shape(
+        "https://api.openai.com/v1/completions", {"model": "m", "stream": True, "prompt": "please"}, "text/event-stream", _completions, _heard_completions
+    ),
+    "cohere-v1-chat": Shape(
+        "https://api.cohere.com/v1/chat", {"model": "m", "stream": True, "message": "please"}, "application/stream+json", _cohere_v1, _heard_cohere_v1
+    ),
+    "huggingface": Shape(
+        "https://api-inference.huggingface.co/models/m", {"inputs": "please", "stream": True}, "text/event-stream", _huggingface, _heard_huggingface
+    ),
+    "mcp": Shape(
+        "https://api.openai.com/tools",
+        {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "look", "arguments": {}}},
+        "text/event-stream",
+        _mcp,
+        _heard_mcp,
+    ),
 }  # fmt: skip
