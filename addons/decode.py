@@ -65,16 +65,18 @@ class _Zlib(_Bounded):
     def feed(self, data: bytes) -> bytes:
         pieces = []
         self.account(len(data), 0)
-        while data and not self._decoder.eof:
-            try:
-                piece = self._decoder.decompress(data, STEP)
-            except zlib.error as error:
-                raise Undecodable(str(error)) from None
-            self.account(0, len(piece))
-            pieces.append(piece)
-            data = self._decoder.unconsumed_tail
-        if data or self._decoder.unused_data:
-            raise Undecodable("bytes follow the end of the compressed body")
+        for start in range(0, len(data), STEP):  # what is left of a step is copied at each look, so steps are short
+            left = data[start : start + STEP]
+            while left and not self._decoder.eof:
+                try:
+                    piece = self._decoder.decompress(left, STEP)
+                except zlib.error as error:
+                    raise Undecodable(str(error)) from None
+                self.account(0, len(piece))
+                pieces.append(piece)
+                left = self._decoder.unconsumed_tail
+            if left or self._decoder.unused_data:
+                raise Undecodable("bytes follow the end of the compressed body")
         return b"".join(pieces)
 
 

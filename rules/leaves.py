@@ -73,7 +73,7 @@ def parse(body: bytes, *, constants: bool = False) -> Any | Unreadable:
 
     What the quick decoder does not take (half surrogate pairs, endless integers) the thorough one decides.
     """
-    if len(body) > MAX_MARKS and body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_MARKS:
+    if len(body) > MAX_MARKS and (_marks(body) > MAX_MARKS or _keys(body) > MAX_NODES):
         return Unreadable("too_deep")
     try:
         return _quick.decode(body)
@@ -89,6 +89,15 @@ def parse(body: bytes, *, constants: bool = False) -> Any | Unreadable:
         return Unreadable("too_deep")
     except ValueError:
         return Unreadable("bad_json")
+
+
+def _marks(body: bytes) -> int:
+    return body.count(b",") + body.count(b"[") + body.count(b"{")
+
+
+def _keys(body: bytes) -> int:
+    """No more than there are: a quote before a colon ends a key, unless it is escaped, as in text that is JSON itself."""
+    return body.count(b'":') - body.count(b'\\":')
 
 
 class Walk:
