@@ -28,6 +28,7 @@ class Line:
     since: float
     expected_since: float | None  # when what must come soon began to be waited for
     under_way: int = 0
+    tunnel: bool = False  # it is not opened, so nobody knows when it rests
 
 
 @dataclass(eq=False)
@@ -98,6 +99,17 @@ class Connections:
         if line is not None:
             line.expected_since = None
 
+    def tunnels(self, client: Hashable) -> None:
+        """It is a tunnel from now on, and may last."""
+        line = self._lines.get(client)
+        if line is not None:
+            line.expected_since, line.tunnel = None, True
+
+    def is_old(self, client: Hashable) -> bool:
+        """Whether it should end with the call that is under way."""
+        line = self._lines.get(client)
+        return line is not None and time.monotonic() - line.since > self.limits.connection_seconds
+
     def begin(self, client: Hashable) -> None:
         """A call is under way."""
         line = self._lines.get(client)
@@ -124,13 +136,16 @@ class Connections:
             late = line.expected_since is not None and now - line.expected_since > self.limits.handshake_seconds
             age = now - line.since
             old = age > self.limits.connection_seconds and (line.under_way <= 0 or age > self.limits.connection_seconds * 2)
+            old = old and not line.tunnel
             if late or old:
                 self.refused["late" if late else "old"] += 1
                 self.end(client)
         for upload in [one for one in self._uploads if not one.done and now - one.rested > GRACE]:
-            upload.done = True
-            self.refused["stalled"] += 1
-            self.end(upload.client)
+            others = self._lines[upload.client].under_way - 1 if upload.client in self._lines else 0
+            if others <= 0:  # else it is one of several over HTTP/2, and those go on
+                upload.done = True
+                self.refused["stalled"] += 1
+                self.end(upload.client)
 
     async def run(self) -> None:
         """Look, for ever."""

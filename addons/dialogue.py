@@ -2,13 +2,17 @@
 
 A message that says something is an exchange of its own, whose answer is what comes up to the end of a turn. Messages that say nothing
 new (another piece of sound) are counted with the handshake, whose record tells of all answers together.
+
+What comes back is one stream for as long as any response is open, since pieces of several may come in turns. Where none is, nothing goes
+on what came, and what is held of it is settled.
 """
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from addons.answer import Streamed
 from addons.decode import Identity as Plain
@@ -28,9 +32,83 @@ from rules.stream import Stream
 
 POLICY, TOO_LARGE, BROKEN = 1008, 1009, 1011  # RFC 6455, section 7.4.1
 LONGEST_REASON = 123  # bytes of a close frame's reason
-TURN_END = re.compile(rb'"type"\s*:\s*"response\.(?:done|completed|failed|incomplete)"|"turnComplete"\s*:\s*true')
+MOST_OPEN = 1000  # responses; and placeholders whose originals are kept
+BEGIN = ("response.created", "response.queued", "response.in_progress")
+ALONE = ("session.", "conversation.", "input_audio_buffer.", "output_audio_buffer.", "rate_limits.", "error", "response.")
+GEMINI_ALONE = {"set_up": "setupComplete", "leaving": "goAway", "resumption": "sessionResumptionUpdate", "usage": "usageMetadata"}
+END = ("response.done", "response.completed", "response.failed", "response.incomplete")
 SAYING = frozenset(("text", "tool_call", "tool_result", "tool_definition", "key"))
 STRENGTH = ("ALLOW", "FLAG", "REDACT", "BLOCK")
+
+
+class _Response(msgspec.Struct):
+    id: str = ""
+
+
+class _Content(msgspec.Struct, rename="camel"):
+    turn_complete: bool = False
+    interrupted: bool = False
+    generation_complete: bool = False
+
+
+class _Told(msgspec.Struct, rename={"content": "serverContent", "call": "toolCall", "cancelled": "toolCallCancellation"} | GEMINI_ALONE):
+    """What a provider's message says of the response that it belongs to; OpenAI's by type and id, Gemini's by what it holds."""
+
+    type: str = ""
+    response_id: str = ""
+    response: _Response | None = None
+    content: _Content | None = None
+    call: Any = None
+    cancelled: Any = None
+    set_up: Any = None
+    leaving: Any = None
+    resumption: Any = None
+    usage: Any = None
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nothing of it goes on in another message."""
+        if self.type:
+            return self.type.startswith(ALONE)
+        return any(part is not None for part in (self.cancelled, self.set_up, self.leaving, self.resumption, self.usage))
+
+
+_told = msgspec.json.Decoder(_Told)
+
+
+@dataclass
+class _Open:
+    """The responses that are under way, by id; those without one are one."""
+
+    ids: set[str] = field(default_factory=set)
+
+    def take(self, content: bytes) -> bool:
+        """A message came; whether a response ended with it."""
+        try:
+            told = _told.decode(content)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            told = _Told(type=".delta")  # no message that we know: something may go on it
+        if told.type in END:
+            self.ids -= {told.response.id if told.response else "", ""}
+            return True
+        if told.type in BEGIN or told.type.endswith(".delta"):
+            self._add(told.response_id or (told.response.id if told.response else ""))
+        elif told.content is not None:
+            over = told.content.turn_complete or told.content.interrupted or told.content.generation_complete
+            if not over:
+                self._add("")
+                return False
+            self.ids.discard("")
+            return told.content.turn_complete or told.content.interrupted
+        elif told.call is not None:  # now it is for the client to speak
+            self.ids.discard("")
+        elif not told.is_alone:
+            self._add("")
+        return False
+
+    def _add(self, id: str) -> None:
+        if len(self.ids) < MOST_OPEN:
+            self.ids.add(id)
 
 
 class Message(NamedTuple):
@@ -59,7 +137,7 @@ class Frame:
 
 @dataclass
 class Answers:
-    """All answers of a dialogue together, for the handshake's record."""
+    """Several answers together: of a turn, or of a whole dialogue, for the handshake's record."""
 
     size: int = 0
     usage: Usage = field(default_factory=Usage)
@@ -99,13 +177,14 @@ class Dialogue:
         self._opened, self._asked = opened, asked
         self._turn: Ongoing | None = None  # the newest call, until it is answered
         self._answer: Streamed | None = None  # what is coming
+        self._open = _Open()
         self._said: set[tuple[str, ...]] = set()  # what could not be read of messages, and was recorded
         self._all = opened.answer = Answers()
 
     async def take(self, frame: Frame) -> None:
         """Decide what becomes of a message. What is raised means that nothing may go on."""
         if frame.last:
-            self._end_answer(frame)
+            self._settle(frame)
         elif frame.large:
             self._refuse(frame, "too_large", TOO_LARGE, "The message is larger than may be (EARTHFLOW_MAX_BODY)")
         elif frame.from_client:
@@ -124,8 +203,7 @@ class Dialogue:
 
     def end(self) -> None:
         """It is closed."""
-        if self._turn is not None:
-            self._complete(self._turn)
+        self._end_turn()
         self._recorder.complete(self._opened, "ok", status=101)
 
     async def _call(self, frame: Frame) -> None:
@@ -136,7 +214,7 @@ class Dialogue:
         request = replace(self._handshake, method="MESSAGE", query="", body=frame.content, time=datetime.now(UTC))
         judged = await self._judges.judge(still, request, partial(read_message, format=self._format))
         self._opened.bytes_up += len(frame.content)
-        self._asked = judged.asked
+        self._asked = _joined(self._asked, judged.asked)
         ongoing = self._record(still, judged)
         verdict = judged.judgement.verdict
         if verdict.action == "BLOCK":
@@ -145,10 +223,8 @@ class Dialogue:
             return
         frame.passed.append(Message(False, frame.is_text, judged.judgement.body))
         if ongoing is not self._opened:
-            if self._turn is not None and self._answer is None:
-                self._complete(self._turn)
-            self._turn = ongoing
-            ongoing.bytes_up = len(frame.content)
+            self._end_turn()
+            self._turn, ongoing.bytes_up = ongoing, len(frame.content)
 
     def _record(self, who: Identity, judged: Judged) -> Ongoing:
         """The record of a message; the handshake's, where it says nothing that was not recorded."""
@@ -164,41 +240,43 @@ class Dialogue:
         return replace(self._to, method="MESSAGE")
 
     def _answered(self, frame: Frame) -> None:
-        over = TURN_END.search(frame.content) is not None
-        if self._answer is None and self._asked is None:  # no rule speaks of answers
+        over = self._open.take(frame.content)
+        if self._asked is None:  # no rule speaks of answers
             self._all.size += len(frame.content)
             self._pass(frame, [frame.content])
-            if over and self._turn is not None:
-                self._complete(self._turn)
-            return
-        if self._answer is None:
-            assert self._asked is not None
-            self._answer = self._new_answer(self._asked)
-        self._pass(frame, self._answer.feed(frame.content))
-        if self._answer.over or over:
-            self._end_answer(frame)
+        else:
+            if self._answer is None:
+                self._answer = self._new_answer(self._asked)
+            self._pass(frame, self._answer.feed(frame.content))
+            if self._answer.over or not self._open.ids:
+                self._settle(frame)
+        if over:
+            self._end_turn()
 
     def _new_answer(self, asked: Asked) -> Streamed:
         stream: Stream[StreamFrame] = Stream(asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore)
         at = (self._turn or self._opened).id
         return Streamed(Messages(), Plain(), stream, lambda why: self._family.end(why, at), lambda verdict: blocked_message(verdict, at))
 
-    def _end_answer(self, frame: Frame) -> None:
-        answer = self._answer
+    def _settle(self, frame: Frame) -> None:
+        """Nothing goes on what came: what is held of it goes, or is what ends the dialogue."""
+        answer, self._answer = self._answer, None
         if answer is None:
             return
         self._pass(frame, answer.end())
+        self._all.add(answer)
+        if self._turn is not None:
+            if self._turn.answer is None:
+                self._turn.answer = Answers()
+            cast(Answers, self._turn.answer).add(answer)
         if answer.over:
             frame.close = (POLICY, _short(blocked_message(answer.verdict, (self._turn or self._opened).id)))
-        self._all.add(answer)
-        self._answer = None
-        if self._turn is not None:
-            self._turn.answer = answer
-            self._complete(self._turn)
+            self._end_turn()
 
-    def _complete(self, turn: Ongoing) -> None:
-        self._turn = None
-        self._recorder.complete(turn, "ok")
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            self._recorder.complete(turn, "ok")
 
     def _pass(self, frame: Frame, passed: list[bytes]) -> None:
         frame.passed += [Message(True, frame.is_text, content) for content in passed]
@@ -219,6 +297,13 @@ class Dialogue:
         """Tell a client why, and close."""
         frame.passed = [Message(True, True, said) for _, said in self._family.end(message, decision)]
         frame.close = (code, _short(message))
+
+
+def _joined(before: Asked | None, now: Asked | None) -> Asked | None:
+    """By the newest rules; what stood for what in earlier messages is still put back."""
+    if before is None or now is None:
+        return now or before
+    return replace(now, restore=tuple(dict.fromkeys((*before.restore, *now.restore)))[-MOST_OPEN:])
 
 
 def _short(reason: str) -> str:

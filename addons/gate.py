@@ -83,7 +83,7 @@ class Gate:
         self._judges = Judges(holder)
         self._providers = Directory(settings.providers)
         self.connections = Connections(settings.limits, _end)
-        bounds = Bounds(self.connections, lambda host: self._providers.of(host) is not None)
+        bounds = Bounds(self.connections, lambda host: self._providers.of(host) is not None, enforce.is_opaque)
         self.front = Front(settings.control, bounds, self.tunnel_ended, self.tunnel_mismatch)
 
     # -- who ----------------------------------------------------------------------------------------------------------
@@ -156,6 +156,7 @@ class Gate:
             flow.response = http.Response.make(enforce.BAD_GATEWAY, f"{reason}\n")
             return False
         session.ongoing = self._recorder.tunnelled(session.identity, _address(flow), tunnel=True)
+        self.connections.tunnels(flow.client_conn)
         return True
 
     def _denied(self, flow: http.HTTPFlow) -> bool:
@@ -219,6 +220,9 @@ class Gate:
             self._refuse(flow, "too_many_headers", 431, f"The call has more than {MAX_HEADERS} headers")
         elif is_probe(flow.request.host):
             flow.response = seen()
+        elif passage.provider is None and "upgrade" in flow.request.headers:
+            message = "Other protocols over plain HTTP are not passed on; open a tunnel (CONNECT)"
+            self._refuse(flow, "upgrade", enforce.UPGRADE_REQUIRED, message)
         elif passage.provider is None:
             if not self._denied(flow):
                 passage.ongoing = self._recorder.tunnelled(passage.identity, _address(flow), tunnel=False)
@@ -231,7 +235,8 @@ class Gate:
     def _upgrade(self, flow: http.HTTPFlow, passage: Passage, provider: Provider) -> None:
         """A WebSocket is opened where we know what is spoken over it; without compression, so that its messages have an end."""
         endpoint = provider.sockets.find(enforce.path_of(flow))
-        if endpoint is None or flow.request.headers["upgrade"].lower() != "websocket":
+        headers = flow.request.headers
+        if endpoint is None or headers["upgrade"].lower() != "websocket" or headers.get("sec-websocket-version") != "13":
             message = "Earthflow does not pass this kind of connection; use plain HTTPS"
             self._refuse(flow, "upgrade", enforce.UPGRADE_REQUIRED, message, unreadable=("opaque",))
             return
@@ -324,6 +329,8 @@ class Gate:
         passage: Passage = flow.metadata[PASSAGE]
         name = passage.provider.name if passage.provider else ""
         ongoing = self._recorder.refused(passage.identity, _address(flow), reason, provider=name, unreadable=unreadable)
+        if passage.ongoing is not None:
+            self._recorder.complete(passage.ongoing, "refused")
         passage.ongoing = ongoing
         enforce.refuse(flow, status, f"{message} (decision {ongoing.id})", ongoing.id, enforce.family_of(flow, passage))
         return ongoing
@@ -341,6 +348,8 @@ class Gate:
             return
         if flow.response.status_code == enforce.SWITCHING and passage.format is not None:
             return
+        if self.connections.is_old(flow.client_conn) and not flow.request.is_http2:
+            flow.response.headers["connection"] = "close"
         flow.response.stream = True
         if passage.provider is not None:
             back.begin(flow, passage, self._status, self._answer_failed)
@@ -375,7 +384,8 @@ class Gate:
     def websocket_start(self, flow: http.HTTPFlow) -> None:
         """Messages will come. Without what is set here none goes on."""
         passage: Passage = flow.metadata[PASSAGE]
-        assert passage.provider is not None and passage.format is not None and passage.ongoing is not None
+        if passage.provider is None or passage.format is None or passage.ongoing is None:
+            return
         self._recorder.lasts(passage.ongoing)
         flow.metadata[DIALOGUE] = Dialogue(
             self._judges,
@@ -401,7 +411,9 @@ class Gate:
         except Exception as error:
             self._health.count_failure()
             logger.error("%s at %s in a message (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, _place(error), self._settings.fail_mode)
-            assert dialogue is not None
+            if dialogue is None:
+                frame.passed, frame.close = [], BROKEN
+                return
             dialogue.failed(frame, passes=self._settings.fail_mode == "open" and not isinstance(error, NoSnapshot))
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
@@ -409,6 +421,8 @@ class Gate:
         self.connections.over(flow.client_conn)
         if (dialogue := flow.metadata.get(DIALOGUE)) is not None:
             dialogue.end()
+        elif (passage := flow.metadata.get(PASSAGE)) is not None and passage.ongoing is not None:
+            self._recorder.complete(passage.ongoing, "upstream_error", status=enforce.SWITCHING)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def judge(reading: Reading, rulebook: Rulebook, *, key: bytes, clean: Clean | No
 def _somewhere(body: bytes, path: str) -> tuple[Endpoint | None, Call | Unreadable]:
     """A call of a path that is not known. An agent's tools may live under any, and show themselves: they are read all the same."""
     (format,) = mcp.FORMATS
-    call = format.read_call(body, path, "") if mcp.MARK in body else None
+    call = format.read_call(body, path, "") if body.lstrip()[:1] in (b"{", b"[") else None
     if not isinstance(call, Call):
         return None, Unreadable("unknown_path")
     return Endpoint(format, ""), replace(call, unreadable=(*call.unreadable, "unknown_path"))

@@ -42,7 +42,7 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_error_response
 from mitmproxy.proxy.layers.tcp import TCPLayer
-from mitmproxy.proxy.layers.websocket import Fragmentizer, WebsocketConnection, WebsocketEndHook, WebsocketLayer
+from mitmproxy.proxy.layers.websocket import WebsocketConnection, WebsocketEndHook, WebsocketLayer
 from wsproto.connection import ConnectionState
 
 from addons.connections import Connections, Upload
@@ -51,7 +51,8 @@ from addons.dialogue import Frame
 MAX_HEAD = 64 * 1024  # bytes of one head: its line and headers
 HEAD_END = re.compile(rb"\r?\n\r?\n")
 # What two readers of a head may understand differently: a line that ends otherwise than in CR LF, a folded header, a NUL.
-AMBIGUOUS = re.compile(rb"(?<!\r)\n|\r(?!\n)|\n[ \t]|\x00")
+AMBIGUOUS = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\n[ \t]|\x00")
+BLANK_LINES = re.compile(rb"(?:\r\n)+")  # before a head they mean nothing (RFC 9112, section 2.2)
 MAX_UNWANTED = 64 * 1024  # bytes of a body held when its call is already refused
 MAX_WAITING = 1024 * 1024  # bytes a client may send ahead while its last answer is still on the way
 
@@ -119,10 +120,14 @@ class TooSlowHook(commands.StartHook):
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What an HTTP layer keeps to. `capped` tells which hosts it is for, those of AI providers; others may stream at will."""
+    """What an HTTP layer keeps to. `capped` tells which hosts it is for, those of AI providers; others may stream at will.
+
+    `endless`: a call that says it is in a protocol whose bodies may have no end; of what is held of them there is a cap all the same.
+    """
 
     connections: Connections
     capped: Callable[[str], bool]
+    endless: Callable[[http.HTTPFlow], bool]
 
 
 class BoundedHttp1Server(Http1Server):
@@ -135,11 +140,16 @@ class BoundedHttp1Server(Http1Server):
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
         if isinstance(event, events.DataReceived):
             came = bytes(self.buf)
+            if (blank := BLANK_LINES.match(came)) is not None:
+                self.buf.maybe_extract_at_most(blank.end())
+                came = came[blank.end() :]
+            if not came:
+                return
             head = HEAD_END.search(came)
             if len(came) > MAX_HEAD if head is None else head.end() > MAX_HEAD:
                 yield from self._refuse(431, f"The request head is larger than {MAX_HEAD} bytes.")
                 return
-            if AMBIGUOUS.search(came, 0, head.end() if head else len(came) - 2):
+            if AMBIGUOUS.search(came, 0, head.end() if head else len(came)):
                 yield from self._refuse(400, "The request head has a folded header, a NUL, or a line that does not end in CR LF.")
                 return
             if head is None:
@@ -190,7 +200,12 @@ class BoundedHttp1Client(Http1Client):
     _reader: Any = None
 
     def send(self, event: HttpEvent) -> Commands:
-        """A body of HTTP/2 that goes on while it comes may bear no length; without chunks it would be a call of its own here."""
+        """A body of HTTP/2 that goes on while it comes may bear no length; without chunks it would be a call of its own here.
+
+        An empty piece of it would be the chunk that ends it.
+        """
+        if isinstance(event, RequestData) and not event.data:
+            return
         if isinstance(event, RequestHeaders) and not event.end_stream and "content-length" not in event.request.headers:
             event.request.headers["transfer-encoding"] = "chunked"
         yield from super().send(event)
@@ -252,6 +267,8 @@ class JudgedStream(HttpStream):
         if self.flow.request.stream:
             return False
         held = len(self.request_body_buf)
+        if not held and self._parent.bounds.endless(self.flow):
+            return False
         declared = self._declared() if not held and self._parent.bounds.capped(self.flow.request.host) else 0
         if max(held, declared) <= (self._limits.max_body if self.flow.response is None else MAX_UNWANTED):
             return False
@@ -263,6 +280,7 @@ class JudgedStream(HttpStream):
     def _refuse_body(self, hook: commands.StartHook, otherwise: http.Response) -> Commands:
         """Answer a call before its body is whole, and keep nothing of what still comes."""
         self.request_body_buf.clear()
+        self._end_upload()
         if self.flow.response is None:
             yield hook
         response = self.flow.response or otherwise
@@ -276,12 +294,15 @@ class JudgedStream(HttpStream):
         if isinstance(event, RequestData):
             self._upload = self._upload or self._parent.bounds.connections.upload(self.context.client)
             if self._upload.is_slow(time.monotonic(), len(event.data)):
-                self._upload.done = True
                 yield from self._refuse_body(TooSlowHook(self.flow), http.Response.make(408, "The body comes too slowly.\n"))
                 return
-        elif self._upload is not None:
-            self._upload.done = True
+        else:
+            self._end_upload()
         yield from super().state_consume_request_body(event)
+
+    def _end_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.done = True
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
         yield from super().state_wait_for_request_headers(event)
@@ -414,6 +435,7 @@ class JudgedStream(HttpStream):
 
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         """An upstream that ends before it answered is answered for; any other failure is mitmproxy's to handle."""
+        self._end_upload()
         silent = self.client_state == self.state_done and self.server_state == self.state_wait_for_response_headers
         if isinstance(event, ResponseProtocolError) and silent:
             yield from self._failed(event.message)
@@ -451,16 +473,16 @@ class JudgedSocket(WebsocketLayer):
     def relay_messages(self, event: events.Event) -> Commands:
         assert isinstance(event, events.ConnectionEvent)
         from_client = event.connection == self.context.client
-        source, target = (self.client_ws, self.server_ws) if from_client else (self.server_ws, self.client_ws)
+        source = self.client_ws if from_client else self.server_ws
         source.receive_data(event.data if isinstance(event, events.DataReceived) else None)
         for said in source.events():
             if isinstance(said, Said):
                 yield from self._piece(source, said, from_client)
-            elif isinstance(said, wsproto.events.Ping | wsproto.events.Pong):
-                yield target.send2(said)
+            elif isinstance(said, wsproto.events.Ping):  # answered here: what it carries would be judged by nobody
+                yield source.send2(said.response())
             elif isinstance(said, wsproto.events.CloseConnection):
                 yield from self._pass(Frame(from_client, last=True))  # what is held of the other side's messages is settled first
-                yield from self._close(said)
+                yield from self._close(wsproto.events.CloseConnection(said.code, "" if from_client else said.reason))
             if self._handle_event == self.done:
                 return
 
@@ -485,8 +507,8 @@ class JudgedSocket(WebsocketLayer):
         for message in frame.passed:
             target = self.client_ws if message.to_client else self.server_ws
             if target.state is ConnectionState.OPEN:
-                for piece in Fragmentizer([], message.is_text)(message.content):
-                    yield target.send2(piece)
+                text = message.content.decode("utf-8", "replace") if message.is_text else None
+                yield target.send2(wsproto.events.BytesMessage(message.content) if text is None else wsproto.events.TextMessage(text))
 
     def _close(self, how: wsproto.events.CloseConnection) -> Commands:
         for side in (self.server_ws, self.client_ws):

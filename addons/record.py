@@ -147,13 +147,15 @@ class Recorder:
         coverage: Coverage = "full" if ongoing.refused else answer.coverage if answer and verdict else "none"
         blocked = verdict is not None and verdict.action == "BLOCK" and outcome != "client_abort"
 
+        written: Outcome = "refused" if ongoing.refused else "blocked" if blocked else outcome
+
         def make(place: Place) -> Completion:
             return Completion(
                 id=ongoing.id,
                 time=datetime.now(UTC),
                 place=place,
                 tenant=ongoing.tenant,
-                outcome="refused" if ongoing.refused else "blocked" if blocked else outcome,
+                outcome=written,
                 status=status,
                 error=_writable(ongoing.trouble),
                 input_tokens=usage.input_tokens if usage else None,
@@ -170,7 +172,7 @@ class Recorder:
             )
 
         self._spool.append(make)
-        self.outcomes[outcome, verdict.action if verdict else ""] += 1
+        self.outcomes[written, verdict.action if verdict else ""] += 1
         if ongoing.uncovered:
             self.uncovered[ongoing.uncovered, "up"] += ongoing.bytes_up
             self.uncovered[ongoing.uncovered, "down"] += answer.size if answer else bytes_down

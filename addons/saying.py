@@ -59,10 +59,9 @@ CALLS = frozenset(
 CALL_TYPE = re.compile("_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer")
 ORDERED_INDEXES = ("output_index", "content_index", "summary_index", "contentBlockIndex", "index")
 INDEXES = frozenset(ORDERED_INDEXES)
-ENDS = (".completed", ".failed", ".incomplete", "response.done", "message_stop", "message-end", "messageStop")
-ENDING = re.compile(
-    rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished|turnComplete|generationComplete)"\s*:\s*true'
-)
+OWNERS = ("response_id", "item_id")  # whose a piece is, where several come in turns
+ENDS = (".completed", ".failed", ".incomplete", "message_stop", "message-end", "messageStop")
+ENDING = re.compile(rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true')
 MAX_TOOLS = 10_000
 NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
 
@@ -204,6 +203,9 @@ def _channels(leaf: Leaf, event: str, kind: Kind, name: str) -> tuple[Name, ...]
         if type(container) is dict and not INDEXES.isdisjoint(container):
             way = tuple(key for key in leaf.path[:depth] if type(key) is str)
             indexes += [("index", kind, key, _number(container[key]), *way) for key in ORDERED_INDEXES if key in container]
+    outer = leaf.around[0] if leaf.around else None
+    owners = [key for key in OWNERS if key in outer] if type(outer) is dict else ()
+    indexes += [("owner", kind, key, str(outer[key]), *leaf.path) for key in owners if outer is not None]
     return (
         ("apart", kind, event, signs, *_ids(leaf.around), *leaf.path),
         ("place", kind, signs, *leaf.path),

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import os
 import re
+import socket
 import ssl
 import sys
 from collections.abc import Callable
@@ -65,6 +66,9 @@ class Relay:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not _is_ours(*writer.get_extra_info("peername")):
+            writer.close()
+            return
         try:
             await self._pass(reader, writer)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -96,6 +100,19 @@ class Relay:
         key = base64.b64encode(f"key:{self.way.key}".encode())
         ours = b"Proxy-Authorization: Basic " + key + b"\r\n"
         return ours + (b"Connection: close\r\n" + CONNECTION.sub(b"", rest) if plain else rest)
+
+
+def _is_ours(host: str, port: int) -> bool:
+    """Whether the other end of a connection on loopback is a program of our own user, or of root; where nobody can say, it is."""
+    if sys.platform != "linux":
+        return True
+    wanted = f"{int.from_bytes(socket.inet_aton(host), sys.byteorder):08X}:{port:04X}"
+    try:
+        with open("/proc/net/tcp") as table:
+            owners = [int(fields[7]) for fields in map(str.split, table) if fields[1] == wanted]
+    except OSError:
+        return True
+    return bool(owners) and set(owners) <= {0, os.getuid()}
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

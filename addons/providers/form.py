@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
+from urllib.parse import unquote
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from addons.providers.provider import Call
-from rules.exchange import Part, Unreadable
+from rules.exchange import NOWHERE, Part, Unreadable
 from rules.redact import Edit
 
 MAX_SECTIONS = 1000
@@ -23,6 +24,9 @@ class Section:
     def __init__(self, segment: MultipartSegment, data: bytes):
         self.name, self.filename, self.kind = segment.name, segment.filename, segment.content_type or ""
         self.head = b"".join(f"{name}: {value}\r\n".encode() for name, value in segment.headerlist)
+        values = [value for _, value in segment.headerlist]
+        self.told = list(dict.fromkeys(text for value in values for text in (value, unquote(value))))  # besides its data
+        self.is_plain = all(_is_plain(name.lower(), value.lower()) for name, value in segment.headerlist)
         self.data = data
         try:
             self.text: str | None = data.decode()
@@ -30,6 +34,14 @@ class Section:
             self.text = None
         if self.text is not None and "\0" in self.text:
             self.text = None
+
+
+def _is_plain(name: str, value: str) -> bool:
+    """Whether a header leaves a section what it is: of a known kind, its bytes as they are, its text in UTF-8."""
+    if name == "content-transfer-encoding":
+        return value.strip() in ("7bit", "8bit", "binary")
+    charset = parse_options_header(value)[1].get("charset", "utf-8") if name == "content-type" else "utf-8"
+    return name in ("content-disposition", "content-type", "content-length") and charset in ("utf-8", "utf8", "us-ascii", "ascii")
 
 
 def is_form(content_type: str) -> bool:
@@ -43,17 +55,20 @@ def read_form(body: bytes, content_type: str, model: str) -> "tuple[Call, Form] 
     boundary = options.get("boundary", "")
     if kind.lower() != KIND or not boundary or not boundary.isascii():
         return Unreadable("opaque")
-    if body.removesuffix(b"\r\n")[-len(boundary) - 4 :] != f"--{boundary}--".encode():
-        return Unreadable("opaque")
+    first, last = f"--{boundary}\r\n".encode(), f"\r\n--{boundary}--".encode()
+    if not body.startswith(first) or body.find(last) != len(body.removesuffix(b"\r\n")) - len(last):
+        return Unreadable("opaque")  # something stands before or behind it, which somebody may read
     try:
         form = Form(boundary.encode(), tuple(_sections(body, boundary)))
     except (MultipartError, ValueError):
+        return Unreadable("opaque")
+    if not all(section.is_plain for section in form.sections):
         return Unreadable("opaque")
     parts: list[Part] = []
     unreadable: dict[str, None] = {}
     said: dict[str, str] = {}
     for number, section in enumerate(form.sections):
-        parts += [Part(text, "other", "field", -1) for text in (section.filename, section.name) if text]
+        parts += [Part(text, "other", "field", NOWHERE) for text in section.told]
         if section.text is None or section.data.startswith(b"%PDF"):
             unreadable[MEDIA.get(section.kind.partition("/")[0], "document")] = None
         if section.text is not None and section.filename is None and section.name in TECHNICAL and len(section.text) <= SHORT:

@@ -8,9 +8,10 @@ from typing import Any
 
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of
+from addons.providers.provider import Call
 from addons.providers.refusals import FAMILIES
-from rules.exchange import Unreadable
-from rules.leaves import Leaf
+from rules.exchange import Part, Unreadable
+from rules.leaves import Leaf, Unread, Walk, parse
 
 VOCABULARY = frozenset(
     """
@@ -21,7 +22,6 @@ VOCABULARY = frozenset(
     """.split()  # noqa: SIM905
 )
 BYTES = {"image": "image", "audio": "audio"}
-MARK = b'"jsonrpc"'  # stands in every such body
 
 
 def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
@@ -42,4 +42,35 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     return ("system", "text") if path[1] == "systemPrompt" else FIELD
 
 
-FORMATS = (JsonFormat("mcp", VOCABULARY, _classify, needs=("jsonrpc",), family=FAMILIES["mcp"], named_results=True),)
+class McpFormat(JsonFormat):
+    """JSON-RPC: a message, or a batch of them."""
+
+    def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
+        """As of any call in JSON; what stands in a batch is read message by message."""
+        document = parse(body) if body.lstrip()[:1] == b"[" else None
+        if not isinstance(document, list) or not any(isinstance(one, dict) and "jsonrpc" in one for one in document):
+            return super().read_call(body, path, model)
+        walk, parts, unreadable = Walk(self.vocabulary), list[Part](), dict[str, None]()
+        try:
+            for leaf in walk.leaves(document):
+                placed = _of_batch(document, leaf)
+                if isinstance(placed, Unreadable):
+                    unreadable[placed.reason] = None
+                else:
+                    parts.append(Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else ""))
+            walk.end(body)
+        except Unread as error:
+            return Unreadable(error.why)
+        return Call(model, stream=False, parts=tuple(parts), unreadable=tuple(unreadable))
+
+
+def _of_batch(document: list[Any], leaf: Leaf) -> Placed | Unreadable:
+    if leaf.is_key:
+        return "other", "key"
+    message = document[leaf.path[0]] if leaf.path and isinstance(leaf.path[0], int) else None
+    if not isinstance(message, dict):
+        return "user", "text"
+    return _classify(message, leaf._replace(path=leaf.path[1:], around=leaf.around[1:]))
+
+
+FORMATS = (McpFormat("mcp", VOCABULARY, _classify, needs=("jsonrpc",), family=FAMILIES["mcp"], named_results=True),)

@@ -35,7 +35,7 @@ def test_fields_are_texts_and_sound_is_named() -> None:
     call, _ = read(TRANSCRIBE)
     assert call.model == "whisper-1"
     assert Part(f"the key is {KEY}", "user", "text", 1) in call.parts
-    assert Part("a.mp3", "other", "field", -1) in call.parts
+    assert Part('form-data; name="file"; filename="a.mp3"', "other", "field", -1) in call.parts
     assert call.unreadable == ("audio",)
 
 
@@ -60,6 +60,11 @@ def test_a_paper_is_a_document() -> None:
     ("body", "content_type"),
     [
         (b"before" + TRANSCRIBE, TYPE),
+        (b'{"messages": []}\r\n' + TRANSCRIBE, TYPE),
+        (form(('name="a"', b"x")) + b"\r\n--xyz--\r\n", TYPE),
+        (form(('name="a"\r\nX-Note: words', b"x")), TYPE),
+        (form(('name="a"\r\nContent-Type: text/plain; charset=utf-7', b"x")), TYPE),
+        (form(('name="a"\r\nContent-Transfer-Encoding: base64', b"QUtJQQ==")), TYPE),
         (TRANSCRIBE + b"behind", TYPE),
         (TRANSCRIBE[:-4], TYPE),
         (TRANSCRIBE, "multipart/form-data"),
@@ -81,3 +86,8 @@ def test_any_bytes_are_a_form_or_a_reason(body: bytes, content_type: str) -> Non
         for data in (body, b"--xyz\r\n" + body, TRANSCRIBE[: len(body)] + body):
             found = read_form(data, said, "")
             assert isinstance(found, Unreadable) or isinstance(found[0], Call)
+
+
+def test_what_a_head_says_is_judged_too() -> None:
+    call, _ = read(form((f"name=\"file\"; filename*=UTF-8''AKIAQYLP%4D{KEY[9:]}", b"x")))
+    assert any(KEY in part.text for part in call.parts)

@@ -15,7 +15,7 @@ from addons.layers import BoundedHttp1Client, BoundedHttp1Server, JudgedHttpLaye
 
 ADDITIONS = {
     "state_discard", "_answer", "_check_answer_size", "_declared", "_end", "_expire", "_failed", "_keep_alive", "_leave", "_refuse",
-    "_refuse_body", "_replace", "_close", "_judge", "_pass", "_piece",
+    "_refuse_body", "_replace", "_close", "_judge", "_pass", "_piece", "_end_upload",
 }  # fmt: skip
 PARAMETERS = {
     HttpStream.check_body_size: ["self", "request"],

@@ -12,7 +12,7 @@ import pytest
 
 from cli.children import wait_until
 from cli.pretend import Given
-from tests.support.house import PATIENCE, House, Tenant, curl, message, python
+from tests.support.house import AWS_KEY, OTHER_CA, OTHER_HOST, PATIENCE, House, Tenant, curl, message, python
 from tests.support.raw import knock, tls_tunnel, tunnel
 from tests.support.streams import SHAPES
 
@@ -231,6 +231,43 @@ def test_an_answer_with_a_head_without_end_is_not_held(answered: House, tenant: 
     assert "head is larger" in said["error"]["message"]
 
 
+def test_a_head_may_be_cut_anywhere(house: House, tenant: Tenant) -> None:
+    body = message("hello")
+    sent = b"\r\nPOST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    for cut in range(1, sent.index(b"{")):
+        with tls_tunnel(house, tenant, HOST) as client:
+            client.sendall(sent[:cut])
+            client.sendall(sent[cut:])
+            client.settimeout(PATIENCE)
+            assert client.recv(1000).startswith(b"HTTP/1.1 200"), cut
+
+
+def test_a_tunnel_that_is_busy_is_not_old(strict: House, caller: Tenant) -> None:
+    with tunnel(strict, caller, f"{OTHER_HOST}:443") as raw:
+        context = ssl.create_default_context(cafile=str(strict.folder / OTHER_CA))
+        began = time.monotonic()
+        client = context.wrap_socket(raw, server_hostname=OTHER_HOST)
+        assert not wait_until(lambda: time.monotonic() - began > 10 or client.fileno() < 0, 9.0)
+        client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert client.recv(1000).startswith(b"HTTP/1.1 200")
+
+
+def test_plain_sockets_to_other_hosts_are_refused_and_recorded(tenant: Tenant) -> None:
+    words = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: AAAA")
+    done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", *words, "--noproxy", "", "http://tunnel.example/x")
+    assert done.stdout == "426"
+    assert tenant.audit(1)[0]["reason"] == "upgrade"
+
+
+@pytest.mark.parametrize(
+    "body", [b'[{"jsonrpc": "2.0", "id": 1, "method": "x", "params": {"a": "KEY"}}]', b'{"json\\u0072pc": "2.0", "a": "KEY"}']
+)
+def test_an_agents_call_is_read_under_any_path_however_it_is_written(house: House, tenant: Tenant, body: bytes) -> None:
+    tenant.post(body.replace(b"KEY", AWS_KEY.encode()), url="https://api.openai.com/some/tools")
+    assert AWS_KEY.encode() not in house.providers.heard[-1].body
+    assert tenant.audit(1)[0]["status"] == "REDACT"
+
+
 GRPC = ("-H", "content-type: application/grpc", "-H", "te: trailers")
 
 
@@ -242,6 +279,11 @@ def test_protocols_that_nobody_reads_pass_by_the_hosts_policy_and_say_so(house: 
     assert (row["status"], row["coverage"], row["unreadable"]) == ("FLAG", "none", ["unknown_path"])
     assert row["completion"]["bytes_up"] == 7
     assert house.providers.heard[-1].body == b"\x0a\x05hello"
+    large = house.folder / "large"
+    large.write_bytes(bytes(40 * 1024 * 1024))  # over the cap for bodies that are held; this one is not
+    done = tenant.curl("--http2", "-o", "/dev/null", "-w", "%{http_code}", *GRPC, "--data-binary", f"@{large}", url)
+    assert done.stdout == "200", done.stderr
+    assert len(tenant.audit(2)) == 2
 
 
 def test_strict_houses_refuse_them_at_once(house: House) -> None:

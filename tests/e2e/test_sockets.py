@@ -126,6 +126,72 @@ def test_sound_is_counted_and_not_recorded_piece_by_piece(dialogue: House, tenan
     assert next(row for row in rows if row["method"] == "GET")["completion"]["bytes_up"] > 50 * 800
 
 
+def test_text_of_any_script_arrives_as_it_was_sent_however_long(dialogue: House, tenant: Tenant) -> None:
+    long = "日本語 € é " * 1000
+    dialogue.providers.reply = lambda message: [message]
+    with open_socket(tenant) as socket:
+        socket.send(json.dumps(json.loads(say(long)), ensure_ascii=False))
+        back = json.loads(socket.recv())
+    assert heard(dialogue)[-1]["item"]["content"][0]["text"] == long
+    assert back["item"]["content"][0]["text"] == long
+
+
+def test_responses_that_come_in_turns_are_one_stream(dialogue: House, tenant: Tenant) -> None:
+    def piece(id: str, text: str) -> str:
+        return json.dumps({"type": "response.output_text.delta", "response_id": id, "output_index": 0, "content_index": 0, "delta": text})
+
+    def over(id: str) -> str:
+        return json.dumps({"type": "response.done", "response": {"id": id, "status": "completed"}})
+
+    odd = json.dumps({"type": "response.output_text.delta", "response_id": "r1", "delta": " ", "metadata": {"type": "response.done"}})
+    pieces = [piece("r1", f"the key is {AWS_KEY[:9]}"), piece("r2", "Hello"), over("r2"), odd, piece("r1", f"{AWS_KEY[9:]} ok"), over("r1")]
+    dialogue.providers.reply = lambda _: [pieces[0], *pieces[1:3], *pieces[4:]]
+    with open_socket(tenant) as socket:
+        socket.send(say("hello"))
+        said = [json.loads(socket.recv()) for _ in range(5)]
+    text = "".join(one.get("delta", "") for one in said if one.get("response_id") == "r1")
+    assert AWS_KEY not in text
+    assert text.endswith("] ok")
+    dialogue.providers.reply = lambda _: [pieces[0], odd]
+    with open_socket(tenant) as socket:
+        socket.send(say("hello"))
+        with pytest.raises(TimeoutError):
+            assert AWS_KEY[:9] not in str(socket.recv(timeout=1))
+
+
+LIVE = "wss://generativelanguage.googleapis.com/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+
+
+@pytest.mark.parametrize("command", ["git", "ls -la", "sk", "curl https://x.y"])
+def test_a_tool_that_is_asked_for_is_asked_for_at_once(dialogue: House, tenant: Tenant, command: str) -> None:
+    """The provider waits for its result, so nothing more would come."""
+    call = {"toolCall": {"functionCalls": [{"id": "1", "name": "shell", "args": {"command": command}}]}}
+    dialogue.providers.reply = lambda _: [json.dumps(call)]
+    with open_socket(tenant, LIVE) as socket:
+        socket.send(json.dumps({"clientContent": {"turns": [{"role": "user", "parts": [{"text": "hello"}]}], "turnComplete": True}}))
+        assert json.loads(socket.recv(timeout=PATIENCE)) == call
+
+
+def test_every_message_has_an_end_in_the_audit(dialogue: House, tenant: Tenant) -> None:
+    dialogue.providers.reply = lambda _: [json.dumps({"type": "session.updated", "session": {"id": "s"}})]
+    with open_socket(tenant) as socket:
+        for number in range(4):
+            socket.send(say(f"message {number}"))
+            socket.recv()
+    assert len(tenant.audit(5)) == 5  # each with its completion, or it would wait for ever
+
+
+def test_pings_are_answered_here_and_carry_nothing_on(dialogue: House, tenant: Tenant) -> None:
+    with open_socket(tenant) as socket:
+        assert socket.ping(AWS_KEY.encode()).wait(PATIENCE)
+
+
+def test_a_version_that_nobody_speaks_any_more_is_refused(tenant: Tenant) -> None:
+    words = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 8", "-H", "Sec-WebSocket-Key: AAAA")
+    done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *words, "https://api.openai.com/v1/realtime")
+    assert done.stdout == "426"
+
+
 def test_a_message_that_is_too_large_ends_the_dialogue(dialogue: House, tenant: Tenant) -> None:
     with open_socket(tenant) as socket, pytest.raises(ConnectionClosed) as closed:
         socket.send("x" * (33 * 1024 * 1024))
