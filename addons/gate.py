@@ -5,28 +5,26 @@ inside becomes a refusal and a recorded decision, or, where the operator wrote E
 whose sender was known. Do not weaken: a hook without a guard, or one that catches for itself, is a way around the rules.
 """
 
-import asyncio
 import functools
 import inspect
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Hashable
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any
 
-from mitmproxy import ctx, http, tls
+from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons import back, enforce
+from addons.callers import Callers, end
 from addons.connections import Connections
-from addons.dialogue import Dialogue, Frame
 from addons.distrust import Distrust
+from addons.flows import address_of, place_of, request_of
 from addons.front import Front, Session
 from addons.heads import names_agree, private_names, proxy_key
 from addons.health import Health
 from addons.judges import Judged, Judges
-from addons.judging import Request, read, read_head
+from addons.judging import read, read_head
 from addons.layers import AT_ONCE, REPLACED, Bounds
 from addons.passage import PASSAGE, Passage
 from addons.probe import is_probe, seen
@@ -37,15 +35,12 @@ from addons.relay import away, relay, stream_answer
 from addons.resolver import InternalAddress, Resolver, ours
 from addons.settings import ProxySettings
 from addons.snapshot import Holder, Identity, NoSnapshot
-from addons.tls import is_outer
+from addons.sockets import Sockets
 from contract.decision import Outcome, Reason
 
 logger = logging.getLogger("earthflow.gate")
 
-MAX_CONNECTIONS = 1000  # from one client connection to one address; mitmproxy's five would hold back h2 clients of h1 upstreams
 MAX_HEADERS = 100
-DIALOGUE = "earthflow_dialogue"  # in flow.metadata: the Dialogue of a WebSocket
-BROKEN = (1011, "Earthflow could not judge this message")
 
 Hook = Callable[..., Any]
 
@@ -82,37 +77,16 @@ class Gate:
         self._status = int(settings.block_status)
         self._judges = Judges(holder)
         self._providers = Directory(settings.providers)
-        self.connections = Connections(settings.limits, _end)
+        self.connections = Connections(settings.limits, end)
         bounds = Bounds(self.connections, lambda host: self._providers.of(host) is not None, enforce.is_opaque)
         self.front = Front(settings.control, bounds, self.tunnel_ended, self.tunnel_mismatch)
+        fails_open = settings.fail_mode == "open"
+        self.addons = [  # mitmproxy asks them, too
+            Callers(self.front, self.connections, recorder, distrust),
+            Sockets(self._judges, recorder, self.connections, health, fails_open=fails_open),
+        ]
 
     # -- who ----------------------------------------------------------------------------------------------------------
-
-    def client_connected(self, client: Client) -> None:
-        """One more, if it may; an h2 client may open as many upstream connections as it has calls."""
-        if not self.connections.open(client, client.peername[0] if client.peername else ""):
-            client.error = "too many connections"
-            return
-        handler = _handler(client)
-        if handler is not None:
-            handler.max_conns = defaultdict(lambda: asyncio.Semaphore(MAX_CONNECTIONS))
-
-    def tls_established_client(self, data: tls.TlsData) -> None:
-        """A handshake is over; its connection may rest now, unless it was with us and nothing has been asked yet."""
-        session = self.front.sessions.get(data.context.client)
-        if session is not None and not is_outer(data):
-            self.connections.came(data.context.client)
-            self._distrust.trusts(session.identity.key.id, session.host)
-
-    def tls_failed_client(self, data: tls.TlsData) -> None:
-        """A client went away in the middle of a handshake: inside of a tunnel that we open, since it does not trust our CA."""
-        session = self.front.sessions.get(data.context.client)
-        if session is None or is_outer(data):
-            return
-        error = data.conn.error or ""
-        if self._distrust.note(session.identity.key.id, session.host, error):
-            peer = data.context.client.peername
-            self._recorder.distrusted(session.identity, Address(session.host, "CONNECT", "", peer[0] if peer else ""), error)
 
     @guarded
     async def http_connect(self, flow: http.HTTPFlow) -> None:
@@ -150,12 +124,12 @@ class Gate:
             return False
         except OSError as error:
             reason = f"{session.host} does not resolve: {error.strerror}"
-            ongoing = self._recorder.tunnelled(session.identity, _address(flow), tunnel=True)
+            ongoing = self._recorder.tunnelled(session.identity, address_of(flow), tunnel=True)
             ongoing.trouble = reason
             self._recorder.complete(ongoing, "upstream_error", status=enforce.BAD_GATEWAY)
             flow.response = http.Response.make(enforce.BAD_GATEWAY, f"{reason}\n")
             return False
-        session.ongoing = self._recorder.tunnelled(session.identity, _address(flow), tunnel=True)
+        session.ongoing = self._recorder.tunnelled(session.identity, address_of(flow), tunnel=True)
         self.connections.tunnels(flow.client_conn)
         return True
 
@@ -225,7 +199,7 @@ class Gate:
             self._refuse(flow, "upgrade", enforce.UPGRADE_REQUIRED, message)
         elif passage.provider is None:
             if not self._denied(flow):
-                passage.ongoing = self._recorder.tunnelled(passage.identity, _address(flow), tunnel=False)
+                passage.ongoing = self._recorder.tunnelled(passage.identity, address_of(flow), tunnel=False)
                 flow.request.stream = passage.ongoing.count_up
         elif "upgrade" in flow.request.headers:
             self._upgrade(flow, passage, passage.provider)
@@ -246,7 +220,7 @@ class Gate:
     async def _opaque(self, flow: http.HTTPFlow, passage: Passage, provider: Provider) -> None:
         """A call in a protocol that we do not read goes on as it comes, if the rules let it: its body may never end."""
         judged = await self._judges.judge(
-            passage.identity, _request(flow, provider), lambda request, tenant: read_head(request, tenant, unreadable=("unknown_path",))
+            passage.identity, request_of(flow, provider), lambda request, tenant: read_head(request, tenant, unreadable=("unknown_path",))
         )
         self._decide(flow, passage, judged, self._status)
         if passage.ongoing is not None and not passage.ongoing.refused:
@@ -301,7 +275,7 @@ class Gate:
         passage: Passage | None = flow.metadata.get(PASSAGE)
         if flow.response is not None or passage is None or passage.provider is None or passage.ongoing is not None:
             return
-        request = _request(flow, passage.provider)
+        request = request_of(flow, passage.provider)
         if passage.format is None:
             judged = await self._judges.judge(passage.identity, request, read)
             passage.format = judged.reading.format
@@ -315,7 +289,7 @@ class Gate:
         """Record what was judged, and do it."""
         exchange, verdict = judged.reading.exchange, judged.judgement.verdict
         passage.ongoing = ongoing = self._recorder.judged(
-            passage.identity, _address(flow), exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook
+            passage.identity, address_of(flow), exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook
         )
         ongoing.bytes_up = exchange.size
         passage.asked = judged.asked
@@ -328,7 +302,7 @@ class Gate:
         """Refuse for a reason of our own, and record it."""
         passage: Passage = flow.metadata[PASSAGE]
         name = passage.provider.name if passage.provider else ""
-        ongoing = self._recorder.refused(passage.identity, _address(flow), reason, provider=name, unreadable=unreadable)
+        ongoing = self._recorder.refused(passage.identity, address_of(flow), reason, provider=name, unreadable=unreadable)
         if passage.ongoing is not None:
             self._recorder.complete(passage.ongoing, "refused")
         passage.ongoing = ongoing
@@ -376,53 +350,8 @@ class Gate:
     def _answer_failed(self, error: Exception) -> bool:
         """Count and log it; whether what could not be judged passes."""
         self._health.count_failure()
-        logger.error("%s at %s in an answer (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, _place(error), self._settings.fail_mode)
+        logger.error("%s at %s in an answer (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, place_of(error), self._settings.fail_mode)
         return self._settings.fail_mode == "open"
-
-    # -- WebSockets ---------------------------------------------------------------------------------------------------
-
-    def websocket_start(self, flow: http.HTTPFlow) -> None:
-        """Messages will come. Without what is set here none goes on."""
-        passage: Passage = flow.metadata[PASSAGE]
-        if passage.provider is None or passage.format is None or passage.ongoing is None:
-            return
-        self._recorder.lasts(passage.ongoing)
-        flow.metadata[DIALOGUE] = Dialogue(
-            self._judges,
-            self._recorder,
-            passage.identity,
-            _request(flow, passage.provider),
-            passage.format,
-            enforce.family_of(flow, passage),
-            _address(flow),
-            passage.ongoing,
-            passage.asked,
-        )
-
-    async def earthflow_frame(self, came: tuple[http.HTTPFlow, Frame]) -> None:
-        """A message came. It is guarded as calls are: what cannot be judged goes nowhere, and its dialogue ends."""
-        flow, frame = came
-        dialogue: Dialogue | None = flow.metadata.get(DIALOGUE)
-        try:
-            if dialogue is None:
-                frame.close = BROKEN
-            else:
-                await dialogue.take(frame)
-        except Exception as error:
-            self._health.count_failure()
-            logger.error("%s at %s in a message (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, _place(error), self._settings.fail_mode)
-            if dialogue is None:
-                frame.passed, frame.close = [], BROKEN
-                return
-            dialogue.failed(frame, passes=self._settings.fail_mode == "open" and not isinstance(error, NoSnapshot))
-
-    def websocket_end(self, flow: http.HTTPFlow) -> None:
-        """The dialogue is over."""
-        self.connections.over(flow.client_conn)
-        if (dialogue := flow.metadata.get(DIALOGUE)) is not None:
-            dialogue.end()
-        elif (passage := flow.metadata.get(PASSAGE)) is not None and passage.ongoing is not None:
-            self._recorder.complete(passage.ongoing, "upstream_error", status=enforce.SWITCHING)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -467,7 +396,7 @@ class Gate:
     def failed(self, flow: http.HTTPFlow, error: Exception) -> None:
         """The one guard: refuse and record, or, only where the operator wrote `open`, pass and record."""
         self._health.count_failure()
-        where = _place(error)
+        where = place_of(error)
         logger.error("%s at %s in a hook (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, where, self._settings.fail_mode)
         passage: Passage | None = flow.metadata.get(PASSAGE)
         why = str(error) if isinstance(error, NoSnapshot) else "engine_error"
@@ -480,13 +409,13 @@ class Gate:
             else:
                 self._record_failure(flow, passage, where)
         except Exception as second:  # even the record failed: nothing goes on
-            logger.critical("%s at %s while recording a failure", type(second).__name__, _place(second))
+            logger.critical("%s at %s while recording a failure", type(second).__name__, place_of(second))
             flow.response = http.Response.make(503, "Earthflow cannot record this call, so it is refused.\n")
 
     def _record_failure(self, flow: http.HTTPFlow, passage: Passage, where: str) -> None:
         if passage.ongoing is None and self._settings.fail_mode == "open" and flow.request.method != "CONNECT":
             name = passage.provider.name if passage.provider else ""
-            passage.ongoing = self._recorder.passed(passage.identity, _address(flow), "engine_error", provider=name)
+            passage.ongoing = self._recorder.passed(passage.identity, address_of(flow), "engine_error", provider=name)
             passage.ongoing.trouble = where
             return
         message = "Earthflow could not judge this call"
@@ -499,38 +428,3 @@ class Gate:
             flow.metadata[REPLACED] = True
             told = f"{message} (decision {passage.ongoing.id})"
             enforce.refuse(flow, self._status, told, passage.ongoing.id, enforce.family_of(flow, passage))
-
-
-def _handler(client: Hashable) -> Any:
-    """What serves a client's connection, in mitmproxy."""
-    return ctx.master.addons.get("proxyserver").connections.get(client.id) if isinstance(client, Client) else None
-
-
-def _end(client: Hashable) -> None:
-    """Close a client's connection, as mitmproxy does where nothing comes any more."""
-    handler = _handler(client)
-    transport = handler.transports.get(client) if handler is not None else None
-    if transport is not None and transport.handler is not None:
-        transport.handler.cancel("ended by a limit")
-
-
-def _request(flow: http.HTTPFlow, provider: Provider) -> Request:
-    path, _, query = flow.request.path.partition("?")
-    encoding = ",".join(flow.request.headers.get_all("content-encoding"))
-    body, now = flow.request.raw_content or b"", datetime.now(UTC)
-    kind, model = flow.request.headers.get("content-type", ""), flow.request.query.get("model", "") if query else ""
-    return Request(provider, flow.request.host, flow.request.method, path, query, body, encoding, now, kind, model)
-
-
-def _address(flow: http.HTTPFlow) -> Address:
-    peer = flow.client_conn.peername
-    path = flow.request.path.partition("?")[0] if flow.request.method != "CONNECT" else ""
-    return Address(flow.request.host, flow.request.method, path, peer[0] if peer else "")
-
-
-def _place(error: Exception) -> str:
-    """Where an error came from, without its text, which may quote what must not be logged."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return f"{trace.tb_frame.f_code.co_filename.rpartition('/')[2]}:{trace.tb_lineno}" if trace else "unknown"

@@ -3,21 +3,16 @@
 These classes are semi-private in mitmproxy, which is pinned exactly; tests/addons/test_layers.py fails loudly when they change.
 """
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-import h11
-import wsproto.events
 from mitmproxy import flow as mitm_flow
 from mitmproxy import http
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers import http as http_layers
-from mitmproxy.proxy.layers import websocket as websocket_layers
 from mitmproxy.proxy.layers.http import (
     DropStream,
     ErrorCode,
@@ -39,30 +34,18 @@ from mitmproxy.proxy.layers.http import (
     ResponseTrailers,
     SendHttp,
 )
-from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_error_response
 from mitmproxy.proxy.layers.tcp import TCPLayer
-from mitmproxy.proxy.layers.websocket import WebsocketConnection, WebsocketEndHook, WebsocketLayer
-from wsproto.connection import ConnectionState
 
+from addons.bounded import BoundedHttp1Server, Commands
 from addons.connections import Connections, Upload
-from addons.dialogue import Frame
+from addons.sockets import JudgedSocket
 
-MAX_HEAD = 64 * 1024  # bytes of one head: its line and headers
-HEAD_END = re.compile(rb"\r?\n\r?\n")
-# What two readers of a head may understand differently: a line that ends otherwise than in CR LF, a folded header, a NUL.
-AMBIGUOUS = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\n[ \t]|\x00")
-BLANK_LINES = re.compile(rb"(?:\r\n)+")  # before a head they mean nothing (RFC 9112, section 2.2)
 MAX_UNWANTED = 64 * 1024  # bytes of a body held when its call is already refused
-MAX_WAITING = 1024 * 1024  # bytes a client may send ahead while its last answer is still on the way
 
 MAX_ANSWER = 16 * 1024 * 1024  # bytes of a whole answer that are held to be judged
 KEEPALIVE = 10.0  # seconds for which a client hears nothing of a held stream, and between looks at how long it lasts
 ANSWER, REPLACED = "earthflow_answer", "earthflow_replaced"  # in flow.metadata: a StreamedAnswer; flow.response is ours
 AT_ONCE = "earthflow_at_once"  # likewise: flow.response does not wait for the end of a body, which may never come
-
-Commands = layer.CommandGenerator[None]
-Said = wsproto.events.TextMessage | wsproto.events.BytesMessage
 
 
 class StreamedAnswer(Protocol):
@@ -84,14 +67,6 @@ class StreamedAnswer(Protocol):
 
     def cut(self, why: str) -> bytes:
         """End it for a reason of our own: the last that goes on."""
-
-
-@dataclass
-class FrameHook(commands.StartHook):
-    """A message came over a WebSocket. What is not put into `frame.passed` goes nowhere."""
-
-    name = "earthflow_frame"
-    came: tuple[http.HTTPFlow, Frame]  # a hook bears one value
 
 
 @dataclass
@@ -128,107 +103,6 @@ class Bounds:
     connections: Connections
     capped: Callable[[str], bool]
     endless: Callable[[http.HTTPFlow], bool]
-
-
-class BoundedHttp1Server(Http1Server):
-    """mitmproxy's server side of HTTP/1 with an end to what it will hold, and no head that could be read in two ways."""
-
-    def __init__(self, context: Context, connections: Connections):
-        super().__init__(context)
-        self._connections = connections
-
-    def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        if isinstance(event, events.DataReceived):
-            came = bytes(self.buf)
-            if (blank := BLANK_LINES.match(came)) is not None:
-                self.buf.maybe_extract_at_most(blank.end())
-                came = came[blank.end() :]
-            if not came:
-                return
-            head = HEAD_END.search(came)
-            if len(came) > MAX_HEAD if head is None else head.end() > MAX_HEAD:
-                yield from self._refuse(431, f"The request head is larger than {MAX_HEAD} bytes.")
-                return
-            if AMBIGUOUS.search(came, 0, head.end() if head else len(came)):
-                yield from self._refuse(400, "The request head has a folded header, a NUL, or a line that does not end in CR LF.")
-                return
-            if head is None:
-                self._connections.expect(self.context.client)
-        yield from super().read_headers(event)
-
-    def read_body(self, event: events.Event) -> Commands:
-        try:
-            yield from super().read_body(event)
-        # mitmproxy's own, raised where it meets trailers, which it cannot read: without an answer the client would wait for ever.
-        except NotImplementedError:
-            yield from self._refuse(400, "Trailers are not supported.")
-            yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", RequestProtocolError.code))
-        if self.state == self.read_body and len(self.buf) > MAX_HEAD:  # what is left is no body: a line of a chunk, or trailers
-            yield from self._refuse(431, "What stands between the pieces of the body is too long.")
-            yield ReceiveHttp(RequestProtocolError(self.stream_id, "endless chunk line", RequestProtocolError.code))
-
-    def wait(self, event: events.Event) -> Commands:
-        yield from super().wait(event)
-        if isinstance(event, events.DataReceived) and len(self.buf) > MAX_WAITING:
-            yield commands.CloseConnection(self.conn)
-
-    def _refuse(self, status: int, why: str) -> Commands:
-        yield commands.SendData(self.conn, make_error_response(status, why))
-        yield commands.CloseConnection(self.conn)
-        self.state = self.done
-
-
-class WithoutTrailers:
-    """A reader of bodies that reads over what may stand behind their end, and not for ever."""
-
-    def __init__(self, reader: Any):
-        self._reader = reader
-
-    def __call__(self, buffer: Any) -> Any:
-        event = self._reader(buffer)
-        if event is None and len(buffer) > MAX_HEAD:
-            raise h11.RemoteProtocolError("what stands between or behind the pieces of the body is too long")
-        return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
-
-    def read_eof(self) -> Any:
-        return self._reader.read_eof()
-
-
-class BoundedHttp1Client(Http1Client):
-    """mitmproxy's client side of HTTP/1; trailers of an upstream do not end it, and there is an end to what it will hold."""
-
-    _reader: Any = None
-
-    def send(self, event: HttpEvent) -> Commands:
-        """A body of HTTP/2 that goes on while it comes may bear no length; without chunks it would be a call of its own here.
-
-        An empty piece of it would be the chunk that ends it.
-        """
-        if isinstance(event, RequestData) and not event.data:
-            return
-        if isinstance(event, RequestHeaders) and not event.end_stream and "content-length" not in event.request.headers:
-            event.request.headers["transfer-encoding"] = "chunked"
-        yield from super().send(event)
-
-    @property
-    def body_reader(self) -> Any:
-        """What mitmproxy puts here, without trailers."""
-        return self._reader
-
-    @body_reader.setter
-    def body_reader(self, reader: Any) -> None:
-        self._reader = WithoutTrailers(reader)
-
-    def read_headers(self, event: events.ConnectionEvent) -> Commands:
-        yield from super().read_headers(event)
-        if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
-            yield commands.CloseConnection(self.conn)
-            why = f"the answer's head is larger than {MAX_HEAD} bytes"
-            yield ReceiveHttp(ResponseProtocolError(self.stream_id or 1, why, ErrorCode.GENERIC_SERVER_ERROR))
-            self.state = self.done
-
-
-http_layers.Http1Client = BoundedHttp1Client  # type: ignore[misc]  # mitmproxy looks for it there, and asks nobody
 
 
 class JudgedHttpLayer(HttpLayer):
@@ -458,69 +332,6 @@ class JudgedStream(HttpStream):
         if content:
             yield SendHttp(ResponseData(self.stream_id, content), self.context.client)
         yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
-
-
-class JudgedSocket(WebsocketLayer):
-    """A WebSocket whose messages go nowhere but by `FrameHook`; none of them is kept, none is larger than a body may be."""
-
-    PIECE = 100  # bytes that a piece of a message counts for besides its own
-
-    def __init__(self, context: Context, flow: http.HTTPFlow):
-        super().__init__(context, flow)
-        self.max_message = 32 * 1024 * 1024
-        self._held = {True: 0, False: 0}  # bytes of the message that is coming, from the client and from the server
-
-    def relay_messages(self, event: events.Event) -> Commands:
-        assert isinstance(event, events.ConnectionEvent)
-        from_client = event.connection == self.context.client
-        source = self.client_ws if from_client else self.server_ws
-        source.receive_data(event.data if isinstance(event, events.DataReceived) else None)
-        for said in source.events():
-            if isinstance(said, Said):
-                yield from self._piece(source, said, from_client)
-            elif isinstance(said, wsproto.events.Ping):  # answered here: what it carries would be judged by nobody
-                yield source.send2(said.response())
-            elif isinstance(said, wsproto.events.CloseConnection):
-                yield from self._pass(Frame(from_client, last=True))  # what is held of the other side's messages is settled first
-                yield from self._close(wsproto.events.CloseConnection(said.code, "" if from_client else said.reason))
-            if self._handle_event == self.done:
-                return
-
-    def _piece(self, source: WebsocketConnection, said: Said, from_client: bool) -> Commands:
-        is_text = isinstance(said.data, str)
-        source.frame_buf.append(said.data.encode() if isinstance(said.data, str) else bytes(said.data))
-        self._held[from_client] += len(source.frame_buf[-1]) + self.PIECE
-        if self._held[from_client] > self.max_message:
-            source.frame_buf = []
-            yield from self._judge(Frame(from_client, large=True))
-        elif said.message_finished:
-            content, source.frame_buf, self._held[from_client] = b"".join(source.frame_buf), [], 0
-            yield from self._judge(Frame(from_client, is_text, content))
-
-    def _judge(self, frame: Frame) -> Commands:
-        yield from self._pass(frame)
-        if frame.close is not None:
-            yield from self._close(wsproto.events.CloseConnection(*frame.close))
-
-    def _pass(self, frame: Frame) -> Commands:
-        yield FrameHook((self.flow, frame))
-        for message in frame.passed:
-            target = self.client_ws if message.to_client else self.server_ws
-            if target.state is ConnectionState.OPEN:
-                text = message.content.decode("utf-8", "replace") if message.is_text else None
-                yield target.send2(wsproto.events.BytesMessage(message.content) if text is None else wsproto.events.TextMessage(text))
-
-    def _close(self, how: wsproto.events.CloseConnection) -> Commands:
-        for side in (self.server_ws, self.client_ws):
-            if side.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
-                yield side.send2(how)
-            yield commands.CloseConnection(side.conn)
-        yield WebsocketEndHook(self.flow)
-        self.flow.live = False
-        self._handle_event = self.done
-
-
-websocket_layers.WebsocketLayer = JudgedSocket  # type: ignore[misc]  # likewise
 
 
 class Tunnel(TCPLayer):

@@ -24,7 +24,7 @@ TOP_LEVEL = {
 }  # fmt: skip
 # Where each library may be imported; everywhere else takes bytes, strings and dataclasses.
 HOMES = {
-    "mitmproxy": r"addons/(earthflow|gate|back|front|tls|layers|enforce|lean|probe|relay|run)\.py",
+    "mitmproxy": r"addons/(earthflow|gate|back|bounded|callers|flows|front|tls|layers|enforce|lean|probe|relay|run|sockets)\.py",
     "OpenSSL": r"addons/tls\.py",
     "psycopg": r"control/store/\w+\.py|control/settings\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
     "psycopg_pool": r"control/store/\w+\.py|control/(errors|health)\.py|control/jobs/\w+\.py",

@@ -11,7 +11,9 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.layers.websocket import WebsocketLayer
 
-from addons.layers import BoundedHttp1Client, BoundedHttp1Server, JudgedHttpLayer, JudgedSocket, JudgedStream, Tunnel
+from addons.bounded import BoundedHttp1Client, BoundedHttp1Server
+from addons.layers import JudgedHttpLayer, JudgedStream, Tunnel
+from addons.sockets import JudgedSocket
 
 ADDITIONS = {
     "state_discard", "_answer", "_check_answer_size", "_declared", "_end", "_expire", "_failed", "_keep_alive", "_leave", "_refuse",
