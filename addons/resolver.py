@@ -7,7 +7,7 @@ is dialled, so a second answer from the name's owner comes too late. Our own con
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -16,6 +16,7 @@ from addons.settings import Address
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Not public whatever the running Python's tables say: metadata and wire services of clouds, site-local and documentation nets.
 NEVER = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10", "3fff::/20")))
+UNIQUE_LOCAL, AWS_METADATA = ipaddress.ip_network("fc00::/7"), ipaddress.ip_address("fd00:ec2::254")
 # Set in tasks whose connections are Earthflow's own; everywhere else a dial is a client's and is checked.
 _ours: ContextVar[bool] = ContextVar("ours", default=False)
 
@@ -44,11 +45,22 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in net for net in NEVER if net.version == ip.version)
 
 
-class Resolver:
-    """Names to addresses that may be dialled. `fixed` answers for names in its keys (development only)."""
+def is_internal(address: str) -> bool:
+    """Whether an IP address is of a house's own network: private, and none of those that are nobody's (metadata services, this host's)."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    never = ip.is_link_local or ip.is_loopback or ip.is_multicast or ip.is_reserved or ip.is_unspecified
+    inner = isinstance(ip, ipaddress.IPv6Address) and not ip.is_global and ip not in UNIQUE_LOCAL
+    return ip.is_private and not never and not inner and ip != AWS_METADATA
 
-    def __init__(self, fixed: Mapping[Address, Address]):
-        self._fixed = fixed
+
+class Resolver:
+    """Names to addresses that may be dialled. `fixed` answers for names in its keys (development only).
+
+    Names in `internal` may lead into the house's own network, for models that run there.
+    """
+
+    def __init__(self, fixed: Mapping[Address, Address], internal: Container[str] = ()):
+        self._fixed, self._internal = fixed, internal
 
     async def resolve(self, host: str, port: int) -> list[Address]:
         """Addresses to dial, in the order to try. Raises InternalAddress, or OSError where the name does not resolve."""
@@ -57,7 +69,8 @@ class Resolver:
         loop = asyncio.get_running_loop()
         answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys((answer[4][0], answer[4][1]) for answer in answers))
-        if not addresses or not all(is_public(str(address)) for address, _ in addresses):
+        named = host.lower().rstrip(".") in self._internal
+        if not addresses or not all(is_public(str(address)) or (named and is_internal(str(address))) for address, _ in addresses):
             raise InternalAddress(host)
         return [(str(address), int(port)) for address, port in addresses]
 

@@ -42,7 +42,7 @@ class Services:
         spool, orphans = take_spool(settings.state_dir / "spool")
         self._redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
         self._outboxes = [Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)]
-        resolver = Resolver(settings.upstream_map)
+        resolver = Resolver(settings.upstream_map, settings.internal_hosts)
         resolver.guard(asyncio.get_running_loop())
         distrust = Distrust()
         self.health = Health(self.holder, spool, self._outboxes, distrust)

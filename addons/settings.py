@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from contract.settings import Core, Redis
@@ -50,6 +50,7 @@ class ProxySettings(Core, Redis):
     tls_ca: Path | None = Field(None, validation_alias="TLS_CA_PATH")
     upstream_ca: Path | None = Field(None, validation_alias="EARTHFLOW_UPSTREAM_CA")
     upstream_map: Annotated[dict[Address, Address], NoDecode] = Field({}, validation_alias="EARTHFLOW_UPSTREAM_MAP")
+    internal_hosts: Annotated[frozenset[str], NoDecode] = Field(frozenset(), validation_alias="EARTHFLOW_INTERNAL_HOSTS")
     unknown_hosts: Literal["tunnel", "deny"] = Field("tunnel", validation_alias="EARTHFLOW_UNKNOWN_HOSTS")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     cache_dir: Path | None = Field(None, validation_alias="EARTHFLOW_CACHE_DIR")
@@ -62,6 +63,16 @@ class ProxySettings(Core, Redis):
         if isinstance(written, str):
             values = {**values, "EARTHFLOW_UPSTREAM_MAP": dict(map(_mapping, filter(None, written.split(","))))}
         return values
+
+    @field_validator("internal_hosts", mode="before")
+    @classmethod
+    def _read_internal_hosts(cls, written: object) -> object:
+        if not isinstance(written, str):
+            return written
+        names = frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+        if any(set(name) & set("*/: ") for name in names):
+            raise ValueError("must be a list of host names, such as llm.corp.example,ollama.corp.example")
+        return names
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

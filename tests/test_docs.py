@@ -80,7 +80,11 @@ def test_env_example_shows_the_defaults_that_the_programs_have(settings: type[Ba
         if not field.is_required() and name not in differing:
             shown = example()[name]
             assert shown == (
-                "" if field.default in (None, {}) else str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+                ""
+                if field.default in (None, {}, frozenset())
+                else str(field.default).lower()
+                if isinstance(field.default, bool)
+                else str(field.default)
             ), name
 
 

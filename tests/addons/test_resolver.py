@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from addons.resolver import InternalAddress, Resolver, is_public, ours
+from addons.resolver import InternalAddress, Resolver, is_internal, is_public, ours
 
 INTERNAL = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1",
@@ -63,3 +63,28 @@ async def test_every_dial_of_the_loop_is_checked_but_our_own() -> None:
     finally:
         loop.create_connection = dial  # type: ignore[method-assign]
         server.close()
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "172.16.9.9", "192.168.1.1", "fd12::1"])
+def test_a_house_may_name_hosts_of_its_own_network(address: str) -> None:
+    assert is_internal(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "::1",
+        "169.254.169.254",
+        "fe80::1",
+        "fd00:ec2::254",
+        "0.0.0.0",
+        "::",
+        "224.0.0.1",
+        "240.0.0.1",
+        "::ffff:10.0.0.1",
+        "8.8.8.8",
+    ],
+)
+def test_but_none_that_is_this_machine_or_a_service_of_a_cloud(address: str) -> None:
+    assert not is_internal(address)

@@ -14,13 +14,14 @@ import pytest
 from addons.answer import Unjudged, judge_whole
 from addons.decode import DECODERS, Undecodable
 from addons.providers import FORMATS
+from addons.providers.form import read_form
 from addons.providers.provider import Call
 from rules.exchange import REASONS, Exchange, Unreadable
 from tests.addons.test_answer import ENCODERS, book, streamed
 from tests.addons.test_providers import CALLS
 from tests.fuzz.mutate import inputs, pieces
 from tests.support.conformance import CASES, whole
-from tests.support.streams import SHAPES
+from tests.support.streams import SHAPES, TEXTS
 
 EACH = int(os.environ.get("EARTHFLOW_FUZZ", "1000"))
 SEED = int(os.environ.get("EARTHFLOW_FUZZ_SEED", "4"))
@@ -80,4 +81,31 @@ def test_any_bytes_decode_or_do_not(name: str) -> None:
         reader = Unjudged("text/event-stream", name)
         reader.feed(data)
         reader.finish()
+        timed(began, data)
+
+
+FORM = (
+    b'--xyz\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--xyz\r\nContent-Disposition: form-data; name="file"; '
+    b'filename="a.txt"\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nthe key is AKIAQYLPMN5HHHFPZAM2\r\n--xyz--\r\n'
+)
+
+
+def test_any_bytes_are_a_form_that_says_the_same_when_it_is_written_or_none() -> None:
+    for data in islice(inputs([FORM], Random(SEED)), EACH):
+        began = time.process_time()
+        read = read_form(data, "multipart/form-data; boundary=xyz", "")
+        if not isinstance(read, Unreadable):
+            again = read_form(read[1].write(data, []), "multipart/form-data; boundary=xyz", "")
+            assert not isinstance(again, Unreadable) and again[0].parts == read[0].parts, data
+        timed(began, data)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_any_bytes_are_a_stream_of_a_format_without_tools(name: str) -> None:
+    rng = Random(SEED)
+    seeds = [b"".join(TEXTS[name].made(case[0], [])) for case in CASES.values()]
+    for data in islice(inputs(seeds, rng), EACH):
+        answer, began = streamed(name), time.process_time()
+        out = b"".join(frame for piece in pieces(data, rng) for frame in answer.feed(piece)) + b"".join(answer.end())
+        assert answer.verdict.action in ("REDACT", "BLOCK") or out == data, data
         timed(began, data)

@@ -27,7 +27,7 @@ TARGETS = (
     "[::ffff:0:127.0.0.1]", "[64:ff9b::7f00:1]", "[64:ff9b::a00:1]", "[2002:7f00:1::]", "[2002:a00:1::]", "[2001:0:7f00:1::]", "[fd00::1]",
     "[fd00:ec2::254]", "[fe80::1]", "[fe80::1%25lo]", "[fec0::1]", "[ff02::1]", "[2001:db8::1]", "[3fff::1]",
     "localhost", "LOCALHOST", "localhost.", "localhost.localdomain", "inner.example", "meta.example", "metadata.google.internal",
-    "six.example", "mapped.example", "zero.example", "mixed.example", "alias.example", "rebind.example",
+    "six.example", "mapped.example", "zero.example", "mixed.example", "alias.example", "rebind.example", "meta-llm.example",
 )  # fmt: skip
 NAMES: dict[str, tuple[str, ...]] = {
     "public.example": (PUBLIC,),
@@ -39,6 +39,8 @@ NAMES: dict[str, tuple[str, ...]] = {
     "zero.example": ("0.0.0.0",),
     "mixed.example": (PUBLIC, "10.0.0.1"),
     "alias.example": ("192.168.0.1",),
+    "llm.example": ("10.0.0.1",),  # named by the operator
+    "meta-llm.example": ("169.254.169.254",),  # likewise, but that is nobody's model
     "evil.openai.azure.com": ("10.0.0.1",),  # an AI host that leads inside
 }
 REBINDING = "rebind.example"  # public when it is asked first, and never again
@@ -119,7 +121,7 @@ def main() -> None:
         extra = ("nodad",) if ":" in address else ()
         subprocess.run(["ip", "address", "add", address, "dev", "lo", *extra], check=True)
     listeners, _ = Listeners(), Names()
-    with House() as house:
+    with House({"EARTHFLOW_INTERNAL_HOSTS": "llm.example,meta-llm.example"}) as house:
         tenant = house.tenant()
         listeners.heard.clear()
         answers: dict[str, list[str]] = {}
@@ -133,6 +135,9 @@ def main() -> None:
         rebound = [one for one in listeners.heard if one.address == PUBLIC]
         listeners.heard.clear()
         control = tenant.curl("-L", "-o", "/dev/null", "-w", "%{http_code} %{num_redirects}", "-m", "10", "http://public.example/")
+        control_heard = list(listeners.heard)
+        listeners.heard.clear()
+        tenant.curl("-o", "/dev/null", "-m", "10", "http://llm.example/")
         print(
             json.dumps(
                 {
@@ -140,7 +145,8 @@ def main() -> None:
                     "reached": reached,
                     "rebound": len(rebound),
                     "control": control.stdout,
-                    "control_heard": listeners.heard,
+                    "control_heard": control_heard,
+                    "named_heard": listeners.heard,
                     "answers": answers,
                 }
             )

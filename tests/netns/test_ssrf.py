@@ -47,6 +47,10 @@ def test_what_may_be_reached_is_and_its_redirect_leads_nowhere(seen: dict[str, A
     assert seen["control_heard"] == [["93.184.216.34", 80]]
 
 
+def test_a_host_that_the_operator_named_is_reached(seen: dict[str, Any]) -> None:
+    assert seen["named_heard"] == [["10.0.0.1", 80]]
+
+
 def test_all_are_refused(seen: dict[str, Any]) -> None:
     let = {target: statuses for target, statuses in seen["answers"].items() if {"200"} & set(statuses)}
     assert set(let) <= {"rebind.example"}, let  # public when it was asked first; the tunnel then led where it was checked, or nowhere
