@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from cli import ca, rules
+from cli import ca, keys, rules, tenants
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.env import env
@@ -29,6 +29,8 @@ app.command()(control)
 app.command()(providers)
 app.add_typer(ca.app, name="ca")
 app.add_typer(rules.app, name="rules")
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(keys.app, name="keys")
 
 
 def _say_version(wanted: bool) -> None:

@@ -1,5 +1,6 @@
 """How a command prints: data on standard output, as a table for people or JSON for programs; all else on standard error."""
 
+import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 Format = Literal["table", "json"]
+RowsFormat = Literal["table", "json", "jsonl", "csv"]
 Output = Annotated[Format, typer.Option("--output", "-o", help="table or json.")]
+RowsOutput = Annotated[RowsFormat, typer.Option("--output", "-o", help="table, json, jsonl or csv.")]
 
 WIDTH = 140  # columns where there is no terminal to ask
 
@@ -25,12 +28,33 @@ def emit(value: Mapping[str, Any], output: Format) -> None:
         return
     width = max(len(name) for name in value)
     for name, text in value.items():
-        typer.echo(f"{name:<{width}}  {text}")
+        typer.echo(f"{name:<{width}}  {_cell(text)}")
+
+
+def emit_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output: RowsFormat) -> None:
+    """Several things of one kind; `columns` are what a table or CSV shows of them."""
+    if output == "json":
+        typer.echo(json.dumps(rows, ensure_ascii=False))
+    elif output == "jsonl":
+        for row in rows:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+    elif output == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    else:
+        emit_table("", columns, [[_cell(row.get(column)) for column in columns] for row in rows])
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else str(value)
 
 
 def emit_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Rows under headings; no markup is read from cells."""
-    table = Table(title=title, title_justify="left", show_lines=True)
+    table = Table(title=title or None, title_justify="left", show_lines=True)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

@@ -37,6 +37,7 @@ class UpSettings(Settings):
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
+    url: str | None = Field(None, validation_alias="EARTHFLOW_URL", pattern=r"^https?://[^@\s]+$")  # of the API, for `tenants`, `keys`, …
     # Where the proxy is, for `run` and `doctor`, if not on this machine; the CA that it opens AI hosts with; how itself is checked.
     proxy_url: str | None = Field(None, validation_alias="EARTHFLOW_PROXY_URL", pattern=r"^https?://[^/@\s]+$")
     ca_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CA_CERT")

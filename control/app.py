@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from control import health
-from control.api import audit, internal, tenants
+from control.api import audit, internal, keys, rules, tenants
 from control.errors import errors
 from control.jobs import ingest, reload
 from control.state import STATE, State
@@ -24,7 +24,14 @@ def application(state: State) -> web.Application:
             web.get("/health/ready", health.ready),
             web.get("/v1/tenants", tenants.every),
             web.post("/v1/tenants", tenants.create),
+            web.get("/v1/tenants/{id}", tenants.show),
+            web.patch("/v1/tenants/{id}", tenants.change),
             web.delete("/v1/tenants/{id}", tenants.delete),
+            web.get("/v1/tenants/{id}/keys", keys.every),
+            web.post("/v1/tenants/{id}/keys", keys.create),
+            web.delete("/v1/tenants/{id}/keys/{key}", keys.revoke),
+            web.post("/v1/keys/rotate", keys.rotate),
+            web.get("/v1/rules", rules.export),
             web.get("/v1/audit", audit.search),
             web.get("/internal/snapshot", internal.snapshot),
             web.get("/internal/watermark/{worker}/{boot}", internal.watermark),

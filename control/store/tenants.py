@@ -1,46 +1,58 @@
-"""Tenants and their keys."""
+"""Tenants."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from control.store.database import Connection, Pool
 
 
 class Tenant(NamedTuple):
-    """A tenant, without its secrets; `keys` are key ids."""
+    """A tenant, without its secrets; `keys` are the ids of those that still work, now or for a while."""
 
     id: str
     name: str
     preset: str
     created: datetime
+    unknown_hosts: str
+    max_requests_per_minute: int | None
+    labels: Mapping[str, str]
     keys: Sequence[str]
-    unknown_hosts: str = ""
 
 
 class TenantExists(Exception):
     """The id is taken."""
 
 
-async def create(
-    pool: Pool, *, id: str, name: str, preset: str, prompt_key: str, key_id: str, key_digest: str, unknown_hosts: str = ""
-) -> Tenant:
-    """A tenant with its first key; proxies are told in the same transaction. Raises TenantExists."""
+async def create(pool: Pool, values: Mapping[str, Any], *, key_id: str, key_digest: str) -> Tenant:
+    """A tenant with its first key; proxies are told in the same transaction. `values` are columns. Raises TenantExists."""
     async with pool.connection() as connection, connection.transaction():
+        names = sql.SQL(", ").join(map(sql.Identifier, values))
+        holders = sql.SQL(", ").join([sql.Placeholder()] * len(values))
         try:
-            row = await connection.execute(
-                "INSERT INTO tenant (id, name, preset, prompt_key, unknown_hosts) VALUES (%s, %s, %s, %s, %s) RETURNING created",
-                (id, name, preset, prompt_key, unknown_hosts),
+            await connection.execute(
+                sql.SQL("INSERT INTO tenant ({}) VALUES ({})").format(names, holders), [*map(_stored, values.values())]
             )
         except psycopg.errors.UniqueViolation:
-            raise TenantExists(id) from None
-        created = await row.fetchone()
-        assert created is not None
-        await connection.execute("INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (key_id, id, key_digest))
+            raise TenantExists(values["id"]) from None
+        await connection.execute("INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (key_id, values["id"], key_digest))
         await bump(connection)
-    return Tenant(id, name, preset, created["created"], [key_id], unknown_hosts)
+        return (await _read(connection, values["id"]))[0]
+
+
+async def change(pool: Pool, id: str, values: Mapping[str, Any]) -> Tenant | None:
+    """Set some columns of a tenant; proxies are told in the same transaction. None where there is no such tenant."""
+    async with pool.connection() as connection, connection.transaction():
+        if values:
+            settings = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in values)
+            query = sql.SQL("UPDATE tenant SET {} WHERE id = {} AND deleted IS NULL").format(settings, sql.Placeholder())
+            await connection.execute(query, [*map(_stored, values.values()), id])
+            await bump(connection)
+        return next(iter(await _read(connection, id)), None)
 
 
 async def delete(pool: Pool, id: str) -> bool:
@@ -55,27 +67,28 @@ async def delete(pool: Pool, id: str) -> bool:
 async def every(pool: Pool) -> list[Tenant]:
     """All tenants, oldest first."""
     async with pool.connection() as connection:
-        rows = await connection.execute(
-            "SELECT t.id, t.name, t.preset, t.created, t.unknown_hosts, "
-            "array_agg(k.id ORDER BY k.created) FILTER (WHERE k.id IS NOT NULL) AS keys "
-            "FROM tenant t LEFT JOIN api_key k ON k.tenant = t.id WHERE t.deleted IS NULL GROUP BY t.id ORDER BY t.created, t.id"
-        )
-        return [
-            Tenant(row["id"], row["name"], row["preset"], row["created"], row["keys"] or [], row["unknown_hosts"])
-            for row in await rows.fetchall()
-        ]
+        return await _read(connection)
 
 
-async def owner_of(pool: Pool, key_id: str) -> tuple[str, str] | None:
-    """The tenant and the digest of a live key."""
+async def one(pool: Pool, id: str) -> Tenant | None:
+    """A tenant, or None."""
     async with pool.connection() as connection:
-        rows = await connection.execute(
-            "SELECT k.tenant, k.digest FROM api_key k JOIN tenant t ON t.id = k.tenant "
-            "WHERE k.id = %s AND t.deleted IS NULL AND (k.not_after IS NULL OR k.not_after > now())",
-            (key_id,),
-        )
-        row = await rows.fetchone()
-    return (row["tenant"], row["digest"]) if row else None
+        return next(iter(await _read(connection, id)), None)
+
+
+async def _read(connection: Connection, id: str | None = None) -> list[Tenant]:
+    rows = await connection.execute(
+        "SELECT t.id, t.name, t.preset, t.created, t.unknown_hosts, t.max_requests_per_minute, t.labels, "
+        "coalesce(array_agg(k.id ORDER BY k.created) FILTER (WHERE k.id IS NOT NULL), '{}') AS keys "
+        "FROM tenant t LEFT JOIN api_key k ON k.tenant = t.id AND (k.not_after IS NULL OR k.not_after > now()) "
+        "WHERE t.deleted IS NULL AND (%(id)s::text IS NULL OR t.id = %(id)s) GROUP BY t.id ORDER BY t.created, t.id",
+        {"id": id},
+    )
+    return [Tenant(**row) for row in await rows.fetchall()]
+
+
+def _stored(value: object) -> object:
+    return Jsonb(value) if isinstance(value, dict) else value
 
 
 async def bump(connection: Connection) -> None:

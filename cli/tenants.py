@@ -1,0 +1,96 @@
+"""`earthflow tenants`: who may call, by which rules and how much."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import Output, RowsOutput, emit, emit_rows
+from cli.remote import control
+from cli.trouble import USAGE, Trouble
+
+app = typer.Typer(help="Tenants: list, show, create, update, delete.", no_args_is_help=True)
+
+Preset = Annotated[str | None, typer.Option("--preset", help="default, strict or monitor.")]
+Name = Annotated[str | None, typer.Option("--name", help="What people call it.")]
+PerMinute = Annotated[int | None, typer.Option("--max-requests-per-minute", help="Its own limit.")]
+UnknownHosts = Annotated[str | None, typer.Option("--unknown-hosts", help="tunnel or deny, for hosts that are no AI provider's.")]
+Labels = Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be given several times, and replaces all there were.")]
+COLUMNS = ("id", "name", "rules_preset", "max_requests_per_minute", "keys", "created_at")
+
+
+@app.command("list")
+def list_(output: RowsOutput = "table") -> None:
+    """All tenants, oldest first."""
+    emit_rows(COLUMNS, control().get("/v1/tenants")["tenants"], output)
+
+
+@app.command()
+def show(tenant: str, output: Output = "table") -> None:
+    """One tenant."""
+    emit(control().get(f"/v1/tenants/{tenant}"), output)
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What people call it.")],
+    id: Annotated[str | None, typer.Option("--id", help="Its id; made up if not given.")] = None,
+    preset: Preset = None,
+    max_requests_per_minute: PerMinute = None,
+    unknown_hosts: UnknownHosts = None,
+    label: Labels = None,
+    output: Output = "table",
+) -> None:
+    """Make a tenant. Its key is shown here and never again."""
+    body = {"name": name, "id": id, **_said(None, preset, max_requests_per_minute, unknown_hosts, label)}
+    emit(control().post("/v1/tenants", body), output)
+
+
+@app.command()
+def update(
+    tenant: str,
+    name: Name = None,
+    preset: Preset = None,
+    max_requests_per_minute: PerMinute = None,
+    unknown_hosts: UnknownHosts = None,
+    label: Labels = None,
+    output: Output = "table",
+) -> None:
+    """Change what is said, and leave the rest."""
+    body = _said(name, preset, max_requests_per_minute, unknown_hosts, label)
+    if not body:
+        raise Trouble("Nothing to change. Say for example: --max-requests-per-minute 5000", USAGE)
+    emit(control().patch(f"/v1/tenants/{tenant}", body), output)
+
+
+@app.command()
+def delete(
+    tenant: str,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    output: Output = "table",
+) -> None:
+    """End a tenant: its keys stop at once, its audit stays."""
+    if not yes:
+        asked = typer.prompt(f"This ends {tenant} for good. Type its id to go on", default="", show_default=False, err=True)
+        if asked != tenant:
+            raise Trouble("Nothing was done.", USAGE)
+    emit(control().delete(f"/v1/tenants/{tenant}"), output)
+
+
+def _said(
+    name: str | None, preset: str | None, per_minute: int | None, unknown_hosts: str | None, labels: list[str] | None
+) -> dict[str, Any]:
+    values = {
+        "name": name,
+        "rules_preset": preset,
+        "max_requests_per_minute": per_minute,
+        "unknown_hosts": unknown_hosts,
+        "labels": dict(map(_label, labels)) if labels else None,
+    }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _label(written: str) -> tuple[str, str]:
+    name, equals, value = written.partition("=")
+    if not equals:
+        raise Trouble(f"A label is NAME=VALUE, not {written}.", USAGE)
+    return name, value

@@ -1,0 +1,59 @@
+"""`earthflow tenants` and `keys` against a running system."""
+
+import json
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.support.house import EARTHFLOW, House, command_environment
+
+
+@pytest.fixture
+def earthflow(house: House) -> Any:
+    """Run a command of earthflow's."""
+
+    def run(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+        told = command_environment(house, EARTHFLOW_URL=house.stack.control.url)
+        return subprocess.run([EARTHFLOW, *words], env=told, input=said, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_a_tenant_from_its_making_to_its_end(earthflow: Any) -> None:
+    made = json.loads(earthflow("tenants", "create", "Acme", "--id", "acme-cli", "--label", "team=a", "-o", "json").stdout)
+    assert (made["id"], made["labels"], made["api_key"][:8]) == ("acme-cli", {"team": "a"}, "ef_live_")
+    changed = json.loads(earthflow("tenants", "update", "acme-cli", "--max-requests-per-minute", "5000", "-o", "json").stdout)
+    assert changed["max_requests_per_minute"] == 5000
+    assert "5000" in earthflow("tenants", "show", "acme-cli").stdout
+    rows = [json.loads(line) for line in earthflow("tenants", "list", "-o", "jsonl").stdout.splitlines()]
+    assert "acme-cli" in {row["id"] for row in rows}
+    assert "acme-cli,Acme,default,5000" in earthflow("tenants", "list", "-o", "csv").stdout
+    refused = earthflow("tenants", "delete", "acme-cli", said="no\n")
+    assert (refused.returncode, "Nothing was done" in refused.stderr) == (2, True)
+    assert earthflow("tenants", "delete", "acme-cli", said="acme-cli\n").returncode == 0
+    gone = earthflow("tenants", "show", "acme-cli")
+    assert (gone.returncode, "There is no such tenant" in gone.stderr) == (1, True)
+
+
+def test_keys_are_made_rotated_and_revoked(earthflow: Any) -> None:
+    earthflow("tenants", "create", "Keys", "--id", "keys-cli")
+    try:
+        more = json.loads(earthflow("keys", "create", "keys-cli", "-o", "json").stdout)
+        assert earthflow("keys", "revoke", "keys-cli", more["id"]).returncode == 0
+        preview = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--dry-run", "-o", "json").stdout)
+        assert preview == [{"tenant": "keys-cli"}]
+        (rotated,) = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--revoke-after", "60", "-o", "json").stdout)
+        statuses = [key["status"] for key in json.loads(earthflow("keys", "list", "keys-cli", "-o", "json").stdout)]
+        assert statuses == ["ending", "ended", "live"]
+        assert rotated["api_key"] not in earthflow("keys", "list", "keys-cli").stdout
+    finally:
+        earthflow("tenants", "delete", "keys-cli", "--yes")
+
+
+def test_errors_say_what_to_do(earthflow: Any) -> None:
+    assert "may be" not in earthflow("tenants", "update", "x").stderr
+    assert earthflow("tenants", "update", "x").returncode == 2
+    assert "NAME=VALUE" in earthflow("tenants", "create", "x", "--label", "y").stderr
+    unknown = earthflow("tenants", "create", "x", "--preset", "defualt")
+    assert "did you mean" in unknown.stderr
