@@ -33,6 +33,7 @@ def application(state: State) -> web.Application:
             web.post("/v1/keys/rotate", keys.rotate),
             web.get("/v1/rules", rules.export),
             web.get("/v1/audit", audit.search),
+            web.get("/v1/audit/stats", audit.stats),
             web.get("/internal/snapshot", internal.snapshot),
             web.get("/internal/watermark/{worker}/{boot}", internal.watermark),
         ]

@@ -1,41 +1,106 @@
-"""`/v1/audit`."""
+"""`/v1/audit`: exchanges, newest first, and counts of them."""
 
+import base64
+import binascii
 import re
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import get_args
 
 from aiohttp import web
 
-from contract.decision import Action
+from contract.decision import Action, Outcome, Reason
 from control import auth
-from control.api.tenants import ID
 from control.errors import ApiError, answer
 from control.state import STATE
-from control.store import audit
-from control.store.audit import Row
+from control.store import search as store
+from control.store.search import Place, Row, Sought
 from rules.complaint import likely
 
 MAX_LIMIT = 1000
+LONGEST = 300  # characters of a value that is looked for
+FILTERS = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome", "text", "from", "to")
+WORDS = {"status": get_args(Action), "reason": get_args(Reason), "outcome": get_args(Outcome)}
+QUANTILES = ("p50", "p95", "p99")
 
 
 async def search(request: web.Request) -> web.Response:
-    """The newest exchanges: `status`, `limit`, and for the admin `tenant`. A tenant sees its own."""
+    """The newest exchanges that are looked for; `next` is the `cursor` of the following page. A tenant sees its own."""
+    sought = await _sought(request, "limit", "cursor")
+    limit = _limit(request)
+    rows = await store.search(request.app[STATE].pool, sought, limit=limit, after=_after(request))
+    following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
+    return answer({"audit": [_shown(row) for row in rows], "next": following})
+
+
+async def stats(request: web.Request) -> web.Response:
+    """Counts of the exchanges that are looked for, rates, and which rules fired most. A tenant sees its own."""
+    sought = await _sought(request)
+    found = await store.stats(request.app[STATE].pool, sought)
+    total, failed = sum(found["actions"].values()), found["outcomes"].get("upstream_error", 0)
+    blocked = found["actions"].get("BLOCK", 0)
+    return answer(
+        {
+            "from": sought.since,
+            "to": sought.until,
+            "total": total,
+            "block_rate": blocked / total if total else 0.0,
+            "error_rate": failed / total if total else 0.0,
+            "by_status": found["actions"],
+            "by_reason": found["reasons"],
+            "by_outcome": found["outcomes"],
+            "by_provider": found["providers"],
+            "by_model": found["models"],
+            "top_triggered_rules": [{"rule": rule, "count": count} for rule, count in found["rules"].items()],
+            "input_tokens": found["input_tokens"] or 0,
+            "output_tokens": found["output_tokens"] or 0,
+            "duration_ms": _quantiles(found["duration"]),
+            "first_byte_ms": _quantiles(found["first_byte"]),
+        }
+    )
+
+
+def _quantiles(values: Sequence[float] | None) -> dict[str, float] | None:
+    return dict(zip(QUANTILES, values, strict=True)) if values is not None else None
+
+
+async def _sought(request: web.Request, *also: str) -> Sought:
+    """What the query looks for, within what its sender may see. Raises ApiError."""
     who = await auth.caller(request)
-    unknown = set(request.query) - {"status", "limit", "tenant"}
-    if unknown:
-        name = min(unknown)
-        raise ApiError(400, "unknown_parameter", f"There is no parameter {name}.", likely(name, ("status", "limit", "tenant")))
-    tenant = who.tenant or request.query.get("tenant")
-    if request.query.get("tenant") not in (None, tenant) or (tenant is not None and not ID.fullmatch(tenant)):
+    for name in request.query:
+        if name not in (*FILTERS, *also):
+            raise ApiError(400, "unknown_parameter", f"There is no parameter {name[:50]}.", likely(name, (*FILTERS, *also)))
+    told = {name: _value(request, name) for name in FILTERS if name in request.query}
+    since, until = (_time(told.pop(name, None), name) for name in ("from", "to"))
+    if who.tenant is not None:
+        if told.get("tenant", who.tenant) != who.tenant:
+            raise ApiError(404, "not_found", "There is no such tenant.")
+        told["tenant"] = who.tenant
+    return Sought(**told, since=since, until=until)
+
+
+def _value(request: web.Request, name: str) -> str:
+    value = request.query[name]
+    if name == "tenant" and not auth.ID.fullmatch(value):
         raise ApiError(404, "not_found", "There is no such tenant.")
-    rows = await audit.search(request.app[STATE].pool, tenant=tenant, action=_action(request), limit=_limit(request))
-    return answer({"audit": [_shown(row) for row in rows]})
+    if name in WORDS and value not in WORDS[name]:
+        raise ApiError(400, f"bad_{name}", f"That {name} does not exist.", likely(value, WORDS[name]))
+    if len(value) > LONGEST or "\0" in value:
+        raise ApiError(400, f"bad_{name}", f"{name} is too long, or holds what no record holds.")
+    return value
 
 
-def _action(request: web.Request) -> str | None:
-    status = request.query.get("status")
-    if status is not None and status not in get_args(Action):
-        raise ApiError(400, "bad_status", "That status does not exist.", likely(status, get_args(Action)))
-    return status
+def _time(text: str | None, name: str) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        if not 1970 <= time.year < 3000:
+            raise ValueError
+        return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    except ValueError:
+        raise ApiError(400, f"bad_{name}", f"{name} is no time.", "Write it like 2026-02-01T00:00:00Z.") from None
 
 
 def _limit(request: web.Request) -> int:
@@ -43,6 +108,21 @@ def _limit(request: web.Request) -> int:
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LIMIT:
         raise ApiError(400, "bad_limit", f"limit is a whole number from 1 to {MAX_LIMIT}.")
     return int(text)
+
+
+def _cursor(place: Place) -> str:
+    return base64.urlsafe_b64encode(f"{place.day} {place.id}".encode()).decode()
+
+
+def _after(request: web.Request) -> Place | None:
+    text = request.query.get("cursor")
+    if text is None:
+        return None
+    try:
+        day, id = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
+        return Place(date.fromisoformat(day), str(uuid.UUID(id)))
+    except (ValueError, binascii.Error):
+        raise ApiError(400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before.") from None
 
 
 def _shown(row: Row) -> dict[str, object]:

@@ -1,14 +1,15 @@
-"""The audit: records in, in whole batches; records out, newest first."""
+"""The audit: records in, in whole batches."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import NamedTuple
 
-from contract.decision import Completion, Decision, Place, Record, decode, time_of
+from contract.decision import Completion, Decision, Place, Record, time_of
 from control.store.database import Connection, Pool
 
 INGEST_LOCK = 0x696E67657374
+MAX_INTEGER = 2**31 - 1
 
 
 class Arrival(NamedTuple):
@@ -26,13 +27,6 @@ class Unreadable(NamedTuple):
     payload: bytes
     reason: str
     place: Place | None = None
-
-
-class Row(NamedTuple):
-    """An exchange: its decision, and its completion once there is one."""
-
-    decision: Decision
-    completion: Completion | None
 
 
 class Partitions:
@@ -71,17 +65,18 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
     async with connection.transaction():
         await partitions.ensure(connection, set(days.values()))
         cursor = connection.cursor()
-        decisions = [
-            (days[a], a.record.id, a.record.tenant, a.record.time, a.record.action, a.payload)
-            for a in arrivals
-            if isinstance(a.record, Decision)
-        ]
-        completions = [(days[a], a.record.id, a.record.tenant, a.payload) for a in arrivals if isinstance(a.record, Completion)]
+        decisions = [_decision(days[a], a, a.record) for a in arrivals if isinstance(a.record, Decision)]
+        completions = [_completion(days[a], a, a.record) for a in arrivals if isinstance(a.record, Completion)]
         await cursor.executemany(
-            "INSERT INTO decision (day, id, tenant, time, action, record) VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING", decisions
+            "INSERT INTO decision (day, id, tenant, time, action, record, reason, provider, host, model, rules) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            decisions,
         )
         await cursor.executemany(
-            "INSERT INTO completion (day, id, tenant, record) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING", completions
+            "INSERT INTO completion "
+            "(day, id, tenant, record, outcome, action, rules, input_tokens, output_tokens, first_byte_ms, duration_ms) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            completions,
         )
         await cursor.executemany(
             "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -90,6 +85,22 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
         kept_aside = [one.place for one in unreadable if one.place is not None]
         await _advance(connection, [*(arrival.record.place for arrival in arrivals), *kept_aside])
     partitions.made(set(days.values()))
+
+
+def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
+    rules = [fired.rule for fired in one.rules]
+    found_by = (one.reason, one.provider, one.host, one.model, rules)
+    return day, one.id, one.tenant, one.time, one.action, arrival.payload, *found_by
+
+
+def _completion(day: date, arrival: Arrival, one: Completion) -> tuple[object, ...]:
+    rules = [fired.rule for fired in one.rules]
+    counted = (one.input_tokens, one.output_tokens, _integer(one.first_byte_ms), _integer(one.duration_ms))
+    return day, one.id, one.tenant, arrival.payload, one.outcome, one.action, rules, *counted
+
+
+def _integer(number: int | None) -> int | None:
+    return None if number is None else min(number, MAX_INTEGER)
 
 
 async def _advance(connection: Connection, places: Sequence[Place]) -> None:
@@ -131,23 +142,3 @@ async def watermark_of(pool: Pool, worker: str, boot: str) -> int:
     """`watermark`, on a connection of its own."""
     async with pool.connection() as connection:
         return await watermark(connection, worker, boot)
-
-
-async def search(pool: Pool, *, tenant: str | None, action: str | None, limit: int) -> list[Row]:
-    """The newest decisions with their completions; of one tenant, of one action, or of all."""
-    async with pool.connection() as connection:
-        rows = await connection.execute(
-            "SELECT d.record AS decision, c.record AS completion FROM decision d LEFT JOIN completion c ON c.day = d.day AND c.id = d.id "
-            "WHERE (%(tenant)s::text IS NULL OR d.tenant = %(tenant)s) AND (%(action)s::text IS NULL OR d.action = %(action)s) "
-            "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s",
-            {"tenant": tenant, "action": action, "limit": limit},
-        )
-        return [_row(row["decision"], row["completion"]) for row in await rows.fetchall()]
-
-
-def _row(decision: bytes, completion: bytes | None) -> Row:
-    first = decode(decision)
-    second = decode(completion) if completion is not None else None
-    if not isinstance(first, Decision) or isinstance(second, Decision):
-        raise TypeError("a record of another kind stands in the audit")
-    return Row(first, second)

@@ -18,7 +18,7 @@ from contract.streams import FIELD, GROUP, RECORDS
 from control.jobs import ingest
 from control.settings import ControlSettings
 from control.state import State
-from control.store import audit, database
+from control.store import audit, database, search
 from control.vault import Vault
 from tests.support.house import PATIENCE
 
@@ -70,13 +70,13 @@ async def send(state: State, *records: Record | bytes) -> None:
         await state.redis.xadd(RECORDS, {FIELD: record if isinstance(record, bytes) else encode(record)})
 
 
-async def ingested(state: State, decisions: int) -> list[audit.Row]:
+async def ingested(state: State, decisions: int) -> list[search.Row]:
     """Run the job until that many decisions are stored and nothing is left to do."""
     job = asyncio.create_task(ingest.run(state))
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
-                rows = await audit.search(state.pool, tenant=None, action=None, limit=1000)
+                rows = await search.search(state.pool, search.Sought(), limit=1000)
                 if len(rows) >= decisions and await state.redis.xlen(RECORDS) == 0:
                     return rows
                 await asyncio.sleep(0.02)
@@ -166,7 +166,7 @@ async def test_a_flushed_redis_gets_its_group_again(state: State) -> None:
                 await asyncio.sleep(0.02)
             await state.redis.flushall()
             await send(state, decision(0))
-            while not await audit.search(state.pool, tenant=None, action=None, limit=10):
+            while not await search.search(state.pool, search.Sought(), limit=10):
                 await asyncio.sleep(0.02)
     finally:
         job.cancel()
@@ -197,9 +197,9 @@ async def test_search_by_status_and_tenant_newest_first(state: State) -> None:
     ]
     await send(state, *records)
     await ingested(state, 4)
-    blocked = await audit.search(state.pool, tenant="t", action="BLOCK", limit=10)
+    blocked = await search.search(state.pool, search.Sought(tenant="t", status="BLOCK"), limit=10)
     assert [row.decision.id for row in blocked] == [records[3].id, records[1].id]
-    assert len(await audit.search(state.pool, tenant=None, action=None, limit=2)) == 2
+    assert len(await search.search(state.pool, search.Sought(), limit=2)) == 2
 
 
 def test_the_migrations_are_readable_by_psql(engines: Engines) -> None:
