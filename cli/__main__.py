@@ -6,10 +6,11 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from cli import ca, keys, rules, tenants
+from cli import audit, ca, keys, rules, tenants
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.env import env
+from cli.health import health
 from cli.programs import control, proxy
 from cli.providers import providers
 from cli.run import run
@@ -23,12 +24,14 @@ app.command()(up)
 app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run)
 app.command()(env)
 app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(doctor)
+app.command()(health)
 app.command()(demo)
 app.command()(proxy)
 app.command()(control)
 app.command()(providers)
 app.add_typer(ca.app, name="ca")
 app.add_typer(rules.app, name="rules")
+app.add_typer(audit.app, name="audit")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 

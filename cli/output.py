@@ -31,8 +31,8 @@ def emit(value: Mapping[str, Any], output: Format) -> None:
         typer.echo(f"{name:<{width}}  {_cell(text)}")
 
 
-def emit_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output: RowsFormat) -> None:
-    """Several things of one kind; `columns` are what a table or CSV shows of them."""
+def emit_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output: RowsFormat, *, head: bool = True) -> None:
+    """Several things of one kind; `columns` are what a table or CSV shows of them, CSV with or without its `head`."""
     if output == "json":
         typer.echo(json.dumps(rows, ensure_ascii=False))
     elif output == "jsonl":
@@ -40,7 +40,8 @@ def emit_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output:
             typer.echo(json.dumps(row, ensure_ascii=False))
     elif output == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
+        if head:
+            writer.writerow(columns)
         writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     else:
         emit_table("", columns, [[_cell(row.get(column)) for column in columns] for row in rows])

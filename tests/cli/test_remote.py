@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.house import EARTHFLOW, House, command_environment
+from tests.support.house import EARTHFLOW, House, command_environment, message
 
 
 @pytest.fixture
@@ -57,3 +57,40 @@ def test_errors_say_what_to_do(earthflow: Any) -> None:
     assert "NAME=VALUE" in earthflow("tenants", "create", "x", "--label", "y").stderr
     unknown = earthflow("tenants", "create", "x", "--preset", "defualt")
     assert "did you mean" in unknown.stderr
+
+
+def test_the_audit_is_searched_counted_exported_and_followed(house: House, earthflow: Any) -> None:
+    tenant = house.tenant()
+    for text in ("one", "two", "three"):
+        tenant.post(message(text))
+    tenant.audit(3)
+    mine = ("--tenant", tenant.id)
+    rows = json.loads(earthflow("audit", "search", *mine, "--status", "ALLOW", "--limit", "2", "-o", "json").stdout)
+    assert [row["status"] for row in rows] == ["ALLOW", "ALLOW"]
+    assert tenant.id in earthflow("audit", "search", *mine).stdout
+    lines = earthflow("audit", "export", *mine).stdout.splitlines()
+    assert len({json.loads(line)["id"] for line in lines}) == 3
+    assert len(earthflow("audit", "export", *mine, "-o", "csv").stdout.splitlines()) == 4
+    counts = json.loads(earthflow("audit", "stats", *mine, "--from", "2025-02-01T00:00:00Z", "-o", "json").stdout)
+    assert (counts["total"], counts["by_status"]) == (3, {"ALLOW": 3})
+    assert "Write it like 2026-" in earthflow("audit", "search", "--from", "yesterday").stderr
+
+    told = command_environment(house, EARTHFLOW_URL=house.stack.control.url)
+    following = subprocess.Popen(
+        [EARTHFLOW, "audit", "tail", *mine, "--count", "1", "-o", "jsonl"], env=told, stdout=subprocess.PIPE, text=True
+    )
+    while following.poll() is None:  # it says nothing before it follows
+        tenant.post(message("more"))
+        try:
+            said, _ = following.communicate(timeout=2)
+        except subprocess.TimeoutExpired:
+            continue
+    assert json.loads(said)["tenant"] == tenant.id
+
+
+def test_health_is_a_status_for_scripts(house: House, earthflow: Any) -> None:
+    fine = earthflow("health", "--host", "localhost", "--port", str(house.stack.port))
+    assert (fine.returncode, "OK" in fine.stdout) == (0, True)
+    assert json.loads(earthflow("health", "--port", str(house.stack.port), "-o", "json").stdout)["service"] == "proxy"
+    away = earthflow("health", "--port", "1")
+    assert (away.returncode, "Nobody answers" in away.stderr) == (1, True)

@@ -1,0 +1,112 @@
+"""`earthflow audit`: what was decided, found, counted, followed live, or taken away as a file."""
+
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import typer
+
+from cli.client import Control
+from cli.output import Output, RowsOutput, emit, emit_rows
+from cli.remote import control
+
+app = typer.Typer(help="The audit: search, stats, tail, export.", no_args_is_help=True)
+
+PAGE, LOOK_SECONDS = 500, 1.0
+COLUMNS = ("time", "tenant", "status", "provider", "model", "host", "rules", "outcome", "id")
+
+Tenant = Annotated[str | None, typer.Option("--tenant", help="Of one tenant.")]
+Status = Annotated[str | None, typer.Option("--status", help="ALLOW, FLAG, REDACT or BLOCK.")]
+Rule = Annotated[str | None, typer.Option("--rule", help="That this rule fired on, in the call or in its answer.")]
+Provider = Annotated[str | None, typer.Option("--provider", help="To this provider.")]
+Host = Annotated[str | None, typer.Option("--host", help="To this host.")]
+Model = Annotated[str | None, typer.Option("--model", help="To this model.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="policy, too_large, distrust, …")]
+Text = Annotated[str | None, typer.Option("--text", help="That stands in the reason or in a rule's id.")]
+Since = Annotated[str | None, typer.Option("--from", help="Not before, such as 2026-02-01T00:00:00Z.")]
+Until = Annotated[str | None, typer.Option("--to", help="Before.")]
+
+
+@app.command()
+def search(
+    tenant: Tenant = None, status: Status = None, rule: Rule = None, provider: Provider = None, host: Host = None, model: Model = None,
+    reason: Reason = None, text: Text = None, since: Since = None, until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 50,
+    output: RowsOutput = "table",
+) -> None:  # fmt: skip
+    """The newest exchanges that are looked for."""
+    query = _query(locals())
+    rows = control().get(f"/v1/audit?{query}&limit={limit}")["audit"]
+    emit_rows(COLUMNS, rows if output.startswith("json") else [_flat(row) for row in rows], output)
+
+
+@app.command()
+def export(
+    tenant: Tenant = None, status: Status = None, rule: Rule = None, provider: Provider = None, host: Host = None, model: Model = None,
+    reason: Reason = None, text: Text = None, since: Since = None, until: Until = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="jsonl or csv.")] = "jsonl",
+) -> None:  # fmt: skip
+    """All exchanges that are looked for, newest first, page by page: a file of any size in flat memory."""
+    query, head = _query(locals()), True
+    for page in _pages(control(), query):
+        if output == "csv":
+            emit_rows(COLUMNS, [_flat(row) for row in page], "csv", head=head)
+            head = False
+        else:
+            emit_rows(COLUMNS, page, "jsonl")
+
+
+@app.command()
+def stats(tenant: Tenant = None, since: Since = None, until: Until = None, output: Output = "table") -> None:
+    """Counts, rates, and the rules that fired most."""
+    emit(control().get(f"/v1/audit/stats?{_query(locals())}"), output)
+
+
+@app.command()
+def tail(
+    tenant: Tenant = None,
+    status: Status = None,
+    rule: Rule = None,
+    count: Annotated[int | None, typer.Option("--count", help="End after so many.")] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="text or jsonl.")] = "text",
+) -> None:
+    """What is decided from now on, as it comes, until Ctrl-C."""
+    query, api, shown = _query(locals()), control(), 0
+    begun = urlencode({"from": datetime.now(UTC).isoformat()})
+    seen: set[str] = set()
+    while count is None or shown < count:
+        time.sleep(LOOK_SECONDS)
+        rows = [row for row in reversed(api.get(f"/v1/audit?{query}&{begun}&limit={PAGE}")["audit"]) if row["id"] not in seen]
+        for row in rows[: None if count is None else count - shown]:
+            if output == "jsonl":
+                emit_rows(COLUMNS, [row], "jsonl")
+            else:
+                typer.echo("  ".join(str(value) for name, value in _flat(row).items() if value and name != "id"))
+        shown += len(rows)
+        seen |= {row["id"] for row in rows}
+        if rows:  # records come in nearly, not wholly, in their order; what is a minute older has come
+            begun = urlencode({"from": (datetime.fromisoformat(rows[-1]["time"]) - timedelta(minutes=1)).isoformat()})
+
+
+def _query(told: Mapping[str, Any]) -> str:
+    names = {"since": "from", "until": "to"}
+    sought = ("tenant", "status", "rule", "provider", "host", "model", "reason", "text", "since", "until")
+    return urlencode({names.get(name, name): told[name] for name in sought if told.get(name) is not None})
+
+
+def _pages(api: Control, query: str) -> Iterator[list[dict[str, Any]]]:
+    cursor: str | None = ""
+    while cursor is not None:
+        page = api.get(f"/v1/audit?{query}&limit={PAGE}{cursor}")
+        yield page["audit"]
+        cursor = f"&{urlencode({'cursor': page['next']})}" if page["next"] else None
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a line or a table shows of an exchange."""
+    completion = row["completion"] or {}
+    rules = [fired["rule"] for fired in (*row["rules"], *completion.get("rules", ()))]
+    outcome = completion.get("outcome", "")
+    return {**{name: row.get(name) for name in COLUMNS}, "rules": " ".join(dict.fromkeys(rules)), "outcome": outcome}

@@ -1,0 +1,49 @@
+"""`earthflow health`: one look at a running Earthflow, with a status that a script can tell apart."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import Output, emit
+from cli.settings import UpSettings
+from cli.trouble import Trouble
+
+TIMEOUT = 5.0
+DEGRADED = 3
+
+
+def health(
+    host: Annotated[str, typer.Option("--host", help="Of the proxy, or of control.")] = "127.0.0.1",
+    port: Annotated[int | None, typer.Option("--port", help="EARTHFLOW_PORT or 8443 if not said.")] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Ask by https://.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Degraded is not healthy, either.")] = False,
+    output: Output = "table",
+) -> None:
+    """Whether it is alive and ready. Ends with 0, with 3 where it is not ready (or, --strict, degraded), with 1 where nobody answers."""
+    settings = UpSettings()
+    url = f"{'https' if tls else 'http'}://{host}:{port or settings.port}/health/ready"
+    body = _ask(url, str(settings.proxy_ca) if settings.proxy_ca else None)
+    if output == "json":
+        typer.echo(json.dumps(body))
+    else:
+        checks = {name: " ".join(str(value) for value in check.values() if value not in ([], "")) for name, check in body["checks"].items()}
+        emit({"status": body["status"], "version": body["version"], "service": body["service"], **checks}, "table")
+    if body["status"] == "DOWN" or (strict and body["status"] != "OK"):
+        raise typer.Exit(DEGRADED)
+
+
+def _ask(url: str, roots: str | None) -> dict[str, Any]:
+    context = ssl.create_default_context(cafile=roots)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with opener.open(url, timeout=TIMEOUT) as answer:
+            body: dict[str, Any] = json.load(answer)
+    except urllib.error.HTTPError as error:
+        body = json.load(error)
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise Trouble(f"Nobody answers at {url} ({error}). Is Earthflow running there?") from None
+    return body
