@@ -1,5 +1,7 @@
 """Verdict -> flow: refuse in the provider's own words, write a redacted body back. Nothing here decides."""
 
+from math import ceil
+
 import msgspec
 from mitmproxy import http
 
@@ -7,7 +9,7 @@ from addons.heads import canonical
 from addons.passage import Passage
 from addons.providers.refusals import FAMILIES, Family
 
-SWITCHING, TOO_SLOW, TOO_LARGE, UPGRADE_REQUIRED, BAD_GATEWAY = 101, 408, 413, 426, 502
+SWITCHING, TOO_SLOW, TOO_LARGE, UPGRADE_REQUIRED, TOO_MANY, BAD_GATEWAY = 101, 408, 413, 426, 429, 502
 # Bodies in which no text stands as such, and which may go on for as long as they like, both ways.
 OPAQUE = ("application/grpc", "application/connect+", "application/proto", "application/x-protobuf", "application/vnd.google.protobuf")
 
@@ -26,6 +28,14 @@ def is_opaque(flow: http.HTTPFlow) -> bool:
 def refuse(flow: http.HTTPFlow, status: int, message: str, decision: str, family: Family) -> None:
     """Answer a refused call in the provider's place, so that its SDK shows the message and does not try again."""
     _answer(flow, status, message, decision, family, {"x-earthflow-decision": "BLOCK", "x-should-retry": "false"})
+
+
+def wait(flow: http.HTTPFlow, seconds: float) -> None:
+    """Say of a refusal that it is ours, and in how many seconds it may be tried again: SDKs do, then."""
+    if flow.response is not None:
+        flow.response.headers.pop("x-should-retry", None)
+        flow.response.headers["retry-after"] = str(max(1, ceil(seconds)))
+        flow.response.headers["x-earthflow-ratelimit"] = "1"
 
 
 def unreachable(flow: http.HTTPFlow, message: str, decision: str, family: Family) -> None:

@@ -9,6 +9,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable
+from math import ceil
 from typing import Any
 
 from mitmproxy import http
@@ -26,10 +27,11 @@ from addons.health import Health
 from addons.judges import Judged, Judges
 from addons.judging import read, read_head
 from addons.layers import AT_ONCE, REPLACED, Bounds
+from addons.limits import YES, Limiter
 from addons.passage import PASSAGE, Passage
 from addons.probe import is_probe, seen
 from addons.providers import Directory
-from addons.providers.provider import Provider
+from addons.providers.provider import UNSENT, Provider
 from addons.record import Address, Ongoing, Recorder, blocked_message
 from addons.relay import away, relay, stream_answer
 from addons.resolver import InternalAddress, Resolver, ours
@@ -70,10 +72,19 @@ class Gate:
 
     name = "earthflow"
 
-    def __init__(self, settings: ProxySettings, holder: Holder, recorder: Recorder, resolver: Resolver, health: Health, distrust: Distrust):
+    def __init__(
+        self,
+        settings: ProxySettings,
+        holder: Holder,
+        recorder: Recorder,
+        resolver: Resolver,
+        health: Health,
+        distrust: Distrust,
+        limiter: Limiter,
+    ):
         """Raises BadProviders."""
         self._settings, self._holder, self._recorder = settings, holder, recorder
-        self._resolver, self._health, self._distrust = resolver, health, distrust
+        self._resolver, self._health, self._limiter = resolver, health, limiter
         self._status = int(settings.block_status)
         self._judges = Judges(holder)
         self._providers = Directory(settings.providers)
@@ -277,13 +288,27 @@ class Gate:
             return
         request = request_of(flow, passage.provider)
         if passage.format is None:
+            counts = flow.request.method not in UNSENT
+            question = self._limiter.ask(passage.identity, self._holder.knowledge.snapshot.rate) if counts else None
             judged = await self._judges.judge(passage.identity, request, read)
             passage.format = judged.reading.format
-            self._decide(flow, passage, judged, self._status)
+            allowance = await self._limiter.settle(question) if question is not None else YES
+            if allowance.allowed or judged.judgement.verdict.action == "BLOCK":
+                self._decide(flow, passage, judged, self._status)
+            else:
+                self._too_many(flow, passage, allowance.retry_after)
         else:  # a WebSocket's
             format = passage.format
             judged = await self._judges.judge(passage.identity, request, lambda told, tenant: read_head(told, tenant, format))
             self._decide(flow, passage, judged, enforce.UPGRADE_REQUIRED)
+
+    def _too_many(self, flow: http.HTTPFlow, passage: Passage, retry_after: float) -> None:
+        """More calls than the tenant may make; its SDKs wait, and try again."""
+        tenant = passage.identity.tenant
+        per_minute = tenant.max_requests_per_minute or self._holder.knowledge.snapshot.rate.per_minute
+        message = f"Tenant {tenant.id} may make {per_minute} requests a minute, and has; try again in {ceil(retry_after)} s"
+        self._refuse(flow, "rate_limit", enforce.TOO_MANY, message)
+        enforce.wait(flow, retry_after)
 
     def _decide(self, flow: http.HTTPFlow, passage: Passage, judged: Judged, status: int) -> None:
         """Record what was judged, and do it."""

@@ -10,6 +10,7 @@ import redis.asyncio as aioredis
 from addons.distrust import Distrust
 from addons.gate import Gate
 from addons.health import Health
+from addons.limits import Limiter
 from addons.metrics import Counts, MetricsPort
 from addons.outbox import Outbox
 from addons.record import Recorder
@@ -25,6 +26,7 @@ from rules.complaint import BadRules
 
 logger = logging.getLogger("earthflow.proxy")
 
+LIMITS_TIMEOUT = 0.5  # seconds; who asks waits for far less, but a connection that does not answer is given up
 REDIS_TIMEOUT = 5.0  # seconds to connect, and for one answer; publishing is never on a call's path
 CANNOT_START = (NoSnapshot, SpoolBusy, BadCertificate, BadRules, BadProviders, WrongMasterKey, OSError)
 
@@ -47,7 +49,9 @@ class Services:
         distrust = Distrust()
         self.health = Health(self.holder, spool, self._outboxes, distrust)
         self.recorder = Recorder(spool)
-        self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health, distrust)
+        self._limits_redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=LIMITS_TIMEOUT, socket_timeout=LIMITS_TIMEOUT)
+        self.limiter = Limiter(self._limits_redis, spool.worker)
+        self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health, distrust, self.limiter)
         counts = Counts(self.recorder, self.gate.connections, distrust, self.health)
         self._metrics = MetricsPort(counts, settings.metrics_host, settings.metrics_port) if settings.metrics_port is not None else None
         self._tasks: list[asyncio.Task[None]] = []
@@ -60,6 +64,7 @@ class Services:
         services._tasks = [asyncio.create_task(_as_ours(services.holder.run()))]
         services._tasks += [asyncio.create_task(_as_ours(outbox.run())) for outbox in services._outboxes]
         services._tasks.append(asyncio.create_task(services.gate.connections.run()))
+        services._tasks.append(asyncio.create_task(_as_ours(services.limiter.run())))
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())
         return services
@@ -77,6 +82,7 @@ class Services:
             outbox.spool.close()
         await self.holder.close()
         await self._redis.aclose()
+        await self._limits_redis.aclose()
 
 
 async def _as_ours(work: "asyncio._CoroutineLike[None]") -> None:

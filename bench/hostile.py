@@ -249,7 +249,11 @@ ATTACKS = (
 async def run(folder: Path) -> int:
     """All of it; the exit status."""
     with Providers(folder, reply=_reply, answer=lambda *_: json.loads(ANSWER)) as providers:
-        extra = {"EARTHFLOW_UPSTREAM_MAP": providers.upstream_map, "EARTHFLOW_UPSTREAM_CA": str(providers.ca_file)}
+        extra = {
+            "EARTHFLOW_UPSTREAM_MAP": providers.upstream_map,
+            "EARTHFLOW_UPSTREAM_CA": str(providers.ca_file),
+            "RATE_LIMIT_DEFAULT_RPM": "1000000",
+        }
         with Stack(settings_of(folder), lambda line: print(line, file=sys.stderr), extra) as stack:
             trust = bundle_path(folder)
             target = Target(stack.port, stack.new_key or "", trust)

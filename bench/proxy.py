@@ -36,7 +36,11 @@ async def run(folder: Path) -> None:
     """Both proxies over the same upstream and the same CA, in turns."""
     server, roots = await upstream(folder, streams.answer)
     port = server.sockets[0].getsockname()[1]
-    extra = {"EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}", "EARTHFLOW_UPSTREAM_CA": str(roots)}
+    extra = {
+        "EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}",
+        "EARTHFLOW_UPSTREAM_CA": str(roots),
+        "RATE_LIMIT_DEFAULT_RPM": "1000000",
+    }
     with Stack(settings_of(folder), lambda line: print(line, file=sys.stderr), extra) as stack:
         command = [sys.executable, "-m", "bench.bare", str(folder / "ca"), str(roots), str(port)]
         bare = start(command, environment(), subprocess.PIPE)

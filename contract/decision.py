@@ -32,6 +32,7 @@ Reason = Literal[
     "tunnelled",
     "unknown_host",
     "distrust",
+    "rate_limit",
 ]
 Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]  # blocked: the answer, by a rule
 

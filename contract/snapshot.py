@@ -17,13 +17,22 @@ SCHEMA = 1
 class TenantEntry(msgspec.Struct, frozen=True):
     """A tenant: `preset` names its rulebook, `prompt_key` (wrapped) is the HMAC key of its prompt hashes.
 
-    `unknown_hosts` (tunnel or deny) overrules the proxy's own setting.
+    `unknown_hosts` (tunnel or deny) overrules the proxy's own setting, `max_requests_per_minute` the rate for all.
     """
 
     id: str
     preset: str
     prompt_key: str
     unknown_hosts: str = ""
+    max_requests_per_minute: int | None = None
+
+
+class Rate(msgspec.Struct, frozen=True):
+    """How many requests a tenant may make: so many a minute, and `burst` times what comes together in a window at once."""
+
+    per_minute: int = 1000
+    burst: float = 1.5
+    window_seconds: int = 60
 
 
 class KeyEntry(msgspec.Struct, frozen=True):
@@ -45,6 +54,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     keys: tuple[KeyEntry, ...]
     rules: dict[str, str]
     schema: int = SCHEMA
+    rate: Rate = Rate()
 
 
 _decoder = msgspec.json.Decoder(Snapshot)

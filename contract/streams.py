@@ -1,4 +1,4 @@
-"""Names in Redis. Redis only carries records to control; nothing in it can add a key or weaken a rule."""
+"""Names in Redis. It carries records to control and counts requests; nothing in it can add a key or weaken a rule."""
 
 RECORDS = "ef:1:records"  # the stream of records; one field, `FIELD`, holding `decision.encode` bytes
 FIELD = b"r"
@@ -10,3 +10,11 @@ SENT = "ef:1:sent"  # hash: "<worker>:<boot>" -> highest seq sent, written in th
 def sent_field(worker: str, boot: str) -> str:
     """The field of `SENT` that tells a worker whether Redis still holds all it was given."""
     return f"{worker}:{boot}"
+
+
+PROXIES = "ef:1:proxies"  # sorted set: "<worker>" -> when it was last here
+
+
+def bucket_key(tenant: str) -> str:
+    """A tenant's token bucket: hash of `t`, tokens, and `a`, at which millisecond."""
+    return f"ef:1:bucket:{tenant}"

@@ -8,6 +8,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
 
 from contract.settings import Core, Redis
+from contract.snapshot import Rate
 
 
 class ControlSettings(Core, Redis):
@@ -61,6 +62,11 @@ class ControlSettings(Core, Redis):
         if self.database_url is None and self.postgres_password is None:
             raise ValueError("POSTGRES_PASSWORD is not set. It is required; see .env.example.")
         return self
+
+    @property
+    def rate(self) -> Rate:
+        """What tenants may ask for that have no limit of their own."""
+        return Rate(self.rate_limit_rpm, self.rate_limit_burst, self.rate_limit_window)
 
     @property
     def database(self) -> str:

@@ -28,7 +28,7 @@ HOMES = {
     "OpenSSL": r"addons/tls\.py",
     "psycopg": r"control/store/\w+\.py|control/settings\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
     "psycopg_pool": r"control/store/\w+\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
-    "redis": r"addons/(outbox|services)\.py|control/(__main__|state|health)\.py|control/jobs/\w+\.py",
+    "redis": r"addons/(limits|outbox|services)\.py|control/(__main__|state|health)\.py|control/jobs/\w+\.py",
     "re2": r"rules/(patterns|portable)\.py",
     "hyperscan": r"rules/hyper\.py",
     "stdnum": r"rules/validators\.py",

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from contract.snapshot import KeyEntry, Snapshot, TenantEntry
+from contract.snapshot import KeyEntry, Rate, Snapshot, TenantEntry
 from control.store.database import Pool
 from control.store.tenants import bump
 
@@ -36,13 +36,15 @@ async def overtake(pool: Pool, version: int) -> None:
         await connection.execute("UPDATE snapshot SET version = %s WHERE version <= %s", (version + 1, version))
 
 
-async def read(pool: Pool, rules: dict[str, str], hash: str) -> Snapshot | None:
+async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate) -> Snapshot | None:
     """A consistent snapshot of now, with the rule sources given; None where another process serves other ones by now."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         state = await (await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")).fetchone()
         tenants = await (
-            await connection.execute("SELECT id, preset, prompt_key, unknown_hosts FROM tenant WHERE deleted IS NULL")
+            await connection.execute(
+                "SELECT id, preset, prompt_key, unknown_hosts, max_requests_per_minute FROM tenant WHERE deleted IS NULL"
+            )
         ).fetchall()
         keys = await (
             await connection.execute(
@@ -58,6 +60,7 @@ async def read(pool: Pool, rules: dict[str, str], hash: str) -> Snapshot | None:
         tenants=tuple(TenantEntry(**row) for row in tenants),
         keys=tuple(KeyEntry(**row) for row in keys),
         rules=rules,
+        rate=rate,
     )
 
 

@@ -60,6 +60,7 @@ class House:
             settings = settings_of(self.folder).model_copy(update={"master_key": SecretStr(MASTER_KEY)})
             told = {
                 "EARTHFLOW_CACHE_DIR": COMPILED.name,
+                "RATE_LIMIT_DEFAULT_RPM": "1000000",  # tests say much in one name
                 "EARTHFLOW_UPSTREAM_MAP": f"{self.providers.upstream_map},{OTHER_HOST}=127.0.0.1:{other.port}",
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
@@ -166,6 +167,7 @@ def command_environment(house: House, **more: str) -> dict[str, str]:
     told = {
         "EARTHFLOW_STATE_DIR": str(house.folder),
         "EARTHFLOW_PORT": str(house.stack.port),
+        "EARTHFLOW_DASHBOARD_PORT": str(house.stack.services["control"].port),
         "EARTHFLOW_ADMIN_API_KEY": house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"],
         "PATH": f"{EARTHFLOW.parent}:{environment()['PATH']}",
     }

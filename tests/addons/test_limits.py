@@ -1,0 +1,90 @@
+"""Requests per minute: many proxies keep to one limit; without Redis each keeps to its share, and nobody waits."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio as aioredis
+
+from addons.limits import PATIENCE, Limiter
+from addons.snapshot import Identity
+from cli.engines import Engines
+from contract.snapshot import KeyEntry, Rate, TenantEntry
+
+A_SECOND, CAPACITY, SECONDS = 100, 60, 3.0
+RATE = Rate(per_minute=A_SECOND * 60, burst=CAPACITY / (A_SECOND * 60), window_seconds=60)
+CLIENTS, PROXIES = 10, 3
+
+
+def caller(tenant: str, per_minute: int | None = None) -> Identity:
+    return Identity(TenantEntry(tenant, "default", "", max_requests_per_minute=per_minute), KeyEntry("k", tenant, ""))
+
+
+@pytest.fixture
+async def limiters(engines: Engines) -> AsyncIterator[list[Limiter]]:
+    """Of three proxies, which know of one another."""
+    connections = [aioredis.Redis.from_url(engines.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5) for _ in range(PROXIES)]
+    made = [Limiter(redis, f"w{number}") for number, redis in enumerate(connections)]
+    await connections[0].flushall()
+    beats = [asyncio.create_task(limiter.run()) for limiter in made]
+    while any(limiter.proxies < PROXIES for limiter in made):
+        await asyncio.sleep(0.05)
+    yield made
+    for beat in beats:
+        beat.cancel()
+    for redis in connections:
+        await redis.aclose()
+
+
+async def load(limiters: list[Limiter], tenant: str, seconds: float) -> tuple[int, list[float]]:
+    """Ten clients at each proxy, together twice the limit: how many calls were let go, and how long each was held up."""
+    taken: list[float] = []
+    allowed = 0
+    pause = CLIENTS * PROXIES / (2 * A_SECOND)
+    until = time.monotonic() + seconds
+
+    async def client(limiter: Limiter, number: int) -> None:
+        nonlocal allowed
+        due = time.monotonic() + pause * number / CLIENTS
+        while due < until:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            began = time.monotonic()
+            allowance = await limiter.settle(limiter.ask(caller(tenant), RATE))
+            taken.append(time.monotonic() - began)
+            allowed += allowance.allowed
+            due += pause
+
+    await asyncio.gather(*(client(limiter, number) for limiter in limiters for number in range(CLIENTS)))
+    return allowed, taken
+
+
+async def test_three_proxies_keep_to_one_limit_and_its_burst(limiters: list[Limiter]) -> None:
+    allowed, _ = await load(limiters, "t", SECONDS)
+    wanted = CAPACITY + A_SECOND * SECONDS
+    assert abs(allowed - wanted) <= max(2, 0.02 * wanted)
+
+
+async def test_without_redis_each_proxy_keeps_to_its_share_and_nobody_waits(limiters: list[Limiter], engines: Engines) -> None:
+    await load(limiters, "u", 0.5)
+    pid = (await limiters[0].redis.info("server"))["process_id"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        allowed, taken = await load(limiters, "u", SECONDS)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert allowed <= 1.3 * (A_SECOND * SECONDS) + CAPACITY
+    assert allowed >= 0.7 * A_SECOND * SECONDS
+    taken.sort()
+    assert taken[len(taken) // 2] < PATIENCE  # most do not even ask
+    assert sum(limiter.local for limiter in limiters) > 100
+
+
+async def test_a_tenants_own_limit_overrules_the_rate_for_all_and_says_when_to_come_back(limiters: list[Limiter]) -> None:
+    limiter, rate = limiters[0], Rate(per_minute=1000, burst=1.0, window_seconds=60)
+    answers = [await limiter.settle(limiter.ask(caller("v", 2), rate)) for _ in range(3)]
+    assert [answer.allowed for answer in answers] == [True, True, False]
+    assert 25 < answers[2].retry_after <= 30
+    assert (await limiter.settle(limiter.ask(caller("w"), rate))).allowed  # another tenant's

@@ -1,0 +1,48 @@
+"""More calls than a tenant may make: 429 in the provider's words, marked as ours, with the time to wait."""
+
+import json
+
+import pytest
+
+from cli.children import wait_until
+from tests.support.house import PATIENCE, House, Tenant, message
+
+
+@pytest.fixture
+def limited(house: House) -> Tenant:
+    return house.tenant(max_requests_per_minute=2)
+
+
+def call(tenant: Tenant, url: str = "https://api.openai.com/v1/chat/completions") -> tuple[int, dict[str, str], dict[str, object]]:
+    body = message("hello").decode()
+    done = tenant.curl("-i", "--http1.1", "-H", "content-type: application/json", "-d", body, url)
+    head, _, said = done.stdout.rpartition("\n\n")
+    lines = head.rsplit("\n\n", 1)[-1].split("\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+    return int(lines[0].split()[1]), headers, json.loads(said)
+
+
+def test_the_call_too_many_is_told_when_to_come_back(house: House, limited: Tenant) -> None:
+    before = len(house.providers.heard)
+    answers = [call(limited) for _ in range(4)]  # two, and the burst's third
+    assert [status for status, _, _ in answers] == [200, 200, 200, 429]
+    _, headers, body = answers[-1]
+    assert (headers["x-earthflow-ratelimit"], "x-should-retry" in headers) == ("1", False)
+    assert 1 <= int(headers["retry-after"]) <= 30
+    assert "may make 2 requests a minute" in json.dumps(body)
+    assert len(house.providers.heard) == before + 3
+    row = limited.audit(4)[0]
+    assert (row["status"], row["reason"], row["completion"]["status"]) == ("BLOCK", "rate_limit", 429)
+    assert "type" in call(limited, "https://api.anthropic.com/v1/messages")[2]  # Anthropic's shape
+
+
+def test_the_guides_way_out_works_at_once(house: House, limited: Tenant) -> None:
+    while call(limited)[0] == 200:
+        pass
+    house.stack.control.patch(f"/v1/tenants/{limited.id}", {"max_requests_per_minute": 5000})
+    assert wait_until(lambda: call(limited)[0] == 200, PATIENCE)
+
+
+def test_what_brings_no_prompt_is_not_counted(limited: Tenant) -> None:
+    statuses = [limited.curl("-o", "/dev/null", "-w", "%{http_code}", "https://api.openai.com/v1/models").stdout for _ in range(6)]
+    assert statuses == ["200"] * 6
