@@ -8,6 +8,7 @@ whose sender was known. Do not weaken: a hook without a guard, or one that catch
 import functools
 import inspect
 import logging
+import time
 from collections.abc import Callable
 from math import ceil
 from typing import Any
@@ -317,6 +318,8 @@ class Gate:
             passage.identity, address_of(flow), exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook
         )
         ongoing.bytes_up = exchange.size
+        if flow.request.timestamp_end is not None:
+            ongoing.added_ms = max(0.0, (time.time() - flow.request.timestamp_end) * 1000)
         passage.asked = judged.asked
         if verdict.action == "BLOCK":
             enforce.refuse(flow, status, blocked_message(verdict, ongoing.id), ongoing.id, enforce.family_of(flow, passage))

@@ -34,6 +34,7 @@ class Ongoing:
     first_byte: float | None = None
     trouble: str = ""
     expired: bool = False
+    added_ms: float | None = None
     uncovered: str = ""  # why nothing of it can be looked at: tunnelled, or opaque
     done: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -164,6 +165,7 @@ class Recorder:
                 bytes_down=answer.size if answer else bytes_down,
                 first_byte_ms=_milliseconds(ongoing.first_byte - ongoing.started) if ongoing.first_byte else None,
                 duration_ms=_milliseconds(now - ongoing.started),
+                added_ms=ongoing.added_ms,
                 action=verdict.action if verdict else None,
                 would=verdict.would if verdict else None,
                 coverage=coverage,

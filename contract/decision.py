@@ -86,6 +86,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw
 class Completion(msgspec.Struct, frozen=True, tag="completion", tag_field="kind", kw_only=True, omit_defaults=True):
     """How the exchange ended. Tokens are the provider's own count, absent when it gave none; bytes and times measured here.
 
+    `added_ms` is what Earthflow took between a call's last byte and its decision.
     What stands from `action` on speaks of the answer. Without an action no rule was asked.
     """
 
@@ -103,6 +104,7 @@ class Completion(msgspec.Struct, frozen=True, tag="completion", tag_field="kind"
     bytes_down: int = 0
     first_byte_ms: int | None = None
     duration_ms: int
+    added_ms: float | None = None
     action: Action | None = None
     would: Action | None = None
     coverage: Coverage = "none"

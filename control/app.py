@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from control import health
+from control import health, metrics
 from control.api import audit, internal, keys, rules, tenants
 from control.errors import errors
 from control.jobs import ingest, reload
@@ -32,6 +32,7 @@ def application(state: State) -> web.Application:
             web.delete("/v1/tenants/{id}/keys/{key}", keys.revoke),
             web.post("/v1/keys/rotate", keys.rotate),
             web.get("/v1/rules", rules.export),
+            web.get("/v1/dashboard/metrics", metrics.metrics),
             web.get("/v1/audit", audit.search),
             web.get("/v1/audit/stats", audit.stats),
             web.get("/internal/snapshot", internal.snapshot),

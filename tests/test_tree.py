@@ -28,14 +28,14 @@ HOMES = {
     "OpenSSL": r"addons/tls\.py",
     "psycopg": r"control/store/\w+\.py|control/settings\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
     "psycopg_pool": r"control/store/\w+\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
-    "redis": r"addons/(limits|outbox|services)\.py|control/(__main__|state|health)\.py|control/jobs/\w+\.py",
+    "redis": r"addons/(limits|outbox|services)\.py|control/(__main__|state|health|metrics)\.py|control/jobs/\w+\.py",
     "re2": r"rules/(patterns|portable)\.py",
     "hyperscan": r"rules/hyper\.py",
     "stdnum": r"rules/validators\.py",
     "phonenumbers": r"rules/validators\.py",
     "yaml": r"rules/(?:document|clauses|contents|reader)\.py|addons/run\.py|contract/providers\.py",
     "multipart": r"addons/providers/form\.py",
-    "prometheus_client": r"addons/metrics\.py",
+    "prometheus_client": r"(addons|control)/metrics\.py",
     "typer": r"cli/\w+\.py",
 }
 SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b")

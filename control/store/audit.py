@@ -6,7 +6,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from contract.decision import Completion, Decision, Place, Record, time_of
-from control.store.database import Connection, Pool
+from control.store import tally
+from control.store.database import Connection, Cursor, Pool
 
 INGEST_LOCK = 0x696E67657374
 MAX_INTEGER = 2**31 - 1
@@ -67,17 +68,22 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
         cursor = connection.cursor()
         decisions = [_decision(days[a], a, a.record) for a in arrivals if isinstance(a.record, Decision)]
         completions = [_completion(days[a], a, a.record) for a in arrivals if isinstance(a.record, Completion)]
-        await cursor.executemany(
+        new_decisions = await _insert(
+            cursor,
             "INSERT INTO decision (day, id, tenant, time, action, record, reason, provider, host, model, rules) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
             decisions,
         )
-        await cursor.executemany(
+        new_completions = await _insert(
+            cursor,
             "INSERT INTO completion "
-            "(day, id, tenant, record, outcome, action, rules, input_tokens, output_tokens, first_byte_ms, duration_ms) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            "(day, id, tenant, record, outcome, action, rules, input_tokens, output_tokens, first_byte_ms, duration_ms, added_ms) "
+            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
             completions,
         )
+        each = {(type(arrival.record), arrival.record.id): arrival.record for arrival in arrivals}
+        new = [one for one in each.values() if one.id in (new_decisions if isinstance(one, Decision) else new_completions)]
+        await tally.add(connection, tally.counted(new))
         await cursor.executemany(
             "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
             [(one.entry, one.payload, one.reason) for one in unreadable],
@@ -85,6 +91,18 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
         kept_aside = [one.place for one in unreadable if one.place is not None]
         await _advance(connection, [*(arrival.record.place for arrival in arrivals), *kept_aside])
     partitions.made(set(days.values()))
+
+
+async def _insert(cursor: Cursor, query: str, rows: Sequence[tuple[object, ...]]) -> set[str]:
+    """Insert them; the ids of those that were not there."""
+    if not rows:
+        return set()
+    await cursor.executemany(query, rows, returning=True)
+    new: set[str] = set()
+    while True:
+        new |= {str(row["id"]) for row in await cursor.fetchall()}
+        if not cursor.nextset():
+            return new
 
 
 def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
@@ -95,7 +113,7 @@ def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
 
 def _completion(day: date, arrival: Arrival, one: Completion) -> tuple[object, ...]:
     rules = [fired.rule for fired in one.rules]
-    counted = (one.input_tokens, one.output_tokens, _integer(one.first_byte_ms), _integer(one.duration_ms))
+    counted = (one.input_tokens, one.output_tokens, _integer(one.first_byte_ms), _integer(one.duration_ms), one.added_ms)
     return day, one.id, one.tenant, arrival.payload, one.outcome, one.action, rules, *counted
 
 

@@ -1,0 +1,85 @@
+"""Counts for metrics, that only ever rise, and rates of the last minutes."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from contract.decision import Completion, Decision, Record
+from control.store.database import Connection, Pool
+
+MOST_SERIES = 5000  # then what is new is counted as `other`
+OTHER = "other"
+
+
+class Series(NamedTuple):
+    """What is counted: by its name, and the values of its labels, in the order of LABELS."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+LABELS: dict[str, tuple[str, ...]] = {
+    "decisions": ("action", "reason", "tenant"),
+    "rule_violations": ("rule", "action", "tenant"),
+    "requests": ("outcome", "tenant"),
+    "tokens": ("direction", "tenant"),
+}
+
+
+def counted(records: Iterable[Record]) -> Counter[Series]:
+    """What these records add."""
+    counts: Counter[Series] = Counter()
+    for one in records:
+        for fired in one.rules:
+            counts[Series("rule_violations", (fired.rule, fired.action, one.tenant))] += 1
+        if isinstance(one, Decision):
+            counts[Series("decisions", (one.action, one.reason, one.tenant))] += 1
+        elif isinstance(one, Completion):
+            counts[Series("requests", (one.outcome, one.tenant))] += 1
+            counts[Series("tokens", ("input", one.tenant))] += max(0, one.input_tokens or 0)
+            counts[Series("tokens", ("output", one.tenant))] += max(0, one.output_tokens or 0)
+    return counts
+
+
+async def add(connection: Connection, counts: Mapping[Series, int]) -> None:
+    """Count, in the caller's transaction."""
+    row = await (await connection.execute("SELECT count(*) AS series FROM tally")).fetchone()
+    full = row is not None and row["series"] >= MOST_SERIES
+    for series, value in sorted(counts.items()):
+        if not value:
+            continue
+        if full and not await _is_known(connection, series):
+            series = Series(series.name, (OTHER,) * len(series.labels))
+        await connection.execute(
+            "INSERT INTO tally (name, labels, value) VALUES (%s, %s, %s) "
+            "ON CONFLICT (name, labels) DO UPDATE SET value = tally.value + excluded.value",
+            (series.name, list(series.labels), value),
+        )
+
+
+async def _is_known(connection: Connection, series: Series) -> bool:
+    rows = await connection.execute("SELECT 1 FROM tally WHERE name = %s AND labels = %s", (series.name, list(series.labels)))
+    return await rows.fetchone() is not None
+
+
+async def read(pool: Pool) -> dict[Series, int]:
+    """All counts."""
+    async with pool.connection() as connection:
+        rows = await (await connection.execute("SELECT name, labels, value FROM tally ORDER BY name, labels")).fetchall()
+    return {Series(row["name"], tuple(row["labels"])): row["value"] for row in rows}
+
+
+async def recent(pool: Pool, minutes: int) -> Mapping[str, Any]:
+    """Of the last minutes: decisions, blocked ones, failed upstreams, and the p99 of what Earthflow added, in ms."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT count(*) AS decided, count(*) FILTER (WHERE d.action = 'BLOCK') AS blocked, "
+            "count(*) FILTER (WHERE c.outcome = 'upstream_error') AS failed, "
+            "percentile_cont(0.99) WITHIN GROUP (ORDER BY c.added_ms) AS p99 "
+            "FROM decision d LEFT JOIN completion c ON c.day = d.day AND c.id = d.id "
+            "WHERE d.day >= (now() AT TIME ZONE 'UTC')::date - 1 AND d.time > now() - make_interval(mins => %s)",
+            (minutes,),
+        )
+        row = await rows.fetchone()
+    assert row is not None
+    return row
