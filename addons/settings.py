@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from contract.settings import Core, Redis
+from contract.settings import Core, Redis, host_names
 
 Address = tuple[str, int]
 
@@ -67,12 +67,7 @@ class ProxySettings(Core, Redis):
     @field_validator("internal_hosts", mode="before")
     @classmethod
     def _read_internal_hosts(cls, written: object) -> object:
-        if not isinstance(written, str):
-            return written
-        names = frozenset(name.strip().lower() for name in written.split(",") if name.strip())
-        if any(set(name) & set("*/: ") for name in names):
-            raise ValueError("must be a list of host names, such as llm.corp.example,ollama.corp.example")
-        return names
+        return host_names(written) if isinstance(written, str) else written
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

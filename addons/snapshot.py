@@ -53,8 +53,8 @@ class Knowledge:
     def __init__(self, snapshot: Snapshot, master: str, store: Store | None = None, before: "Knowledge | None" = None):
         """Raises BadRules or WrongMasterKey; then nothing of the snapshot is used. What `before` has compiled is used again."""
         self.snapshot = snapshot
-        self._master = master
-        self._pepper = unwrap(master, snapshot.pepper)
+        self._data_key = unwrap(master, snapshot.data_key).decode() if snapshot.data_key else master
+        self._pepper = unwrap(self._data_key, snapshot.pepper)
         self._keys = {key.id: key for key in snapshot.keys}
         self._tenants = {tenant.id: tenant for tenant in snapshot.tenants}
         same = before is not None and before.snapshot.rules == snapshot.rules
@@ -97,7 +97,7 @@ class Knowledge:
 
     def _prompt_key(self, tenant: TenantEntry) -> bytes:
         if tenant.id not in self._prompt_keys:
-            self._prompt_keys[tenant.id] = unwrap(self._master, tenant.prompt_key)
+            self._prompt_keys[tenant.id] = unwrap(self._data_key, tenant.prompt_key)
         return self._prompt_keys[tenant.id]
 
 
@@ -237,6 +237,9 @@ class Holder:
             self._knowledge = Knowledge(unseal(sealed, self._master), self._master, self._store)
         except BadRules as error:
             logger.warning("the snapshot on disk cannot be used: %s", error.places)
+            return False
+        except WrongMasterKey:
+            logger.warning("the snapshot on disk is of another EARTHFLOW_MASTER_KEY; control is asked for one of this")
             return False
         return True
 

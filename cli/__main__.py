@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from cli import audit, ca, keys, rules, tenants
+from cli import audit, ca, keys, rules, tenants, webhooks
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.env import env
@@ -34,6 +34,7 @@ app.add_typer(rules.app, name="rules")
 app.add_typer(audit.app, name="audit")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 def _say_version(wanted: bool) -> None:

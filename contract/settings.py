@@ -34,6 +34,14 @@ def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
+def host_names(written: str) -> frozenset[str]:
+    """The names in a list such as `llm.corp.example,ollama.corp.example`. Raises ValueError."""
+    names = frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+    if any(set(name) & set("*/: ") for name in names):
+        raise ValueError("must be a list of host names, such as llm.corp.example,ollama.corp.example")
+    return names
+
+
 MasterKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
 RedisURL = Annotated[SecretStr | None, AfterValidator(_redis_url)]
 Folder = Annotated[Path, AfterValidator(_absolute)]

@@ -1,15 +1,15 @@
 """The snapshot: all that a proxy needs to know of tenants, keys and rules, as one immutable value.
 
 Control serves it sealed (encrypted and authenticated under a key derived from the master key); the proxy keeps exactly those
-bytes on disk. Secrets inside travel wrapped once more, and are opened only when used.
+bytes on disk. Secrets inside travel wrapped once more, under the data key that the master key opens, and are opened only when used.
 """
 
 from datetime import datetime
 
 import msgspec
-from cryptography.fernet import InvalidToken
+from cryptography.fernet import Fernet, InvalidToken
 
-from contract.unwrap import WrongMasterKey, snapshot_seal
+from contract.unwrap import WrongMasterKey, seal_key
 
 SCHEMA = 1
 
@@ -45,7 +45,9 @@ class KeyEntry(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Version only ever rises; `rules` maps a source's name to its YAML text, `pepper` is wrapped."""
+    """Version only ever rises; `rules` maps a source's name to its YAML text, `pepper` is wrapped under `data_key`, and that under the
+    master key. A control of before had no data key: then it is the master key itself.
+    """
 
     version: int
     made: datetime
@@ -55,19 +57,20 @@ class Snapshot(msgspec.Struct, frozen=True):
     rules: dict[str, str]
     schema: int = SCHEMA
     rate: Rate = Rate()
+    data_key: str = ""
 
 
 _decoder = msgspec.json.Decoder(Snapshot)
 
 
-def seal(snapshot: Snapshot, master: str) -> bytes:
-    """Bytes that only a holder of the master key can read or make."""
-    return snapshot_seal(master).encrypt(msgspec.json.encode(snapshot))
+def seal(snapshot: Snapshot, key: bytes) -> bytes:
+    """Bytes that only a holder of the master key can read or make; `key` is its `seal_key`."""
+    return Fernet(key).encrypt(msgspec.json.encode(snapshot))
 
 
 def unseal(data: bytes, master: str) -> Snapshot:
     """Inverse of `seal`. Raises WrongMasterKey for anything not sealed with this master key."""
     try:
-        return _decoder.decode(snapshot_seal(master).decrypt(data))
+        return _decoder.decode(Fernet(seal_key(master)).decrypt(data))
     except (InvalidToken, msgspec.DecodeError):
         raise WrongMasterKey(WrongMasterKey.__doc__) from None

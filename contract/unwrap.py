@@ -36,14 +36,19 @@ def placeholder_key(prompt_key: bytes) -> bytes:
     return hmac.digest(prompt_key, b"earthflow/placeholder", "sha256")
 
 
-def unwrap(master: str, wrapped: str) -> bytes:
-    """The secret inside a wrapped one. Raises WrongMasterKey."""
+def unwrap(key: str, wrapped: str) -> bytes:
+    """The secret inside a wrapped one, by the master key or by the data key. Raises WrongMasterKey."""
     try:
-        return Fernet(master).decrypt(wrapped.encode())
+        return Fernet(key).decrypt(wrapped.encode())
     except InvalidToken:
         raise WrongMasterKey(WrongMasterKey.__doc__) from None
 
 
-def snapshot_seal(master: str) -> Fernet:
-    """What seals a snapshot, on the wire and on the proxy's disk alike."""
-    return Fernet(base64.urlsafe_b64encode(derive(master, "snapshot-seal")))
+def key_id(master: str) -> str:
+    """Which master key this is; tells nothing of the key."""
+    return derive(master, "key-id")[:4].hex()
+
+
+def seal_key(master: str) -> bytes:
+    """What seals a snapshot, on the wire and on the proxy's disk alike: a Fernet key."""
+    return base64.urlsafe_b64encode(derive(master, "snapshot-seal"))

@@ -13,13 +13,13 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from contract.settings import BAD_CONFIGURATION, explain, refuse_start
-from contract.unwrap import WrongMasterKey, unwrap
+from contract.unwrap import WrongMasterKey
 from control.app import application
+from control.keyring import Keyring
 from control.rule_files import hash_of, read_sources, signature
 from control.settings import ControlSettings
 from control.state import State
-from control.store import database, snapshots
-from control.vault import Vault
+from control.store import database, keys, masters, snapshots
 from rules.complaint import BadRules
 
 PROGRAM = "earthflow control"
@@ -36,9 +36,9 @@ async def serve(settings: ControlSettings) -> int:
             pool = await database.connect(settings.database, settings.database_place, settings.start_timeout)
             opened.push_async_callback(pool.close)
             await database.migrate(pool)
-            vault = Vault(settings.master)
-            pepper = await snapshots.pepper(pool, vault.new_secret())
-            unwrap(settings.master, pepper)
+            vault = await masters.open_vault(pool, settings.master)
+            keyring = Keyring(vault.open(await snapshots.pepper(pool, vault.new_secret())))
+            keyring.take(*await keys.known(pool))
             await snapshots.note_rules(pool, hash_of(rules))
         except (BadRules, WrongMasterKey, database.ChangedMigration) as error:
             return _say(str(error), BAD_CONFIGURATION)
@@ -46,7 +46,7 @@ async def serve(settings: ControlSettings) -> int:
             return _say(str(error), 1)
         redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
         opened.push_async_callback(redis.aclose)
-        return await _run(State(settings, pool, redis, vault, rules, hash_of(rules), pepper, seen))
+        return await _run(State(settings, pool, redis, vault, rules, hash_of(rules), keyring, settings.sender(), seen))
 
 
 def _say(sentence: str, status: int) -> int:

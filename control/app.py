@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from control import health, metrics
-from control.api import audit, internal, keys, rules, tenants
+from control.api import audit, internal, keys, masters, rules, tenants, webhooks
 from control.errors import errors
-from control.jobs import ingest, reload
+from control.jobs import deliver, follow, ingest, reload
 from control.state import STATE, State
 
 MAX_REQUEST = 1024 * 1024  # bytes
@@ -30,7 +30,24 @@ def application(state: State) -> web.Application:
             web.get("/v1/tenants/{id}/keys", keys.every),
             web.post("/v1/tenants/{id}/keys", keys.create),
             web.delete("/v1/tenants/{id}/keys/{key}", keys.revoke),
+            web.get("/v1/tenants/{id}/webhooks", webhooks.of_tenant),
+            web.post("/v1/tenants/{id}/webhooks", webhooks.create),
+            web.get("/v1/webhooks/{id}", webhooks.show),
+            web.patch("/v1/webhooks/{id}", webhooks.change),
+            web.delete("/v1/webhooks/{id}", webhooks.delete),
+            web.get("/v1/webhooks/{id}/deliveries", webhooks.deliveries),
+            web.post("/v1/webhooks/{id}/test", webhooks.test),
+            web.post("/v1/webhooks/{id}/replay", webhooks.replay),
+            web.post("/v1/webhooks/{id}/secret", webhooks.new_secret),
             web.post("/v1/keys/rotate", keys.rotate),
+            web.get("/v1/keys", keys.of_nobody),
+            web.post("/v1/keys", keys.create_for_nobody),
+            web.delete("/v1/keys/{key}", keys.revoke_of_nobody),
+            web.get("/v1/master", masters.status),
+            web.post("/v1/master/rotate", masters.rotate),
+            web.post("/v1/master/verify", masters.verify),
+            web.post("/v1/master/finalize", masters.finalize),
+            web.post("/v1/master/abort", masters.abort),
             web.get("/v1/rules", rules.export),
             web.get("/v1/dashboard/metrics", metrics.metrics),
             web.get("/v1/audit", audit.search),
@@ -51,8 +68,10 @@ async def _release(app: web.Application) -> None:
 
 
 async def _jobs(app: web.Application) -> AsyncIterator[None]:
-    jobs = [asyncio.create_task(job.run(app[STATE])) for job in (ingest, reload)]
+    app[STATE].sender.start()
+    jobs = [asyncio.create_task(job.run(app[STATE])) for job in (ingest, reload, follow, deliver)]
     yield
     for job in jobs:
         job.cancel()
     await asyncio.gather(*jobs, return_exceptions=True)
+    await app[STATE].sender.close()

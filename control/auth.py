@@ -1,4 +1,4 @@
-"""Who calls the API: the admin, a tenant by its key, or a proxy by its token. One resolver, constant-time comparisons."""
+"""Who calls the API, and as what: an admin, a tenant, one who reads metrics, or a proxy. One resolver, constant-time comparisons."""
 
 import hmac
 import re
@@ -6,45 +6,76 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from contract.keys import digest, parse
-from contract.unwrap import proxy_token
+from contract.unwrap import seal_key
 from control.errors import ApiError
 from control.state import STATE
-from control.store import keys
+from control.store import masters
+from control.store.keys import Role
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+CALLER = web.RequestKey("caller", str)  # for the log: a role, or a tenant's id
 
 
 class Caller(NamedTuple):
-    """The admin (`tenant` is None) or a tenant."""
+    """`tenant` is there for the role tenant alone."""
 
-    tenant: str | None
+    role: Role
+    tenant: str | None = None
 
 
-async def caller(request: web.Request) -> Caller:
-    """Raises ApiError 401 where no valid key came, 400 where two different ones did."""
+class Way(NamedTuple):
+    """How a proxy is served: the data key as its master key opens it, and what its snapshot is sealed with."""
+
+    data_key: str
+    seal: bytes
+
+
+async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
+    """Raises ApiError: 401 where no valid key came, 400 for two different ones, 403 for one that only reads `metrics`, 429 for guessing."""
     text = _presented(request)
+    who = _known(request, text)
+    if who is None:
+        wait = request.app[STATE].guesses.wait(_address(request))
+        if wait:
+            raise ApiError(429, "too_many_wrong_keys", "Too many wrong keys came from this address.", headers={"Retry-After": str(wait)})
+        raise ApiError(401, "unauthorized", "This key is not valid here.", "Send the admin key or a tenant's key as X-API-Key.")
+    request[CALLER] = who.tenant or who.role
+    if who.role == "metrics" and not metrics:
+        raise ApiError(403, "forbidden", "This key reads /v1/dashboard/metrics and nothing else.")
+    return who
+
+
+def _known(request: web.Request, text: str) -> Caller | None:
     state = request.app[STATE]
-    if hmac.compare_digest(text.encode("utf-8", "surrogateescape"), state.settings.admin_key.get_secret_value().encode()):
-        return Caller(None)
-    key = parse(text)
-    if key is not None:
-        tenant, expected = await keys.owner_of(state.pool, key.id) or ("", "")
-        if hmac.compare_digest(digest(state.pepper, key.secret), expected):
-            return Caller(tenant)
-    raise ApiError(401, "unauthorized", "This key is not valid here.", "Send the admin key or a tenant's key as X-API-Key.")
+    given = text.encode("utf-8", "surrogateescape")
+    admins = [hmac.compare_digest(given, key.get_secret_value().encode()) for key in state.settings.admin_keys]
+    if any(admins):
+        return Caller("admin")
+    key = state.keyring.find(text)
+    return Caller(key.role, key.tenant) if key is not None else None
+
+
+def _address(request: web.Request) -> str:
+    """Whose wrong keys are counted together: a proxy that relays says for whom."""
+    return f"{request.remote} {request.headers.get('X-Forwarded-For', '')[:100]}"
 
 
 async def admin(request: web.Request) -> None:
     """Raises ApiError 401 or 403 for anybody else."""
-    if (await caller(request)).tenant is not None:
-        raise ApiError(403, "forbidden", "This needs the admin key.", "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key.")
+    if (await caller(request)).role != "admin":
+        raise ApiError(403, "forbidden", "This needs an admin's key.", "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key.")
+
+
+async def reader_of_metrics(request: web.Request) -> None:
+    """An admin, or a key for metrics. Raises ApiError 401 or 403 for anybody else."""
+    if (await caller(request, metrics=True)).role == "tenant":
+        raise ApiError(403, "forbidden", "This needs an admin's key, or one for metrics.", "POST /v1/keys makes one.")
 
 
 async def tenant_of(request: web.Request) -> str:
     """The tenant that the path names, if it is the caller's business. Raises ApiError 401, or 404 for a foreign one."""
     who, id = await caller(request), named(request)
-    if who.tenant not in (None, id):
+    if who.role != "admin" and who.tenant != id:
         raise ApiError(404, "not_found", "There is no such tenant.")
     return id
 
@@ -57,11 +88,16 @@ def named(request: web.Request, part: str = "id") -> str:
     return id
 
 
-def proxy(request: web.Request) -> None:
-    """Raises ApiError 401 for who does not hold the master key."""
-    expected = f"Bearer {proxy_token(request.app[STATE].vault.master)}"
-    if not hmac.compare_digest(request.headers.get("Authorization", "").encode("utf-8", "surrogateescape"), expected.encode()):
-        raise ApiError(401, "unauthorized", "Only a proxy with the same EARTHFLOW_MASTER_KEY may ask this.")
+async def proxy(request: web.Request) -> Way:
+    """How to serve this proxy. Raises ApiError 401 for who holds no master key that opens the database."""
+    state, given = request.app[STATE], request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+    if hmac.compare_digest(given, f"Bearer {state.vault.proxy_token}".encode()):
+        return Way(state.vault.wrapped, seal_key(state.vault.master))
+    if len(given) == len(f"Bearer {state.vault.proxy_token}"):
+        for row in (await masters.every(state.pool)).rows:  # one that is being left still serves its proxies
+            if row.token and row.seal and hmac.compare_digest(given, b"Bearer " + state.vault.open(row.token)):
+                return Way(row.wrapped, state.vault.open(row.seal))
+    raise ApiError(401, "unauthorized", "Only a proxy with the same EARTHFLOW_MASTER_KEY may ask this.")
 
 
 def _presented(request: web.Request) -> str:

@@ -1,7 +1,7 @@
 """Errors of the API: a status, a code for programs, a sentence and a hint for people; the same shape for every failure."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 import psycopg
@@ -18,12 +18,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class ApiError(Exception):
     """Raised by a handler, answered by the middleware."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = ""):
+    def __init__(self, status: int, code: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None):
         super().__init__(message)
-        self.status, self.code, self.message, self.hint = status, code, message, hint
+        self.status, self.code, self.message, self.hint, self.headers = status, code, message, hint, dict(headers or {})
 
 
-def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers)
 
@@ -57,4 +57,6 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def _shape(request_id: str, error: ApiError) -> web.Response:
     body = {"code": error.code, "message": error.message, "hint": error.hint, "request_id": request_id}
-    return answer({"error": {key: value for key, value in body.items() if value}}, error.status, {"x-request-id": request_id})
+    return answer(
+        {"error": {key: value for key, value in body.items() if value}}, error.status, {"x-request-id": request_id, **error.headers}
+    )

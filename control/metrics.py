@@ -26,8 +26,8 @@ HELP = {
 
 
 async def metrics(request: web.Request) -> web.Response:
-    """All of them, in Prometheus' text format. Admin only, by X-API-Key or as a bearer."""
-    await auth.admin(request)
+    """All of them, in Prometheus' text format. For an admin or a key for metrics, by X-API-Key or as a bearer."""
+    await auth.reader_of_metrics(request)
     state = request.app[STATE]
     registry = CollectorRegistry()
     registry.register(_Fleet(await tally.read(state.pool), await tally.recent(state.pool, MINUTES), await _waiting(state), state))

@@ -1,20 +1,23 @@
 """What control is told by its environment; read once, then frozen."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic_settings import NoDecode
 
-from contract.settings import Core, Redis
+from contract.settings import Core, Redis, host_names
 from contract.snapshot import Rate
+from control.sender import Sender
 
 
 class ControlSettings(Core, Redis):
     """Settings of `earthflow control`."""
 
     admin_key: SecretStr = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
+    admin_key_previous: SecretStr | None = Field(None, validation_alias="EARTHFLOW_ADMIN_API_KEY_PREVIOUS")
     dashboard_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_DASHBOARD_HOST")
     dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT", ge=0, le=65535)
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
@@ -27,23 +30,37 @@ class ControlSettings(Core, Redis):
     postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
     postgres_password: SecretStr | None = Field(None, validation_alias="POSTGRES_PASSWORD")
 
-    # Accepted and checked from the start, so that a deployment's file stays valid; each takes effect with its feature.
     rate_limit_rpm: PositiveInt = Field(1000, validation_alias="RATE_LIMIT_DEFAULT_RPM")
     rate_limit_burst: PositiveFloat = Field(1.5, validation_alias="RATE_LIMIT_BURST_FACTOR")
     rate_limit_window: PositiveInt = Field(60, validation_alias="RATE_LIMIT_WINDOW_SECONDS")
     webhook_retries: NonNegativeInt = Field(3, validation_alias="WEBHOOK_MAX_RETRIES")
     webhook_timeout: PositiveFloat = Field(5, validation_alias="WEBHOOK_TIMEOUT_SECONDS")
     webhook_backoff: PositiveInt = Field(500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS")
+    webhook_long_hours: PositiveInt = Field(72, validation_alias="WEBHOOK_LONG_RETRY_HOURS", le=24 * 90)
+    webhook_internal: Annotated[frozenset[str], NoDecode] = Field(frozenset(), validation_alias="WEBHOOK_INTERNAL_HOSTS")
+    webhook_ca: Path | None = Field(None, validation_alias="WEBHOOK_CA")
     retention_days: PositiveInt = Field(365, validation_alias="AUDIT_RETENTION_DAYS", le=36_500)
     hash_prompts: bool = Field(True, validation_alias="AUDIT_HASH_PROMPTS")
 
-    @field_validator("admin_key")
+    @field_validator("admin_key", "admin_key_previous")
     @classmethod
-    def _long_enough(cls, value: SecretStr) -> SecretStr:
-        if len(value.get_secret_value()) < 32:
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
             raise ValueError(
                 'must have at least 32 characters. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
+        return value
+
+    @field_validator("webhook_internal", mode="before")
+    @classmethod
+    def _read_hosts(cls, written: object) -> object:
+        return host_names(written) if isinstance(written, str) else written
+
+    @field_validator("webhook_ca")
+    @classmethod
+    def _is_file(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError("must be a PEM file")
         return value
 
     @field_validator("database_url")
@@ -62,6 +79,15 @@ class ControlSettings(Core, Redis):
         if self.database_url is None and self.postgres_password is None:
             raise ValueError("POSTGRES_PASSWORD is not set. It is required; see .env.example.")
         return self
+
+    @property
+    def admin_keys(self) -> list[SecretStr]:
+        """Those that are an admin's: the one in use, and while it is changed the one before."""
+        return [self.admin_key] + ([self.admin_key_previous] if self.admin_key_previous else [])
+
+    def sender(self) -> Sender:
+        """What sends webhooks."""
+        return Sender(self.webhook_timeout, self.webhook_internal, self.webhook_ca, development=self.env == "development")
 
     @property
     def rate(self) -> Rate:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 import redis.asyncio as aioredis
 from aiohttp import web
 
-from contract.unwrap import unwrap
+from control.keyring import Guesses, Keyring
 from control.rule_files import Signature
+from control.sender import Sender
 from control.settings import ControlSettings
+from control.store import keys
 from control.store.database import Pool
 from control.vault import Vault
 
@@ -23,20 +25,22 @@ class State:
     vault: Vault
     rules: dict[str, str]
     rules_hash: str
-    wrapped_pepper: str
+    keyring: Keyring
+    sender: Sender
     rules_signature: Signature = ()
     rules_complaint: str = ""  # why changed rule files are not used, or nothing
+    guesses: Guesses = field(default_factory=Guesses)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     ending: bool = False  # we are about to stop; nobody may wait for news any longer
     ingest_detail: str = ""  # why records are not being stored right now, or nothing
 
-    @property
-    def pepper(self) -> bytes:
-        """The pepper in clear."""
-        return unwrap(self.vault.master, self.wrapped_pepper)
+    async def read_keys(self) -> None:
+        """Take up the keys as PostgreSQL has them."""
+        self.keyring.take(*await keys.known(self.pool))
 
     async def tell_proxies(self) -> None:
-        """Something a proxy must know has changed: answer those that wait."""
+        """Something a proxy must know has changed: know it ourselves, and answer those that wait."""
+        await self.read_keys()
         async with self.changed:
             self.changed.notify_all()
 

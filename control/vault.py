@@ -1,21 +1,39 @@
-"""The master key's other half: wrap secrets for storage. Opening is contract/unwrap.py's, since proxies open, too."""
+"""The other half of contract/unwrap.py: wraps secrets for storage under the data key, which the master key opens."""
 
 import os
 
 from cryptography.fernet import Fernet
 
+from contract.unwrap import proxy_token, unwrap
+
 
 class Vault:
-    """Wraps under one master key."""
+    """One master key, and the data key that it opens. `wrapped` is the data key as a proxy with the same master key can open it."""
 
-    def __init__(self, master: str):
-        self.master = master
-        self._fernet = Fernet(master)
+    def __init__(self, master: str, wrapped: str):
+        """Raises WrongMasterKey."""
+        self.master, self.wrapped = master, wrapped
+        self.proxy_token = proxy_token(master)
+        self._data_key = unwrap(master, wrapped).decode()
+        self._fernet = Fernet(self._data_key)
 
     def wrap(self, secret: bytes) -> str:
         """The secret as it may be stored and sent."""
         return self._fernet.encrypt(secret).decode()
 
+    def open(self, wrapped: str) -> bytes:
+        """Inverse of `wrap`. Raises WrongMasterKey."""
+        return unwrap(self._data_key, wrapped)
+
     def new_secret(self) -> str:
         """32 random bytes, wrapped."""
         return self.wrap(os.urandom(32))
+
+    def under(self, master: str) -> str:
+        """The data key as another master key opens it."""
+        return Fernet(master).encrypt(self._data_key.encode()).decode()
+
+
+def new_vault(master: str) -> Vault:
+    """A vault with a data key of its own."""
+    return Vault(master, Fernet(master).encrypt(Fernet.generate_key()).decode())

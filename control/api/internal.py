@@ -19,7 +19,7 @@ LOOK_EVERY = 1.0  # another control process may have changed the version
 
 async def snapshot(request: web.Request) -> web.Response:
     """The sealed snapshot, or 304 for who has it; with `wait`, held until it changes or the seconds are over."""
-    auth.proxy(request)
+    way = await auth.proxy(request)
     state = request.app[STATE]
     have = _number(request.headers.get("If-None-Match", ""), -1)
     deadline = time.monotonic() + min(_number(request.query.get("wait", "0"), 0), MAX_WAIT)
@@ -33,11 +33,11 @@ async def snapshot(request: web.Request) -> web.Response:
         async with state.changed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.changed.wait(), min(left, LOOK_EVERY))
-    current = await snapshots.read(state.pool, state.rules, state.rules_hash, state.settings.rate)
+    current = await snapshots.read(state.pool, state.rules, state.rules_hash, state.settings.rate, way.data_key)
     if current is None:
         hint = "The control process that was started last serves the snapshot; this one has other rule files."
         raise ApiError(503, "other_rules", "This control process is not the one that serves rules now.", hint)
-    body = await asyncio.to_thread(seal, current, state.vault.master)
+    body = await asyncio.to_thread(seal, current, way.seal)
     return web.Response(body=body, headers={"ETag": str(current.version)}, content_type="application/octet-stream")
 
 
@@ -47,6 +47,6 @@ def _number(text: str, otherwise: int) -> int:
 
 async def watermark(request: web.Request) -> web.Response:
     """Up to where a spool's records are stored."""
-    auth.proxy(request)
+    await auth.proxy(request)
     seq = await audit.watermark_of(request.app[STATE].pool, request.match_info["worker"], request.match_info["boot"])
     return answer({"seq": seq})

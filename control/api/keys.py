@@ -1,7 +1,7 @@
-"""Keys of tenants: `/v1/tenants/{id}/keys`, and `/v1/keys/rotate` for one tenant or all."""
+"""Keys: `/v1/tenants/{id}/keys` of tenants, `/v1/keys` of admins and readers of metrics, `/v1/keys/rotate` for one tenant or all."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
@@ -12,16 +12,28 @@ from control.api.bodies import body_of
 from control.errors import ApiError, answer
 from control.state import STATE, State
 from control.store import keys
-from control.store.keys import Key, Minted, Rotated
+from control.store.keys import Key, Minted, Role
 
 DAY = 24 * 3600
+KINDS: dict[Role, str] = {"tenant": "live", "admin": "adm", "metrics": "met"}  # what a key's text begins with
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=365 * DAY)]
+Lifetime = Annotated[int, msgspec.Meta(ge=1, le=3650 * DAY)]
+Name = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a POST; without `expires_in` the key works until it is revoked."""
 
-    expires_in: Annotated[int, msgspec.Meta(ge=1, le=3650 * DAY)] | None = None
+    name: Name = ""
+    expires_in: Lifetime | None = None
+
+
+class NewRoleKey(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a POST for a key of no tenant."""
+
+    role: Literal["admin", "metrics"]
+    name: Name = ""
+    expires_in: Lifetime | None = None
 
 
 class Rotation(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,14 +50,31 @@ async def every(request: web.Request) -> web.Response:
     return answer({"keys": [_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, id)]})
 
 
-async def create(request: web.Request) -> web.Response:
-    """One more key, shown here and never again. Admin only."""
+async def of_nobody(request: web.Request) -> web.Response:
+    """The keys of admins and of readers of metrics. Admin only."""
     await auth.admin(request)
-    state = request.app[STATE]
+    return answer({"keys": [_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, None)]})
+
+
+async def create(request: web.Request) -> web.Response:
+    """One more key of a tenant, shown here and never again. Admin only."""
+    await auth.admin(request)
     wanted = await body_of(request, NewKey, '{"expires_in": 86400}, or {}')
-    text, minted = _mint(state)
+    return await _create(request, auth.named(request), "tenant", wanted)
+
+
+async def create_for_nobody(request: web.Request) -> web.Response:
+    """A key for an admin, or for reading metrics alone, shown here and never again. Admin only."""
+    await auth.admin(request)
+    wanted = await body_of(request, NewRoleKey, '{"role": "metrics", "name": "prometheus"}')
+    return await _create(request, None, wanted.role, wanted)
+
+
+async def _create(request: web.Request, tenant: str | None, role: Role, wanted: NewKey | NewRoleKey) -> web.Response:
+    state = request.app[STATE]
+    text, minted = _mint(state, role)
     not_after = datetime.now(UTC) + timedelta(seconds=wanted.expires_in) if wanted.expires_in else None
-    key = await keys.add(state.pool, auth.named(request), minted, not_after)
+    key = await keys.add(state.pool, tenant, role, wanted.name, minted, not_after)
     if key is None:
         raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
     await state.tell_proxies()
@@ -53,11 +82,21 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """End a key on every proxy, now. Admin only."""
+    """End a key of a tenant on every proxy, now. Admin only."""
     await auth.admin(request)
+    return await _revoke(request, auth.named(request))
+
+
+async def revoke_of_nobody(request: web.Request) -> web.Response:
+    """End a key of an admin, or of a reader of metrics. Admin only."""
+    await auth.admin(request)
+    return await _revoke(request, None)
+
+
+async def _revoke(request: web.Request, tenant: str | None) -> web.Response:
     state = request.app[STATE]
-    if not await keys.revoke(state.pool, auth.named(request), auth.named(request, "key")):
-        raise ApiError(404, "not_found", "That tenant has no such key, or it has ended already.", "GET /v1/tenants/{id}/keys lists them.")
+    if not await keys.revoke(state.pool, tenant, auth.named(request, "key")):
+        raise ApiError(404, "not_found", "There is no such key, or it has ended already.", "GET the list of keys to see them.")
     await state.tell_proxies()
     return answer({"revoked": request.match_info["key"]})
 
@@ -72,7 +111,7 @@ async def rotate(request: web.Request) -> web.Response:
         raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
     if wanted.dry_run:
         return answer({"dry_run": True, "rotated": [{"tenant": tenant} for tenant in of]})
-    minted = {tenant: _mint(state) for tenant in of}
+    minted = {tenant: _mint(state, "tenant") for tenant in of}
     done = await keys.rotate(state.pool, {tenant: stored for tenant, (_, stored) in minted.items()}, wanted.revoke_after)
     await state.tell_proxies()
     shown = [
@@ -81,16 +120,20 @@ async def rotate(request: web.Request) -> web.Response:
     return answer({"dry_run": False, "rotated": shown})
 
 
-def _mint(state: State) -> tuple[str, Minted]:
-    key = contract_keys.mint()
-    return key.text, Minted(key.id, contract_keys.digest(state.pepper, key.secret))
-
-
-def _rotated(one: Rotated) -> dict[str, object]:
-    return {"tenant": one.tenant, "old": one.old, "old_until": one.not_after, "new": one.new}
+def _mint(state: State, role: Role) -> tuple[str, Minted]:
+    key = contract_keys.mint(KINDS[role])
+    return key.text, Minted(key.id, contract_keys.digest(state.keyring.pepper, key.secret))
 
 
 def _shown(key: Key) -> dict[str, object]:
     over = key.not_after is not None and key.not_after <= datetime.now(UTC)
-    status = "ended" if over else "ending" if key.not_after is not None else "live"
-    return {"id": key.id, "status": status, "created_at": key.created, "not_after": key.not_after, "replaced_by": key.replaced_by}
+    return {
+        "id": key.id,
+        "role": key.role,
+        "name": key.name,
+        "status": "ended" if over else "ending" if key.not_after is not None else "live",
+        "created_at": key.created,
+        "last_used_at": key.last_used,
+        "not_after": key.not_after,
+        "replaced_by": key.replaced_by,
+    }

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from contract import keys
 from control import auth
+from control.api import webhooks
 from control.api.bodies import body_of
 from control.errors import ApiError, answer
 from control.state import STATE
@@ -24,6 +25,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x
 Label = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Labels = Annotated[dict[Label, Label], msgspec.Meta(max_length=MAX_LABELS)]
 PerMinute = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+TokensPerDay = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 UnknownHosts = Literal["", "tunnel", "deny"]
 COLUMNS = {"rules_preset": "preset"}  # where a field and its column differ
 
@@ -36,6 +39,8 @@ class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
     id: str | None = None
     unknown_hosts: UnknownHosts = ""
     max_requests_per_minute: PerMinute | None = None
+    max_tokens_per_day: TokensPerDay | None = None
+    retention_days: Days | None = None
     labels: Labels = {}
 
 
@@ -46,7 +51,10 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     rules_preset: str | msgspec.UnsetType = msgspec.UNSET
     unknown_hosts: UnknownHosts | msgspec.UnsetType = msgspec.UNSET
     max_requests_per_minute: PerMinute | msgspec.UnsetType | None = msgspec.UNSET
+    max_tokens_per_day: TokensPerDay | msgspec.UnsetType | None = msgspec.UNSET
+    retention_days: Days | msgspec.UnsetType | None = msgspec.UNSET
     labels: Labels | msgspec.UnsetType = msgspec.UNSET
+    webhook: str | msgspec.UnsetType | None = msgspec.UNSET  # the URL of the one that takes all others' place
 
 
 async def create(request: web.Request) -> web.Response:
@@ -60,7 +68,7 @@ async def create(request: web.Request) -> web.Response:
     values |= {"id": wanted.id or f"t-{secrets.token_hex(5)}", "prompt_key": state.vault.new_secret()}
     key = keys.mint()
     try:
-        tenant = await tenants.create(state.pool, values, key_id=key.id, key_digest=keys.digest(state.pepper, key.secret))
+        tenant = await tenants.create(state.pool, values, key_id=key.id, key_digest=keys.digest(state.keyring.pepper, key.secret))
     except TenantExists:
         message = f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
         raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
@@ -81,13 +89,16 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """Change a tenant; it takes effect on every proxy at once. Admin only."""
+    """Change a tenant; it takes effect on every proxy at once. A new webhook's secret is shown here and never again. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
     values = _columns(await body_of(request, Changes, '{"max_requests_per_minute": 5000}'))
-    tenant = _there(await tenants.change(state.pool, auth.named(request), values))
+    url, webhook, secret = values.pop("webhook", msgspec.UNSET), None, None
+    if url is not msgspec.UNSET:
+        webhook, secret = webhooks.new_values(request, url, ["BLOCK"]) if url is not None else ({}, None)
+    tenant = _there(await tenants.change(state.pool, auth.named(request), values, webhook))
     await state.tell_proxies()
-    return answer(_shown(tenant))
+    return answer({**_shown(tenant), **({"webhook_secret": secret} if secret else {})})
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -122,6 +133,9 @@ def _shown(tenant: Tenant) -> dict[str, object]:
         "rules_preset": tenant.preset,
         "unknown_hosts": tenant.unknown_hosts,
         "max_requests_per_minute": tenant.max_requests_per_minute,
+        "max_tokens_per_day": tenant.max_tokens_per_day,
+        "retention_days": tenant.retention_days,
+        "webhook": tenant.webhook,
         "labels": tenant.labels,
         "created_at": tenant.created,
         "keys": tenant.keys,

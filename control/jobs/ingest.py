@@ -18,7 +18,7 @@ from contract.streams import CONSUMER, FIELD, GROUP, RECORDS
 from control.state import State
 from control.store import audit
 from control.store.audit import Arrival, Partitions, Unreadable
-from control.store.database import Connection, alone
+from control.store.database import Connection, alone, lead
 
 logger = logging.getLogger("earthflow.ingest")
 
@@ -39,7 +39,7 @@ async def run(state: State) -> None:
     while True:
         try:
             async with await alone(state.settings.database) as connection:
-                if await audit.lead(connection):
+                if await lead(connection, audit.INGEST_LOCK):
                     await _ingest(state, connection)
                 state.ingest_detail = ""
         except psycopg.Error as error:

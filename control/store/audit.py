@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from contract.decision import Completion, Decision, Place, Record, time_of
-from control.store import tally
+from control.store import keys, tally, webhooks
 from control.store.database import Connection, Cursor, Pool
 
 INGEST_LOCK = 0x696E67657374
@@ -54,12 +54,6 @@ class Partitions:
         self._made |= days
 
 
-async def lead(connection: Connection) -> bool:
-    """Become the one that ingests, for as long as this connection lasts."""
-    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (INGEST_LOCK,))).fetchone()
-    return bool(row and row["mine"])
-
-
 async def store(connection: Connection, partitions: Partitions, arrivals: Sequence[Arrival], unreadable: Sequence[Unreadable]) -> None:
     """One batch in one transaction: rows, quarantine, watermarks. Twice the same batch changes nothing."""
     days = {arrival: time_of(arrival.record.id).date() for arrival in arrivals}
@@ -83,6 +77,8 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
         )
         each = {(type(arrival.record), arrival.record.id): arrival.record for arrival in arrivals}
         new = [one for one in each.values() if one.id in (new_decisions if isinstance(one, Decision) else new_completions)]
+        await keys.mark_used(connection, _used(new))
+        await webhooks.queue(connection, new)
         await tally.add(connection, tally.counted(new))
         await cursor.executemany(
             "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
@@ -91,6 +87,15 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
         kept_aside = [one.place for one in unreadable if one.place is not None]
         await _advance(connection, [*(arrival.record.place for arrival in arrivals), *kept_aside])
     partitions.made(set(days.values()))
+
+
+def _used(records: Sequence[Record]) -> dict[str, datetime]:
+    """Which keys these calls came with, and when the last did."""
+    used: dict[str, datetime] = {}
+    for one in records:
+        if isinstance(one, Decision) and one.key:
+            used[one.key] = max(one.time, used.get(one.key, one.time))
+    return used
 
 
 async def _insert(cursor: Cursor, query: str, rows: Sequence[tuple[object, ...]]) -> set[str]:

@@ -61,6 +61,12 @@ async def alone(conninfo: str) -> Connection:
     return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, row_factory=dict_row, connect_timeout=5)
 
 
+async def lead(connection: Connection, lock: int) -> bool:
+    """Become the one process that does a thing, named by its lock, for as long as this connection lasts. Whether it is ours to do."""
+    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (lock,))).fetchone()
+    return bool(row and row["mine"])
+
+
 async def migrate(pool: Pool) -> list[str]:
     """Apply what is missing, all in one transaction; the names applied. Raises ChangedMigration or Unusable."""
     try:

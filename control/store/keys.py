@@ -1,21 +1,39 @@
 """Keys of tenants. Of a secret only its digest is here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from control.store.database import Connection, Pool
 from control.store.tenants import bump
+
+Role = Literal["tenant", "admin", "metrics"]
 
 
 class Key(NamedTuple):
     """A key; past `not_after` it does not work any more."""
 
     id: str
-    tenant: str
+    role: Role
+    tenant: str | None
+    name: str
     created: datetime
     not_after: datetime | None
     replaced_by: str | None
+    last_used: datetime | None
+
+
+COLUMNS = "id, role, tenant, name, created, not_after, replaced_by, last_used"
+
+
+class Known(NamedTuple):
+    """A key as calls are told by it: whose it is (`tenant` for the role tenant alone), and the digest of its secret."""
+
+    id: str
+    role: Role
+    tenant: str | None
+    digest: str
+    not_after: datetime | None
 
 
 class Minted(NamedTuple):
@@ -34,34 +52,51 @@ class Rotated(NamedTuple):
     not_after: datetime
 
 
-async def owner_of(pool: Pool, key_id: str) -> tuple[str, str] | None:
-    """The tenant and the digest of a live key."""
-    async with pool.connection() as connection:
+async def known(pool: Pool) -> tuple[list[Known], int]:
+    """All keys that work now or for a while, and the version of the snapshot they are of."""
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        version = await (await connection.execute("SELECT version FROM snapshot")).fetchone()
         rows = await connection.execute(
-            "SELECT k.tenant, k.digest FROM api_key k JOIN tenant t ON t.id = k.tenant "
-            "WHERE k.id = %s AND t.deleted IS NULL AND (k.not_after IS NULL OR k.not_after > now())",
-            (key_id,),
+            "SELECT k.id, k.role, k.tenant, k.digest, k.not_after FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
+            "WHERE t.deleted IS NULL AND (k.not_after IS NULL OR k.not_after > now())"
         )
-        row = await rows.fetchone()
-    return (row["tenant"], row["digest"]) if row else None
+        return [Known(**row) for row in await rows.fetchall()], version["version"] if version else 0
 
 
-async def of_tenant(pool: Pool, tenant: str) -> list[Key]:
-    """All keys that a tenant has or had, oldest first."""
+async def note_used(pool: Pool, used: Mapping[str, datetime]) -> None:
+    """When keys were last used, unless later is known."""
+    async with pool.connection() as connection, connection.transaction():
+        await mark_used(connection, used)
+
+
+async def mark_used(connection: Connection, used: Mapping[str, datetime]) -> None:
+    """As `note_used`, in the caller's transaction."""
+    await connection.execute(
+        "UPDATE api_key k SET last_used = u.at FROM unnest(%s::text[], %s::timestamptz[]) AS u (id, at) "
+        "WHERE k.id = u.id AND (k.last_used IS NULL OR k.last_used < u.at)",
+        (sorted(used), [used[id] for id in sorted(used)]),
+    )
+
+
+async def of_tenant(pool: Pool, tenant: str | None) -> list[Key]:
+    """All keys that a tenant has or had, or for None those of no tenant, oldest first."""
     async with pool.connection() as connection:
         rows = await connection.execute(
-            "SELECT id, tenant, created, not_after, replaced_by FROM api_key WHERE tenant = %s ORDER BY created, id", (tenant,)
+            f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %s ORDER BY created, id".encode(), (tenant,)
         )
         return [Key(**row) for row in await rows.fetchall()]
 
 
-async def add(pool: Pool, tenant: str, minted: Minted, not_after: datetime | None) -> Key | None:
-    """One more key; proxies are told in the same transaction. None where there is no such tenant."""
+async def add(pool: Pool, tenant: str | None, role: Role, name: str, minted: Minted, not_after: datetime | None) -> Key | None:
+    """One more key, of a tenant or, with another role, of nobody; proxies are told in the same transaction. None: no such tenant."""
     async with pool.connection() as connection, connection.transaction():
         rows = await connection.execute(
-            "INSERT INTO api_key (id, tenant, digest, not_after) SELECT %s, id, %s, %s FROM tenant WHERE id = %s AND deleted IS NULL "
-            "RETURNING id, tenant, created, not_after, replaced_by",
-            (minted.id, minted.digest, not_after, tenant),
+            "INSERT INTO api_key (id, digest, role, name, not_after, tenant) "
+            "SELECT %(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s::timestamptz, %(tenant)s "
+            "WHERE %(tenant)s::text IS NULL OR EXISTS (SELECT FROM tenant WHERE id = %(tenant)s AND deleted IS NULL) "
+            f"RETURNING {COLUMNS}".encode(),
+            {**minted._asdict(), "role": role, "name": name, "not_after": not_after, "tenant": tenant},
         )
         row = await rows.fetchone()
         if row is not None:
@@ -69,11 +104,13 @@ async def add(pool: Pool, tenant: str, minted: Minted, not_after: datetime | Non
         return Key(**row) if row is not None else None
 
 
-async def revoke(pool: Pool, tenant: str, key: str) -> bool:
+async def revoke(pool: Pool, tenant: str | None, key: str) -> bool:
     """End a key now. Whether it worked until now."""
     async with pool.connection() as connection, connection.transaction():
         done = await connection.execute(
-            "UPDATE api_key SET not_after = now() WHERE id = %s AND tenant = %s AND (not_after IS NULL OR not_after > now())", (key, tenant)
+            "UPDATE api_key SET not_after = now() "
+            "WHERE id = %s AND tenant IS NOT DISTINCT FROM %s AND (not_after IS NULL OR not_after > now())",
+            (key, tenant),
         )
         if done.rowcount:
             await bump(connection)

@@ -36,8 +36,10 @@ async def overtake(pool: Pool, version: int) -> None:
         await connection.execute("UPDATE snapshot SET version = %s WHERE version <= %s", (version + 1, version))
 
 
-async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate) -> Snapshot | None:
-    """A consistent snapshot of now, with the rule sources given; None where another process serves other ones by now."""
+async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_key: str) -> Snapshot | None:
+    """A consistent snapshot of now, with the rule sources and the wrapped data key given; None where another process serves other rules
+    by now.
+    """
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         state = await (await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")).fetchone()
@@ -61,6 +63,7 @@ async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate) -> Snap
         keys=tuple(KeyEntry(**row) for row in keys),
         rules=rules,
         rate=rate,
+        data_key=data_key,
     )
 
 

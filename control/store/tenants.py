@@ -8,6 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from control.store import webhooks
 from control.store.database import Connection, Pool
 
 
@@ -20,8 +21,11 @@ class Tenant(NamedTuple):
     created: datetime
     unknown_hosts: str
     max_requests_per_minute: int | None
+    max_tokens_per_day: int | None
+    retention_days: int | None
     labels: Mapping[str, str]
     keys: Sequence[str]
+    webhook: str | None  # the URL of its first one
 
 
 class TenantExists(Exception):
@@ -44,9 +48,16 @@ async def create(pool: Pool, values: Mapping[str, Any], *, key_id: str, key_dige
         return (await _read(connection, values["id"]))[0]
 
 
-async def change(pool: Pool, id: str, values: Mapping[str, Any]) -> Tenant | None:
-    """Set some columns of a tenant; proxies are told in the same transaction. None where there is no such tenant."""
+async def change(pool: Pool, id: str, values: Mapping[str, Any], webhook: Mapping[str, Any] | None = None) -> Tenant | None:
+    """Set some columns of a tenant; proxies are told in the same transaction. None where there is no such tenant.
+
+    `webhook` takes the place of all it has; an empty one, of none.
+    """
     async with pool.connection() as connection, connection.transaction():
+        if webhook is not None:
+            await connection.execute("DELETE FROM webhook WHERE tenant = %s", (id,))
+            if webhook:
+                await webhooks.insert(connection, id, webhook)
         if values:
             settings = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in values)
             query = sql.SQL("UPDATE tenant SET {} WHERE id = {} AND deleted IS NULL").format(settings, sql.Placeholder())
@@ -78,7 +89,9 @@ async def one(pool: Pool, id: str) -> Tenant | None:
 
 async def _read(connection: Connection, id: str | None = None) -> list[Tenant]:
     rows = await connection.execute(
-        "SELECT t.id, t.name, t.preset, t.created, t.unknown_hosts, t.max_requests_per_minute, t.labels, "
+        "SELECT t.id, t.name, t.preset, t.created, t.unknown_hosts, t.max_requests_per_minute, t.max_tokens_per_day, t.retention_days, "
+        "t.labels, "
+        "(SELECT url FROM webhook w WHERE w.tenant = t.id ORDER BY w.created, w.id LIMIT 1) AS webhook, "
         "coalesce(array_agg(k.id ORDER BY k.created) FILTER (WHERE k.id IS NOT NULL), '{}') AS keys "
         "FROM tenant t LEFT JOIN api_key k ON k.tenant = t.id AND (k.not_after IS NULL OR k.not_after > now()) "
         "WHERE t.deleted IS NULL AND (%(id)s::text IS NULL OR t.id = %(id)s) GROUP BY t.id ORDER BY t.created, t.id",

@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from addons.resolver import InternalAddress, Resolver, is_internal, is_public, ours
+from addons.resolver import InternalAddress, Resolver, ours
+from contract.addresses import is_internal, is_public
 
 INTERNAL = [
     "127.0.0.1", "127.8.8.8", "0.0.0.0", "0.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254", "100.64.0.1",

@@ -40,7 +40,7 @@ def test_keys_are_made_rotated_and_revoked(earthflow: Any) -> None:
     earthflow("tenants", "create", "Keys", "--id", "keys-cli")
     try:
         more = json.loads(earthflow("keys", "create", "keys-cli", "-o", "json").stdout)
-        assert earthflow("keys", "revoke", "keys-cli", more["id"]).returncode == 0
+        assert earthflow("keys", "revoke", more["id"], "--tenant", "keys-cli").returncode == 0
         preview = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--dry-run", "-o", "json").stdout)
         assert preview == [{"tenant": "keys-cli"}]
         (rotated,) = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--revoke-after", "60", "-o", "json").stdout)

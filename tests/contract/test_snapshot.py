@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from contract.snapshot import KeyEntry, Snapshot, TenantEntry, seal, unseal
-from contract.unwrap import WrongMasterKey, derive, unwrap
+from contract.unwrap import WrongMasterKey, derive, seal_key, unwrap
 
 MASTER = Fernet.generate_key().decode()
 SNAPSHOT = Snapshot(
@@ -20,13 +20,13 @@ SNAPSHOT = Snapshot(
 
 
 def test_a_snapshot_comes_back_and_shows_nothing_on_the_way() -> None:
-    sealed = seal(SNAPSHOT, MASTER)
+    sealed = seal(SNAPSHOT, seal_key(MASTER))
     assert unseal(sealed, MASTER) == SNAPSHOT
     assert b"default" not in sealed
 
 
 def test_another_master_key_or_a_changed_byte_does_not_open_it() -> None:
-    sealed = seal(SNAPSHOT, MASTER)
+    sealed = seal(SNAPSHOT, seal_key(MASTER))
     for data, master in ((sealed, Fernet.generate_key().decode()), (sealed[:-4] + b"AAAA", MASTER), (b"", MASTER)):
         with pytest.raises(WrongMasterKey):
             unseal(data, master)

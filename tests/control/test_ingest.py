@@ -3,48 +3,19 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
-import redis.asyncio as aioredis
-from cryptography.fernet import Fernet
 
 from cli.engines import Engines
 from contract.decision import Completion, Decision, Place, Record, encode, new_id
 from contract.streams import FIELD, GROUP, RECORDS
 from control.jobs import ingest
-from control.settings import ControlSettings
 from control.state import State
 from control.store import audit, database, search
-from control.vault import Vault
 from tests.support.house import PATIENCE
-
-
-@pytest.fixture
-async def state(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[State]:
-    """Control's state over a database and a Redis of this test's own."""
-    name = f"test_{new_id().replace('-', '')}"
-    with psycopg.connect(engines.database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    master = Fernet.generate_key().decode()
-    for variable, value in {
-        "EARTHFLOW_MASTER_KEY": master,
-        "EARTHFLOW_ADMIN_API_KEY": "a" * 40,
-        "EARTHFLOW_DATABASE_URL": engines.database_url.replace("/postgres?", f"/{name}?"),
-        "EARTHFLOW_REDIS_URL": engines.redis_url,
-    }.items():
-        monkeypatch.setenv(variable, value)
-    told = ControlSettings()
-    pool = await database.connect(told.database, told.database_place, 5)
-    await database.migrate(pool)
-    client = aioredis.Redis.from_url(told.redis)
-    await client.flushall()
-    yield State(told, pool, client, Vault(master), {}, "", "")
-    await client.aclose()
-    await pool.close()
 
 
 def decision(seq: int, **more: object) -> Decision:
@@ -175,8 +146,8 @@ async def test_a_flushed_redis_gets_its_group_again(state: State) -> None:
 
 async def test_two_control_processes_do_not_ingest_at_once(state: State) -> None:
     async with await database.alone(state.settings.database) as first, await database.alone(state.settings.database) as second:
-        assert await audit.lead(first)
-        assert not await audit.lead(second)
+        assert await database.lead(first, audit.INGEST_LOCK)
+        assert not await database.lead(second, audit.INGEST_LOCK)
 
 
 async def test_a_migration_is_applied_once_and_a_changed_one_is_refused(state: State) -> None:

@@ -113,7 +113,7 @@ def test_a_taken_port_ends_the_process_with_a_sentence(house: House, program: st
 def test_another_master_key_does_not_open_the_database(house: House) -> None:
     told = house.stack.environment() | {"EARTHFLOW_MASTER_KEY": Fernet.generate_key().decode(), "EARTHFLOW_DASHBOARD_PORT": "0"}
     done = start("control", told)
-    assert (done.returncode, "EARTHFLOW_MASTER_KEY does not open this" in done.stderr) == (78, True), done.stderr
+    assert (done.returncode, "EARTHFLOW_MASTER_KEY is not the one of this database" in done.stderr) == (78, True), done.stderr
 
 
 def test_the_first_start_shows_its_keys_once_and_the_line_to_paste(house: House) -> None:

@@ -1,0 +1,56 @@
+"""`earthflow keys master`: where the rotation of the master key stands, and its end."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.output import Output, emit
+from cli.remote import control
+from cli.trouble import USAGE, Trouble
+
+app = typer.Typer(help="The rotation of the master key: status, verify, finalize, abort.", no_args_is_help=True)
+
+NewKey = Annotated[str, typer.Option("--new-key", help="The new key, or - to read it from standard input, where no other program sees it.")]
+
+
+def read(written: str) -> str:
+    """A key as it was given. Raises Trouble where there is none."""
+    key = sys.stdin.readline().strip() if written == "-" else written
+    if not key:
+        raise Trouble("There is no new key: say --new-key KEY, or --new-key - and give it by standard input.", USAGE)
+    return key
+
+
+def rotate(new_key: str, output: Output) -> None:
+    """Begin a rotation, and say how it goes on."""
+    emit(control().post("/v1/master/rotate", {"new_key": read(new_key)}), output)
+    typer.echo(
+        "Both keys open everything now. Set EARTHFLOW_MASTER_KEY to the new one everywhere, start control again, then the proxies "
+        "(`docker compose up -d`), and end with: earthflow keys master finalize",
+        err=True,
+    )
+
+
+@app.command()
+def status(output: Output = "table") -> None:
+    """Which master keys open the database, by their ids, and which one control runs with."""
+    emit(control().get("/v1/master"), output)
+
+
+@app.command()
+def verify(new_key: NewKey, output: Output = "table") -> None:
+    """Open every stored secret with this key, and nothing else."""
+    emit(control().post("/v1/master/verify", {"new_key": read(new_key)}), output)
+
+
+@app.command()
+def finalize(output: Output = "table") -> None:
+    """End a rotation: the new key alone opens from now on."""
+    emit(control().post("/v1/master/finalize", {}), output)
+
+
+@app.command()
+def abort(output: Output = "table") -> None:
+    """Go back: the old key alone opens, as before."""
+    emit(control().post("/v1/master/abort", {}), output)

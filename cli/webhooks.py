@@ -1,0 +1,83 @@
+"""`earthflow webhooks`: where decisions are told, and what became of it."""
+
+from typing import Annotated
+
+import typer
+
+from cli.output import Output, RowsOutput, emit, emit_rows
+from cli.remote import control
+from cli.trouble import USAGE, Trouble
+
+app = typer.Typer(help="Webhooks: list, create, update, delete, test, deliveries, replay, new-secret.", no_args_is_help=True)
+
+COLUMNS = ("id", "url", "statuses", "state", "failures", "tried_again_at", "disabled")
+LOG = ("id", "state", "events", "attempts", "status", "error", "took_ms", "created_at", "due_at")
+NOT_DELIVERED = 3
+Id = Annotated[str, typer.Argument(help="The webhook's id.")]
+Url = Annotated[str | None, typer.Option("--url", help="https://…")]
+Statuses = Annotated[list[str] | None, typer.Option("--status", help="ALLOW, FLAG, REDACT, BLOCK; several times for several.")]
+
+
+@app.command("list")
+def list_(tenant: Annotated[str, typer.Argument(help="The tenant's id.")], output: RowsOutput = "table") -> None:
+    """A tenant's webhooks."""
+    emit_rows(COLUMNS, control().get(f"/v1/tenants/{tenant}/webhooks")["webhooks"], output)
+
+
+@app.command()
+def create(
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    url: Annotated[str, typer.Argument(help="https://…")],
+    status: Statuses = None,
+    output: Output = "table",
+) -> None:
+    """Tell this URL of decisions: of BLOCK, if nothing else is said. The secret is shown here and never again."""
+    emit(control().post(f"/v1/tenants/{tenant}/webhooks", {"url": url, "statuses": status or ["BLOCK"]}), output)
+
+
+@app.command()
+def update(webhook: Id, url: Url = None, status: Statuses = None, output: Output = "table") -> None:
+    """Change what is said; and have it tried again, where it was disabled or rests."""
+    said = {"url": url, "statuses": status or None}
+    emit(control().patch(f"/v1/webhooks/{webhook}", {name: value for name, value in said.items() if value is not None}), output)
+
+
+@app.command()
+def delete(webhook: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, output: Output = "table") -> None:
+    """Remove it, what waits for it, and its log."""
+    if not yes and not typer.confirm(f"Remove {webhook}, what waits for it and its log?", err=True):
+        raise Trouble("Nothing was done.", USAGE)
+    emit(control().delete(f"/v1/webhooks/{webhook}"), output)
+
+
+@app.command()
+def test(webhook: Id, output: Output = "table") -> None:
+    """Send a message of type `test` now. Ends with 3 where it was not taken."""
+    got = control().post(f"/v1/webhooks/{webhook}/test", {})
+    emit(got, output)
+    if not got["delivered"]:
+        raise typer.Exit(NOT_DELIVERED)
+
+
+@app.command()
+def deliveries(
+    webhook: Id, limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 50, output: RowsOutput = "table"
+) -> None:
+    """What was sent and what came of it, newest first."""
+    emit_rows(LOG, control().get(f"/v1/webhooks/{webhook}/deliveries?limit={limit}")["deliveries"], output)
+
+
+@app.command()
+def replay(
+    webhook: Id,
+    delivery: Annotated[str | None, typer.Argument(help="Which; without it, all that were given up.")] = None,
+    output: Output = "table",
+) -> None:
+    """Send again."""
+    emit(control().post(f"/v1/webhooks/{webhook}/replay", {"delivery": delivery}), output)
+
+
+@app.command("new-secret")
+def new_secret(webhook: Id, output: Output = "table") -> None:
+    """Another secret, shown here and never again; for a day the one before signs as well."""
+    emit(control().post(f"/v1/webhooks/{webhook}/secret", {}), output)

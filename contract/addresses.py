@@ -1,0 +1,28 @@
+"""Which IP addresses may be connected to on somebody else's word, and which never."""
+
+import ipaddress
+
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Not public whatever the running Python's tables say: metadata and wire services of clouds, site-local and documentation nets.
+NEVER = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10", "3fff::/20")))
+UNIQUE_LOCAL, AWS_METADATA = ipaddress.ip_network("fc00::/7"), ipaddress.ip_address("fd00:ec2::254")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is on the public internet, seen through every way of wrapping a v4 address in a v6 one."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if inner is None and (ip in NAT64 or int(ip) < 2**32):
+            inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_public(str(inner))
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in net for net in NEVER if net.version == ip.version)
+
+
+def is_internal(address: str) -> bool:
+    """Whether an IP address is of a house's own network: private, and none of those that are nobody's (metadata services, this host's)."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    never = ip.is_link_local or ip.is_loopback or ip.is_multicast or ip.is_reserved or ip.is_unspecified
+    inner = isinstance(ip, ipaddress.IPv6Address) and not ip.is_global and ip not in UNIQUE_LOCAL
+    return ip.is_private and not never and not inner and ip != AWS_METADATA

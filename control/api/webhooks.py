@@ -1,0 +1,192 @@
+"""Webhooks: `/v1/tenants/{id}/webhooks`, and `/v1/webhooks/{id}` with its deliveries, its test, its replay and its secret."""
+
+import os
+import secrets
+import uuid
+from typing import Annotated, Literal
+
+import msgspec
+from aiohttp import web
+
+from control import auth
+from control.api.bodies import body_of
+from control.api.paging import limit_of
+from control.errors import ApiError, answer
+from control.sender import complaint, shown
+from control.state import STATE
+from control.store import webhooks
+from control.store.webhooks import Delivery, Webhook
+
+Status = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
+Statuses = Annotated[list[Status], msgspec.Meta(min_length=1, max_length=4)]
+
+
+class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a POST: where to, and decisions of which statuses."""
+
+    url: str
+    statuses: Statuses = msgspec.field(default_factory=lambda: ["BLOCK"])
+
+
+class WebhookChanges(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a PATCH: what is not there stays. A webhook that was disabled is tried again."""
+
+    url: str | None = None
+    statuses: Statuses | None = None
+
+
+class Replay(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a replay: one delivery, or all that were given up."""
+
+    delivery: str | None = None
+
+
+async def of_tenant(request: web.Request) -> web.Response:
+    """A tenant's webhooks, without their secrets. Others than the admin see their own."""
+    id = await auth.tenant_of(request)
+    return answer({"webhooks": [shown_webhook(one) for one in await webhooks.of_tenant(request.app[STATE].pool, id)]})
+
+
+async def create(request: web.Request) -> web.Response:
+    """One more webhook; its secret is shown here and never again. Admin only."""
+    await auth.admin(request)
+    state = request.app[STATE]
+    wanted = await body_of(request, NewWebhook, '{"url": "https://hooks.example.com/earthflow", "statuses": ["BLOCK"]}')
+    values, secret = new_values(request, wanted.url, wanted.statuses)
+    made = await webhooks.create(state.pool, auth.named(request), values)
+    if made is None:
+        raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
+    return answer({**shown_webhook(made), "secret": secret}, 201)
+
+
+def new_values(request: web.Request, url: str, statuses: list[Status]) -> tuple[dict[str, object], str]:
+    """A new webhook as it is stored, and its secret as it is shown. Raises ApiError for a URL that is none."""
+    secret = os.urandom(32)
+    values = {"id": f"wh-{secrets.token_hex(6)}", "url": url_of(url), "statuses": list(dict.fromkeys(statuses))}
+    return {**values, "secret": request.app[STATE].vault.wrap(secret)}, shown(secret)
+
+
+def url_of(url: str) -> str:
+    """The URL. Raises ApiError where it can be no webhook's."""
+    if problem := complaint(url):
+        raise ApiError(400, "bad_url", f"That URL cannot be a webhook's: {problem}.", "Write it like https://hooks.example.com/earthflow.")
+    return url
+
+
+async def show(request: web.Request) -> web.Response:
+    """A webhook. Others than the admin see their own."""
+    return answer(shown_webhook(await _own(request)))
+
+
+async def change(request: web.Request) -> web.Response:
+    """Change a webhook, or have a disabled one tried again. Admin only."""
+    await auth.admin(request)
+    wanted = await body_of(request, WebhookChanges, '{"statuses": ["BLOCK", "REDACT"]}')
+    url = url_of(wanted.url) if wanted.url is not None else None
+    return answer(shown_webhook(_there(await webhooks.change(request.app[STATE].pool, auth.named(request), url, wanted.statuses))))
+
+
+async def delete(request: web.Request) -> web.Response:
+    """Remove a webhook, what waits for it, and its log. Admin only."""
+    await auth.admin(request)
+    if not await webhooks.delete(request.app[STATE].pool, auth.named(request)):
+        _there(None)
+    return answer({"deleted": request.match_info["id"]})
+
+
+async def deliveries(request: web.Request) -> web.Response:
+    """What was sent and what came of it, newest first; `next` is the `cursor` of the following page."""
+    webhook, limit = await _own(request), limit_of(request)
+    found = await webhooks.log(request.app[STATE].pool, webhook.id, limit, _uuid(request.query.get("cursor"), "cursor"))
+    return answer({"deliveries": [_shown(one) for one in found], "next": found[-1].id if len(found) == limit else None})
+
+
+async def test(request: web.Request) -> web.Response:
+    """Send a message of type `test`, now, and say what came of it. Admin only."""
+    await auth.admin(request)
+    state = request.app[STATE]
+    id = await webhooks.add_test(state.pool, auth.named(request))
+    due = await webhooks.this(state.pool, id) if id else None
+    if due is None:
+        raise _nothing()
+    got = await state.sender.send(due.url, due.id, due.body, [state.vault.open(wrapped) for wrapped in due.secrets])
+    if got.taken and got.status is not None:
+        await webhooks.delivered(state.pool, due, got.status, got.took_ms)
+    else:
+        await webhooks.given_up(state.pool, due, *got)
+    return answer({"delivery": due.id, "delivered": got.taken, "status": got.status, "error": got.error or None, "took_ms": got.took_ms})
+
+
+async def replay(request: web.Request) -> web.Response:
+    """Send again: one delivery, or all that were given up. Admin only."""
+    await auth.admin(request)
+    wanted = await body_of(request, Replay, '{"delivery": "<id>"}, or {} for all that were given up')
+    webhook = _there(await webhooks.one(request.app[STATE].pool, auth.named(request)))
+    count = await webhooks.replay(request.app[STATE].pool, webhook.id, _uuid(wanted.delivery, "delivery"))
+    if wanted.delivery is not None and not count:
+        raise ApiError(404, "not_found", "That webhook has no such delivery of decisions.", "GET its deliveries to see them.")
+    return answer({"replayed": count})
+
+
+async def new_secret(request: web.Request) -> web.Response:
+    """Another secret, shown here and never again; for a day the one before signs as well. Admin only."""
+    await auth.admin(request)
+    state, secret = request.app[STATE], os.urandom(32)
+    if not await webhooks.new_secret(state.pool, auth.named(request), state.vault.wrap(secret)):
+        raise _nothing()
+    return answer({"id": request.match_info["id"], "secret": shown(secret)})
+
+
+async def _own(request: web.Request) -> Webhook:
+    who = await auth.caller(request)
+    webhook = await webhooks.one(request.app[STATE].pool, auth.named(request))
+    if webhook is None or (who.role != "admin" and webhook.tenant != who.tenant):
+        raise _nothing()
+    return webhook
+
+
+def _there(webhook: Webhook | None) -> Webhook:
+    if webhook is None:
+        raise _nothing()
+    return webhook
+
+
+def _nothing() -> ApiError:
+    return ApiError(404, "not_found", "There is no such webhook.", "GET /v1/tenants/{id}/webhooks lists a tenant's.")
+
+
+def _uuid(text: str | None, name: str) -> str | None:
+    try:
+        return str(uuid.UUID(text)) if text is not None else None
+    except ValueError:
+        raise ApiError(400, f"bad_{name}", f"That {name} is no id of a delivery.") from None
+
+
+def shown_webhook(one: Webhook) -> dict[str, object]:
+    """As the API shows it."""
+    return {
+        "id": one.id,
+        "tenant": one.tenant,
+        "url": one.url,
+        "statuses": one.statuses,
+        "created_at": one.created,
+        "state": "disabled" if one.disabled else "failing" if one.failures else "working",
+        "disabled": one.disabled,
+        "failures": one.failures,
+        "tried_again_at": one.not_before if one.failures and not one.disabled else None,
+    }
+
+
+def _shown(one: Delivery) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "state": one.state,
+        "events": one.events,
+        "attempts": one.attempts,
+        "status": one.status,
+        "error": one.error,
+        "took_ms": one.took_ms,
+        "created_at": one.created,
+        "due_at": one.due if one.state == "waiting" else None,
+        "ended_at": one.ended,
+    }

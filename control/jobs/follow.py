@@ -1,0 +1,41 @@
+"""Keeps the keyring as PostgreSQL has it, whoever changed it, and PostgreSQL informed of when keys were used."""
+
+import asyncio
+import logging
+
+import psycopg
+from psycopg_pool import PoolTimeout
+
+from control.state import State
+from control.store import keys, snapshots
+
+logger = logging.getLogger("earthflow.keys")
+
+EVERY = 0.5  # seconds between looks at the version
+TELL_EVERY = 10  # looks
+
+
+async def run(state: State) -> None:
+    """Follow, for ever."""
+    looks = 0
+    while True:
+        try:
+            if (await snapshots.served(state.pool)).version != state.keyring.version:
+                await state.read_keys()
+            looks += 1
+            if looks % TELL_EVERY == 0:
+                await _tell(state)
+        except (psycopg.Error, PoolTimeout) as error:
+            logger.debug("keys are as they were (%s)", type(error).__name__)
+        await asyncio.sleep(EVERY)
+
+
+async def _tell(state: State) -> None:
+    used, state.keyring.used = state.keyring.used, {}
+    if not used:
+        return
+    try:
+        await keys.note_used(state.pool, used)
+    except BaseException:
+        state.keyring.used = used | state.keyring.used
+        raise

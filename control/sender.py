@@ -1,0 +1,146 @@
+"""One signed POST of a webhook (standardwebhooks.com): to public addresses by HTTPS, no redirect followed, nothing of the answer kept
+but its status.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from contract.addresses import is_internal, is_public
+from contract.version import VERSION
+
+PREFIX = "whsec_"
+MAX_URL = 2000
+
+
+class Denied(OSError):
+    """The URL leads to an address that control does not connect to for a tenant."""
+
+
+class Answer(NamedTuple):
+    """What came of an attempt: the receiver's status, or why there is none."""
+
+    status: int | None
+    error: str
+    took_ms: int
+
+    @property
+    def taken(self) -> bool:
+        """Whether the receiver has it."""
+        return self.status is not None and 200 <= self.status < 300
+
+
+def complaint(url: str) -> str:
+    """Why this URL cannot be a webhook's, or nothing."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return "it is no URL"
+    if parts.scheme != "https" or not host:
+        return "it must begin with https:// and name a host"
+    if parts.username is not None or parts.password is not None:
+        return "it must not hold a name or a password; deliveries are signed instead"
+    if len(url) > MAX_URL or parts.fragment or not url.isascii() or any(one <= " " for one in url):
+        return "it is too long, or holds what a URL for a server does not"
+    return ""
+
+
+def sign(secret: bytes, id: str, timestamp: int, body: bytes) -> str:
+    """The signature of a delivery by one secret."""
+    return "v1," + base64.b64encode(hmac.digest(secret, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)).decode()
+
+
+def shown(secret: bytes) -> str:
+    """A secret as its owner gives it to a verifier."""
+    return PREFIX + base64.b64encode(secret).decode()
+
+
+class Sender:
+    """Use `start` and `close`. Names in `internal` may lead into one's own network (and, in development, to this machine)."""
+
+    def __init__(self, timeout: float, internal: frozenset[str], roots: Path | None, *, development: bool):
+        self._timeout, self._internal, self._development = timeout, internal, development
+        self._tls = ssl.create_default_context()
+        if roots is not None:
+            self._tls.load_verify_locations(roots)
+
+    def start(self) -> None:
+        """Be ready to send."""
+        connector = aiohttp.TCPConnector(resolver=_Resolver(self), ssl=self._tls, limit=0, force_close=True, use_dns_cache=False)
+        self._session = aiohttp.ClientSession(
+            connector=connector, timeout=aiohttp.ClientTimeout(total=self._timeout), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._session.close()
+
+    async def send(self, url: str, id: str, body: bytes, secrets: Sequence[bytes]) -> Answer:
+        """Try once. Never raises for what a URL or a receiver does."""
+        began, now = time.monotonic(), int(time.time())
+        headers = {
+            "content-type": "application/json", "user-agent": f"Earthflow/{VERSION}", "webhook-id": id, "webhook-timestamp": str(now),
+            "webhook-signature": " ".join(sign(secret, id, now, body) for secret in secrets),
+        }  # fmt: skip
+        status, error = None, ""
+        try:
+            self.check(urlsplit(url).hostname or "", urlsplit(url).hostname or "")
+            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+                status = answer.status
+                error = "" if 200 <= status < 300 else f"the receiver answered {status}"
+        except TimeoutError:
+            error = f"no answer within {self._timeout:g} s"
+        except Denied as denied:
+            error = str(denied)
+        except (aiohttp.ClientError, OSError, ValueError) as failure:
+            error = _reason(failure)
+        return Answer(status, error, round((time.monotonic() - began) * 1000))
+
+    def check(self, host: str, address: str) -> None:
+        """Raises Denied where the host is, or has, an address that must not be connected to; a name is passed over."""
+        try:
+            ip = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return
+        named = host.lower().rstrip(".") in self._internal
+        if not (is_public(address) or (named and (is_internal(address) or (self._development and ip.is_loopback)))):
+            raise Denied(f"{host} is not a public address; name it in WEBHOOK_INTERNAL_HOSTS if it is your own")
+
+
+class _Resolver(AbstractResolver):
+    """Names to addresses, every one of which is checked; only these are dialled."""
+
+    def __init__(self, sender: Sender):
+        self._sender = sender
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """As aiohttp asks. Raises Denied, or OSError where the name does not resolve."""
+        found: list[ResolveResult] = []
+        for family_, _, protocol, _, address in await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            self._sender.check(host, str(address[0]))
+            result: Any = {"hostname": host, "host": address[0], "port": port, "family": family_, "proto": protocol, "flags": 0}
+            found.append(result)
+        return found
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _reason(failure: Exception) -> str:
+    """Without what a receiver may have put into it."""
+    causes = (failure, failure.__cause__, getattr(failure, "os_error", None))
+    denied = next((cause for cause in causes if isinstance(cause, Denied)), None)
+    return str(denied) if denied else f"it cannot be reached ({type(failure).__name__})"

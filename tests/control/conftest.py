@@ -1,0 +1,39 @@
+"""Control without its API: a state over a database of one's own."""
+
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+import redis.asyncio as aioredis
+from cryptography.fernet import Fernet
+
+from cli.engines import Engines
+from contract.decision import new_id
+from control.keyring import Keyring
+from control.settings import ControlSettings
+from control.state import State
+from control.store import database, masters
+
+
+@pytest.fixture
+async def state(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[State]:
+    """Control's state over a database and a Redis of this test's own."""
+    name = f"test_{new_id().replace('-', '')}"
+    with psycopg.connect(engines.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    master = Fernet.generate_key().decode()
+    for variable, value in {
+        "EARTHFLOW_MASTER_KEY": master,
+        "EARTHFLOW_ADMIN_API_KEY": "a" * 40,
+        "EARTHFLOW_DATABASE_URL": engines.database_url.replace("/postgres?", f"/{name}?"),
+        "EARTHFLOW_REDIS_URL": engines.redis_url,
+    }.items():
+        monkeypatch.setenv(variable, value)
+    told = ControlSettings()
+    pool = await database.connect(told.database, told.database_place, 5)
+    await database.migrate(pool)
+    client = aioredis.Redis.from_url(told.redis)
+    await client.flushall()
+    yield State(told, pool, client, await masters.open_vault(pool, master), {}, "", Keyring(bytes(32)), told.sender())
+    await client.aclose()
+    await pool.close()
