@@ -28,7 +28,7 @@ from addons.health import Health
 from addons.judges import Judged, Judges
 from addons.judging import read, read_head
 from addons.layers import AT_ONCE, REPLACED, Bounds
-from addons.limits import YES, Limiter
+from addons.limits import YES, Allowance, Limiter
 from addons.passage import PASSAGE, Passage
 from addons.probe import is_probe, seen
 from addons.providers import Directory
@@ -297,25 +297,35 @@ class Gate:
             if allowance.allowed or judged.judgement.verdict.action == "BLOCK":
                 self._decide(flow, passage, judged, self._status)
             else:
-                self._too_many(flow, passage, allowance.retry_after)
+                self._too_many(flow, passage, allowance)
         else:  # a WebSocket's
             format = passage.format
             judged = await self._judges.judge(passage.identity, request, lambda told, tenant: read_head(told, tenant, format))
             self._decide(flow, passage, judged, enforce.UPGRADE_REQUIRED)
 
-    def _too_many(self, flow: http.HTTPFlow, passage: Passage, retry_after: float) -> None:
-        """More calls than the tenant may make; its SDKs wait, and try again."""
-        tenant = passage.identity.tenant
-        per_minute = tenant.max_requests_per_minute or self._holder.knowledge.snapshot.rate.per_minute
-        message = f"Tenant {tenant.id} may make {per_minute} requests a minute, and has; try again in {ceil(retry_after)} s"
-        self._refuse(flow, "rate_limit", enforce.TOO_MANY, message)
-        enforce.wait(flow, retry_after)
+    def _too_many(self, flow: http.HTTPFlow, passage: Passage, allowance: Allowance) -> None:
+        """More calls than the tenant may make, or more tokens than it may spend; its SDKs wait, and try again."""
+        tenant, wait = passage.identity.tenant, ceil(allowance.retry_after)
+        if allowance.tokens:
+            message = f"Tenant {tenant.id} may spend {tenant.max_tokens_per_day} tokens a day, and has; try again in {wait} s"
+            self._refuse(flow, "token_budget", enforce.TOO_MANY, message)
+        else:
+            per_minute = tenant.max_requests_per_minute or self._holder.knowledge.snapshot.rate.per_minute
+            message = f"Tenant {tenant.id} may make {per_minute} requests a minute, and has; try again in {wait} s"
+            self._refuse(flow, "rate_limit", enforce.TOO_MANY, message)
+        enforce.wait(flow, allowance.retry_after)
 
     def _decide(self, flow: http.HTTPFlow, passage: Passage, judged: Judged, status: int) -> None:
         """Record what was judged, and do it."""
         exchange, verdict = judged.reading.exchange, judged.judgement.verdict
         passage.ongoing = ongoing = self._recorder.judged(
-            passage.identity, address_of(flow), exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook
+            passage.identity,
+            address_of(flow),
+            exchange,
+            verdict,
+            prompt_hash=judged.prompt_hash,
+            rulebook=judged.rulebook,
+            prompt=judged.prompt,
         )
         ongoing.bytes_up = exchange.size
         if flow.request.timestamp_end is not None:

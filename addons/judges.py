@@ -26,6 +26,7 @@ class Judged(NamedTuple):
     prompt_hash: str
     rulebook: str
     asked: Asked | None
+    prompt: str = ""  # closed, where the audit keeps prompts
 
 
 class Judges:
@@ -48,15 +49,16 @@ class Judges:
         rulebook = ready if ready is not None else await asyncio.to_thread(knowledge.rulebook, tenant)
         clean, key = self._memory.of(tenant.id, rulebook.version), knowledge.placeholder_key(tenant)
 
-        def work() -> tuple[Judgement, str]:
+        def work() -> tuple[Judgement, str, str]:
             rulebook.warm()
-            return judge(reading, rulebook, key=key, clean=clean), knowledge.prompt_hash(tenant, reading.prompt)
+            hashed, kept = knowledge.prompt_hash(tenant, reading.prompt), knowledge.kept_prompt(tenant, reading.exchange.parts)
+            return judge(reading, rulebook, key=key, clean=clean), hashed, kept
 
         parts = reading.exchange.parts
         quick = small and rulebook.ready and len(parts) <= MANY and clean.fresh(part.text for part in parts) <= LARGE
-        judgement, prompt_hash = work() if quick else await asyncio.to_thread(work)
+        judgement, prompt_hash, prompt = work() if quick else await asyncio.to_thread(work)
         asked = _asked(reading.exchange, rulebook, key, judgement.verdict.restore)
-        return Judged(reading, judgement, prompt_hash, rulebook.version, asked)
+        return Judged(reading, judgement, prompt_hash, rulebook.version, asked, prompt)
 
 
 def _asked(exchange: Exchange, book: Rulebook, key: bytes, restore: tuple[tuple[str, str], ...]) -> Asked | None:

@@ -1,10 +1,11 @@
-"""Requests per minute of a tenant: a token bucket in Redis for all proxies together, asked while the rules run; a share of it here while
-Redis is away or slow. Never on a call's path for longer than `PATIENCE`.
+"""Requests per minute of a tenant, and tokens of a day: a bucket and a sum in Redis for all proxies together, asked while the rules run; a
+share of it here while Redis is away or slow. Never on a call's path for longer than `PATIENCE`.
 """
 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,20 +16,23 @@ from redis.exceptions import RedisError
 from addons.resolver import ours
 from addons.snapshot import Identity
 from contract.snapshot import Rate
-from contract.streams import PROXIES, bucket_key
+from contract.streams import PROXIES, bucket_key, spent_key
 
 logger = logging.getLogger("earthflow.limits")
 
 PATIENCE = 0.020  # seconds from the moment Redis is asked
 MISSES, REST_SECONDS = 5, 1.0  # so many in a row, and Redis is left alone for a while
 MOST_ASKED = 200  # questions under way
+SPEND_SECONDS, DAY = 0.25, 86_400
 HEARTBEAT_SECONDS, GONE_SECONDS = 2.0, 10.0  # by which proxies know how many they are
-# Takes one token. Time is Redis's own, so that proxies' clocks do not matter. Answers whether there was one, how many are left, and how
-# many milliseconds it takes until there is one.
+# Takes one from the bucket, unless the day's tokens are spent. Time is Redis's own, so that proxies' clocks do not matter. Answers whether
+# there was one (2: the day's tokens are spent), how many are left, how many milliseconds it takes until there is one, and the tokens spent.
 SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local rate, capacity = tonumber(ARGV[1]), tonumber(ARGV[2])
+local rate, capacity, budget = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local spent = tonumber(redis.call('GET', KEYS[2])) or 0
+if budget > 0 and spent >= budget then return {2, 0, 86400000 - now % 86400000, spent} end
 local held = redis.call('HMGET', KEYS[1], 't', 'a')
 local tokens, at = tonumber(held[1]) or capacity, tonumber(held[2]) or now
 tokens = math.min(capacity, tokens + math.max(0, now - at) * rate)
@@ -36,18 +40,20 @@ local allowed = tokens >= 1
 if allowed then tokens = tokens - 1 end
 redis.call('HSET', KEYS[1], 't', tostring(tokens), 'a', tostring(now))
 redis.call('PEXPIRE', KEYS[1], math.ceil(capacity / rate) + 1000)
-return {allowed and 1 or 0, math.floor(tokens), allowed and 0 or math.ceil((1 - tokens) / rate)}
+return {allowed and 1 or 0, math.floor(tokens), allowed and 0 or math.ceil((1 - tokens) / rate), spent}
 """
 
 
 class Allowance(NamedTuple):
-    """Whether a call may go on; else in how many seconds one may."""
+    """Whether a call may go on; else in how many seconds one may, and whether it is for the day's `tokens`."""
 
     allowed: bool
     retry_after: float = 0.0
+    tokens: bool = False
 
 
 YES = Allowance(True)
+OVER_BUDGET = 2  # of SCRIPT
 
 
 @dataclass
@@ -68,11 +74,12 @@ class _Bucket:
 
 @dataclass
 class Question:
-    """Asked of Redis, or not; `tenant` with its tokens a millisecond and at most."""
+    """Asked of Redis, or not; `tenant` with its calls a millisecond and at most, and its tokens a day (0: no limit)."""
 
     tenant: str
     rate: float
     capacity: float
+    budget: int
     asked_at: float
     answer: "asyncio.Task[list[int]] | None"
 
@@ -90,6 +97,8 @@ class Limiter:
     _rest_until: float = 0.0
     _left: dict[str, int] = field(default_factory=dict)  # tokens, as Redis last said
     _here: dict[str, _Bucket] = field(default_factory=dict)
+    _spent: dict[str, tuple[int, int]] = field(default_factory=dict)  # by tenant: the day, and its tokens as Redis last said
+    _unsaid: Counter[tuple[str, int]] = field(default_factory=Counter)  # by tenant and day: tokens that Redis is not told yet
     _under_way: set["asyncio.Task[list[int]]"] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -99,18 +108,19 @@ class Limiter:
         """Begin to find out whether a tenant's call may go on."""
         per_minute = who.tenant.max_requests_per_minute or rate.per_minute
         a_millisecond, capacity = per_minute / 60_000, max(1.0, per_minute * rate.window_seconds / 60 * rate.burst)
-        now = time.monotonic()
+        budget, now = who.tenant.max_tokens_per_day or 0, time.monotonic()
         answer = None
         if now >= self._rest_until and len(self._under_way) < MOST_ASKED:
-            answer = asyncio.create_task(self._take(who.tenant.id, a_millisecond, capacity))
+            answer = asyncio.create_task(self._take(who.tenant.id, a_millisecond, capacity, budget))
             self._under_way.add(answer)
             answer.add_done_callback(self._under_way.discard)
             answer.add_done_callback(_heard)
-        return Question(who.tenant.id, a_millisecond, capacity, now, answer)
+        return Question(who.tenant.id, a_millisecond, capacity, budget, now, answer)
 
-    async def _take(self, tenant: str, rate: float, capacity: float) -> list[int]:
+    async def _take(self, tenant: str, rate: float, capacity: float, budget: int) -> list[int]:
         ours()  # whoever calls, the connection to Redis is not theirs
-        answer: list[int] = await self._script(keys=[bucket_key(tenant)], args=[rate, capacity])
+        keys = [bucket_key(tenant), spent_key(tenant, int(time.time()) // DAY)]
+        answer: list[int] = await self._script(keys=keys, args=[rate, capacity, budget])
         return answer
 
     async def settle(self, question: Question) -> Allowance:
@@ -129,8 +139,11 @@ class Limiter:
         assert question.answer is not None
         if question.answer.cancelled() or question.answer.exception() is not None:
             return None
-        allowed, left, wait = question.answer.result()
+        allowed, left, wait, spent = question.answer.result()
         self._misses = 0
+        self._spent[question.tenant] = (int(time.time()) // DAY, spent)
+        if allowed == OVER_BUDGET:
+            return Allowance(False, wait / 1000, tokens=True)
         self._left[question.tenant] = left
         self._here.pop(question.tenant, None)
         return Allowance(bool(allowed), wait / 1000)
@@ -142,13 +155,40 @@ class Limiter:
             self._misses, self._rest_until = 0, time.monotonic() + REST_SECONDS
 
     def _of_ours(self, question: Question) -> Allowance:
-        """This proxy's share, which begins with its share of what was left."""
+        """This proxy's share, which begins with its share of what was left; and tokens, as far as they are known here."""
         share, now = 1 / max(1, self.proxies), time.monotonic()
+        today = int(time.time()) // DAY
+        day, spent = self._spent.get(question.tenant, (today, 0))
+        known = (spent if day == today else 0) + self._unsaid.get((question.tenant, today), 0)
+        if question.budget and known >= question.budget:
+            return Allowance(False, DAY - time.time() % DAY, tokens=True)
         bucket = self._here.get(question.tenant)
         if bucket is None:
             left = self._left.get(question.tenant, question.capacity)
             bucket = self._here[question.tenant] = _Bucket(left * share, now)
         return bucket.take(question.rate * share, max(1.0, question.capacity * share), now)
+
+    def spend(self, tenant: str, tokens: int) -> None:
+        """A provider has counted so many tokens for a tenant; Redis is told soon."""
+        self._unsaid[tenant, int(time.time()) // DAY] += tokens
+
+    async def tell(self) -> None:
+        """Tell Redis of tokens, for ever; what it does not take, it is told again."""
+        while True:
+            await asyncio.sleep(SPEND_SECONDS)
+            said = +self._unsaid
+            if not said:
+                continue
+            try:
+                async with self.redis.pipeline(transaction=True) as pipeline:
+                    for (tenant, day), tokens in said.items():
+                        pipeline.incrby(spent_key(tenant, day), tokens)
+                        pipeline.expire(spent_key(tenant, day), 2 * DAY)
+                    await pipeline.execute()
+            except (RedisError, OSError) as error:
+                logger.debug("tokens are not counted in Redis yet (%s)", type(error).__name__)
+                continue
+            self._unsaid -= said  # keeps what came meanwhile, and nothing that is 0
 
     async def run(self) -> None:
         """Tell the others that we are here, and count them, for ever."""

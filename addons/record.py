@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ from rules.exchange import Exchange
 
 logger = logging.getLogger("earthflow.record")
 
+MOST_TOKENS = 10**9  # that one exchange is believed to have cost
 LONGEST = 300  # characters of a caller's text in a record
 
 
@@ -58,14 +59,17 @@ class Address:
 class Recorder:
     """Writes to the spool, before the exchange goes on."""
 
-    def __init__(self, spool: Spool):
-        self._spool = spool
+    def __init__(self, spool: Spool, spend: Callable[[str, int], None] = lambda tenant, tokens: None):
+        """`spend` is told of the tokens that a provider counted for a tenant."""
+        self._spool, self._spend = spool, spend
         self.under_way = 0  # calls decided and not yet over; tunnels are not waited for
         self.decisions: Counter[tuple[str, str, str]] = Counter()  # by action, reason, provider
         self.outcomes: Counter[tuple[str, str]] = Counter()  # by outcome, and what the rules said of the answer
         self.uncovered: Counter[tuple[str, str]] = Counter()  # bytes that nobody could look at, by why, up and down
 
-    def judged(self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str) -> Ongoing:
+    def judged(
+        self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str, prompt: str = ""
+    ) -> Ongoing:
         """What the rules said of a call."""
         decision = {
             "action": verdict.action,
@@ -79,6 +83,7 @@ class Recorder:
             "stream": exchange.stream,
             "size": exchange.size,
             "prompt_hash": prompt_hash,
+            "prompt": prompt,
         }
         return self._begin(who, to, decision, refused=verdict.action == "BLOCK")
 
@@ -174,6 +179,8 @@ class Recorder:
             )
 
         self._spool.append(make)
+        if usage and (tokens := (usage.input_tokens or 0) + (usage.output_tokens or 0)) > 0:
+            self._spend(ongoing.tenant, min(tokens, MOST_TOKENS))
         self.outcomes[written, verdict.action if verdict else ""] += 1
         if ongoing.uncovered:
             self.uncovered[ongoing.uncovered, "up"] += ongoing.bytes_up

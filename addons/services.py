@@ -48,9 +48,9 @@ class Services:
         resolver.guard(asyncio.get_running_loop())
         distrust = Distrust()
         self.health = Health(self.holder, spool, self._outboxes, distrust)
-        self.recorder = Recorder(spool)
         self._limits_redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=LIMITS_TIMEOUT, socket_timeout=LIMITS_TIMEOUT)
         self.limiter = Limiter(self._limits_redis, spool.worker)
+        self.recorder = Recorder(spool, self.limiter.spend)
         self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health, distrust, self.limiter)
         counts = Counts(self.recorder, self.gate.connections, distrust, self.health)
         self._metrics = MetricsPort(counts, settings.metrics_host, settings.metrics_port) if settings.metrics_port is not None else None
@@ -64,7 +64,7 @@ class Services:
         services._tasks = [asyncio.create_task(_as_ours(services.holder.run()))]
         services._tasks += [asyncio.create_task(_as_ours(outbox.run())) for outbox in services._outboxes]
         services._tasks.append(asyncio.create_task(services.gate.connections.run()))
-        services._tasks.append(asyncio.create_task(_as_ours(services.limiter.run())))
+        services._tasks += [asyncio.create_task(_as_ours(work)) for work in (services.limiter.run(), services.limiter.tell())]
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())
         return services

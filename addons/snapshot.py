@@ -9,17 +9,21 @@ import hmac
 import logging
 import os
 import time
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
 from contract.keys import digest, parse
 from contract.snapshot import KeyEntry, Snapshot, TenantEntry, unseal
-from contract.unwrap import WrongMasterKey, placeholder_key, proxy_token, unwrap
+from contract.unwrap import WrongMasterKey, placeholder_key, prompt_cipher, proxy_token, unwrap
 from rules.complaint import BadRules
+from rules.exchange import Part
 from rules.hyper import Store
 from rules.load import Library
 from rules.rulebook import Rulebook
@@ -27,6 +31,7 @@ from rules.testing import proven
 
 logger = logging.getLogger("earthflow.snapshot")
 
+MOST_KEPT = 64 * 1024  # characters of a call that the audit keeps, where it keeps prompts
 LONG_POLL = 20  # seconds control may hold a poll
 RETRY_SECONDS = 1.0
 
@@ -90,6 +95,20 @@ class Knowledge:
     def prompt_hash(self, tenant: TenantEntry, body: bytes) -> str:
         """What the audit keeps of a body: an HMAC under the tenant's own key, so that short prompts cannot be guessed."""
         return "hmac-sha256:" + hmac.digest(self._prompt_key(tenant), body, "sha256").hex()
+
+    def kept_prompt(self, tenant: TenantEntry, parts: Sequence[Part]) -> str:
+        """The texts of a call as the audit keeps them, closed under the tenant's own key; nothing where it keeps none."""
+        if not self.snapshot.keep_prompts or not parts:
+            return ""
+        said, left = [], MOST_KEPT
+        for part in parts:
+            if part.role == "other":  # names and numbers around the prompt
+                continue
+            said.append({"role": part.role, "text": part.text[:left], "cut": len(part.text) > left})
+            left -= len(part.text)
+            if left <= 0:
+                break
+        return prompt_cipher(self._prompt_key(tenant)).encrypt(zlib.compress(msgspec.json.encode(said), 1)).decode()
 
     def placeholder_key(self, tenant: TenantEntry) -> bytes:
         """What makes a tenant's placeholders its own."""

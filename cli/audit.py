@@ -12,7 +12,7 @@ from cli.client import Control
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 
-app = typer.Typer(help="The audit: search, stats, tail, export.", no_args_is_help=True)
+app = typer.Typer(help="The audit: search, show, stats, tail, export.", no_args_is_help=True)
 
 PAGE, LOOK_SECONDS = 500, 1.0
 COLUMNS = ("time", "tenant", "status", "provider", "model", "host", "rules", "outcome", "id")
@@ -40,6 +40,12 @@ def search(
     query = _query(locals())
     rows = control().get(f"/v1/audit?{query}&limit={limit}")["audit"]
     emit_rows(COLUMNS, rows if output.startswith("json") else [_flat(row) for row in rows], output)
+
+
+@app.command()
+def show(exchange: Annotated[str, typer.Argument(help="The id of a decision.")], output: Output = "table") -> None:
+    """One exchange, with its prompt where the audit keeps prompts."""
+    emit(control().get(f"/v1/audit/{exchange}"), output)
 
 
 @app.command()

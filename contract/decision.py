@@ -1,7 +1,8 @@
 """The record: a Decision before an exchange goes on, a Completion when it is over.
 
 Both carry the exchange's id, so that the second finds the first; `worker`, `boot` and `seq` name each record's place in
-its writer's spool, contiguous from 0, so that a missing record has a number. Never holds text of a call or an answer.
+its writer's spool, contiguous from 0, so that a missing record has a number. Never holds text of a call or an answer, but for
+`Decision.prompt`, which only the tenant's key opens.
 """
 
 import os
@@ -33,6 +34,7 @@ Reason = Literal[
     "unknown_host",
     "distrust",
     "rate_limit",
+    "token_budget",
 ]
 Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]  # blocked: the answer, by a rule
 
@@ -57,7 +59,10 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw_only=True, omit_defaults=True):
-    """What was decided of one exchange, and how much of it could be seen (`coverage`, `unreadable`)."""
+    """What was decided of one exchange, and how much of it could be seen (`coverage`, `unreadable`).
+
+    `prompt` is there where AUDIT_HASH_PROMPTS is false alone, and closed: `prompt_cipher` of contract/unwrap.py opens it.
+    """
 
     schema: int = SCHEMA
     id: str
@@ -80,6 +85,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw
     stream: bool = False
     size: int = 0
     prompt_hash: str = ""
+    prompt: str = ""
     client: str = ""
 
 

@@ -17,7 +17,8 @@ SCHEMA = 1
 class TenantEntry(msgspec.Struct, frozen=True):
     """A tenant: `preset` names its rulebook, `prompt_key` (wrapped) is the HMAC key of its prompt hashes.
 
-    `unknown_hosts` (tunnel or deny) overrules the proxy's own setting, `max_requests_per_minute` the rate for all.
+    `unknown_hosts` (tunnel or deny) overrules the proxy's own setting, `max_requests_per_minute` the rate for all;
+    `max_tokens_per_day` counts what providers count.
     """
 
     id: str
@@ -25,6 +26,7 @@ class TenantEntry(msgspec.Struct, frozen=True):
     prompt_key: str
     unknown_hosts: str = ""
     max_requests_per_minute: int | None = None
+    max_tokens_per_day: int | None = None
 
 
 class Rate(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class KeyEntry(msgspec.Struct, frozen=True):
 
 class Snapshot(msgspec.Struct, frozen=True):
     """Version only ever rises; `rules` maps a source's name to its YAML text, `pepper` is wrapped under `data_key`, and that under the
-    master key. A control of before had no data key: then it is the master key itself.
+    master key. `keep_prompts`: records hold prompts, closed. A control of before had no data key: then it is the master key itself.
     """
 
     version: int
@@ -58,6 +60,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     schema: int = SCHEMA
     rate: Rate = Rate()
     data_key: str = ""
+    keep_prompts: bool = False
 
 
 _decoder = msgspec.json.Decoder(Snapshot)

@@ -16,5 +16,10 @@ PROXIES = "ef:1:proxies"  # sorted set: "<worker>" -> when it was last here
 
 
 def bucket_key(tenant: str) -> str:
-    """A tenant's token bucket: hash of `t`, tokens, and `a`, at which millisecond."""
-    return f"ef:1:bucket:{tenant}"
+    """A tenant's bucket of calls: hash of `t`, what is in it, and `a`, at which millisecond."""
+    return f"ef:1:bucket:{{{tenant}}}"
+
+
+def spent_key(tenant: str, day: int) -> str:
+    """How many tokens a tenant has spent on a day (since 1970, UTC); in one place with its bucket."""
+    return f"ef:1:tokens:{{{tenant}}}:{day}"

@@ -36,6 +36,11 @@ def placeholder_key(prompt_key: bytes) -> bytes:
     return hmac.digest(prompt_key, b"earthflow/placeholder", "sha256")
 
 
+def prompt_cipher(prompt_key: bytes) -> Fernet:
+    """What closes a tenant's prompts, where the audit keeps them; from its key for prompt hashes."""
+    return Fernet(base64.urlsafe_b64encode(hmac.digest(prompt_key, b"earthflow/prompt-text", "sha256")))
+
+
 def unwrap(key: str, wrapped: str) -> bytes:
     """The secret inside a wrapped one, by the master key or by the data key. Raises WrongMasterKey."""
     try:

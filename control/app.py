@@ -8,7 +8,7 @@ from aiohttp import web
 from control import health, metrics
 from control.api import audit, internal, keys, masters, rules, tenants, webhooks
 from control.errors import errors
-from control.jobs import deliver, follow, ingest, reload
+from control.jobs import deliver, follow, ingest, reload, retain
 from control.state import STATE, State
 
 MAX_REQUEST = 1024 * 1024  # bytes
@@ -52,6 +52,7 @@ def application(state: State) -> web.Application:
             web.get("/v1/dashboard/metrics", metrics.metrics),
             web.get("/v1/audit", audit.search),
             web.get("/v1/audit/stats", audit.stats),
+            web.get("/v1/audit/{id}", audit.show),
             web.get("/internal/snapshot", internal.snapshot),
             web.get("/internal/watermark/{worker}/{boot}", internal.watermark),
         ]
@@ -69,7 +70,7 @@ async def _release(app: web.Application) -> None:
 
 async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[STATE].sender.start()
-    jobs = [asyncio.create_task(job.run(app[STATE])) for job in (ingest, reload, follow, deliver)]
+    jobs = [asyncio.create_task(job.run(app[STATE])) for job in (ingest, reload, follow, deliver, retain)]
     yield
     for job in jobs:
         job.cancel()

@@ -74,8 +74,6 @@ class ControlSettings(Core, Redis):
 
     @model_validator(mode="after")
     def _supported(self) -> Self:
-        if not self.hash_prompts:
-            raise ValueError("AUDIT_HASH_PROMPTS=false: this version keeps only the HMAC of a prompt; unset it")
         if self.database_url is None and self.postgres_password is None:
             raise ValueError("POSTGRES_PASSWORD is not set. It is required; see .env.example.")
         return self

@@ -3,13 +3,17 @@
 import base64
 import binascii
 import uuid
+import zlib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import get_args
 
+import msgspec
 from aiohttp import web
+from cryptography.fernet import InvalidToken
 
-from contract.decision import Action, Outcome, Reason
+from contract.decision import Action, Decision, Outcome, Reason
+from contract.unwrap import prompt_cipher
 from control import auth
 from control.api.paging import limit_of
 from control.errors import ApiError, answer
@@ -18,6 +22,7 @@ from control.store import search as store
 from control.store.search import Place, Row, Sought
 from rules.complaint import likely
 
+MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
 LONGEST = 300  # characters of a value that is looked for
 FILTERS = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome", "text", "from", "to")
 WORDS = {"status": get_args(Action), "reason": get_args(Reason), "outcome": get_args(Outcome)}
@@ -31,6 +36,31 @@ async def search(request: web.Request) -> web.Response:
     rows = await store.search(request.app[STATE].pool, sought, limit=limit, after=_after(request))
     following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
     return answer({"audit": [_shown(row) for row in rows], "next": following})
+
+
+async def show(request: web.Request) -> web.Response:
+    """One exchange, with its prompt where AUDIT_HASH_PROMPTS is false. A tenant sees its own."""
+    who, id = await auth.caller(request), auth.named(request)
+    try:
+        found = await store.one(request.app[STATE].pool, id)
+    except ValueError:
+        found = None
+    if found is None or (who.role != "admin" and found[0].decision.tenant != who.tenant):
+        raise ApiError(404, "not_found", "There is no such exchange.", "GET /v1/audit finds them; old ones are dropped.")
+    row, wrapped = found
+    return answer({**_shown(row), "prompt": _prompt(request, row.decision, wrapped)})
+
+
+def _prompt(request: web.Request, decision: Decision, wrapped: str) -> list[object] | None:
+    """What was kept of the call's texts; None where nothing was."""
+    if not decision.prompt or not wrapped:
+        return None
+    try:
+        closed = prompt_cipher(request.app[STATE].vault.open(wrapped)).decrypt(decision.prompt.encode())
+        opened: list[object] = msgspec.json.decode(zlib.decompressobj().decompress(closed, MOST_PROMPT))
+    except (InvalidToken, zlib.error, msgspec.DecodeError):
+        return None
+    return opened
 
 
 async def stats(request: web.Request) -> web.Response:
@@ -140,6 +170,7 @@ def _shown(row: Row) -> dict[str, object]:
         "size": decision.size,
         "prompt_hash": decision.prompt_hash,
         "client": decision.client,
+        "webhook": row.webhook,
         "completion": row.completion and _completion(row),
     }
 

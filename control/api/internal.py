@@ -33,7 +33,9 @@ async def snapshot(request: web.Request) -> web.Response:
         async with state.changed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.changed.wait(), min(left, LOOK_EVERY))
-    current = await snapshots.read(state.pool, state.rules, state.rules_hash, state.settings.rate, way.data_key)
+    current = await snapshots.read(
+        state.pool, state.rules, state.rules_hash, state.settings.rate, way.data_key, keep_prompts=not state.settings.hash_prompts
+    )
     if current is None:
         hint = "The control process that was started last serves the snapshot; this one has other rule files."
         raise ApiError(503, "other_rules", "This control process is not the one that serves rules now.", hint)

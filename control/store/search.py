@@ -13,10 +13,11 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 
 class Row(NamedTuple):
-    """An exchange: its decision, and its completion once there is one."""
+    """An exchange: its decision, its completion once there is one, and what became of telling a webhook of it."""
 
     decision: Decision
     completion: Completion | None
+    webhook: str | None = None
 
 
 class Place(NamedTuple):
@@ -59,6 +60,8 @@ CONDITIONS = {
     "until": "d.day <= %(until_day)s AND d.time < %(until)s",
     "after": "(d.day, d.id) < (%(after_day)s, %(after_id)s)",
 }
+# What became of telling webhooks: the least of it where there are several.
+TOLD = "(SELECT min(coalesce(y.state, 'waiting')) FROM webhook_event e LEFT JOIN delivery y ON y.id = e.delivery WHERE e.decision = d.id)"
 JOINED = "decision d LEFT JOIN completion c ON c.day = d.day AND c.id = d.id"
 
 
@@ -66,11 +69,27 @@ async def search(pool: Pool, sought: Sought, *, limit: int, after: Place | None 
     """The newest exchanges that are looked for, behind a place."""
     where, values = _where(sought, after)
     query = (
-        f"SELECT d.record AS decision, c.record AS completion FROM {JOINED} WHERE {where} ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s"
+        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook FROM {JOINED} WHERE {where} "
+        "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s"
     )
     async with pool.connection() as connection:
         rows = await connection.execute(query.encode(), {**values, "limit": limit})
-        return [_row(row["decision"], row["completion"]) for row in await rows.fetchall()]
+        return [_row(**row) for row in await rows.fetchall()]
+
+
+async def one(pool: Pool, id: str) -> tuple[Row, str] | None:
+    """An exchange, and its tenant's wrapped key for prompts. Raises ValueError for what is no id of an exchange."""
+    query = (
+        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook, t.prompt_key "
+        f"FROM {JOINED} LEFT JOIN tenant t ON t.id = d.tenant WHERE d.day = %s AND d.id = %s"
+    )
+    async with pool.connection() as connection:
+        rows = await connection.execute(query.encode(), (time_of(id).date(), id))
+        row = await rows.fetchone()
+    if row is None:
+        return None
+    key = row.pop("prompt_key") or ""
+    return _row(**row), key
 
 
 def place_of(row: Row) -> Place:
@@ -124,9 +143,9 @@ def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
     return " AND ".join(CONDITIONS[name] for name in told) or "true", values
 
 
-def _row(decision: bytes, completion: bytes | None) -> Row:
+def _row(decision: bytes, completion: bytes | None, webhook: str | None) -> Row:
     first = decode(decision)
     second = decode(completion) if completion is not None else None
     if not isinstance(first, Decision) or isinstance(second, Decision):
         raise TypeError("a record of another kind stands in the audit")
-    return Row(first, second)
+    return Row(first, second, webhook)

@@ -36,7 +36,7 @@ async def overtake(pool: Pool, version: int) -> None:
         await connection.execute("UPDATE snapshot SET version = %s WHERE version <= %s", (version + 1, version))
 
 
-async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_key: str) -> Snapshot | None:
+async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_key: str, *, keep_prompts: bool) -> Snapshot | None:
     """A consistent snapshot of now, with the rule sources and the wrapped data key given; None where another process serves other rules
     by now.
     """
@@ -45,7 +45,8 @@ async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_ke
         state = await (await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")).fetchone()
         tenants = await (
             await connection.execute(
-                "SELECT id, preset, prompt_key, unknown_hosts, max_requests_per_minute FROM tenant WHERE deleted IS NULL"
+                "SELECT id, preset, prompt_key, unknown_hosts, max_requests_per_minute, max_tokens_per_day "
+                "FROM tenant WHERE deleted IS NULL"
             )
         ).fetchall()
         keys = await (
@@ -64,6 +65,7 @@ async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_ke
         rules=rules,
         rate=rate,
         data_key=data_key,
+        keep_prompts=keep_prompts,
     )
 
 

@@ -88,3 +88,29 @@ async def test_a_tenants_own_limit_overrules_the_rate_for_all_and_says_when_to_c
     assert [answer.allowed for answer in answers] == [True, True, False]
     assert 25 < answers[2].retry_after <= 30
     assert (await limiter.settle(limiter.ask(caller("w"), rate))).allowed  # another tenant's
+
+
+async def test_tokens_of_all_proxies_are_one_sum_and_known_without_redis(limiters: list[Limiter], engines: Engines) -> None:
+    who = Identity(TenantEntry("tok", "default", "", max_tokens_per_day=100), KeyEntry("k", "tok", ""))
+    tellers = [asyncio.create_task(limiter.tell()) for limiter in limiters]
+
+    async def allowed(limiter: Limiter) -> bool:
+        return (await limiter.settle(limiter.ask(who, RATE))).allowed
+
+    for limiter in limiters:
+        limiter.spend("tok", 30)
+    await asyncio.sleep(0)
+    assert await allowed(limiters[0])
+    limiters[0].spend("tok", 30)
+    async with asyncio.timeout(10):
+        while await allowed(limiters[2]):
+            await asyncio.sleep(0.05)
+    pid = (await limiters[0].redis.info("server"))["process_id"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        answer = await limiters[2].settle(limiters[2].ask(who, RATE))
+        assert (answer.allowed, answer.tokens, answer.retry_after > 0) == (False, True, True)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    for teller in tellers:
+        teller.cancel()

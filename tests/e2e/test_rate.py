@@ -46,3 +46,15 @@ def test_the_guides_way_out_works_at_once(house: House, limited: Tenant) -> None
 def test_what_brings_no_prompt_is_not_counted(limited: Tenant) -> None:
     statuses = [limited.curl("-o", "/dev/null", "-w", "%{http_code}", "https://api.openai.com/v1/models").stdout for _ in range(6)]
     assert statuses == ["200"] * 6
+
+
+def test_a_days_tokens_are_spent_and_then_no_more(house: House) -> None:
+    tenant = house.tenant(max_tokens_per_day=30)  # each answer costs 16
+    assert call(tenant)[0] == 200
+    assert wait_until(lambda: call(tenant)[0] == 429, PATIENCE)
+    _, headers, body = call(tenant)
+    assert "may spend 30 tokens a day" in json.dumps(body)
+    assert 1 <= int(headers["retry-after"]) <= 24 * 3600
+    assert wait_until(lambda: house.stack.control.get(f"/v1/audit?tenant={tenant.id}&reason=token_budget")["audit"], PATIENCE)
+    house.stack.control.patch(f"/v1/tenants/{tenant.id}", {"max_tokens_per_day": None})
+    assert wait_until(lambda: call(tenant)[0] == 200, PATIENCE)

@@ -1,0 +1,52 @@
+"""What is forgotten. A partition is dropped only when its whole day is too old; the wait for it is short, lest others wait behind it."""
+
+import re
+from datetime import date, timedelta
+
+import psycopg
+
+from control.store.database import Connection
+
+LOCK = 0x72657461
+DAY = re.compile(r"(decision|completion)_(\d{4})(\d{2})(\d{2})")
+LOCK_TIMEOUT = "2s"
+LOGS = timedelta(days=30)  # of deliveries that have ended
+
+
+async def drop_days(connection: Connection, oldest: date) -> list[str]:
+    """Drop the partitions of days before `oldest`; their names. One that is in use stays until the next time."""
+    rows = await connection.execute(
+        "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
+        "JOIN pg_class p ON p.oid = i.inhparent WHERE p.relname IN ('decision', 'completion') AND p.relnamespace = c.relnamespace "
+        "ORDER BY c.relname"
+    )
+    dropped = []
+    for row in await rows.fetchall():
+        found = DAY.fullmatch(row["name"])
+        if found is None or date(int(found[2]), int(found[3]), int(found[4])) >= oldest:
+            continue
+        try:
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
+                await connection.execute(f"DROP TABLE {found[0]}".encode())
+        except psycopg.errors.LockNotAvailable:
+            continue
+        dropped.append(found[0])
+    return dropped
+
+
+async def drop_tenants_rows(connection: Connection, today: date) -> int:
+    """Delete the records of tenants that keep theirs for a shorter time; how many exchanges."""
+    rows = await connection.execute("SELECT id, retention_days FROM tenant WHERE retention_days IS NOT NULL ORDER BY id")
+    count = 0
+    for row in await rows.fetchall():
+        oldest = today - timedelta(days=row["retention_days"])
+        async with connection.transaction():
+            await connection.execute("DELETE FROM completion WHERE tenant = %s AND day < %s", (row["id"], oldest))
+            count += (await connection.execute("DELETE FROM decision WHERE tenant = %s AND day < %s", (row["id"], oldest))).rowcount
+    return count
+
+
+async def drop_logs(connection: Connection) -> None:
+    """Delete what webhooks have been told long ago; what still waits stays."""
+    await connection.execute("DELETE FROM delivery WHERE state <> 'waiting' AND ended < now() - %s", (LOGS,))

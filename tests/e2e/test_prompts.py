@@ -1,0 +1,60 @@
+"""AUDIT_HASH_PROMPTS: an HMAC and nothing else, or the text as well, which nobody reads but by the API."""
+
+import subprocess
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+import redis
+
+from tests.control.test_api import admin, ask
+from tests.support.house import House, Tenant, message
+
+PROMPT = "the quince harvest is in October"
+
+
+@pytest.fixture(scope="module")
+def keeping() -> Iterator[House]:
+    with House({"AUDIT_HASH_PROMPTS": "false"}) as house:
+        yield house
+
+
+def test_a_kept_prompt_is_shown_to_its_tenant_and_the_admin_alone(keeping: House) -> None:
+    tenant, other = keeping.tenant(), keeping.tenant()
+    tenant.post(message(PROMPT))
+    (row,) = tenant.audit(1)
+    assert "prompt" not in row
+    for words in (admin(keeping), ("-H", f"X-API-Key: {tenant.key}")):
+        status, shown = ask(keeping, f"/v1/audit/{row['id']}", *words)
+        assert (status, shown["prompt"]) == (200, [{"role": "user", "text": PROMPT, "cut": False}])
+    assert ask(keeping, f"/v1/audit/{row['id']}", "-H", f"X-API-Key: {other.key}")[0] == 404
+
+
+def test_it_lies_nowhere_in_clear(keeping: House) -> None:
+    tenant = keeping.tenant()
+    tenant.post(message(PROMPT + " " + "x" * 100_000))
+    (row,) = tenant.audit(1)
+    shown = ask(keeping, f"/v1/audit/{row['id']}", *admin(keeping))[1]["prompt"]
+    assert (len(shown[0]["text"]), shown[0]["cut"]) == (64 * 1024, True)
+    engines = keeping.stack.engines
+    assert engines is not None
+    with psycopg.connect(engines.database_url) as connection:
+        name = connection.execute("SELECT record FROM decision WHERE id = %s", (row["id"],)).fetchone()
+    assert name is not None
+    assert PROMPT.encode() not in name[0]
+    kept = redis.Redis.from_url(engines.redis_url)
+    assert not [entry for entry in kept.xrange("ef:1:records") if PROMPT.encode() in repr(entry).encode()]
+    found = subprocess.run(["grep", "-rlaF", "--exclude=body-*", PROMPT, keeping.folder], capture_output=True, text=True, check=False)
+    assert found.stdout == ""
+
+
+def test_without_it_there_is_no_prompt(house: House, tenant: Tenant) -> None:
+    tenant.post(message(PROMPT))
+    (row,) = tenant.audit(1)
+    shown = ask(house, f"/v1/audit/{row['id']}", *admin(house))[1]
+    assert (shown["prompt"], shown["prompt_hash"].startswith("hmac-sha256:")) == (None, True)
+
+
+@pytest.mark.parametrize("id", ["x", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-4000-8000-000000000000"])
+def test_what_is_no_exchange_is_not_found(house: House, id: str) -> None:
+    assert ask(house, f"/v1/audit/{id}", *admin(house))[0] == 404
