@@ -8,11 +8,14 @@ from urllib.parse import urlencode
 
 import typer
 
+from cli.archive import migrate, take_in
 from cli.client import Control
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 
-app = typer.Typer(help="The audit: search, show, stats, tail, export.", no_args_is_help=True)
+app = typer.Typer(help="The audit: search, show, stats, tail, export, import, migrate.", no_args_is_help=True)
+app.command()(migrate)
+app.command("import")(take_in)
 
 PAGE, LOOK_SECONDS = 500, 1.0
 COLUMNS = ("time", "tenant", "status", "provider", "model", "host", "rules", "outcome", "id")

@@ -35,6 +35,10 @@ class Control:
         """The answer to a JSON body. Raises Trouble."""
         return self._call("POST", path, json.dumps(body).encode())
 
+    def post_lines(self, path: str, lines: bytes) -> Any:
+        """The answer to lines of JSON. Raises Trouble."""
+        return self._call("POST", path, lines)
+
     def patch(self, path: str, body: object) -> Any:
         """The answer to a PATCH with a JSON body. Raises Trouble."""
         return self._call("PATCH", path, json.dumps(body).encode())

@@ -52,6 +52,7 @@ def application(state: State) -> web.Application:
             web.get("/v1/dashboard/metrics", metrics.metrics),
             web.get("/v1/audit", audit.search),
             web.get("/v1/audit/stats", audit.stats),
+            web.post("/v1/audit/import", audit.take_in),
             web.get("/v1/audit/{id}", audit.show),
             web.get("/internal/snapshot", internal.snapshot),
             web.get("/internal/watermark/{worker}/{boot}", internal.watermark),

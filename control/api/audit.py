@@ -2,27 +2,32 @@
 
 import base64
 import binascii
+import re
 import uuid
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import get_args
 
 import msgspec
 from aiohttp import web
 from cryptography.fernet import InvalidToken
 
-from contract.decision import Action, Decision, Outcome, Reason
+from contract.decision import Action, Decision, Outcome, Reason, encode, time_of
 from contract.unwrap import prompt_cipher
 from control import auth
 from control.api.paging import limit_of
+from control.api.records import records_of, shown
 from control.errors import ApiError, answer
 from control.state import STATE
+from control.store import audit as records
 from control.store import search as store
-from control.store.search import Place, Row, Sought
+from control.store.audit import Arrival, Partitions
+from control.store.search import Place, Sought
 from rules.complaint import likely
 
 MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a tenant
 LONGEST = 300  # characters of a value that is looked for
 FILTERS = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome", "text", "from", "to")
 WORDS = {"status": get_args(Action), "reason": get_args(Reason), "outcome": get_args(Outcome)}
@@ -35,7 +40,7 @@ async def search(request: web.Request) -> web.Response:
     limit = limit_of(request)
     rows = await store.search(request.app[STATE].pool, sought, limit=limit, after=_after(request))
     following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
-    return answer({"audit": [_shown(row) for row in rows], "next": following})
+    return answer({"audit": [shown(row) for row in rows], "next": following})
 
 
 async def show(request: web.Request) -> web.Response:
@@ -48,7 +53,7 @@ async def show(request: web.Request) -> web.Response:
     if found is None or (who.role != "admin" and found[0].decision.tenant != who.tenant):
         raise ApiError(404, "not_found", "There is no such exchange.", "GET /v1/audit finds them; old ones are dropped.")
     row, wrapped = found
-    return answer({**_shown(row), "prompt": _prompt(request, row.decision, wrapped)})
+    return answer({**shown(row), "prompt": _prompt(request, row.decision, wrapped)})
 
 
 def _prompt(request: web.Request, decision: Decision, wrapped: str) -> list[object] | None:
@@ -61,6 +66,29 @@ def _prompt(request: web.Request, decision: Decision, wrapped: str) -> list[obje
     except (InvalidToken, zlib.error, msgspec.DecodeError):
         return None
     return opened
+
+
+async def take_in(request: web.Request) -> web.Response:
+    """Store lines of version 2, as exports have them. What is there already stays, what cannot be read is told by number. Admin only."""
+    await auth.admin(request)
+    state, now = request.app[STATE], datetime.now(UTC)
+    oldest = now - timedelta(days=state.settings.retention_days)
+    arrivals: list[Arrival] = []
+    refused = []
+    lines = (await request.read()).split(b"\n")
+    lines = lines[:-1] if lines[-1] == b"" else lines
+    for number, line in enumerate(lines, 1):
+        try:
+            for record in records_of(line):
+                if not oldest <= time_of(record.id) <= now or not NAME.fullmatch(record.tenant):
+                    raise ValueError("its time or its tenant is outside of what is kept")
+                arrivals.append(Arrival(f"import:{number}", encode(record), record))
+        except (ValueError, RecursionError) as error:
+            refused.append({"line": number, "why": str(error)[:200]})
+    async with state.pool.connection() as connection:
+        stored = await records.store(connection, Partitions(), arrivals, [], live=False) if arrivals else 0
+    read = len(lines) - len(refused)
+    return answer({"read": len(lines), "stored": stored, "known": read - stored, "refused": refused})
 
 
 async def stats(request: web.Request) -> web.Response:
@@ -145,37 +173,3 @@ def _after(request: web.Request) -> Place | None:
         return Place(date.fromisoformat(day), str(uuid.UUID(id)))
     except (ValueError, binascii.Error):
         raise ApiError(400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before.") from None
-
-
-def _shown(row: Row) -> dict[str, object]:
-    decision = row.decision
-    return {
-        "id": decision.id,
-        "time": decision.time,
-        "tenant": decision.tenant,
-        "key": decision.key,
-        "status": decision.action,
-        "would": decision.would,
-        "reason": decision.reason,
-        "coverage": decision.coverage,
-        "unreadable": decision.unreadable,
-        "rules": decision.rules,
-        "rulebook": decision.rulebook,
-        "provider": decision.provider,
-        "host": decision.host,
-        "method": decision.method,
-        "path": decision.path,
-        "model": decision.model,
-        "stream": decision.stream,
-        "size": decision.size,
-        "prompt_hash": decision.prompt_hash,
-        "client": decision.client,
-        "webhook": row.webhook,
-        "completion": row.completion and _completion(row),
-    }
-
-
-def _completion(row: Row) -> dict[str, object]:
-    assert row.completion is not None
-    shown = {name: getattr(row.completion, name) for name in row.completion.__struct_fields__}
-    return {name: value for name, value in shown.items() if name not in ("schema", "id", "place", "tenant")}

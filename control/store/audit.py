@@ -54,8 +54,13 @@ class Partitions:
         self._made |= days
 
 
-async def store(connection: Connection, partitions: Partitions, arrivals: Sequence[Arrival], unreadable: Sequence[Unreadable]) -> None:
-    """One batch in one transaction: rows, quarantine, watermarks. Twice the same batch changes nothing."""
+async def store(
+    connection: Connection, partitions: Partitions, arrivals: Sequence[Arrival], unreadable: Sequence[Unreadable], *, live: bool = True
+) -> int:
+    """One batch in one transaction: rows, counts, what webhooks are told, quarantine, watermarks. Twice the same batch changes nothing.
+
+    Not `live`: rows alone, of records that come from elsewhere. How many decisions were not there before.
+    """
     days = {arrival: time_of(arrival.record.id).date() for arrival in arrivals}
     async with connection.transaction():
         await partitions.ensure(connection, set(days.values()))
@@ -77,16 +82,23 @@ async def store(connection: Connection, partitions: Partitions, arrivals: Sequen
         )
         each = {(type(arrival.record), arrival.record.id): arrival.record for arrival in arrivals}
         new = [one for one in each.values() if one.id in (new_decisions if isinstance(one, Decision) else new_completions)]
-        await keys.mark_used(connection, _used(new))
-        await webhooks.queue(connection, new)
-        await tally.add(connection, tally.counted(new))
-        await cursor.executemany(
-            "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-            [(one.entry, one.payload, one.reason) for one in unreadable],
-        )
-        kept_aside = [one.place for one in unreadable if one.place is not None]
-        await _advance(connection, [*(arrival.record.place for arrival in arrivals), *kept_aside])
+        if live:
+            await _follow(connection, arrivals, unreadable, new)
     partitions.made(set(days.values()))
+    return len(new_decisions)
+
+
+async def _follow(connection: Connection, arrivals: Sequence[Arrival], unreadable: Sequence[Unreadable], new: Sequence[Record]) -> None:
+    """What follows from records of proxies of ours."""
+    await keys.mark_used(connection, _used(new))
+    await webhooks.queue(connection, new)
+    await tally.add(connection, tally.counted(new))
+    await connection.cursor().executemany(
+        "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+        [(one.entry, one.payload, one.reason) for one in unreadable],
+    )
+    kept_aside = [one.place for one in unreadable if one.place is not None]
+    await _advance(connection, [*(arrival.record.place for arrival in arrivals), *kept_aside])
 
 
 def _used(records: Sequence[Record]) -> dict[str, datetime]:

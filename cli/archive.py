@@ -1,0 +1,107 @@
+"""`earthflow audit migrate` and `audit import`: logs of an older version, and logs of another database, taken in."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli.migrate import lines
+from cli.migrate import migrate as convert
+from cli.output import Output, emit
+from cli.remote import control
+from cli.trouble import USAGE, Trouble
+
+INCOMPLETE = 3  # done, but for some lines
+SHOWN = 20  # of what was rejected, on the terminal
+BATCH_BYTES = 500_000
+
+
+def migrate(
+    source: Annotated[Path, typer.Option("--input", help="A JSONL file of version 1.")],
+    target: Annotated[Path, typer.Option("--output", help="The JSONL file of version 2 to write.")],
+    from_version: Annotated[int, typer.Option("--from-version")] = 1,
+    to_version: Annotated[int, typer.Option("--to-version")] = 2,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read all and say what would become of it; write nothing.")] = False,
+    form: Annotated[Literal["table", "json"], typer.Option("-o", help="How the counts are shown: table or json.")] = "table",
+) -> None:
+    """Turn an audit log of version 1 into one of version 2. Lines that cannot be read go to OUTPUT.rejected; then it ends with 3."""
+    if (from_version, to_version) != (1, 2):
+        raise Trouble("Only --from-version 1 --to-version 2 is known.", USAGE)
+    if not source.is_file():
+        raise Trouble(f"There is no file {source}.", USAGE)
+    if not dry_run and target.exists() and target.samefile(source):
+        raise Trouble("--input and --output are the same file; name another output.", USAGE)
+    told = 0
+
+    def say(number: int, why: str) -> None:
+        nonlocal told
+        told += 1
+        if told <= SHOWN:
+            typer.echo(f"line {number}: {why}", err=True)
+        elif told == SHOWN + 1:
+            typer.echo("…", err=True)
+
+    partial, rejected = target.with_name(target.name + ".partial"), target.with_name(target.name + ".rejected")
+    with ExitStack() as opened:
+        written = None if dry_run else opened.enter_context(partial.open("wb"))
+        rejects = None if dry_run else opened.enter_context(rejected.open("wb"))
+        bar = opened.enter_context(_progress())
+        task = bar.add_task(source.name, total=source.stat().st_size)
+        counts = convert(source, written, rejects, lambda size: bar.advance(task, size), say)
+    if not dry_run:
+        partial.replace(target)
+        if not counts.rejected:
+            rejected.unlink()
+    summary = {
+        **vars(counts),
+        "output": None if dry_run else str(target),
+        "kept_aside": str(rejected) if counts.rejected and not dry_run else None,
+    }
+    emit(summary, form)
+    if counts.rejected:
+        raise typer.Exit(INCOMPLETE)
+
+
+def take_in(
+    source: Annotated[Path, typer.Argument(help="A JSONL file of version 2, of `audit migrate` or `audit export`.")],
+    output: Output = "table",
+) -> None:
+    """Store the records of a file. What is there already stays as it is. Ends with 3 where lines were refused."""
+    if not source.is_file():
+        raise Trouble(f"There is no file {source}.", USAGE)
+    api, total = control(), {"read": 0, "stored": 0, "known": 0, "refused": 0}
+    with source.open("rb") as file, _progress() as bar:
+        task = bar.add_task(source.name, total=source.stat().st_size)
+        for first, batch, size in _batches(file):
+            done = api.post_lines("/v1/audit/import", batch)
+            for name in total:
+                total[name] += len(done["refused"]) if name == "refused" else done[name]
+            for one in done["refused"]:
+                typer.echo(f"line {first + one['line'] - 1}: {one['why']}", err=True)
+            bar.advance(task, size)
+    emit(total, output)
+    if total["refused"]:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _batches(file: Any) -> Iterator[tuple[int, bytes, int]]:
+    """The number of the first line, some lines together, and what they took of the file."""
+    first, batch, size = 1, bytearray(), 0
+    for number, line, took in lines(file):
+        if batch and len(batch) + took > BATCH_BYTES:
+            yield first, bytes(batch), size
+            first, batch, size = number, bytearray(), 0
+        batch += (line if line is not None else b"too long") + b"\n"
+        size += took
+    if batch:
+        yield first, bytes(batch), size
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)

@@ -1,0 +1,209 @@
+"""Audit logs of version 1 become version 2 (docs/audit-log.md): line by line, in flat memory; what cannot be read is kept aside by number.
+
+The same input gives the same output, ids included, so that a second run changes nothing.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, get_args
+
+from contract.decision import Action
+
+MAX_LINE = 1024 * 1024  # bytes
+CHUNK = 1024 * 1024
+MAX_NUMBER = 2**53
+ACTIONS = get_args(Action)
+SAID = {"ALLOWED": "ALLOW", "PASSED": "ALLOW", "BLOCKED": "BLOCK", "DENIED": "BLOCK", "REDACTED": "REDACT", "FLAGGED": "FLAG"}
+NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+
+
+class Unreadable(ValueError):
+    """A line that is no record of version 1, and why."""
+
+
+@dataclass
+class Counts:
+    """What became of the lines; `read` is the sum of the others."""
+
+    read: int = 0
+    written: int = 0
+    rejected: int = 0
+    blank: int = 0
+    prompts_left_out: int = 0
+
+
+def migrate(
+    source: Path, written: BinaryIO | None, rejects: BinaryIO | None, progress: Callable[[int], None], said: Callable[[int, str], None]
+) -> Counts:
+    """Read all of `source`. Without `written` nothing is kept. `progress` is told bytes, `said` each rejected line's number and why."""
+    counts = Counts()
+    with source.open("rb") as file:
+        for number, line, size in lines(file):
+            counts.read += 1
+            progress(size)
+            if line is not None and not line.strip():
+                counts.blank += 1
+                continue
+            try:
+                if line is None:
+                    raise Unreadable(f"it is longer than {MAX_LINE} bytes")
+                row, has_prompt = upgraded(line)
+            except Unreadable as error:
+                counts.rejected += 1
+                said(number, str(error))
+                if rejects is not None:
+                    text = line.decode("utf-8", "replace") if line is not None else None
+                    rejects.write(json.dumps({"line": number, "why": str(error), "text": text}).encode() + b"\n")
+                continue
+            counts.written += 1
+            counts.prompts_left_out += has_prompt
+            if written is not None:
+                written.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    return counts
+
+
+def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None, int]]:
+    """Each line's number from 1, its bytes without the end (None where they are too many), and what it took of the file."""
+    number, held, size, too_long = 0, b"", 0, False
+    while chunk := file.read(CHUNK):
+        start = 0
+        while (end := chunk.find(b"\n", start)) >= 0:
+            number += 1
+            held += chunk[start:end] if not too_long else b""
+            size += end + 1 - start
+            yield number, None if too_long or len(held) > MAX_LINE else held, size
+            held, size, too_long, start = b"", 0, False, end + 1
+        size += len(chunk) - start
+        held = b"" if too_long else held + chunk[start:]
+        if len(held) > MAX_LINE:
+            held, too_long = b"", True
+    if size:
+        yield number + 1, None if too_long else held, size
+
+
+def upgraded(line: bytes) -> tuple[dict[str, Any], bool]:
+    """A line of version 1 as one of version 2, and whether a prompt was left out of it. Raises Unreadable."""
+    try:
+        old = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise Unreadable("it is no JSON") from None
+    if not isinstance(old, dict):
+        raise Unreadable("it is no JSON object")
+    if old.get("version", 1) != 1:
+        raise Unreadable("it says that it is of another version")
+    time = _time(_first(old, "timestamp", "time", "ts", "created_at"))
+    tenant = _text(old, "tenant_id", "tenant").lower()
+    if not tenant or len(tenant) > 63 or set(tenant) - set(NAME) or tenant[0] in "_-":
+        raise Unreadable("it has no tenant_id that can be a tenant's")
+    row = {
+        "version": 2,
+        "id": _id(time, line.strip()),
+        "time": time.isoformat().replace("+00:00", "Z"),
+        "tenant": tenant,
+        "key": _text(old, "key_id"),
+        "status": _action(_text(old, "decision", "action", "status", "verdict")),
+        "reason": "policy",
+        "coverage": "full",
+        "rules": _rules(old),
+        "provider": _text(old, "provider"),
+        "host": _text(old, "host", "target_host"),
+        "method": _text(old, "method"),
+        "path": _text(old, "path", "endpoint").partition("?")[0],
+        "model": _text(old, "model"),
+        "stream": old.get("stream") is True,
+        "size": _number(old, "request_bytes", "size") or 0,
+        "prompt_hash": _text(old, "prompt_hash", "prompt_sha256"),
+        "client": _text(old, "client_ip", "client"),
+        "completion": _completion(old, time),
+    }
+    return row, any(old.get(name) for name in ("prompt", "messages", "content"))
+
+
+def _completion(old: Mapping[str, Any], time: datetime) -> dict[str, Any] | None:
+    status = _number(old, "status_code", "http_status")
+    duration = _number(old, "latency_ms", "duration_ms")
+    if status is None and duration is None:
+        return None
+    refused = _action(_text(old, "decision", "action", "status", "verdict")) == "BLOCK"
+    outcome = "refused" if refused else "upstream_error" if status is not None and status >= 500 else "ok"
+    return {
+        "time": time.isoformat().replace("+00:00", "Z"),
+        "outcome": outcome,
+        "status": status if status is not None and 100 <= status <= 599 else None,
+        "input_tokens": _number(old, "input_tokens", "prompt_tokens"),
+        "output_tokens": _number(old, "output_tokens", "completion_tokens"),
+        "duration_ms": duration or 0,
+    }
+
+
+def _first(old: Mapping[str, Any], *names: str) -> Any:
+    return next((old[name] for name in names if old.get(name) is not None), None)
+
+
+def _text(old: Mapping[str, Any], *names: str) -> str:
+    value = _first(old, *names)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise Unreadable(f"its {names[0]} is no text")
+    return _writable(value)
+
+
+def _writable(text: str) -> str:
+    return text[:300].replace("\0", "?").encode("utf-8", "replace").decode()
+
+
+def _number(old: Mapping[str, Any], *names: str) -> int | None:
+    value = _first(old, *names)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_NUMBER:
+        raise Unreadable(f"its {names[0]} is no number that can be one")
+    return int(value)
+
+
+def _action(written: str) -> str:
+    word = written.upper()
+    word = SAID.get(word, word)
+    if word not in ACTIONS:
+        raise Unreadable("its decision is none of ALLOW, FLAG, REDACT, BLOCK")
+    return word
+
+
+def _rules(old: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = _first(old, "rules", "triggered_rules", "rule_ids", "rule_id", "rule")
+    names = found if isinstance(found, list) else [found] if found else []
+    if not all(isinstance(name, str) for name in names):
+        raise Unreadable("its rules are no names")
+    action = _action(_text(old, "decision", "action", "status", "verdict"))
+    return [{"rule": _writable(name), "action": action, "severity": "medium"} for name in names]
+
+
+def _time(value: Any) -> datetime:
+    try:
+        if isinstance(value, str):
+            time = datetime.fromisoformat(value)
+            time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            time = datetime.fromtimestamp(value / 1000 if value > 10**11 else value, UTC)
+        else:
+            raise Unreadable("it has no timestamp")
+        time = time.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        raise Unreadable("its timestamp is no time") from None
+    if not 1971 <= time.year < 3000:
+        raise Unreadable("its timestamp is no time of ours")
+    return time
+
+
+def _id(time: datetime, line: bytes) -> str:
+    """A UUIDv7 of the record's time and of the line itself."""
+    random = int.from_bytes(hashlib.sha256(line).digest()[:10])
+    value = int(time.timestamp() * 1000) << 80 | random
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))

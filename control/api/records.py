@@ -1,0 +1,93 @@
+"""Exchanges as the API shows them and takes them in: one line or row of version 2 (docs/audit-log.md)."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+
+from contract.decision import Action, Completion, Coverage, Decision, Fired, Outcome, Place, Reason, Record, time_of
+from control.store.search import Row
+
+IMPORTED = Place("import", "v2", 0)  # records that no proxy of ours has sent
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+class Ending(msgspec.Struct, kw_only=True):
+    """How an exchange ended, as it is taken in."""
+
+    time: datetime
+    outcome: Outcome
+    status: int | None = None
+    error: str = ""
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
+    bytes_up: Count = 0
+    bytes_down: Count = 0
+    first_byte_ms: Count | None = None
+    duration_ms: Count = 0
+    added_ms: float | None = None
+    action: Action | None = None
+    would: Action | None = None
+    coverage: Coverage = "none"
+    unreadable: tuple[str, ...] = ()
+    rules: tuple[Fired, ...] = ()
+
+
+class Line(msgspec.Struct, kw_only=True):
+    """An exchange as it is taken in; what it does not name is passed over, and so is a kept prompt."""
+
+    id: str
+    time: datetime
+    tenant: str
+    status: Action
+    version: int = 2
+    key: str = ""
+    would: Action | None = None
+    reason: Reason = "policy"
+    coverage: Coverage = "full"
+    unreadable: tuple[str, ...] = ()
+    rules: tuple[Fired, ...] = ()
+    rulebook: str = ""
+    provider: str = ""
+    host: str = ""
+    method: str = ""
+    path: str = ""
+    model: str = ""
+    stream: bool = False
+    size: Count = 0
+    prompt_hash: str = ""
+    client: str = ""
+    completion: Ending | None = None
+
+
+_decoder = msgspec.json.Decoder(Line)
+
+
+def records_of(line: bytes) -> list[Record]:
+    """The records of a line. Raises ValueError (of which msgspec's errors are) where it is none."""
+    if b"\\u0000" in line:
+        raise ValueError("it holds what PostgreSQL does not")
+    one = _decoder.decode(line)
+    if one.version != 2:
+        raise ValueError(f"it is of version {one.version}")
+    time_of(one.id)
+    told = {name: getattr(one, name) for name in one.__struct_fields__ if name not in ("status", "version", "completion")}
+    records: list[Record] = [Decision(action=one.status, place=IMPORTED, **told)]
+    if one.completion is not None:
+        ending = {name: getattr(one.completion, name) for name in one.completion.__struct_fields__}
+        records.append(Completion(id=one.id, tenant=one.tenant, place=IMPORTED, **ending))
+    return records
+
+
+def shown(row: Row) -> dict[str, object]:
+    """An exchange as the API shows it."""
+    decision = row.decision
+    told = {name: getattr(decision, name) for name in decision.__struct_fields__ if name not in ("schema", "place", "action", "prompt")}
+    return {**told, "status": decision.action, "webhook": row.webhook, "completion": row.completion and _ending(row.completion)}
+
+
+def _ending(completion: Completion) -> dict[str, object]:
+    told = {name: getattr(completion, name) for name in completion.__struct_fields__}
+    return {name: value for name, value in told.items() if name not in ("schema", "id", "place", "tenant")}
