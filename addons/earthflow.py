@@ -10,7 +10,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from pydantic import ValidationError
 
 from addons.run import REQUIRED
-from addons.services import CANNOT_START, Services, set_up_logging
+from addons.services import CANNOT_START, Services
 from addons.settings import ProxySettings
 from addons.tls import BadCertificate, check_ca, give_leaves, upstream_roots
 from contract.settings import explain, refuse_start
@@ -35,7 +35,7 @@ class Earthflow:
             refuse_start(PROGRAM, [str(error)])
         if self._settings.tls_cert is not None:
             refuse_start(PROGRAM, ["TLS_CERT_PATH is set, but the port's own TLS is `earthflow proxy` only; unset it, or start that"])
-        set_up_logging(self._settings.logging_level)
+        self._settings.set_up_logging()
         self._services: Services | None = None
 
     def client_connected(self, client: Client) -> None:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from addons.lean import settle
 from addons.record import Recorder
-from addons.services import CANNOT_START, Services, set_up_logging
+from addons.services import CANNOT_START, Services
 from addons.settings import ProxySettings
 from addons.tls import InnerTLS, OuterTLS, check_ca, upstream_roots
 from contract.settings import explain, refuse_start
@@ -168,7 +168,7 @@ def main() -> None:
         settings = ProxySettings()
     except ValidationError as error:
         refuse_start(PROGRAM, explain(error))
-    set_up_logging(settings.logging_level)
+    settings.set_up_logging()
     raise SystemExit(uvloop.run(serve(settings)))
 
 

@@ -88,10 +88,3 @@ class Services:
 async def _as_ours(work: "asyncio._CoroutineLike[None]") -> None:
     ours()
     await work
-
-
-def set_up_logging(level: str) -> None:
-    """One line per event on standard error. mitmproxy's own chatter, which quotes hosts and headers, only from WARNING up."""
-    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("earthflow").setLevel(level)
-    logging.getLogger("mitmproxy").setLevel("WARNING")

@@ -4,13 +4,14 @@ The same input gives the same output, ids included, so that a second run changes
 """
 
 import hashlib
-import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
+
+import msgspec
 
 from contract.decision import Action
 
@@ -43,9 +44,13 @@ def migrate(
     """Read all of `source`. Without `written` nothing is kept. `progress` is told bytes, `said` each rejected line's number and why."""
     counts = Counts()
     with source.open("rb") as file:
+        unsaid = 0
         for number, line, size in lines(file):
             counts.read += 1
-            progress(size)
+            unsaid += size
+            if unsaid > CHUNK:
+                progress(unsaid)
+                unsaid = 0
             if line is not None and not line.strip():
                 counts.blank += 1
                 continue
@@ -58,12 +63,12 @@ def migrate(
                 said(number, str(error))
                 if rejects is not None:
                     text = line.decode("utf-8", "replace") if line is not None else None
-                    rejects.write(json.dumps({"line": number, "why": str(error), "text": text}).encode() + b"\n")
+                    rejects.write(msgspec.json.encode({"line": number, "why": str(error), "text": text}) + b"\n")
                 continue
             counts.written += 1
             counts.prompts_left_out += has_prompt
             if written is not None:
-                written.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+                written.write(msgspec.json.encode(row) + b"\n")
     return counts
 
 
@@ -89,7 +94,7 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None, int]]:
 def upgraded(line: bytes) -> tuple[dict[str, Any], bool]:
     """A line of version 1 as one of version 2, and whether a prompt was left out of it. Raises Unreadable."""
     try:
-        old = json.loads(line.decode("utf-8-sig"))
+        old = msgspec.json.decode(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise Unreadable("it is no JSON") from None
     if not isinstance(old, dict):

@@ -12,6 +12,8 @@ from cryptography.fernet import Fernet
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contract.logs import set_up
+
 BAD_CONFIGURATION = 78  # sysexits.h EX_CONFIG
 MINT_MASTER_KEY = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 
@@ -68,6 +70,7 @@ class Core(Settings):
     master_key: MasterKey = Field(validation_alias="EARTHFLOW_MASTER_KEY")
     env: Literal["development", "staging", "production"] = Field("production", validation_alias="EARTHFLOW_ENV")
     log_level: Literal["DEBUG", "INFO", "WARN", "WARNING", "ERROR"] = Field("INFO", validation_alias="EARTHFLOW_LOG_LEVEL")
+    log_format: Literal["text", "json"] | None = Field(None, validation_alias="EARTHFLOW_LOG_FORMAT")
     state_dir: Folder = Field(Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR")
 
     @property
@@ -75,10 +78,10 @@ class Core(Settings):
         """The master key in clear."""
         return self.master_key.get_secret_value()
 
-    @property
-    def logging_level(self) -> str:
-        """`log_level` in Python's words."""
-        return "WARNING" if self.log_level == "WARN" else self.log_level
+    def set_up_logging(self) -> None:
+        """Log as told: in `log_level` and up, as JSON unless it is for people in development."""
+        level = "WARNING" if self.log_level == "WARN" else self.log_level
+        set_up(level, self.log_format or ("text" if self.env == "development" else "json"))
 
 
 class Redis(Settings):

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -81,8 +80,7 @@ def main() -> None:
         settings = ControlSettings()
     except ValidationError as error:
         refuse_start(PROGRAM, explain(error))
-    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("earthflow").setLevel(settings.logging_level)
+    settings.set_up_logging()
     raise SystemExit(uvloop.run(serve(settings)))
 
 

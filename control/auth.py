@@ -7,13 +7,12 @@ from typing import NamedTuple
 from aiohttp import web
 
 from contract.unwrap import seal_key
-from control.errors import ApiError
+from control.errors import CALLER, ApiError
 from control.state import STATE
 from control.store import masters
 from control.store.keys import Role
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-CALLER = web.RequestKey("caller", str)  # for the log: a role, or a tenant's id
 
 
 class Caller(NamedTuple):

@@ -1,6 +1,7 @@
 """Errors of the API: a status, a code for programs, a sentence and a hint for people; the same shape for every failure."""
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
@@ -12,6 +13,8 @@ from contract.decision import new_id
 
 logger = logging.getLogger("earthflow.api")
 
+CALLER = web.RequestKey("caller", str)  # for the log: a role, or a tenant's id
+QUIET = ("/health", "/health/ready", "/internal/snapshot", "/internal/watermark/{worker}/{boot}")  # asked all the time
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -30,12 +33,25 @@ def answer(value: object, status: int = 200, headers: Mapping[str, str] | None =
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every failure becomes the one shape; what we did not foresee says nothing of its inside."""
-    request_id = new_id()
-    try:
-        response = await handler(request)
+    """Every failure becomes the one shape; each request is a line in the log, by its route, never by its path or query."""
+    request_id, began = new_id(), time.monotonic()
+    response = await _handled(request, handler, request_id)
+    if not response.prepared:
         response.headers.setdefault("x-request-id", request_id)
-        return response
+    route = request.match_info.route.resource
+    told = {
+        "method": request.method, "route": route.canonical if route is not None else "none", "status": response.status,
+        "ms": round((time.monotonic() - began) * 1000, 1), "caller": request.get(CALLER, "none"), "request_id": request_id,
+    }  # fmt: skip
+    level = logging.DEBUG if told["route"] in QUIET else logging.INFO
+    logger.log(level, "request", extra=told)
+    return response
+
+
+async def _handled(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    """What we did not foresee says nothing of its inside."""
+    try:
+        return await handler(request)
     except ApiError as error:
         return _shape(request_id, error)
     except psycopg.DataError:

@@ -2,36 +2,73 @@
 
 import base64
 import binascii
-import re
 import uuid
 import zlib
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import get_args
 
 import msgspec
 from aiohttp import web
 from cryptography.fernet import InvalidToken
 
-from contract.decision import Action, Decision, Outcome, Reason, encode, time_of
+from contract.decision import Action, Decision, Outcome, Reason
 from contract.unwrap import prompt_cipher
 from control import auth
 from control.api.paging import limit_of
-from control.api.records import records_of, shown
+from control.api.records import Exchange, Said, shown
 from control.errors import ApiError, answer
 from control.state import STATE
-from control.store import audit as records
 from control.store import search as store
-from control.store.audit import Arrival, Partitions
 from control.store.search import Place, Sought
 from rules.complaint import likely
 
 MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a tenant
 LONGEST = 300  # characters of a value that is looked for
 FILTERS = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome", "text", "from", "to")
 WORDS = {"status": get_args(Action), "reason": get_args(Reason), "outcome": get_args(Outcome)}
-QUANTILES = ("p50", "p95", "p99")
+
+
+class Page(msgspec.Struct):
+    """Exchanges, newest first; `next` is the cursor of the following page, if there may be one."""
+
+    audit: list[Exchange]
+    next: str | None
+
+
+class RuleCount(msgspec.Struct):
+    """How often a rule fired, on calls and on answers."""
+
+    rule: str
+    count: int
+
+
+class Quantiles(msgspec.Struct):
+    """Of times in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class Stats(msgspec.Struct, kw_only=True, rename={"since": "from", "until": "to"}):
+    """Counts of exchanges; rates are shares of `total`, error_rate that of failed providers."""
+
+    since: datetime | None
+    until: datetime | None
+    total: int
+    block_rate: float
+    error_rate: float
+    by_status: dict[str, int]
+    by_reason: dict[str, int]
+    by_outcome: dict[str, int]
+    by_provider: dict[str, int]
+    by_model: dict[str, int]
+    top_triggered_rules: list[RuleCount]
+    input_tokens: int
+    output_tokens: int
+    duration_ms: Quantiles | None
+    first_byte_ms: Quantiles | None
 
 
 async def search(request: web.Request) -> web.Response:
@@ -40,7 +77,7 @@ async def search(request: web.Request) -> web.Response:
     limit = limit_of(request)
     rows = await store.search(request.app[STATE].pool, sought, limit=limit, after=_after(request))
     following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
-    return answer({"audit": [shown(row) for row in rows], "next": following})
+    return answer(Page([shown(row) for row in rows], following))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -53,42 +90,19 @@ async def show(request: web.Request) -> web.Response:
     if found is None or (who.role != "admin" and found[0].decision.tenant != who.tenant):
         raise ApiError(404, "not_found", "There is no such exchange.", "GET /v1/audit finds them; old ones are dropped.")
     row, wrapped = found
-    return answer({**shown(row), "prompt": _prompt(request, row.decision, wrapped)})
+    return answer(shown(row, _prompt(request, row.decision, wrapped)))
 
 
-def _prompt(request: web.Request, decision: Decision, wrapped: str) -> list[object] | None:
+def _prompt(request: web.Request, decision: Decision, wrapped: str) -> list[Said] | None:
     """What was kept of the call's texts; None where nothing was."""
     if not decision.prompt or not wrapped:
         return None
     try:
         closed = prompt_cipher(request.app[STATE].vault.open(wrapped)).decrypt(decision.prompt.encode())
-        opened: list[object] = msgspec.json.decode(zlib.decompressobj().decompress(closed, MOST_PROMPT))
+        opened = msgspec.json.decode(zlib.decompressobj().decompress(closed, MOST_PROMPT), type=list[Said])
     except (InvalidToken, zlib.error, msgspec.DecodeError):
         return None
     return opened
-
-
-async def take_in(request: web.Request) -> web.Response:
-    """Store lines of version 2, as exports have them. What is there already stays, what cannot be read is told by number. Admin only."""
-    await auth.admin(request)
-    state, now = request.app[STATE], datetime.now(UTC)
-    oldest = now - timedelta(days=state.settings.retention_days)
-    arrivals: list[Arrival] = []
-    refused = []
-    lines = (await request.read()).split(b"\n")
-    lines = lines[:-1] if lines[-1] == b"" else lines
-    for number, line in enumerate(lines, 1):
-        try:
-            for record in records_of(line):
-                if not oldest <= time_of(record.id) <= now or not NAME.fullmatch(record.tenant):
-                    raise ValueError("its time or its tenant is outside of what is kept")
-                arrivals.append(Arrival(f"import:{number}", encode(record), record))
-        except (ValueError, RecursionError) as error:
-            refused.append({"line": number, "why": str(error)[:200]})
-    async with state.pool.connection() as connection:
-        stored = await records.store(connection, Partitions(), arrivals, [], live=False) if arrivals else 0
-    read = len(lines) - len(refused)
-    return answer({"read": len(lines), "stored": stored, "known": read - stored, "refused": refused})
 
 
 async def stats(request: web.Request) -> web.Response:
@@ -98,28 +112,28 @@ async def stats(request: web.Request) -> web.Response:
     total, failed = sum(found["actions"].values()), found["outcomes"].get("upstream_error", 0)
     blocked = found["actions"].get("BLOCK", 0)
     return answer(
-        {
-            "from": sought.since,
-            "to": sought.until,
-            "total": total,
-            "block_rate": blocked / total if total else 0.0,
-            "error_rate": failed / total if total else 0.0,
-            "by_status": found["actions"],
-            "by_reason": found["reasons"],
-            "by_outcome": found["outcomes"],
-            "by_provider": found["providers"],
-            "by_model": found["models"],
-            "top_triggered_rules": [{"rule": rule, "count": count} for rule, count in found["rules"].items()],
-            "input_tokens": found["input_tokens"] or 0,
-            "output_tokens": found["output_tokens"] or 0,
-            "duration_ms": _quantiles(found["duration"]),
-            "first_byte_ms": _quantiles(found["first_byte"]),
-        }
+        Stats(
+            since=sought.since,
+            until=sought.until,
+            total=total,
+            block_rate=blocked / total if total else 0.0,
+            error_rate=failed / total if total else 0.0,
+            by_status=found["actions"],
+            by_reason=found["reasons"],
+            by_outcome=found["outcomes"],
+            by_provider=found["providers"],
+            by_model=found["models"],
+            top_triggered_rules=[RuleCount(rule, count) for rule, count in found["rules"].items()],
+            input_tokens=found["input_tokens"] or 0,
+            output_tokens=found["output_tokens"] or 0,
+            duration_ms=_quantiles(found["duration"]),
+            first_byte_ms=_quantiles(found["first_byte"]),
+        )
     )
 
 
-def _quantiles(values: Sequence[float] | None) -> dict[str, float] | None:
-    return dict(zip(QUANTILES, values, strict=True)) if values is not None else None
+def _quantiles(values: Sequence[float] | None) -> Quantiles | None:
+    return Quantiles(*values) if values is not None else None
 
 
 async def _sought(request: web.Request, *also: str) -> Sought:

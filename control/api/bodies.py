@@ -6,6 +6,12 @@ from aiohttp import web
 from control.errors import ApiError
 
 
+class Deleted(msgspec.Struct):
+    """What is there no longer."""
+
+    deleted: str
+
+
 async def body_of[Body: msgspec.Struct](request: web.Request, kind: type[Body], example: str) -> Body:
     """The body as a `kind`. Raises ApiError 400, with an example as its hint."""
     try:

@@ -1,5 +1,6 @@
 """Keys: `/v1/tenants/{id}/keys` of tenants, `/v1/keys` of admins and readers of metrics, `/v1/keys/rotate` for one tenant or all."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -44,16 +45,59 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
+class KeyView(msgspec.Struct, kw_only=True):
+    """A key without its secret; `api_key`, the key itself, is there in the one answer that made it."""
+
+    id: str
+    role: Role
+    name: str
+    status: Literal["live", "ending", "ended"]
+    created_at: datetime
+    last_used_at: datetime | None
+    not_after: datetime | None
+    replaced_by: str | None
+    api_key: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Keys(msgspec.Struct):
+    """All of them, oldest first."""
+
+    keys: list[KeyView]
+
+
+class Revoked(msgspec.Struct):
+    """The id of a key that has ended."""
+
+    revoked: str
+
+
+class RotatedView(msgspec.Struct, kw_only=True):
+    """A tenant's rotation; in a dry run, its tenant alone."""
+
+    tenant: str
+    old: Sequence[str] | msgspec.UnsetType = msgspec.UNSET
+    old_until: datetime | msgspec.UnsetType = msgspec.UNSET
+    new: str | msgspec.UnsetType = msgspec.UNSET
+    api_key: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class RotationView(msgspec.Struct):
+    """What was rotated, or would be."""
+
+    dry_run: bool
+    rotated: list[RotatedView]
+
+
 async def every(request: web.Request) -> web.Response:
     """The keys of a tenant, without their secrets, which are nowhere. Others than the admin see their own."""
     id = await auth.tenant_of(request)
-    return answer({"keys": [_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, id)]})
+    return answer(Keys([_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, id)]))
 
 
 async def of_nobody(request: web.Request) -> web.Response:
     """The keys of admins and of readers of metrics. Admin only."""
     await auth.admin(request)
-    return answer({"keys": [_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, None)]})
+    return answer(Keys([_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, None)]))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -78,7 +122,7 @@ async def _create(request: web.Request, tenant: str | None, role: Role, wanted: 
     if key is None:
         raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
     await state.tell_proxies()
-    return answer({**_shown(key), "api_key": text}, 201)
+    return answer(_shown(key, text), 201)
 
 
 async def revoke(request: web.Request) -> web.Response:
@@ -98,7 +142,7 @@ async def _revoke(request: web.Request, tenant: str | None) -> web.Response:
     if not await keys.revoke(state.pool, tenant, auth.named(request, "key")):
         raise ApiError(404, "not_found", "There is no such key, or it has ended already.", "GET the list of keys to see them.")
     await state.tell_proxies()
-    return answer({"revoked": request.match_info["key"]})
+    return answer(Revoked(request.match_info["key"]))
 
 
 async def rotate(request: web.Request) -> web.Response:
@@ -110,14 +154,14 @@ async def rotate(request: web.Request) -> web.Response:
     if wanted.tenant_id is not None and not of:
         raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
     if wanted.dry_run:
-        return answer({"dry_run": True, "rotated": [{"tenant": tenant} for tenant in of]})
+        return answer(RotationView(True, [RotatedView(tenant=tenant) for tenant in of]))
     minted = {tenant: _mint(state, "tenant") for tenant in of}
     done = await keys.rotate(state.pool, {tenant: stored for tenant, (_, stored) in minted.items()}, wanted.revoke_after)
     await state.tell_proxies()
     shown = [
-        {"tenant": one.tenant, "old": one.old, "old_until": one.not_after, "new": one.new, "api_key": minted[one.tenant][0]} for one in done
+        RotatedView(tenant=one.tenant, old=one.old, old_until=one.not_after, new=one.new, api_key=minted[one.tenant][0]) for one in done
     ]
-    return answer({"dry_run": False, "rotated": shown})
+    return answer(RotationView(False, shown))
 
 
 def _mint(state: State, role: Role) -> tuple[str, Minted]:
@@ -125,15 +169,16 @@ def _mint(state: State, role: Role) -> tuple[str, Minted]:
     return key.text, Minted(key.id, contract_keys.digest(state.keyring.pepper, key.secret))
 
 
-def _shown(key: Key) -> dict[str, object]:
+def _shown(key: Key, text: str | msgspec.UnsetType = msgspec.UNSET) -> KeyView:
     over = key.not_after is not None and key.not_after <= datetime.now(UTC)
-    return {
-        "id": key.id,
-        "role": key.role,
-        "name": key.name,
-        "status": "ended" if over else "ending" if key.not_after is not None else "live",
-        "created_at": key.created,
-        "last_used_at": key.last_used,
-        "not_after": key.not_after,
-        "replaced_by": key.replaced_by,
-    }
+    return KeyView(
+        id=key.id,
+        role=key.role,
+        name=key.name,
+        status="ended" if over else "ending" if key.not_after is not None else "live",
+        created_at=key.created,
+        last_used_at=key.last_used,
+        not_after=key.not_after,
+        replaced_by=key.replaced_by,
+        api_key=text,
+    )

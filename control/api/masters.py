@@ -1,7 +1,8 @@
 """`/v1/master`: which master keys open this database, and the rotation from one to the next."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
@@ -29,6 +30,28 @@ class MasterKey(msgspec.Struct, forbid_unknown_fields=True):
         return "MasterKey(****)"
 
 
+class MasterView(msgspec.Struct):
+    """A master key that opens the database, by its id."""
+
+    id: str
+    added_at: datetime
+
+
+class Standing(msgspec.Struct):
+    """Where it stands: `steady` with one key, `pending` with two; `in_use` is the id of the one that control runs with."""
+
+    state: Literal["steady", "pending"]
+    in_use: str
+    keys: list[MasterView]
+
+
+class Verified(msgspec.Struct):
+    """How many secrets a key has opened."""
+
+    id: str
+    opened: int
+
+
 async def status(request: web.Request) -> web.Response:
     """Where a rotation stands. Admin only."""
     await auth.admin(request)
@@ -53,7 +76,7 @@ async def verify(request: web.Request) -> web.Response:
     await auth.admin(request)
     state, key = request.app[STATE], await _new_key(request)
     try:
-        return answer({"id": key_id(key), "opened": await masters.verify(state.pool, key)})
+        return answer(Verified(key_id(key), await masters.verify(state.pool, key)))
     except WrongMasterKey as error:
         raise ApiError(409, "wrong_master_key", str(error), "GET /v1/master says which ids open it.") from None
 
@@ -86,9 +109,6 @@ async def _new_key(request: web.Request) -> str:
     return key
 
 
-def _shown(state: State, found: Masters) -> dict[str, object]:
-    return {
-        "state": "pending" if found.pending else "steady",
-        "in_use": key_id(state.vault.master),
-        "keys": [{"id": row.id, "added_at": row.added} for row in found.rows],
-    }
+def _shown(state: State, found: Masters) -> Standing:
+    keys = [MasterView(row.id, row.added) for row in found.rows]
+    return Standing("pending" if found.pending else "steady", key_id(state.vault.master), keys)

@@ -1,7 +1,7 @@
 """Exchanges as the API shows them and takes them in: one line or row of version 2 (docs/audit-log.md)."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -62,6 +62,21 @@ class Line(msgspec.Struct, kw_only=True):
     completion: Ending | None = None
 
 
+class Said(msgspec.Struct):
+    """A text of a call, as it was kept; `cut` where it was longer."""
+
+    role: str
+    text: str
+    cut: bool
+
+
+class Exchange(Line, kw_only=True):
+    """An exchange as it is shown. `webhook`: whether its tenant's was told; `prompt` stands in the answer for one exchange alone."""
+
+    webhook: Literal["waiting", "delivered", "dead"] | None = None
+    prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET
+
+
 _decoder = msgspec.json.Decoder(Line)
 
 
@@ -81,13 +96,9 @@ def records_of(line: bytes) -> list[Record]:
     return records
 
 
-def shown(row: Row) -> dict[str, object]:
+def shown(row: Row, prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET) -> Exchange:
     """An exchange as the API shows it."""
-    decision = row.decision
+    decision, completion = row.decision, row.completion
     told = {name: getattr(decision, name) for name in decision.__struct_fields__ if name not in ("schema", "place", "action", "prompt")}
-    return {**told, "status": decision.action, "webhook": row.webhook, "completion": row.completion and _ending(row.completion)}
-
-
-def _ending(completion: Completion) -> dict[str, object]:
-    told = {name: getattr(completion, name) for name in completion.__struct_fields__}
-    return {name: value for name, value in told.items() if name not in ("schema", "id", "place", "tenant")}
+    ending = Ending(**{name: getattr(completion, name) for name in Ending.__struct_fields__}) if completion is not None else None
+    return Exchange(status=decision.action, completion=ending, webhook=row.webhook, prompt=prompt, **told)

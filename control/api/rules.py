@@ -1,5 +1,6 @@
 """`/v1/rules`: the operator's rules as they take effect, for a backup."""
 
+import msgspec
 from aiohttp import web
 
 from control import auth
@@ -8,9 +9,18 @@ from control.state import STATE
 from rules.load import PRESETS, shipped
 
 
+class Rules(msgspec.Struct):
+    """`files` are the operator's own, by name; `complaint` says why changed ones do not take effect."""
+
+    version: str
+    presets: list[str]
+    files: dict[str, str]
+    complaint: str | None
+
+
 async def export(request: web.Request) -> web.Response:
     """The rule files that are not Earthflow's own, by name, and the version that proxies judge by. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
     own = {name: text for name, text in state.rules.items() if name not in shipped()}
-    return answer({"version": state.rules_hash, "presets": list(PRESETS), "files": own, "complaint": state.rules_complaint or None})
+    return answer(Rules(state.rules_hash, list(PRESETS), own, state.rules_complaint or None))

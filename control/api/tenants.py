@@ -1,7 +1,8 @@
 """`/v1/tenants`."""
 
-import re
 import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -10,15 +11,12 @@ from aiohttp import web
 from contract import keys
 from control import auth
 from control.api import webhooks
-from control.api.bodies import body_of
+from control.api.bodies import Deleted, body_of
 from control.errors import ApiError, answer
 from control.state import STATE
 from control.store import tenants
 from control.store.tenants import Tenant, TenantExists
-from rules.complaint import likely
-from rules.load import PRESETS
 
-ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 MAX_LABELS = 50
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -27,6 +25,8 @@ Labels = Annotated[dict[Label, Label], msgspec.Meta(max_length=MAX_LABELS)]
 PerMinute = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 TokensPerDay = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")]
+Preset = Literal["default", "strict", "monitor"]
 UnknownHosts = Literal["", "tunnel", "deny"]
 COLUMNS = {"rules_preset": "preset"}  # where a field and its column differ
 
@@ -35,8 +35,8 @@ class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a POST."""
 
     name: Name
-    rules_preset: str = "default"
-    id: str | None = None
+    rules_preset: Preset = "default"
+    id: Id | None = None
     unknown_hosts: UnknownHosts = ""
     max_requests_per_minute: PerMinute | None = None
     max_tokens_per_day: TokensPerDay | None = None
@@ -48,7 +48,7 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The body of a PATCH: what is not there stays as it is."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
-    rules_preset: str | msgspec.UnsetType = msgspec.UNSET
+    rules_preset: Preset | msgspec.UnsetType = msgspec.UNSET
     unknown_hosts: UnknownHosts | msgspec.UnsetType = msgspec.UNSET
     max_requests_per_minute: PerMinute | msgspec.UnsetType | None = msgspec.UNSET
     max_tokens_per_day: TokensPerDay | msgspec.UnsetType | None = msgspec.UNSET
@@ -57,14 +57,36 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     webhook: str | msgspec.UnsetType | None = msgspec.UNSET  # the URL of the one that takes all others' place
 
 
+class TenantView(msgspec.Struct, kw_only=True, omit_defaults=False):
+    """A tenant. `api_key` and `webhook_secret` are there in the one answer that made them."""
+
+    id: str
+    name: str
+    rules_preset: str
+    unknown_hosts: UnknownHosts
+    max_requests_per_minute: int | None
+    max_tokens_per_day: int | None
+    retention_days: int | None
+    webhook: str | None
+    labels: Mapping[str, str]
+    created_at: datetime
+    keys: Sequence[str]
+    api_key: str | msgspec.UnsetType = msgspec.UNSET
+    webhook_secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Tenants(msgspec.Struct):
+    """All of them."""
+
+    tenants: list[TenantView]
+
+
 async def create(request: web.Request) -> web.Response:
     """A tenant and its first key, which is shown here and never again. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
     wanted = await body_of(request, NewTenant, '{"name": "My Organization", "rules_preset": "default"}')
     values = _columns(wanted)
-    if wanted.id is not None and not ID.fullmatch(wanted.id):
-        raise ApiError(400, "bad_id", "That id cannot be used.", "Lower-case letters, digits, - and _; 63 at most.")
     values |= {"id": wanted.id or f"t-{secrets.token_hex(5)}", "prompt_key": state.vault.new_secret()}
     key = keys.mint()
     try:
@@ -73,13 +95,13 @@ async def create(request: web.Request) -> web.Response:
         message = f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
         raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
     await state.tell_proxies()
-    return answer({**_shown(tenant), "api_key": key.text}, 201)
+    return answer(_shown(tenant, api_key=key.text), 201)
 
 
 async def every(request: web.Request) -> web.Response:
     """All tenants. Admin only."""
     await auth.admin(request)
-    return answer({"tenants": [_shown(tenant) for tenant in await tenants.every(request.app[STATE].pool)]})
+    return answer(Tenants([_shown(tenant) for tenant in await tenants.every(request.app[STATE].pool)]))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -98,7 +120,7 @@ async def change(request: web.Request) -> web.Response:
         webhook, secret = webhooks.new_values(request, url, ["BLOCK"]) if url is not None else ({}, None)
     tenant = _there(await tenants.change(state.pool, auth.named(request), values, webhook))
     await state.tell_proxies()
-    return answer({**_shown(tenant), **({"webhook_secret": secret} if secret else {})})
+    return answer(_shown(tenant, webhook_secret=secret))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -108,7 +130,7 @@ async def delete(request: web.Request) -> web.Response:
     if not await tenants.delete(state.pool, auth.named(request)):
         _there(None)
     await state.tell_proxies()
-    return answer({"deleted": request.match_info["id"]})
+    return answer(Deleted(request.match_info["id"]))
 
 
 def _there(tenant: Tenant | None) -> Tenant:
@@ -118,25 +140,12 @@ def _there(tenant: Tenant | None) -> Tenant:
 
 
 def _columns(written: NewTenant | Changes) -> dict[str, Any]:
-    """What was written, by columns. Raises ApiError where the preset is none."""
+    """What was written, by columns."""
     values = {name: value for name in written.__struct_fields__ if (value := getattr(written, name)) is not msgspec.UNSET}
-    preset = values.get("rules_preset", "default")
-    if preset not in PRESETS:
-        raise ApiError(400, "unknown_preset", "There is no such rules_preset.", likely(preset, PRESETS))
     return {COLUMNS.get(name, name): value for name, value in values.items()}
 
 
-def _shown(tenant: Tenant) -> dict[str, object]:
-    return {
-        "id": tenant.id,
-        "name": tenant.name,
-        "rules_preset": tenant.preset,
-        "unknown_hosts": tenant.unknown_hosts,
-        "max_requests_per_minute": tenant.max_requests_per_minute,
-        "max_tokens_per_day": tenant.max_tokens_per_day,
-        "retention_days": tenant.retention_days,
-        "webhook": tenant.webhook,
-        "labels": tenant.labels,
-        "created_at": tenant.created,
-        "keys": tenant.keys,
-    }
+def _shown(tenant: Tenant, *, api_key: str | msgspec.UnsetType = msgspec.UNSET, webhook_secret: str | None = None) -> TenantView:
+    told = {name: value for name, value in tenant._asdict().items() if name not in ("preset", "created")}
+    secret = webhook_secret or msgspec.UNSET
+    return TenantView(rules_preset=tenant.preset, created_at=tenant.created, api_key=api_key, webhook_secret=secret, **told)

@@ -3,13 +3,15 @@
 import os
 import secrets
 import uuid
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
 
 from control import auth
-from control.api.bodies import body_of
+from control.api.bodies import Deleted, body_of
 from control.api.paging import limit_of
 from control.errors import ApiError, answer
 from control.sender import complaint, shown
@@ -41,10 +43,76 @@ class Replay(msgspec.Struct, forbid_unknown_fields=True):
     delivery: str | None = None
 
 
+class WebhookView(msgspec.Struct, kw_only=True):
+    """A webhook; `secret`, as a verifier takes it, is there in the one answer that made it."""
+
+    id: str
+    tenant: str
+    url: str
+    statuses: Sequence[str]
+    created_at: datetime
+    state: Literal["working", "failing", "disabled"]
+    disabled: str | None
+    failures: int
+    tried_again_at: datetime | None
+    secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Webhooks(msgspec.Struct):
+    """A tenant's, oldest first."""
+
+    webhooks: list[WebhookView]
+
+
+class DeliveryView(msgspec.Struct, kw_only=True):
+    """A delivery: how many decisions it tells, how often it was tried, and what came of the last attempt."""
+
+    id: str
+    state: Literal["waiting", "delivered", "dead"]
+    events: int
+    attempts: int
+    status: int | None
+    error: str | None
+    took_ms: int | None
+    created_at: datetime
+    due_at: datetime | None
+    ended_at: datetime | None
+
+
+class Deliveries(msgspec.Struct):
+    """A page of them, newest first."""
+
+    deliveries: list[DeliveryView]
+    next: str | None
+
+
+class Tried(msgspec.Struct):
+    """What came of a test."""
+
+    delivery: str
+    delivered: bool
+    status: int | None
+    error: str | None
+    took_ms: int
+
+
+class Replayed(msgspec.Struct):
+    """How many are sent again."""
+
+    replayed: int
+
+
+class NewSecret(msgspec.Struct):
+    """A webhook's new secret."""
+
+    id: str
+    secret: str
+
+
 async def of_tenant(request: web.Request) -> web.Response:
     """A tenant's webhooks, without their secrets. Others than the admin see their own."""
     id = await auth.tenant_of(request)
-    return answer({"webhooks": [shown_webhook(one) for one in await webhooks.of_tenant(request.app[STATE].pool, id)]})
+    return answer(Webhooks([_shown(one) for one in await webhooks.of_tenant(request.app[STATE].pool, id)]))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -56,7 +124,7 @@ async def create(request: web.Request) -> web.Response:
     made = await webhooks.create(state.pool, auth.named(request), values)
     if made is None:
         raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
-    return answer({**shown_webhook(made), "secret": secret}, 201)
+    return answer(_shown(made, secret), 201)
 
 
 def new_values(request: web.Request, url: str, statuses: list[Status]) -> tuple[dict[str, object], str]:
@@ -75,7 +143,7 @@ def url_of(url: str) -> str:
 
 async def show(request: web.Request) -> web.Response:
     """A webhook. Others than the admin see their own."""
-    return answer(shown_webhook(await _own(request)))
+    return answer(_shown(await _own(request)))
 
 
 async def change(request: web.Request) -> web.Response:
@@ -83,7 +151,7 @@ async def change(request: web.Request) -> web.Response:
     await auth.admin(request)
     wanted = await body_of(request, WebhookChanges, '{"statuses": ["BLOCK", "REDACT"]}')
     url = url_of(wanted.url) if wanted.url is not None else None
-    return answer(shown_webhook(_there(await webhooks.change(request.app[STATE].pool, auth.named(request), url, wanted.statuses))))
+    return answer(_shown(_there(await webhooks.change(request.app[STATE].pool, auth.named(request), url, wanted.statuses))))
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -91,14 +159,14 @@ async def delete(request: web.Request) -> web.Response:
     await auth.admin(request)
     if not await webhooks.delete(request.app[STATE].pool, auth.named(request)):
         _there(None)
-    return answer({"deleted": request.match_info["id"]})
+    return answer(Deleted(request.match_info["id"]))
 
 
 async def deliveries(request: web.Request) -> web.Response:
     """What was sent and what came of it, newest first; `next` is the `cursor` of the following page."""
     webhook, limit = await _own(request), limit_of(request)
     found = await webhooks.log(request.app[STATE].pool, webhook.id, limit, _uuid(request.query.get("cursor"), "cursor"))
-    return answer({"deliveries": [_shown(one) for one in found], "next": found[-1].id if len(found) == limit else None})
+    return answer(Deliveries([_delivery(one) for one in found], found[-1].id if len(found) == limit else None))
 
 
 async def test(request: web.Request) -> web.Response:
@@ -114,7 +182,7 @@ async def test(request: web.Request) -> web.Response:
         await webhooks.delivered(state.pool, due, got.status, got.took_ms)
     else:
         await webhooks.given_up(state.pool, due, *got)
-    return answer({"delivery": due.id, "delivered": got.taken, "status": got.status, "error": got.error or None, "took_ms": got.took_ms})
+    return answer(Tried(due.id, got.taken, got.status, got.error or None, got.took_ms))
 
 
 async def replay(request: web.Request) -> web.Response:
@@ -125,7 +193,7 @@ async def replay(request: web.Request) -> web.Response:
     count = await webhooks.replay(request.app[STATE].pool, webhook.id, _uuid(wanted.delivery, "delivery"))
     if wanted.delivery is not None and not count:
         raise ApiError(404, "not_found", "That webhook has no such delivery of decisions.", "GET its deliveries to see them.")
-    return answer({"replayed": count})
+    return answer(Replayed(count))
 
 
 async def new_secret(request: web.Request) -> web.Response:
@@ -134,7 +202,7 @@ async def new_secret(request: web.Request) -> web.Response:
     state, secret = request.app[STATE], os.urandom(32)
     if not await webhooks.new_secret(state.pool, auth.named(request), state.vault.wrap(secret)):
         raise _nothing()
-    return answer({"id": request.match_info["id"], "secret": shown(secret)})
+    return answer(NewSecret(request.match_info["id"], shown(secret)))
 
 
 async def _own(request: web.Request) -> Webhook:
@@ -162,31 +230,31 @@ def _uuid(text: str | None, name: str) -> str | None:
         raise ApiError(400, f"bad_{name}", f"That {name} is no id of a delivery.") from None
 
 
-def shown_webhook(one: Webhook) -> dict[str, object]:
-    """As the API shows it."""
-    return {
-        "id": one.id,
-        "tenant": one.tenant,
-        "url": one.url,
-        "statuses": one.statuses,
-        "created_at": one.created,
-        "state": "disabled" if one.disabled else "failing" if one.failures else "working",
-        "disabled": one.disabled,
-        "failures": one.failures,
-        "tried_again_at": one.not_before if one.failures and not one.disabled else None,
-    }
+def _shown(one: Webhook, secret: str | msgspec.UnsetType = msgspec.UNSET) -> WebhookView:
+    return WebhookView(
+        id=one.id,
+        tenant=one.tenant,
+        url=one.url,
+        statuses=one.statuses,
+        created_at=one.created,
+        state="disabled" if one.disabled else "failing" if one.failures else "working",
+        disabled=one.disabled,
+        failures=one.failures,
+        tried_again_at=one.not_before if one.failures and not one.disabled else None,
+        secret=secret,
+    )
 
 
-def _shown(one: Delivery) -> dict[str, object]:
-    return {
-        "id": one.id,
-        "state": one.state,
-        "events": one.events,
-        "attempts": one.attempts,
-        "status": one.status,
-        "error": one.error,
-        "took_ms": one.took_ms,
-        "created_at": one.created,
-        "due_at": one.due if one.state == "waiting" else None,
-        "ended_at": one.ended,
-    }
+def _delivery(one: Delivery) -> DeliveryView:
+    return DeliveryView(
+        id=one.id,
+        state=one.state,
+        events=one.events,
+        attempts=one.attempts,
+        status=one.status,
+        error=one.error,
+        took_ms=one.took_ms,
+        created_at=one.created,
+        due_at=one.due if one.state == "waiting" else None,
+        ended_at=one.ended,
+    )

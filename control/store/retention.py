@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 import psycopg
 
+from control.store import answers
 from control.store.database import Connection
 
 LOCK = 0x72657461
@@ -48,5 +49,6 @@ async def drop_tenants_rows(connection: Connection, today: date) -> int:
 
 
 async def drop_logs(connection: Connection) -> None:
-    """Delete what webhooks have been told long ago; what still waits stays."""
+    """Delete what webhooks have been told long ago, and answers that are kept for a day; what still waits stays."""
+    await answers.forget(connection)
     await connection.execute("DELETE FROM delivery WHERE state <> 'waiting' AND ended < now() - %s", (LOGS,))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from contract.decision import Completion, Decision, decode, time_of
 from control.store.database import Pool
@@ -12,12 +12,15 @@ TOP = 20  # rules, models and hosts that are named in counts
 QUANTILES = (0.5, 0.95, 0.99)
 
 
+Told = Literal["waiting", "delivered", "dead"]
+
+
 class Row(NamedTuple):
     """An exchange: its decision, its completion once there is one, and what became of telling a webhook of it."""
 
     decision: Decision
     completion: Completion | None
-    webhook: str | None = None
+    webhook: Told | None = None
 
 
 class Place(NamedTuple):
@@ -143,7 +146,7 @@ def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
     return " AND ".join(CONDITIONS[name] for name in told) or "true", values
 
 
-def _row(decision: bytes, completion: bytes | None, webhook: str | None) -> Row:
+def _row(decision: bytes, completion: bytes | None, webhook: Told | None) -> Row:
     first = decode(decision)
     second = decode(completion) if completion is not None else None
     if not isinstance(first, Decision) or isinstance(second, Decision):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from contract.decision import Decision, Record, new_id
 from control.store.database import Connection, Pool
@@ -48,7 +48,7 @@ class Delivery(NamedTuple):
     id: str
     created: datetime
     events: int
-    state: str
+    state: Literal["waiting", "delivered", "dead"]
     attempts: int
     due: datetime
     status: int | None

@@ -93,7 +93,7 @@ def test_run_gives_back_the_programs_status(house: House, command: str, status: 
 
 
 def test_run_passes_signals_on(house: House, tmp_path: Path) -> None:
-    source = f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); open({str(tmp_path / 'up')!r}, 'w'); signal.pause()"
+    source = f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); open({str(tmp_path / 'up')!r}, 'w')\nwhile True: time.sleep(0.05)"
     process = subprocess.Popen([EARTHFLOW, "run", "--", sys.executable, "-c", source], env=command_environment(house))
     assert wait_until((tmp_path / "up").exists, PATIENCE)
     process.send_signal(signal.SIGTERM)

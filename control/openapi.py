@@ -1,0 +1,135 @@
+"""`/v1/openapi.json` (OpenAPI 3.1) and `/v1/docs`, a page to read: both made of the routes and of the types they take and answer."""
+
+import html
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple, get_args
+
+import msgspec
+from aiohttp import web
+
+from contract.decision import Action, Outcome, Reason
+from contract.version import VERSION
+from control.errors import answer
+
+REF = "#/components/schemas/{name}"
+ID: dict[str, Any] = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"}
+TIME = {"type": "string", "format": "date-time"}
+TEXT = {"type": "string", "minLength": 1, "maxLength": 300, "pattern": "^[^\\x00]*$"}
+QUERY: dict[str, dict[str, Any]] = {
+    "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50},
+    "cursor": {"type": "string", "description": "`next` of the page before"},
+    "tenant": ID,
+    "status": {"enum": list(get_args(Action))},
+    "reason": {"enum": list(get_args(Reason))},
+    "outcome": {"enum": list(get_args(Outcome))},
+    "from": TIME,
+    "to": TIME,
+}
+KEY_HEADER = {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}
+INTRODUCTION = (
+    "<p>Send a key as <code>X-API-Key</code> or <code>Authorization: Bearer</code>. "
+    "For programs: <a href=openapi.json>openapi.json</a>.</p>"
+)
+STYLE = (
+    "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}code,pre{font-size:.9em}"
+    "h2{margin:2rem 0 .2rem;font-size:1rem}@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}}"
+)
+
+
+class Route(NamedTuple):
+    """`answers` and `body` are msgspec types, or media types of what is no JSON; without `answers` it is not described."""
+
+    method: str
+    path: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    answers: Any = None
+    body: Any = None
+    status: int = 200
+    query: tuple[str, ...] = ()
+
+
+DESCRIBED = web.AppKey("described", dict[str, Any])
+
+
+class Problem(msgspec.Struct, omit_defaults=True):
+    """What went wrong: a word for programs, a sentence and a hint for people, and what to look for in the log."""
+
+    code: str
+    message: str
+    request_id: str
+    hint: str = ""
+
+
+class Failure(msgspec.Struct):
+    """Every failure's body."""
+
+    error: Problem
+
+
+async def document(request: web.Request) -> web.Response:
+    """The API as OpenAPI describes it. For anybody."""
+    return answer(request.app[DESCRIBED])
+
+
+async def page(request: web.Request) -> web.Response:
+    """The API for people. For anybody."""
+    told = request.app[DESCRIBED]
+    parts = []
+    for path, methods in told["paths"].items():
+        for method, operation in methods.items():
+            named = ", ".join(one["name"] for one in operation["parameters"] if one["in"] == "query")
+            parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])}</p>")
+            parts.append(f"<p>Query: <code>{html.escape(named)}</code></p>" if named else "")
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Earthflow API</title><style>{STYLE}</style>"
+    text = f"{head}<h1>Earthflow API {VERSION}</h1>{INTRODUCTION}"
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return web.Response(text=text + "".join(parts), content_type="text/html", headers=headers)
+
+
+def describe(routes: Iterable[Route]) -> dict[str, Any]:
+    """The whole document."""
+    described = [route for route in routes if route.answers is not None]
+    types = {one for route in described for one in (route.answers, route.body) if isinstance(one, type)} | {Failure}
+    ordered = sorted(types, key=lambda one: one.__name__)
+    schemas, components = msgspec.json.schema_components(ordered, ref_template=REF)
+    by_type = dict(zip(ordered, schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for route in described:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Earthflow", "version": VERSION, "description": "Tenants, keys, rules, audit, webhooks and metrics."},
+        "security": [{"key": []}, {"bearer": []}],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+                "bearer": {"type": "http", "scheme": "bearer"},
+            },
+        },
+    }
+
+
+def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    named = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
+    parameters = [{"name": name, "in": "path", "required": True, "schema": ID} for name in named]
+    parameters += [{"name": name, "in": "query", "required": False, "schema": QUERY.get(name, TEXT)} for name in route.query]
+    parameters += [KEY_HEADER] if route.method == "POST" else []
+    operation: dict[str, Any] = {
+        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "tags": [route.path.split("/")[2]],
+        "summary": " ".join((route.handler.__doc__ or "").split()),
+        "parameters": parameters,
+        "responses": {
+            str(route.status): {"description": "Done.", "content": _content(route.answers, by_type)},
+            "default": {"description": "Not done, and why.", "content": _content(Failure, by_type)},
+        },
+    }
+    if route.body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(route.body, by_type)}
+    return operation
+
+
+def _content(what: Any, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    return {what: {"schema": {"type": "string"}}} if isinstance(what, str) else {"application/json": {"schema": by_type[what]}}

@@ -1,0 +1,52 @@
+"""All routes of the API, on one screen: what each takes, and what it answers. `/v1/openapi.json` is made of them."""
+
+from control import health, metrics, openapi
+from control.api import archive, audit, internal, keys, masters, rules, tenants, webhooks
+from control.api.bodies import Deleted
+from control.api.records import Exchange
+from control.openapi import Route
+
+LINES, TEXT = "application/x-ndjson", "text/plain"
+FOUND_BY = audit.FILTERS
+
+
+ROUTES = (
+    Route("GET", "/health", health.live),
+    Route("GET", "/health/ready", health.ready),
+    Route("GET", "/v1/tenants", tenants.every, tenants.Tenants),
+    Route("POST", "/v1/tenants", tenants.create, tenants.TenantView, tenants.NewTenant, 201),
+    Route("GET", "/v1/tenants/{id}", tenants.show, tenants.TenantView),
+    Route("PATCH", "/v1/tenants/{id}", tenants.change, tenants.TenantView, tenants.Changes),
+    Route("DELETE", "/v1/tenants/{id}", tenants.delete, Deleted),
+    Route("GET", "/v1/tenants/{id}/keys", keys.every, keys.Keys),
+    Route("POST", "/v1/tenants/{id}/keys", keys.create, keys.KeyView, keys.NewKey, 201),
+    Route("DELETE", "/v1/tenants/{id}/keys/{key}", keys.revoke, keys.Revoked),
+    Route("GET", "/v1/tenants/{id}/webhooks", webhooks.of_tenant, webhooks.Webhooks),
+    Route("POST", "/v1/tenants/{id}/webhooks", webhooks.create, webhooks.WebhookView, webhooks.NewWebhook, 201),
+    Route("GET", "/v1/webhooks/{id}", webhooks.show, webhooks.WebhookView),
+    Route("PATCH", "/v1/webhooks/{id}", webhooks.change, webhooks.WebhookView, webhooks.WebhookChanges),
+    Route("DELETE", "/v1/webhooks/{id}", webhooks.delete, Deleted),
+    Route("GET", "/v1/webhooks/{id}/deliveries", webhooks.deliveries, webhooks.Deliveries, query=("limit", "cursor")),
+    Route("POST", "/v1/webhooks/{id}/test", webhooks.test, webhooks.Tried),
+    Route("POST", "/v1/webhooks/{id}/replay", webhooks.replay, webhooks.Replayed, webhooks.Replay),
+    Route("POST", "/v1/webhooks/{id}/secret", webhooks.new_secret, webhooks.NewSecret),
+    Route("GET", "/v1/keys", keys.of_nobody, keys.Keys),
+    Route("POST", "/v1/keys", keys.create_for_nobody, keys.KeyView, keys.NewRoleKey, 201),
+    Route("DELETE", "/v1/keys/{key}", keys.revoke_of_nobody, keys.Revoked),
+    Route("POST", "/v1/keys/rotate", keys.rotate, keys.RotationView, keys.Rotation),
+    Route("GET", "/v1/master", masters.status, masters.Standing),
+    Route("POST", "/v1/master/rotate", masters.rotate, masters.Standing, masters.MasterKey),
+    Route("POST", "/v1/master/verify", masters.verify, masters.Verified, masters.MasterKey),
+    Route("POST", "/v1/master/finalize", masters.finalize, masters.Standing),
+    Route("POST", "/v1/master/abort", masters.abort, masters.Standing),
+    Route("GET", "/v1/rules", rules.export, rules.Rules),
+    Route("GET", "/v1/audit", audit.search, audit.Page, query=(*FOUND_BY, "limit", "cursor")),
+    Route("GET", "/v1/audit/stats", audit.stats, audit.Stats, query=FOUND_BY),
+    Route("POST", "/v1/audit/import", archive.take_in, archive.Imported, LINES),
+    Route("GET", "/v1/audit/{id}", audit.show, Exchange),
+    Route("GET", "/v1/dashboard/metrics", metrics.metrics, TEXT),
+    Route("GET", "/v1/openapi.json", openapi.document),
+    Route("GET", "/v1/docs", openapi.page),
+    Route("GET", "/internal/snapshot", internal.snapshot),
+    Route("GET", "/internal/watermark/{worker}/{boot}", internal.watermark),
+)

@@ -1,0 +1,175 @@
+"""The API is what /v1/openapi.json says, whatever is sent to it; and each role reaches its own and nothing else."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+
+from control.openapi import describe
+from control.routes import ROUTES
+from tests.support.house import House, Tenant, curl
+
+CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+DESCRIBED = describe(ROUTES)
+# What would change the house for the tests beside this one: tried with the shape of a call alone, as a tenant.
+AS_TENANT = {"POST /v1/keys/rotate", "POST /v1/master/rotate", "POST /v1/master/finalize", "POST /v1/master/abort"}
+EXAMPLES = int(os.environ.get("EARTHFLOW_API_EXAMPLES", "8"))  # of each operation; a thorough look takes 200 and a quarter of an hour
+
+
+@schemathesis.serializer("application/x-ndjson")
+def lines(ctx: Any, value: Any) -> bytes:
+    """A body of lines as it is sent."""
+    return str(value).encode("utf-8", "replace")
+
+
+schema = schemathesis.openapi.from_dict(DESCRIBED)
+
+
+@schema.parametrize()
+@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+def test_whatever_is_sent_the_answer_is_as_described(case: schemathesis.Case, house: House, reader: Tenant) -> None:
+    admin = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
+    key = reader.key if f"{case.operation.method.upper()} {case.operation.path}" in AS_TENANT else admin
+    headers = {name: value for name, value in (case.headers or {}).items() if name.lower() not in ("x-api-key", "authorization")}
+    case.headers.clear()
+    case.headers.update({**headers, "X-API-Key": key})
+    response = case.call(base_url=house.stack.control.url)
+    case.validate_response(response, checks=list(CHECKS))
+
+
+@pytest.fixture(scope="module")
+def reader(house: House) -> Tenant:
+    return house.tenant()
+
+
+def test_every_route_of_the_api_is_described_and_no_other() -> None:
+    said = {(method.upper(), path) for path, methods in DESCRIBED["paths"].items() for method in methods}
+    mine = {(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")}
+    assert mine - said == {("GET", "/v1/openapi.json"), ("GET", "/v1/docs")}
+    assert said <= mine
+
+
+def test_the_document_and_the_page_are_for_anybody(house: House) -> None:
+    assert json.loads(curl("-sS", f"{house.stack.control.url}/v1/openapi.json").stdout) == json.loads(json.dumps(DESCRIBED))
+    page = curl("-sS", "-i", f"{house.stack.control.url}/v1/docs").stdout
+    assert "default-src 'none'" in page
+    assert all(f"<code>{route.method} {route.path}</code>" in page for route in ROUTES if route.answers is not None)
+
+
+# -- roles ------------------------------------------------------------------------------------------------------------
+
+
+class Calls:
+    """Two tenants, a webhook and an exchange of each, and a key of each role."""
+
+    def __init__(self, house: House):
+        self.house, control = house, house.stack.control
+        self.own, self.foreign = house.tenant(), house.tenant()
+        self.keys = {"tenant": self.own.key, "foreign": self.foreign.key, "nobody": "", "wrong": self.own.key[:-1] + "0"}
+        self.ids = []
+        for role in ("admin", "metrics"):
+            made = control.post("/v1/keys", {"role": role})
+            self.keys[role] = made["api_key"]
+            self.ids.append(made["id"])
+        self.webhook = control.post(f"/v1/tenants/{self.own.id}/webhooks", {"url": "https://hooks.invalid/"})["id"]
+        self.own.post(b'{"model": "m", "messages": []}')
+        self.exchange = self.own.audit(1)[0]["id"]
+
+    def status(self, role: str, method: str, path: str) -> int:
+        exact = {"/v1/webhooks/{id}": self.webhook, "/v1/audit/{id}": self.exchange}
+        id = next((id for begin, id in exact.items() if path.startswith(begin)), self.own.id)
+        url = self.house.stack.control.url + path.replace("{id}", id).replace("{key}", "none")
+        headers = {"X-API-Key": self.keys[role]} if self.keys[role] else {}
+        return requests.request(method, url, headers=headers, data=b"[", timeout=30).status_code
+
+
+@pytest.fixture(scope="module")
+def calls(house: House) -> Iterator[Calls]:
+    made = Calls(house)
+    yield made
+    for id in made.ids:
+        house.stack.control.delete(f"/v1/keys/{id}")
+
+
+TENANTS_OWN = {
+    "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}", "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/stats",
+    "/v1/audit/{id}",
+}  # fmt: skip
+OPEN = {"/v1/openapi.json", "/v1/docs"}
+CHANGES_ALL = {
+    ("DELETE", "/v1/tenants/{id}"),
+    ("DELETE", "/v1/webhooks/{id}"),
+    ("POST", "/v1/webhooks/{id}/secret"),
+    ("POST", "/v1/webhooks/{id}/test"),
+}
+
+
+def expected(role: str, method: str, path: str) -> set[int]:
+    """What a call without a right body is answered: 400 or 409 where it is let in and would change something."""
+    if path in OPEN:
+        return {200}
+    if role in ("nobody", "wrong"):
+        return {401, 429}
+    if role == "admin":
+        return {200, 400, 404, 409}
+    if path == "/v1/dashboard/metrics":
+        return {200} if role == "metrics" else {403}
+    if role == "metrics" or method != "GET" or path not in TENANTS_OWN:
+        return {403}
+    if role == "foreign" and "{id}" in path:
+        return {404}
+    return {200}
+
+
+@pytest.mark.parametrize("role", ["tenant", "foreign", "metrics", "nobody", "wrong", "admin"])
+@pytest.mark.parametrize(("method", "path"), [(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")])
+def test_each_role_reaches_its_own_and_nothing_else(calls: Calls, role: str, method: str, path: str) -> None:
+    if role == "admin" and ((method, path) in CHANGES_ALL or path.startswith("/v1/master/")):
+        return  # has tests of its own, and would end what the others ask for
+    assert calls.status(role, method, path) in expected(role, method, path)
+
+
+def test_a_tenant_finds_only_its_own_exchanges(calls: Calls, house: House) -> None:
+    def found(key: str, query: str = "") -> tuple[int, set[str]]:
+        answer = requests.get(f"{house.stack.control.url}/v1/audit{query}", headers={"X-API-Key": key}, timeout=30)
+        return answer.status_code, {row["tenant"] for row in answer.json().get("audit", ())}
+
+    assert found(calls.own.key) == (200, {calls.own.id})
+    assert found(calls.foreign.key) == (200, set())
+    assert found(calls.foreign.key, f"?tenant={calls.own.id}") == (404, set())
+
+
+# -- Idempotency-Key --------------------------------------------------------------------------------------------------
+
+
+def post(house: House, key: str, body: dict[str, Any], api_key: str = "") -> requests.Response:
+    headers = {"X-API-Key": api_key or house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"], "Idempotency-Key": key}
+    return requests.post(f"{house.stack.control.url}/v1/tenants", headers=headers, json=body, timeout=30)
+
+
+def test_a_post_that_comes_twice_is_done_once_and_answered_alike(house: House, tenant: Tenant) -> None:
+    key = str(uuid.uuid4())
+    first, second = post(house, key, {"name": "Once"}), post(house, key, {"name": "Once"})
+    assert (first.status_code, second.status_code, second.json()) == (201, 201, first.json())
+    assert (first.headers.get("idempotent-replayed"), second.headers["idempotent-replayed"]) == (None, "true")
+    assert post(house, key, {"name": "Other"}).json()["error"]["code"] == "idempotency_key_used"
+    assert post(house, key, {"name": "Once"}, api_key=tenant.key).status_code == 403  # a key of another caller is another key
+    assert post(house, key, {"name": "Once"}, api_key="wrong").status_code in (401, 429)
+    assert post(house, "a b", {"name": "Once"}).status_code == 400
+    house.stack.control.delete(f"/v1/tenants/{first.json()['id']}")
+
+
+def test_what_failed_is_tried_anew(house: House) -> None:
+    key = str(uuid.uuid4())
+    assert post(house, key, {"name": ""}).status_code == 400
+    made = post(house, key, {"name": "Now"})
+    assert made.status_code == 201
+    house.stack.control.delete(f"/v1/tenants/{made.json()['id']}")
