@@ -1,7 +1,7 @@
 """A WebSocket's messages, both ways: each of a client's is a call, what comes back an answer that streams. No I/O but its judges'.
 
 A message that says something is an exchange of its own, whose answer is what comes up to the end of a turn. Messages that say nothing
-new (another piece of sound) are counted with the handshake, whose record tells of all answers together.
+new (another piece of sound) are counted with the handshake, whose record tells of all answers together, but for tokens.
 
 What comes back is one stream for as long as any response is open, since pieces of several may come in turns. Where none is, nothing goes
 on what came, and what is held of it is settled.
@@ -20,6 +20,7 @@ from addons.framing.frame import Frame as StreamFrame
 from addons.framing.messages import Messages
 from addons.judges import Judged, Judges
 from addons.judging import Request, read_message
+from addons.limits import Limiter
 from addons.passage import Asked
 from addons.providers.provider import Format, Usage
 from addons.providers.refusals import Family
@@ -144,10 +145,11 @@ class Answers:
     verdict: Verdict | None = None
     coverage: Coverage = "full"
 
-    def add(self, answer: Streamed) -> None:
-        """One more."""
+    def add(self, answer: Streamed, *, counted: bool = False) -> None:
+        """One more; its tokens unless another record has `counted` them."""
         self.size += answer.size
-        self.usage.add(answer.usage)
+        if not counted:
+            self.usage.add(answer.usage)
         if self.verdict is None or STRENGTH.index(answer.verdict.action) > STRENGTH.index(self.verdict.action):
             self.verdict = answer.verdict
         if answer.coverage != "full":
@@ -163,6 +165,7 @@ class Dialogue:
     def __init__(
         self,
         judges: Judges,
+        limiter: Limiter,
         recorder: Recorder,
         identity: Identity,
         handshake: Request,
@@ -172,7 +175,7 @@ class Dialogue:
         opened: Ongoing,
         asked: Asked | None,
     ):
-        self._judges, self._recorder, self._identity = judges, recorder, identity
+        self._judges, self._limiter, self._recorder, self._identity = judges, limiter, recorder, identity
         self._handshake, self._format, self._family, self._to = handshake, format, family, to
         self._opened, self._asked = opened, asked
         self._turn: Ongoing | None = None  # the newest call, until it is answered
@@ -214,9 +217,15 @@ class Dialogue:
         request = replace(self._handshake, method="MESSAGE", query="", body=frame.content, time=datetime.now(UTC))
         judged = await self._judges.judge(still, request, partial(read_message, format=self._format))
         self._opened.bytes_up += len(frame.content)
+        verdict = judged.judgement.verdict
+        if verdict.action != "BLOCK" and _says(judged):
+            allowance = await self._limiter.settle(self._limiter.ask(still, self._judges.rate))
+            if not allowance.allowed:
+                reason: Reason = "token_budget" if allowance.tokens else "rate_limit"
+                self._refuse(frame, reason, POLICY, allowance.sentence(still, self._judges.rate))
+                return
         self._asked = _joined(self._asked, judged.asked)
         ongoing = self._record(still, judged)
-        verdict = judged.judgement.verdict
         if verdict.action == "BLOCK":
             self._stop(frame, blocked_message(verdict, ongoing.id), ongoing.id)
             self._recorder.complete(ongoing, "refused")
@@ -229,11 +238,12 @@ class Dialogue:
     def _record(self, who: Identity, judged: Judged) -> Ongoing:
         """The record of a message; the handshake's, where it says nothing that was not recorded."""
         exchange, verdict = judged.reading.exchange, judged.judgement.verdict
-        says = any(part.kind in SAYING for part in exchange.parts)
-        if not says and verdict.action in ("ALLOW", "FLAG") and exchange.unreadable in self._said:
+        if not _says(judged) and verdict.action in ("ALLOW", "FLAG") and exchange.unreadable in self._said:
             return self._opened
         self._said.add(exchange.unreadable)
-        return self._recorder.judged(who, self._to_message, exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook)
+        return self._recorder.judged(
+            who, self._to_message, exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook, prompt=judged.prompt
+        )
 
     @property
     def _to_message(self) -> Address:
@@ -264,7 +274,7 @@ class Dialogue:
         if answer is None:
             return
         self._pass(frame, answer.end())
-        self._all.add(answer)
+        self._all.add(answer, counted=self._turn is not None)
         if self._turn is not None:
             if self._turn.answer is None:
                 self._turn.answer = Answers()
@@ -297,6 +307,11 @@ class Dialogue:
         """Tell a client why, and close."""
         frame.passed = [Message(True, True, said) for _, said in self._family.end(message, decision)]
         frame.close = (code, _short(message))
+
+
+def _says(judged: Judged) -> bool:
+    """Whether a message is a call: something is said in it."""
+    return any(part.kind in SAYING for part in judged.reading.exchange.parts)
 
 
 def _joined(before: Asked | None, now: Asked | None) -> Asked | None:

@@ -10,7 +10,6 @@ import inspect
 import logging
 import time
 from collections.abc import Callable
-from math import ceil
 from typing import Any
 
 from mitmproxy import http
@@ -95,7 +94,7 @@ class Gate:
         fails_open = settings.fail_mode == "open"
         self.addons = [  # mitmproxy asks them, too
             Callers(self.front, self.connections, recorder, distrust),
-            Sockets(self._judges, recorder, self.connections, health, fails_open=fails_open),
+            Sockets(self._judges, limiter, recorder, self.connections, health, fails_open=fails_open),
         ]
 
     # -- who ----------------------------------------------------------------------------------------------------------
@@ -290,7 +289,7 @@ class Gate:
         request = request_of(flow, passage.provider)
         if passage.format is None:
             counts = flow.request.method not in UNSENT
-            question = self._limiter.ask(passage.identity, self._holder.knowledge.snapshot.rate) if counts else None
+            question = self._limiter.ask(passage.identity, self._judges.rate) if counts else None
             judged = await self._judges.judge(passage.identity, request, read)
             passage.format = judged.reading.format
             allowance = await self._limiter.settle(question) if question is not None else YES
@@ -305,14 +304,8 @@ class Gate:
 
     def _too_many(self, flow: http.HTTPFlow, passage: Passage, allowance: Allowance) -> None:
         """More calls than the tenant may make, or more tokens than it may spend; its SDKs wait, and try again."""
-        tenant, wait = passage.identity.tenant, ceil(allowance.retry_after)
-        if allowance.tokens:
-            message = f"Tenant {tenant.id} may spend {tenant.max_tokens_per_day} tokens a day, and has; try again in {wait} s"
-            self._refuse(flow, "token_budget", enforce.TOO_MANY, message)
-        else:
-            per_minute = tenant.max_requests_per_minute or self._holder.knowledge.snapshot.rate.per_minute
-            message = f"Tenant {tenant.id} may make {per_minute} requests a minute, and has; try again in {wait} s"
-            self._refuse(flow, "rate_limit", enforce.TOO_MANY, message)
+        reason: Reason = "token_budget" if allowance.tokens else "rate_limit"
+        self._refuse(flow, reason, enforce.TOO_MANY, allowance.sentence(passage.identity, self._judges.rate))
         enforce.wait(flow, allowance.retry_after)
 
     def _decide(self, flow: http.HTTPFlow, passage: Passage, judged: Judged, status: int) -> None:

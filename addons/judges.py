@@ -10,6 +10,7 @@ from addons.judging import Judgement, Reading, Request, judge
 from addons.passage import Asked
 from addons.rulebooks import Memory
 from addons.snapshot import Holder, Identity
+from contract.snapshot import Rate
 from rules.exchange import Exchange
 from rules.rulebook import Rulebook
 
@@ -39,6 +40,11 @@ class Judges:
     def still(self, identity: Identity) -> Identity | None:
         """The same caller as of now, or None where its key has since ended. Raises NoSnapshot."""
         return self._holder.knowledge.still(identity)
+
+    @property
+    def rate(self) -> Rate:
+        """What tenants may ask for that have no limit of their own. Raises NoSnapshot."""
+        return self._holder.knowledge.snapshot.rate
 
     async def judge(self, identity: Identity, request: Request, read: Callable[[Request, str], Reading]) -> Judged:
         """Read a call and judge it. Raises NoSnapshot."""

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, NamedTuple
 
 import redis.asyncio as aioredis
@@ -50,6 +51,13 @@ class Allowance(NamedTuple):
     allowed: bool
     retry_after: float = 0.0
     tokens: bool = False
+
+    def sentence(self, who: Identity, rate: Rate) -> str:
+        """Why a call may not go on."""
+        tenant = who.tenant
+        much = f"spend {tenant.max_tokens_per_day} tokens a day" if self.tokens else ""
+        much = much or f"make {tenant.max_requests_per_minute or rate.per_minute} requests a minute"
+        return f"Tenant {tenant.id} may {much}, and has; try again in {ceil(self.retry_after)} s"
 
 
 YES = Allowance(True)

@@ -20,6 +20,7 @@ from addons.dialogue import Dialogue, Frame
 from addons.flows import address_of, place_of, request_of
 from addons.health import Health
 from addons.judges import Judges
+from addons.limits import Limiter
 from addons.passage import PASSAGE, Passage
 from addons.record import Recorder
 from addons.snapshot import NoSnapshot
@@ -109,8 +110,9 @@ class Sockets:
 
     name = "earthflow_sockets"
 
-    def __init__(self, judges: Judges, recorder: Recorder, connections: Connections, health: Health, *, fails_open: bool):
-        self._judges, self._recorder, self._connections, self._health = judges, recorder, connections, health
+    def __init__(self, judges: Judges, limiter: Limiter, recorder: Recorder, connections: Connections, health: Health, *, fails_open: bool):
+        self._judges, self._limiter, self._recorder = judges, limiter, recorder
+        self._connections, self._health = connections, health
         self._fails_open = fails_open
 
     def websocket_start(self, flow: http.HTTPFlow) -> None:
@@ -121,6 +123,7 @@ class Sockets:
         self._recorder.lasts(passage.ongoing)
         flow.metadata[DIALOGUE] = Dialogue(
             self._judges,
+            self._limiter,
             self._recorder,
             passage.identity,
             request_of(flow, passage.provider),

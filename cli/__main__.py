@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from cli import audit, ca, keys, rules, tenants, webhooks
+from cli import audit, ca, context, keys, remote, rules, tenants, webhooks
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.env import env
@@ -14,6 +14,7 @@ from cli.health import health
 from cli.programs import control, proxy
 from cli.providers import providers
 from cli.run import run
+from cli.status import status
 from cli.trouble import Trouble
 from cli.up import up
 from contract.settings import explain, refuse_start
@@ -25,6 +26,7 @@ app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args
 app.command()(env)
 app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(doctor)
 app.command()(health)
+app.command()(status)
 app.command()(demo)
 app.command()(proxy)
 app.command()(control)
@@ -35,6 +37,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(context.app, name="context")
 
 
 def _say_version(wanted: bool) -> None:
@@ -46,8 +49,11 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def earthflow(
     version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")] = False,
+    context: Annotated[str | None, typer.Option("--context", help="Which Earthflow to speak to; see `earthflow context`.")] = None,
 ) -> None:
     """See, judge and record what leaves for AI providers."""
+    if context is not None:
+        remote.said.append(context)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from cli.trouble import Trouble
+from cli.trouble import AUTHENTICATION, FAILED, Trouble
 
 TIMEOUT = 10.0
 
@@ -14,8 +14,8 @@ TIMEOUT = 10.0
 class Refused(Trouble):
     """Control said no; `code` is its word for why."""
 
-    def __init__(self, sentence: str, code: str):
-        super().__init__(sentence)
+    def __init__(self, sentence: str, code: str, status: int = FAILED):
+        super().__init__(sentence, status)
         self.code = code
 
 
@@ -30,6 +30,16 @@ class Control:
     def get(self, path: str) -> Any:
         """The JSON at a path. Raises Trouble."""
         return self._call("GET", path, None)
+
+    def look(self, path: str) -> Any:
+        """The JSON at a path, whatever its status. Raises Trouble where nobody answers."""
+        try:
+            with self._opener.open(self.url + path, timeout=TIMEOUT) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
+        except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
+            raise Trouble(f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?") from None
 
     def post(self, path: str, body: object) -> Any:
         """The answer to a JSON body. Raises Trouble."""
@@ -63,6 +73,6 @@ def _refused(error: urllib.error.HTTPError) -> Refused:
     try:
         problem = json.load(error)["error"]
         sentence = " ".join(filter(None, (problem["message"], problem.get("hint"), f"(request {problem['request_id']})")))
-        return Refused(sentence, problem["code"])
+        return Refused(sentence, problem["code"], AUTHENTICATION if error.code in (401, 403) else FAILED)
     except (ValueError, KeyError, TypeError):
         return Refused(f"Control answered {error.code}.", "unknown")

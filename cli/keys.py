@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from cli import masters
+from cli.confirm import Yes, confirm
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 from cli.trouble import USAGE, Trouble
@@ -42,9 +43,11 @@ def create(
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id.")],
     tenant: Annotated[str | None, typer.Option("--tenant", help="Whose it is; without one: an admin's, or a reader's of metrics.")] = None,
+    yes: Yes = False,
     output: Output = "table",
 ) -> None:
     """End a key on every proxy, now."""
+    confirm(f"This ends the key {key} at once, for good.", yes=yes)
     emit(control().delete(f"{_of(tenant)}/{key}"), output)
 
 

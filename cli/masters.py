@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.confirm import Yes, confirm
 from cli.output import Output, emit
 from cli.remote import control
 from cli.trouble import USAGE, Trouble
@@ -45,8 +46,9 @@ def verify(new_key: NewKey, output: Output = "table") -> None:
 
 
 @app.command()
-def finalize(output: Output = "table") -> None:
+def finalize(yes: Yes = False, output: Output = "table") -> None:
     """End a rotation: the new key alone opens from now on."""
+    confirm("From now on the old master key opens nothing.", yes=yes)
     emit(control().post("/v1/master/finalize", {}), output)
 
 

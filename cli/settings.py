@@ -14,6 +14,10 @@ def _default_state() -> Path:
     return Path("/var/lib/earthflow") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "earthflow"
 
 
+def _default_config() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "earthflow"
+
+
 # What would lead an Earthflow of its own to somebody else's servers and secrets.
 OUTSIDE = (
     "POSTGRES_HOST",
@@ -38,6 +42,8 @@ class UpSettings(Settings):
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
     url: str | None = Field(None, validation_alias="EARTHFLOW_URL", pattern=r"^https?://[^@\s]+$")  # of the API, for `tenants`, `keys`, …
+    context: str | None = Field(None, validation_alias="EARTHFLOW_CONTEXT")
+    config_dir: Folder = Field(default_factory=_default_config, validation_alias="EARTHFLOW_CONFIG_DIR")
     # Where the proxy is, for `run` and `doctor`, if not on this machine; the CA that it opens AI hosts with; how itself is checked.
     proxy_url: str | None = Field(None, validation_alias="EARTHFLOW_PROXY_URL", pattern=r"^https?://[^/@\s]+$")
     ca_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CA_CERT")

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.confirm import Yes, confirm
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 from cli.trouble import USAGE, Trouble
@@ -12,6 +13,8 @@ app = typer.Typer(help="Tenants: list, show, create, update, delete.", no_args_i
 
 Preset = Annotated[str | None, typer.Option("--preset", help="default, strict or monitor.")]
 Name = Annotated[str | None, typer.Option("--name", help="What people call it.")]
+TokensPerDay = Annotated[int | None, typer.Option("--max-tokens-per-day", help="As providers count them.")]
+Retention = Annotated[int | None, typer.Option("--retention-days", help="For how long its audit is kept, if shorter than for all.")]
 PerMinute = Annotated[int | None, typer.Option("--max-requests-per-minute", help="Its own limit.")]
 UnknownHosts = Annotated[str | None, typer.Option("--unknown-hosts", help="tunnel or deny, for hosts that are no AI provider's.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be given several times, and replaces all there were.")]
@@ -36,12 +39,18 @@ def create(
     id: Annotated[str | None, typer.Option("--id", help="Its id; made up if not given.")] = None,
     preset: Preset = None,
     max_requests_per_minute: PerMinute = None,
+    max_tokens_per_day: TokensPerDay = None,
+    retention_days: Retention = None,
     unknown_hosts: UnknownHosts = None,
     label: Labels = None,
     output: Output = "table",
 ) -> None:
     """Make a tenant. Its key is shown here and never again."""
-    body = {"name": name, "id": id, **_said(None, preset, max_requests_per_minute, unknown_hosts, label)}
+    body = {
+        "name": name,
+        "id": id,
+        **_said(None, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label),
+    }
     emit(control().post("/v1/tenants", body), output)
 
 
@@ -51,12 +60,14 @@ def update(
     name: Name = None,
     preset: Preset = None,
     max_requests_per_minute: PerMinute = None,
+    max_tokens_per_day: TokensPerDay = None,
+    retention_days: Retention = None,
     unknown_hosts: UnknownHosts = None,
     label: Labels = None,
     output: Output = "table",
 ) -> None:
     """Change what is said, and leave the rest."""
-    body = _said(name, preset, max_requests_per_minute, unknown_hosts, label)
+    body = _said(name, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label)
     if not body:
         raise Trouble("Nothing to change. Say for example: --max-requests-per-minute 5000", USAGE)
     emit(control().patch(f"/v1/tenants/{tenant}", body), output)
@@ -65,24 +76,29 @@ def update(
 @app.command()
 def delete(
     tenant: str,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     output: Output = "table",
 ) -> None:
     """End a tenant: its keys stop at once, its audit stays."""
-    if not yes:
-        asked = typer.prompt(f"This ends {tenant} for good. Type its id to go on", default="", show_default=False, err=True)
-        if asked != tenant:
-            raise Trouble("Nothing was done.", USAGE)
+    confirm(f"This ends {tenant} for good.", yes=yes, typed=tenant)
     emit(control().delete(f"/v1/tenants/{tenant}"), output)
 
 
 def _said(
-    name: str | None, preset: str | None, per_minute: int | None, unknown_hosts: str | None, labels: list[str] | None
+    name: str | None,
+    preset: str | None,
+    per_minute: int | None,
+    tokens: int | None,
+    retention: int | None,
+    unknown_hosts: str | None,
+    labels: list[str] | None,
 ) -> dict[str, Any]:
     values = {
         "name": name,
         "rules_preset": preset,
         "max_requests_per_minute": per_minute,
+        "max_tokens_per_day": tokens,
+        "retention_days": retention,
         "unknown_hosts": unknown_hosts,
         "labels": dict(map(_label, labels)) if labels else None,
     }

@@ -1,6 +1,6 @@
 """What a command says when it cannot go on: one sentence, and an exit status a script can tell apart."""
 
-FAILED, USAGE, BAD_CONFIGURATION = 1, 2, 78
+FAILED, USAGE, AUTHENTICATION, BAD_CONFIGURATION = 1, 2, 4, 78
 
 
 class Trouble(Exception):

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from cli.confirm import Yes, confirm
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
-from cli.trouble import USAGE, Trouble
 
 app = typer.Typer(help="Webhooks: list, create, update, delete, test, deliveries, replay, new-secret.", no_args_is_help=True)
 
@@ -43,10 +43,9 @@ def update(webhook: Id, url: Url = None, status: Statuses = None, output: Output
 
 
 @app.command()
-def delete(webhook: Id, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, output: Output = "table") -> None:
+def delete(webhook: Id, yes: Yes = False, output: Output = "table") -> None:
     """Remove it, what waits for it, and its log."""
-    if not yes and not typer.confirm(f"Remove {webhook}, what waits for it and its log?", err=True):
-        raise Trouble("Nothing was done.", USAGE)
+    confirm(f"This removes {webhook}, what waits for it and its log.", yes=yes)
     emit(control().delete(f"/v1/webhooks/{webhook}"), output)
 
 

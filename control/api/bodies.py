@@ -1,9 +1,15 @@
 """Bodies of requests: JSON whatever the content type says, since curl's -d says it is a form; typed, and refused in sentences."""
 
+import re
+from typing import Any, get_args, get_type_hints
+
 import msgspec
 from aiohttp import web
 
 from control.errors import ApiError
+from rules.complaint import likely
+
+NOT_OFFERED = re.compile(r"Invalid enum value '(.*)' - at `\$\.(\w+)")
 
 
 class Deleted(msgspec.Struct):
@@ -17,4 +23,20 @@ async def body_of[Body: msgspec.Struct](request: web.Request, kind: type[Body], 
     try:
         return msgspec.json.decode(await request.read(), type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ApiError(400, "bad_request", f"The body is not what is expected: {error}", f"Send {example}.") from None
+        hint = _nearest(kind, str(error)) or f"Send {example}."
+        raise ApiError(400, "bad_request", f"The body is not what is expected: {error}", hint) from None
+
+
+def _nearest(kind: type[msgspec.Struct], message: str) -> str:
+    """What was meant, where a field has another word than it may have."""
+    found = NOT_OFFERED.search(message)
+    hint = get_type_hints(kind).get(found[2]) if found else None
+    words = [word for word in _words(hint) if word]
+    return likely(found[1], words) if found and words else ""
+
+
+def _words(hint: Any) -> list[str]:
+    """All words that a type of a field offers."""
+    if isinstance(hint, str):
+        return [hint]
+    return [word for inner in get_args(hint) for word in _words(inner)]

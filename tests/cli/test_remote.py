@@ -29,9 +29,9 @@ def test_a_tenant_from_its_making_to_its_end(earthflow: Any) -> None:
     rows = [json.loads(line) for line in earthflow("tenants", "list", "-o", "jsonl").stdout.splitlines()]
     assert "acme-cli" in {row["id"] for row in rows}
     assert "acme-cli,Acme,default,5000" in earthflow("tenants", "list", "-o", "csv").stdout
-    refused = earthflow("tenants", "delete", "acme-cli", said="no\n")
-    assert (refused.returncode, "Nothing was done" in refused.stderr) == (2, True)
-    assert earthflow("tenants", "delete", "acme-cli", said="acme-cli\n").returncode == 0
+    refused = earthflow("tenants", "delete", "acme-cli", said="acme-cli\n")  # no person: a script must say --yes
+    assert (refused.returncode, "say --yes" in refused.stderr) == (2, True)
+    assert earthflow("tenants", "delete", "acme-cli", "--yes").returncode == 0
     gone = earthflow("tenants", "show", "acme-cli")
     assert (gone.returncode, "There is no such tenant" in gone.stderr) == (1, True)
 
@@ -40,7 +40,7 @@ def test_keys_are_made_rotated_and_revoked(earthflow: Any) -> None:
     earthflow("tenants", "create", "Keys", "--id", "keys-cli")
     try:
         more = json.loads(earthflow("keys", "create", "keys-cli", "-o", "json").stdout)
-        assert earthflow("keys", "revoke", more["id"], "--tenant", "keys-cli").returncode == 0
+        assert earthflow("keys", "revoke", more["id"], "--tenant", "keys-cli", "--yes").returncode == 0
         preview = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--dry-run", "-o", "json").stdout)
         assert preview == [{"tenant": "keys-cli"}]
         (rotated,) = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--revoke-after", "60", "-o", "json").stdout)

@@ -119,7 +119,7 @@ def test_a_rotation_by_the_command_through_restarts_in_any_order(state_folder: P
         assert earthflow(house, "keys", "rotate", "--rotate-master", "--new-key", "-", stdin=new)[1]["state"] == "pending"
         assert earthflow(house, "keys", "master", "verify", "--new-key", new)[0] == 0
         assert "under way" in earthflow(house, "keys", "rotate", "--rotate-master", "--new-key", new)[1]["said"]
-        assert "start it again" in earthflow(house, "keys", "master", "finalize")[1]["said"]
+        assert "start it again" in earthflow(house, "keys", "master", "finalize", "--yes")[1]["said"]
         house.stack.secrets["EARTHFLOW_MASTER_KEY"] = new
         restart(house, "control")
         assert earthflow(house, "keys", "master", "status")[1]["in_use"] == key_id(new)
@@ -127,7 +127,7 @@ def test_a_rotation_by_the_command_through_restarts_in_any_order(state_folder: P
         assert made.post(message("two"))[0] == 200
         restart(house, "proxy")
         assert made.post(message("three"))[0] == 200
-        assert [key["id"] for key in earthflow(house, "keys", "master", "finalize")[1]["keys"]] == [key_id(new)]
+        assert [key["id"] for key in earthflow(house, "keys", "master", "finalize", "--yes")[1]["keys"]] == [key_id(new)]
         assert tenant.post(message("four"))[0] == 200
         house.stack.secrets["EARTHFLOW_MASTER_KEY"] = old
         stop(house, "control")

@@ -57,7 +57,7 @@ def test_a_dialogue_passes_and_each_message_that_says_something_is_recorded(dial
     answered = next(row for row in rows if row["completion"]["output_tokens"] == 5 and row["method"] == "MESSAGE")
     assert (answered["completion"]["action"], answered["completion"]["outcome"]) == ("ALLOW", "ok")
     opened = next(row for row in rows if row["method"] == "GET")["completion"]
-    assert (opened["status"], opened["output_tokens"]) == (101, 5)
+    assert (opened["status"], opened["output_tokens"]) == (101, None)  # each token is counted once
     assert min(opened["bytes_up"], opened["bytes_down"]) > 100
 
 
@@ -197,6 +197,20 @@ def test_a_message_that_is_too_large_ends_the_dialogue(dialogue: House, tenant: 
         socket.recv()
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
     assert "too_large" in {row["reason"] for row in tenant.audit(2)}
+
+
+def test_messages_are_calls_and_too_many_end_the_dialogue(dialogue: House) -> None:
+    tenant = dialogue.tenant(max_requests_per_minute=2)
+    with open_socket(tenant) as socket:
+        for _ in range(4):  # two, and the burst's third
+            socket.send(say("hello"))
+        told = json.loads(socket.recv())
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+    assert "may make 2 requests a minute" in json.dumps(told)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1008
+    assert [row["reason"] for row in tenant.audit(5) if row["status"] == "BLOCK"] == ["rate_limit"]
 
 
 def test_a_key_that_ends_ends_its_dialogues(dialogue: House) -> None:

@@ -1,0 +1,123 @@
+"""`earthflow context`: names for the Earthflows that one speaks to, each with its URL, its key and, if need be, its CA.
+
+`~/.config/earthflow/config.toml` holds URLs; keys are in files beside it that their owner alone can read.
+"""
+
+import json
+import os
+import re
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from cli.output import RowsOutput, emit_rows
+from cli.secrets_file import write_private
+from cli.settings import UpSettings
+from cli.trouble import USAGE, Trouble
+
+app = typer.Typer(help="Several Earthflows by name: list, add, use, remove.", no_args_is_help=True)
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+Name = Annotated[str, typer.Argument(help="Of the context.")]
+
+
+class Context(NamedTuple):
+    """One Earthflow."""
+
+    name: str
+    url: str
+    key: str | None
+    ca: str | None
+
+
+def chosen(said: str | None) -> Context | None:
+    """The context that is named (by --context or EARTHFLOW_CONTEXT), else the one in use, else None. Raises Trouble where it is unknown."""
+    known = _read()
+    name = said or UpSettings().context or known.get("current")
+    if not name:
+        return None
+    found = known.get("contexts", {}).get(name)
+    if found is None:
+        raise Trouble(f"There is no context {name}. `earthflow context list` shows those there are.", USAGE)
+    key = _key_file(name)
+    return Context(name, found["url"], key.read_text().strip() if key.exists() else None, found.get("ca"))
+
+
+@app.command("list")
+def list_(output: RowsOutput = "table") -> None:
+    """Those there are; never their keys."""
+    known = _read()
+    rows = [
+        {"name": name, "url": one["url"], "ca": one.get("ca"), "in_use": name == known.get("current"), "has_key": _key_file(name).exists()}
+        for name, one in sorted(known.get("contexts", {}).items())
+    ]
+    emit_rows(("name", "url", "ca", "in_use", "has_key"), rows, output)
+
+
+@app.command()
+def add(
+    name: Name,
+    url: Annotated[str, typer.Option("--url", help="Of the API: https://host:8443, or http://host:8080.")],
+    key: Annotated[str | None, typer.Option("--key", help="- to read the key from standard input; it is on no command line.")] = None,
+    ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA that signed its certificate.")] = None,
+) -> None:
+    """Note an Earthflow under a name, in place of what was there under it; the first one is used from now on."""
+    if not NAME.fullmatch(name):
+        raise Trouble("A context's name has letters, digits, - and _.", USAGE)
+    if not re.fullmatch(r"https?://[^@\s]+", url):
+        raise Trouble("--url is like https://host:8443.", USAGE)
+    if key not in (None, "-"):
+        raise Trouble("Give the key by standard input: --key -", USAGE)
+    if key == "-":
+        write_private(_key_file(name), sys.stdin.readline().strip() + "\n")
+    known = _read()
+    contexts = {**known.get("contexts", {}), name: {"url": url.rstrip("/"), **({"ca": str(ca.absolute())} if ca else {})}}
+    _write(known.get("current") or name, contexts)
+
+
+@app.command()
+def use(name: Name) -> None:
+    """Speak to this one, where nothing else is said."""
+    chosen(name)
+    _write(name, _read()["contexts"])
+
+
+@app.command()
+def remove(name: Name) -> None:
+    """Forget it, and its key."""
+    chosen(name)
+    known = _read()
+    _key_file(name).unlink(missing_ok=True)
+    left = {other: one for other, one in known["contexts"].items() if other != name}
+    _write(known.get("current") if known.get("current") != name else None, left)
+
+
+def _folder() -> Path:
+    return UpSettings().config_dir
+
+
+def _key_file(name: str) -> Path:
+    return _folder() / "keys" / name
+
+
+def _read() -> dict[str, Any]:
+    try:
+        return tomllib.loads((_folder() / "config.toml").read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise Trouble(f"{_folder() / 'config.toml'} cannot be read: {error}. Mend it, or remove it.") from None
+
+
+def _write(current: str | None, contexts: Mapping[str, Mapping[str, str]]) -> None:
+    lines = [f"current = {json.dumps(current)}", ""] if current else []
+    for name, one in sorted(contexts.items()):
+        lines += [f"[contexts.{name}]", *(f"{field} = {json.dumps(value)}" for field, value in one.items()), ""]
+    (_folder() / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = _folder() / f"config.toml.{os.getpid()}"
+    temporary.write_text("\n".join(lines))
+    temporary.replace(_folder() / "config.toml")

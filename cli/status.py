@@ -1,0 +1,50 @@
+"""`earthflow status`: how it goes, on one screen."""
+
+import json
+import urllib.parse
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+
+from cli.client import Control
+from cli.output import Output, emit
+from cli.remote import control
+from cli.trouble import Trouble
+
+DEGRADED = 3
+HOUR = timedelta(hours=1)
+
+
+def status(output: Output = "table") -> None:
+    """Health, tenants, and the last hour. Ends with 3 where something is not as it should be."""
+    api = control()
+    told = _told(api)
+    if output == "json":
+        typer.echo(json.dumps(told))
+    else:
+        emit({name: _line(value) for name, value in told.items()}, "table")
+    if told["health"]["status"] != "OK":
+        raise typer.Exit(DEGRADED)
+
+
+def _told(api: Control) -> dict[str, Any]:
+    since = urllib.parse.urlencode({"from": (datetime.now(UTC) - HOUR).isoformat()})
+    stats = api.get(f"/v1/audit/stats?{since}")
+    rotation = api.get("/v1/master")
+    health = api.look("/health/ready")
+    if not isinstance(health, dict) or "checks" not in health:
+        raise Trouble(f"{api.url} is no Earthflow: it says nothing of its health.")
+    return {
+        "url": api.url,
+        "version": health["version"],
+        "health": {"status": health["status"], **{name: check["status"] for name, check in health["checks"].items()}},
+        "tenants": len(api.get("/v1/tenants")["tenants"]),
+        "last_hour": {"exchanges": stats["total"], **stats["by_status"], "failed": stats["by_outcome"].get("upstream_error", 0)},
+        "top_rules": {one["rule"]: one["count"] for one in stats["top_triggered_rules"][:5]},
+        "master_key": {"state": rotation["state"], "in_use": rotation["in_use"]},
+    }
+
+
+def _line(value: Any) -> Any:
+    return "  ".join(f"{name} {one}" for name, one in value.items()) or "none" if isinstance(value, dict) else value
