@@ -92,14 +92,20 @@ class Redis(Settings):
     redis_port: int = Field(6379, validation_alias="REDIS_PORT")
     redis_password: SecretStr | None = Field(None, validation_alias="REDIS_PASSWORD")
     redis_tls: bool = Field(False, validation_alias="REDIS_TLS")
+    redis_ca: Path | None = Field(None, validation_alias="REDIS_CA")
 
     @property
     def redis(self) -> str:
         """The URL to connect to; holds the password, so never print it."""
         if self.redis_url:
-            return self.redis_url.get_secret_value()
+            return self._with_ca(self.redis_url.get_secret_value())
         password = f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
-        return f"{'rediss' if self.redis_tls else 'redis'}://{password}{self.redis_host}:{self.redis_port}/0"
+        return self._with_ca(f"{'rediss' if self.redis_tls else 'redis'}://{password}{self.redis_host}:{self.redis_port}/0")
+
+    def _with_ca(self, url: str) -> str:
+        if self.redis_ca is None or not url.startswith("rediss://"):
+            return url
+        return f"{url}{'&' if '?' in url else '?'}ssl_ca_certs={quote(str(self.redis_ca))}"
 
 
 def explain(error: ValidationError) -> list[str]:

@@ -13,7 +13,7 @@ from contract.streams import GROUP, RECORDS
 from contract.version import VERSION
 from control import auth
 from control.state import STATE, State
-from control.store import tally
+from control.store import tally, webhooks
 from control.store.tally import LABELS, Series
 
 MINUTES = 5  # that the guide's rates are over
@@ -30,7 +30,15 @@ async def metrics(request: web.Request) -> web.Response:
     await auth.reader_of_metrics(request)
     state = request.app[STATE]
     registry = CollectorRegistry()
-    registry.register(_Fleet(await tally.read(state.pool), await tally.recent(state.pool, MINUTES), await _waiting(state), state))
+    registry.register(
+        _Fleet(
+            await tally.read(state.pool),
+            await tally.recent(state.pool, MINUTES),
+            await _waiting(state),
+            await webhooks.waiting(state.pool),
+            state,
+        )
+    )
     return web.Response(body=generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
@@ -44,8 +52,10 @@ async def _waiting(state: State) -> int | None:
 
 
 class _Fleet(Collector):
-    def __init__(self, counts: Mapping[Series, int], recent: Mapping[str, Any], waiting: int | None, state: State):
-        self._counts, self._recent, self._waiting, self._state = counts, recent, waiting, state
+    def __init__(
+        self, counts: Mapping[Series, int], recent: Mapping[str, Any], waiting: int | None, hooks: Mapping[str, int], state: State
+    ):
+        self._counts, self._recent, self._waiting, self._hooks, self._state = counts, recent, waiting, hooks, state
 
     def collect(self) -> Iterable[Metric]:
         """As they were read."""
@@ -61,9 +71,13 @@ class _Fleet(Collector):
         yield _gauge("block_rate", f"Share of decisions that were BLOCK, {over}.", recent["blocked"] / decided)
         yield _gauge("error_rate", f"Share of exchanges whose provider failed, {over}.", recent["failed"] / decided)
         yield _gauge("latency_p99_ms", f"What Earthflow itself added to a call, p99 {over}.", recent["p99"] or 0.0)
+        seconds = (recent["p99"] or 0.0) / 1000
+        yield _gauge("added_latency_p99_seconds", f"The same, in the unit that Prometheus wants, {over}.", seconds)
         yield _gauge("rules_reload_success", "Whether the rule files, as they are, take effect.", 0.0 if complaint else 1.0)
         yield _gauge("redis_up", "Whether Redis answers.", 0.0 if self._waiting is None else 1.0)
         yield _gauge("audit_waiting_records", "Records in Redis that are not in PostgreSQL yet.", float(self._waiting or 0))
+        yield _gauge("webhook_waiting", "Deliveries and decisions that wait for a webhook.", self._hooks["waiting"])
+        yield _gauge("webhook_dead", "Deliveries that were given up.", self._hooks["dead"])
         build = GaugeMetricFamily("earthflow_build_info", "The version that runs.", labels=["version"])
         build.add_metric([VERSION], 1)
         yield build

@@ -1,6 +1,7 @@
 """The fleet's metrics: the guide's names, counts that equal the audit, and nothing that must not be told."""
 
 import re
+from pathlib import Path
 
 import pytest
 import redis
@@ -9,6 +10,7 @@ from cli.children import wait_until
 from tests.control.test_api import admin
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, curl, message
 
+ROOT = Path(__file__).resolve().parents[2]
 GUIDE = ("earthflow_block_rate", "earthflow_error_rate", "earthflow_latency_p99_ms", "earthflow_rule_violations_total")
 
 
@@ -67,3 +69,17 @@ def test_every_metric_says_what_it_is(house: House, line: str) -> None:
     }
     told = {one.split(" ")[2].removesuffix("_total") for one in text.splitlines() if one.startswith(line)}
     assert names <= told
+
+
+def test_the_document_lists_all_of_them_and_no_other(house: House, tenant: Tenant) -> None:
+    tenant.post(message(f"my key is {AWS_KEY}"))
+    tenant.audit(1)
+    text = scrape(house)
+    table = (ROOT / "docs" / "operating.md").read_text().split("<!-- metrics -->")[1].split("<!-- end metrics -->")[0]
+    written = {name: (labels, help) for name, labels, help in re.findall(r"^\| `(\w+)` \| (.*?) ?\| (.*) \|$", table, re.MULTILINE)}
+    told = {}
+    for name, help in re.findall(r"^# HELP (\w+) (.*)$", text, re.MULTILINE):
+        series = re.search(rf"^{name}(?:\{{(.*)\}})? ", text, re.MULTILINE)
+        assert series, name
+        told[name] = (sorted(re.findall(r'(\w+)="', series[1] or "")), help)
+    assert {name: (sorted(labels.split(", ")) if labels else [], help) for name, (labels, help) in written.items()} == told

@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,17 @@ from cli.settings import environment
 from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = (ROOT / "README.md").read_text() + (ROOT / "docs" / "security.md").read_text()
+DOCUMENTS = "".join((ROOT / name).read_text() for name in ("README.md", "docs/security.md", "docs/audit-log.md", "docs/operating.md"))
 COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS, re.DOTALL) for line in block.splitlines()]
+LOG = json.dumps({"timestamp": (datetime.now(UTC) - timedelta(days=1)).isoformat(), "tenant_id": "old", "decision": "ALLOW"}) + "\n"
 # Run elsewhere: make demo by test_demo, make test and lint are what CI runs, `earthflow up` below.
 ELSEWHERE = {"make demo", "make test", "make lint", "earthflow up"}
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line not in ELSEWHERE])
 def test_a_command_of_the_readme_runs(house: House, tmp_path: Path, command: str) -> None:
+    (tmp_path / "audit_v1.jsonl").write_text(LOG)
+    (tmp_path / "audit_v2.jsonl").write_text("")
     line = command.replace("localhost:8443", f"localhost:{house.stack.port}").replace("curl ", "curl -sSf ")
     done = subprocess.run(["bash", "-c", line], env=command_environment(house), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
