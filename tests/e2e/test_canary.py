@@ -1,70 +1,149 @@
-"""Secrets and prompts, sent every way there is, turn up in no log, record, stream, database, spool or answer."""
+"""Secrets and prompts, sent every way there is, turn up in no log, metric, record, stream, database, spool, webhook or answer."""
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+from cryptography.fernet import Fernet
 
 from cli.children import wait_until
-from cli.engines import Engines
-from tests.support.house import PATIENCE, House, curl, message
+from cli.pretend import Providers
+from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl, message
 
 PROMPT, RESPONSE_KEY, PATH = "the-canary-sings-in-the-prompt", "sk-proj-canary-provider-key", "canary-in-the-query"
+AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
+METRICS_PORT = "EARTHFLOW_METRICS_PORT"
 
 
-def everything_kept(house: House, engines: Engines) -> dict[str, bytes]:
-    """All that is at rest: files of state and logs, a dump of PostgreSQL, Valkey's file."""
-    import psycopg
-
-    kept = {str(path): path.read_bytes() for path in house.folder.rglob("*") if path.is_file() and path.suffix != ".wal"}
+def database(house: House) -> dict[str, bytes]:
+    """Every row of every table."""
+    engines = house.stack.engines
+    assert engines is not None
+    kept = {}
     with psycopg.connect(engines.database_url) as connection:
-        for table in ("tenant", "api_key", "decision", "completion", "quarantine", "pepper", "watermark", "snapshot"):
-            rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+        tables = [row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()]
+        assert {"webhook", "delivery", "answered", "master_key", "tally"} <= set(tables)
+        for table in tables:
+            rows = connection.execute(f'SELECT * FROM "{table}"'.encode()).fetchall()
             kept[f"table {table}"] = b"\n".join(
                 b"|".join(bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in row) for row in rows
             )
     return kept
 
 
-def test_no_secret_is_kept_anywhere() -> None:
-    with House(extra={"EARTHFLOW_LOG_LEVEL": "DEBUG"}) as house:
-        engines = house.stack.engines
-        assert engines is not None
-        tenant = house.tenant()
-        admin = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
-        master = house.stack.secrets["EARTHFLOW_MASTER_KEY"]
-        bearer = ("-H", f"Authorization: Bearer {RESPONSE_KEY}", "-H", "X-Api-Key: canary-x-api-key")
-        tenant.post(message(PROMPT), *bearer)
-        tenant.post(message(f"{PROMPT} -----BEGIN PRIVATE KEY-----"), *bearer)
-        tenant.post(message(f"{PROMPT} AKIAQYLPMN5HHHFPZAM2"), *bearer)
-        tenant.post(message(PROMPT)[:-9], *bearer)
-        tenant.post(message(PROMPT), *bearer, url=f"https://api.openai.com/v1/chat/completions?{PATH}=1")
-        curl("-s", "-x", tenant.proxy().replace(tenant.key, "canary-wrong-key"), "https://api.openai.com/")
-        curl("-s", "-H", "X-API-Key: canary-wrong-key", house.url("/v1/tenants"))
-        curl("-s", "-H", f"X-API-Key: {admin}", "-d", '{"name": 5, "canary": "canary-body"}', house.url("/v1/tenants"))
+def everything_kept(house: House) -> dict[str, bytes]:
+    """All that is at rest: files of state and logs, PostgreSQL's rows, Redis' values."""
+    kept = {str(path): path.read_bytes() for path in house.folder.rglob("*") if path.is_file() and path.suffix != ".wal"}
+    engines = house.stack.engines
+    assert engines is not None
+    client: Any = redis.Redis.from_url(engines.redis_url)
+    kept["redis"] = b"\n".join(key + b" " + (client.dump(key) or b"") for key in client.scan_iter())
+    kept["redis records"] = repr(client.xrange("ef:1:records")).encode()
+    return kept | database(house)
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[Providers]:
+    with Providers(tmp_path, hosts=("localhost",)) as running:
+        yield running
+
+
+def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
+    bearer = ("-H", f"Authorization: Bearer {RESPONSE_KEY}", "-H", "X-Api-Key: canary-x-api-key")
+    tenant.post(message(PROMPT), *bearer)
+    tenant.post(message(f"{PROMPT} -----BEGIN PRIVATE KEY-----"), *bearer)
+    tenant.post(message(f"{PROMPT} {AWS_KEY}"), *bearer)
+    tenant.post(message(PROMPT)[:-9], *bearer)
+    tenant.post(message(PROMPT), *bearer, url=f"https://api.openai.com/v1/chat/completions?{PATH}=1")
+    curl("-s", "-x", tenant.proxy().replace(tenant.key, "canary-wrong-key"), "https://api.openai.com/")
+    curl("-s", "-H", "X-API-Key: canary-wrong-key", house.url("/v1/tenants"))
+    curl("-s", "-H", f"X-API-Key: {admin}", "-d", '{"name": 5, "canary": "canary-body"}', house.url("/v1/tenants"))
+    curl("-s", "-H", f"X-API-Key: {admin}", house.url("/v1/audit?text=canary-of-a-search"))
+    curl(
+        "-s",
+        "-H",
+        f"X-API-Key: {admin}",
+        "-d",
+        '{"new_key": "canary-no-master-key-is-44-characters-long-00"}',
+        house.url("/v1/master/rotate"),
+    )
+
+
+def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
+    extra = {
+        "EARTHFLOW_LOG_LEVEL": "DEBUG", "EARTHFLOW_LOG_FORMAT": "json", "AUDIT_HASH_PROMPTS": "false", "WEBHOOK_INTERNAL_HOSTS": "localhost",
+        "WEBHOOK_CA": str(receiver.ca_file), METRICS_PORT: "0",
+    }  # fmt: skip
+    with House(extra=extra) as house:
+        tenant, control = house.tenant(), house.stack.control
+        admin, master = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"], house.stack.secrets["EARTHFLOW_MASTER_KEY"]
+        hook = control.post(
+            f"/v1/tenants/{tenant.id}/webhooks", {"url": f"https://localhost:{receiver.port}/h", "statuses": ["BLOCK", "REDACT"]}
+        )
+        new_master = rotate_master(house, admin)
+        once = made_once(house, admin)
+        call_every_way(house, tenant, admin)
         tenant.audit(5)
-        told = json.dumps(house.stack.control.get("/v1/audit?limit=100")) + json.dumps(house.ready())
-        kept = everything_kept(house, engines)
+        assert wait_until(lambda: receiver.heard, PATIENCE)
+        told = {
+            "audit": json.dumps(control.get("/v1/audit?limit=100")), "ready": json.dumps(house.ready()), "keys": json.dumps(control.get("/v1/keys")),
+            "webhooks": json.dumps(control.get(f"/v1/tenants/{tenant.id}/webhooks")), "rules": json.dumps(control.get("/v1/rules")),
+            "metrics": curl("-s", "-H", f"X-API-Key: {admin}", house.url("/v1/dashboard/metrics")).stdout,
+            "proxy's metrics": curl("-s", f"http://127.0.0.1:{metrics_port(house)}/metrics").stdout,
+            "deliveries": json.dumps(control.get(f"/v1/webhooks/{hook['id']}/deliveries")),
+            "webhook": repr(receiver.heard),
+        }  # fmt: skip
         secrets = [
-            PROMPT,
-            RESPONSE_KEY,
-            PATH,
-            "canary-x-api-key",
-            "canary-wrong-key",
-            "canary-body",
-            "AKIAQYLPMN5HHHFPZAM2",
-            tenant.key,
-            admin,
-            master,
-        ]
-        meant = {"secrets.env": {admin, master}, f"body-{tenant.id}": {PROMPT, "AKIAQYLPMN5HHHFPZAM2"}}
+            PROMPT, RESPONSE_KEY, PATH, "canary-x-api-key", "canary-wrong-key", "canary-body", "canary-of-a-search", "canary-no-master-key", AWS_KEY, tenant.key,
+            admin, master, new_master, hook["secret"], hook["secret"].removeprefix("whsec_"), *once,
+        ]  # fmt: skip
+        kept = everything_kept(house)
+        meant = {"secrets.env": {admin, master}, f"body-{tenant.id}": {PROMPT, AWS_KEY}}
         for secret in secrets:
-            assert secret not in told
+            assert [place for place, text in told.items() if secret in text] == [], secret
             held = [
                 place for place, content in kept.items() if secret.encode() in content and secret not in meant.get(Path(place).name, set())
             ]
             assert held == [], secret
         assert "DEBUG" in environment_of(house, "proxy")
         assert wait_until(lambda: house.ready()["status"] == "OK", PATIENCE)
+
+
+def rotate_master(house: House, admin: str) -> str:
+    """A rotation begun by the command, verified, and gone back from; its new key."""
+    new = Fernet.generate_key().decode()
+    told = command_environment(house, EARTHFLOW_ADMIN_API_KEY=admin)
+    for words in (("rotate", "--rotate-master", "--new-key", "-"), ("master", "verify", "--new-key", "-"), ("master", "abort")):
+        subprocess.run([EARTHFLOW, "keys", *words], env=told, input=new, text=True, check=True, capture_output=True)
+    return new
+
+
+def made_once(house: House, admin: str) -> list[str]:
+    """Keys that were shown once: made twice by one Idempotency-Key, rotated, of a role."""
+    words = (
+        "-H",
+        f"X-API-Key: {admin}",
+        "-H",
+        "Idempotency-Key: the-same",
+        "-d",
+        '{"name": "Once", "id": "once"}',
+        house.url("/v1/tenants"),
+    )
+    first, second = (json.loads(curl("-s", *words).stdout)["api_key"] for _ in range(2))
+    assert first == second
+    role = house.stack.control.post("/v1/keys", {"role": "metrics"})["api_key"]
+    (rotated,) = house.stack.control.post("/v1/keys/rotate", {"tenant_id": "once"})["rotated"]
+    return [first, role, rotated["api_key"]]
+
+
+def metrics_port(house: House) -> int:
+    (line,) = [line for line in house.log.splitlines() if "metrics on port" in line]
+    return int(json.loads(line)["message"].rsplit(" ", 1)[1])
 
 
 def environment_of(house: House, name: str) -> str:

@@ -1,0 +1,147 @@
+"""Three proxies, one control: what is changed reaches each of them, at once where it is told and soon where it is not."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from cli.children import start, stop, wait_until
+from cli.stack import PROGRAMS, _port_said
+from tests.support.house import PATIENCE, House, connect_status
+
+HOST = "api.openai.com:443"
+AT_ONCE, SOON = 1.0, 6.0  # seconds in which a change is everywhere: told, and where nobody could tell
+
+
+class Fleet:
+    """A house with two more proxies, each with a state of its own."""
+
+    def __init__(self, house: House, folder: Path, exit: ExitStack):
+        self.house, self.ports = house, [house.stack.port]
+        for number in (2, 3):
+            state = folder / f"state-{number}"
+            state.mkdir()
+            (state / "ca").symlink_to(house.folder / "ca")
+            more = {"EARTHFLOW_STATE_DIR": str(state), "EARTHFLOW_PORT": "0", "EARTHFLOW_CONTROL_URL": house.stack.control.url}
+            process = start(PROGRAMS["proxy"], house.stack.environment() | more, subprocess.PIPE, subprocess.DEVNULL)
+            exit.callback(stop, process)
+            port = _port_said(process)
+            assert port is not None
+            self.ports.append(port)
+
+    def let_in(self, key: str) -> list[bool]:
+        """Whether each proxy takes this key now."""
+        return [connect_status(port, HOST, key) == 200 for port in self.ports]
+
+    def agree(self, key: str, expected: bool, within: float) -> float:
+        """How long it took until all proxies said so."""
+        began = time.monotonic()
+        assert wait_until(lambda: self.let_in(key) == [expected] * len(self.ports), PATIENCE), self.let_in(key)
+        took = time.monotonic() - began
+        assert took < within, took
+        return took
+
+
+@pytest.fixture(scope="module")
+def fleet(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with ExitStack() as exit:
+        yield Fleet(house, tmp_path_factory.mktemp("fleet"), exit)
+
+
+def test_a_revoked_key_ends_on_every_proxy_within_a_second(fleet: Fleet) -> None:
+    control = fleet.house.stack.control
+    for _ in range(5):
+        made = control.post("/v1/tenants/default/keys", {})
+        fleet.agree(made["api_key"], True, SOON)
+        control.delete(f"/v1/tenants/default/keys/{made['id']}")
+        fleet.agree(made["api_key"], False, AT_ONCE)
+
+
+def test_a_change_that_nobody_told_is_seen_all_the_same(fleet: Fleet) -> None:
+    """As another control process makes it, whose word does not reach this one."""
+    made = fleet.house.stack.control.post("/v1/tenants/default/keys", {})
+    fleet.agree(made["api_key"], True, SOON)
+    engines = fleet.house.stack.engines
+    assert engines is not None
+    with psycopg.connect(engines.database_url) as connection:
+        connection.execute("UPDATE api_key SET not_after = now() WHERE id = %s", (made["id"],))
+        connection.execute("UPDATE snapshot SET version = version + 1")
+    fleet.agree(made["api_key"], False, SOON)
+
+
+class Rotations(RuleBasedStateMachine):
+    """Keys of one tenant, made, rotated with a grace and revoked: at each moment every proxy takes exactly those that should work."""
+
+    fleet: Fleet
+
+    @initialize()
+    def begin(self) -> None:
+        made = self.fleet.house.stack.control.post("/v1/tenants", {"name": "Rotating"})
+        self.tenant = made["id"]
+        self.ends: dict[str, float | None] = {made["api_key"]: None}  # of each key: when it ends, by our clock
+        self.ids = {made["keys"][0]: made["api_key"]}
+
+    @rule()
+    def another(self) -> None:
+        made = self.fleet.house.stack.control.post(f"/v1/tenants/{self.tenant}/keys", {})
+        self.ends[made["api_key"]] = None
+        self.ids[made["id"]] = made["api_key"]
+
+    @rule(grace=st.sampled_from([0, 2, 3600]))
+    def rotate(self, grace: int) -> None:
+        (done,) = self.fleet.house.stack.control.post("/v1/keys/rotate", {"tenant_id": self.tenant, "revoke_after": grace})["rotated"]
+        over = time.monotonic() + grace
+        for key, ends in self.ends.items():
+            self.ends[key] = over if ends is None else min(ends, over)
+        self.ends[done["api_key"]] = None
+        self.ids[done["new"]] = done["api_key"]
+
+    @precondition(lambda self: len(self.ids) > 1)
+    @rule(data=st.data())
+    def revoke(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(sorted(self.ids, key=lambda one: list(self.ids).index(one))))
+        key = self.ids.pop(id)
+        ended = self.ends[key]
+        if ended is None or ended > time.monotonic() + AT_ONCE:
+            self.fleet.house.stack.control.delete(f"/v1/tenants/{self.tenant}/keys/{id}")
+            self.ends[key] = time.monotonic()
+
+    @invariant()
+    def every_proxy_agrees(self) -> None:
+        for key, ends in getattr(self, "ends", {}).items():
+            now = time.monotonic()
+            if ends is not None and now - AT_ONCE < ends < now + AT_ONCE:
+                continue  # it is ending just now
+            self.fleet.agree(key, ends is None or ends > now, SOON)
+
+    def teardown(self) -> None:
+        if hasattr(self, "tenant"):
+            self.fleet.house.stack.control.delete(f"/v1/tenants/{self.tenant}")
+
+
+def test_rotations_in_any_order_are_seen_alike_by_three_proxies(fleet: Fleet) -> None:
+    Rotations.fleet = fleet
+    case = Rotations.TestCase
+    case.settings = settings(max_examples=8, stateful_step_count=6, deadline=None)
+    case().runTest()
+
+
+def test_in_its_grace_both_keys_work_until_the_second_and_then_only_the_new_one(fleet: Fleet) -> None:
+    made = fleet.house.stack.control.post("/v1/tenants", {"name": "Grace"})
+    fleet.agree(made["api_key"], True, SOON)
+    grace = 3
+    (done,) = fleet.house.stack.control.post("/v1/keys/rotate", {"tenant_id": made["id"], "revoke_after": grace})["rotated"]
+    over = time.monotonic() + grace
+    fleet.agree(done["api_key"], True, AT_ONCE)
+    while time.monotonic() < over - 0.5:
+        assert fleet.let_in(made["api_key"]) == fleet.let_in(done["api_key"]) == [True] * 3
+    assert wait_until(lambda: fleet.let_in(made["api_key"]) == [False] * 3, 1.5)
+    assert fleet.let_in(done["api_key"]) == [True] * 3
+    fleet.house.stack.control.delete(f"/v1/tenants/{made['id']}")
