@@ -1,5 +1,6 @@
-"""`make bench`: what the documents' figures come from. python -m bench [proxy] [engine] [detection] [--seed N]; all three by default."""
+"""`make bench`: what the documents' figures come from. python -m bench [proxy] [engine] [detection] [audit] [flood] [--seed N]; all by default."""
 
+import asyncio
 import os
 import platform
 import re
@@ -9,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from bench import detection, engine, proxy
+from bench import audit, detection, engine, flood, proxy
 from rules.load import Library, shipped
 from rules.rulebook import Rulebook
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "rules.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+CHOICES = {"proxy", "engine", "detection", "audit", "flood"}
 EACH, BENIGN, ATTACKS = 8, 10_000, 300
 
 
@@ -66,27 +68,44 @@ def detection_tables(book: Rulebook, rng: Random) -> list[str]:
     ]
 
 
-def write(mark: str, head: str, tables: Sequence[str]) -> None:
+def audit_tables(rng: Random) -> list[str]:
+    """The audit's."""
+    rate, searched, counted, plans = asyncio.run(audit.run(rng))
+    title = f"Search over {audit.ROWS:,} exchanges of {audit.DAYS} days, a page of 50, ms"
+    return [
+        f"Taken in from Redis, with all constraints, counts and watermarks: {rate:,.0f} exchanges (two records each) a second.\n",
+        table(title, ("exchanges", "median", "p99"), searched),
+        table("Counts over the same, ms", ("counts", "median", "worst of 12"), counted),
+        *plans,
+    ]
+
+
+def write(document: str, mark: str, head: str, tables: Sequence[str]) -> None:
     """Put the tables between the marks of the document."""
-    text = DOCUMENT.read_text()
+    path = DOCS / document
+    text = path.read_text()
     begin, end = f"<!-- bench {mark} -->\n", f"<!-- end {mark} -->"
     assert begin in text and end in text
     body = f"{begin}{head}\n\n" + "\n".join(tables)
-    DOCUMENT.write_text(re.sub(re.escape(begin) + r".*?(?=" + re.escape(end) + ")", lambda _: body, text, flags=re.DOTALL))
+    path.write_text(re.sub(re.escape(begin) + r".*?(?=" + re.escape(end) + ")", lambda _: body, text, flags=re.DOTALL))
 
 
 def main() -> None:
     """Run what is asked for."""
     words = sys.argv[1:]
     seed = int(words[words.index("--seed") + 1]) if "--seed" in words else int.from_bytes(os.urandom(4))
-    chosen = {word for word in words if word in ("proxy", "engine", "detection")} or {"proxy", "engine", "detection"}
+    chosen = CHOICES & set(words) or CHOICES
     when = f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, Python {platform.python_version()}, two shared cores"
     if chosen & {"engine", "detection"}:
         book = Library(shipped()).rulebook("default")
         if "engine" in chosen:
-            write("engine", f"Measured {when}.", engine_tables(book, Random(seed)))
+            write("rules.md", "engine", f"Measured {when}.", engine_tables(book, Random(seed)))
         if "detection" in chosen:
-            write("detection", f"Measured {when}.", detection_tables(book, Random(seed)))
+            write("rules.md", "detection", f"Measured {when}.", detection_tables(book, Random(seed)))
+    if "audit" in chosen:
+        write("operating.md", "audit", f"Measured {when}.", audit_tables(Random(seed)))
+    if "flood" in chosen:
+        flood.main()
     if "proxy" in chosen:
         proxy.main()
 

@@ -11,6 +11,7 @@ from contract.keys import digest, parse
 from control.store.keys import Known
 
 MOST_ADDRESSES = 10_000
+NOBODYS = "0" * 64  # a digest that no secret has, so that an unknown key takes as long as a wrong one
 TRIES, TRIES_SECONDS = 20, 60.0  # so many wrong keys from one address, then it is told to wait
 
 
@@ -33,7 +34,7 @@ class Keyring:
         if key is None:
             return None
         known = self._keys.get(key.id)
-        right = hmac.compare_digest(digest(self.pepper, key.secret), known.digest if known else "")
+        right = hmac.compare_digest(digest(self.pepper, key.secret), known.digest if known else NOBODYS)
         now = datetime.now(UTC)
         if known is None or not right or (known.not_after is not None and known.not_after <= now):
             return None

@@ -7,10 +7,21 @@ from typing import NamedTuple
 
 from contract.decision import Completion, Decision, Place, Record, time_of
 from control.store import keys, tally, webhooks
-from control.store.database import Connection, Cursor, Pool
+from control.store.database import Connection, Pool
 
 INGEST_LOCK = 0x696E67657374
 MAX_INTEGER = 2**31 - 1
+BETWEEN = "\x1f"  # rules of one record, on their way into an array
+COLUMNS = {
+    "decision": {
+        "day": "date", "id": "uuid", "tenant": "text", "time": "timestamptz", "action": "text", "record": "bytea", "reason": "text",
+        "provider": "text", "host": "text", "model": "text", "rules": "text",
+    },
+    "completion": {
+        "day": "date", "id": "uuid", "tenant": "text", "record": "bytea", "outcome": "text", "action": "text", "rules": "text",
+        "input_tokens": "bigint", "output_tokens": "bigint", "first_byte_ms": "integer", "duration_ms": "integer", "added_ms": "real",
+    },
+}  # fmt: skip
 
 
 class Arrival(NamedTuple):
@@ -64,22 +75,10 @@ async def store(
     days = {arrival: time_of(arrival.record.id).date() for arrival in arrivals}
     async with connection.transaction():
         await partitions.ensure(connection, set(days.values()))
-        cursor = connection.cursor()
         decisions = [_decision(days[a], a, a.record) for a in arrivals if isinstance(a.record, Decision)]
         completions = [_completion(days[a], a, a.record) for a in arrivals if isinstance(a.record, Completion)]
-        new_decisions = await _insert(
-            cursor,
-            "INSERT INTO decision (day, id, tenant, time, action, record, reason, provider, host, model, rules) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
-            decisions,
-        )
-        new_completions = await _insert(
-            cursor,
-            "INSERT INTO completion "
-            "(day, id, tenant, record, outcome, action, rules, input_tokens, output_tokens, first_byte_ms, duration_ms, added_ms) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING RETURNING id",
-            completions,
-        )
+        new_decisions = await _insert(connection, "decision", decisions)
+        new_completions = await _insert(connection, "completion", completions)
         each = {(type(arrival.record), arrival.record.id): arrival.record for arrival in arrivals}
         new = [one for one in each.values() if one.id in (new_decisions if isinstance(one, Decision) else new_completions)]
         if live:
@@ -110,26 +109,26 @@ def _used(records: Sequence[Record]) -> dict[str, datetime]:
     return used
 
 
-async def _insert(cursor: Cursor, query: str, rows: Sequence[tuple[object, ...]]) -> set[str]:
-    """Insert them; the ids of those that were not there."""
+async def _insert(connection: Connection, table: str, rows: Sequence[tuple[object, ...]]) -> set[str]:
+    """Insert them in one statement; the ids of those that were not there."""
     if not rows:
         return set()
-    await cursor.executemany(query, rows, returning=True)
-    new: set[str] = set()
-    while True:
-        new |= {str(row["id"]) for row in await cursor.fetchall()}
-        if not cursor.nextset():
-            return new
+    names = ", ".join(COLUMNS[table])
+    values = names.replace("rules", f"string_to_array(rules, '{BETWEEN}')")
+    arrays = ", ".join(f"%s::{type}[]" for type in COLUMNS[table].values())
+    query = f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) AS r ({names}) ON CONFLICT DO NOTHING RETURNING id"
+    done = await connection.execute(query.encode(), [list(column) for column in zip(*rows, strict=True)])
+    return {str(row["id"]) for row in await done.fetchall()}
 
 
 def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
-    rules = [fired.rule for fired in one.rules]
+    rules = BETWEEN.join(fired.rule for fired in one.rules)
     found_by = (one.reason, one.provider, one.host, one.model, rules)
     return day, one.id, one.tenant, one.time, one.action, arrival.payload, *found_by
 
 
 def _completion(day: date, arrival: Arrival, one: Completion) -> tuple[object, ...]:
-    rules = [fired.rule for fired in one.rules]
+    rules = BETWEEN.join(fired.rule for fired in one.rules)
     counted = (one.input_tokens, one.output_tokens, _integer(one.first_byte_ms), _integer(one.duration_ms), one.added_ms)
     return day, one.id, one.tenant, arrival.payload, one.outcome, one.action, rules, *counted
 

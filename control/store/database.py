@@ -11,7 +11,6 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
-Cursor = psycopg.AsyncCursor[dict[str, Any]]
 Pool = AsyncConnectionPool[Connection]
 
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all of us

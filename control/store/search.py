@@ -1,8 +1,9 @@
 """The audit: records out, newest first, page by page, and counted."""
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from contract.decision import Completion, Decision, decode, time_of
@@ -10,6 +11,7 @@ from control.store.database import Pool
 
 TOP = 20  # rules, models and hosts that are named in counts
 QUANTILES = (0.5, 0.95, 0.99)
+EARLIER = timedelta(minutes=1)  # an id is made a moment before its decision, not longer
 
 
 Told = Literal["waiting", "delivered", "dead"]
@@ -59,25 +61,35 @@ CONDITIONS = {
     "model": "d.model = %(model)s",
     "outcome": "c.outcome = %(outcome)s",
     "text": "(strpos(d.reason, %(text)s) > 0 OR strpos(array_to_string(d.rules || c.rules, ' '), %(text)s) > 0)",
-    "since": "d.day >= %(since_day)s AND d.time >= %(since)s",
-    "until": "d.day <= %(until_day)s AND d.time < %(until)s",
+    "since": "d.day >= %(since_day)s AND d.id >= %(since_id)s AND d.time >= %(since)s",
+    "until": "d.day <= %(until_day)s AND d.id <= %(until_id)s AND d.time < %(until)s",
     "after": "(d.day, d.id) < (%(after_day)s, %(after_id)s)",
 }
 # What became of telling webhooks: the least of it where there are several.
 TOLD = "(SELECT min(coalesce(y.state, 'waiting')) FROM webhook_event e LEFT JOIN delivery y ON y.id = e.delivery WHERE e.decision = d.id)"
+COMPLETED = {
+    "since": "c.day >= %(since_day)s AND c.id >= %(since_id)s",
+    "until": "c.day <= %(until_day)s AND c.id <= %(until_id)s",
+}
 JOINED = "decision d LEFT JOIN completion c ON c.day = d.day AND c.id = d.id"
 
 
 async def search(pool: Pool, sought: Sought, *, limit: int, after: Place | None = None) -> list[Row]:
     """The newest exchanges that are looked for, behind a place."""
+    query, values = page(sought, limit, after)
+    async with pool.connection() as connection:
+        rows = await connection.execute(query, values)
+        return [_row(**row) for row in await rows.fetchall()]
+
+
+def page(sought: Sought, limit: int, after: Place | None = None) -> tuple[bytes, dict[str, Any]]:
+    """What PostgreSQL is asked for a page."""
     where, values = _where(sought, after)
     query = (
-        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook FROM {JOINED} WHERE {where} "
+        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook FROM {_joined(sought)} WHERE {where} "
         "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s"
     )
-    async with pool.connection() as connection:
-        rows = await connection.execute(query.encode(), {**values, "limit": limit})
-        return [_row(**row) for row in await rows.fetchall()]
+    return query.encode(), {**values, "limit": limit}
 
 
 async def one(pool: Pool, id: str) -> tuple[Row, str] | None:
@@ -100,50 +112,63 @@ def place_of(row: Row) -> Place:
     return Place(time_of(row.decision.id).date(), row.decision.id)
 
 
+COUNTED = {  # what each count is by; those with many names only by the most frequent ones
+    "actions": "SELECT action AS name, count(*) FROM found GROUP BY 1",
+    "reasons": "SELECT reason AS name, count(*) FROM found GROUP BY 1",
+    "outcomes": "SELECT coalesce(outcome, 'open') AS name, count(*) FROM found GROUP BY 1",
+    "providers": "SELECT provider AS name, count(*) FROM found WHERE provider <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(top)s",
+    "models": "SELECT model AS name, count(*) FROM found WHERE model <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(top)s",
+    "rules": "SELECT unnest(rules) AS name, count(*) FROM found WHERE rules <> '{}' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(top)s",
+}
+SUMMED = (
+    "SELECT sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens, "
+    "percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (ORDER BY duration_ms) AS duration, "
+    "percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (ORDER BY first_byte_ms) AS first_byte FROM found"
+)
+
+
 async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
-    """Counts over what is looked for: by action, reason, outcome, rule, provider and model; quantiles of durations; tokens."""
+    """Counts over what is looked for: by action, reason, outcome, rule, provider and model; quantiles of durations; tokens. One pass."""
     where, values = _where(sought, None)
-    async with pool.connection() as connection, connection.transaction():
-        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-
-        async def ask(select: str, rest: str = "") -> list[dict[str, Any]]:
-            query = f"SELECT {select} FROM {JOINED} WHERE {where} {rest}"
-            return await (await connection.execute(query.encode(), {**values, "top": TOP, "quantiles": list(QUANTILES)})).fetchall()
-
-        actions = await ask("d.action AS name, count(*) AS count", "GROUP BY 1 ORDER BY 2 DESC")
-        reasons = await ask("d.reason AS name, count(*) AS count", "GROUP BY 1 ORDER BY 2 DESC")
-        outcomes = await ask("coalesce(c.outcome, 'open') AS name, count(*) AS count", "GROUP BY 1 ORDER BY 2 DESC")
-        providers = await ask("d.provider AS name, count(*) AS count", "AND d.provider <> '' GROUP BY 1 ORDER BY 2 DESC LIMIT %(top)s")
-        models = await ask("d.model AS name, count(*) AS count", "AND d.model <> '' GROUP BY 1 ORDER BY 2 DESC LIMIT %(top)s")
-        rules = await ask(
-            "unnest(d.rules || coalesce(c.rules, '{}')) AS name, count(*) AS count", "GROUP BY 1 ORDER BY 2 DESC LIMIT %(top)s"
-        )
-        sums = await ask(
-            "sum(c.input_tokens)::bigint AS input_tokens, sum(c.output_tokens)::bigint AS output_tokens, "
-            "percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (ORDER BY c.duration_ms) AS duration, "
-            "percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (ORDER BY c.first_byte_ms) AS first_byte"
-        )
-    return {
-        "actions": _counts(actions), "reasons": _counts(reasons), "outcomes": _counts(outcomes), "providers": _counts(providers),
-        "models": _counts(models), "rules": _counts(rules), **sums[0],
-    }  # fmt: skip
-
-
-def _counts(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    return {row["name"]: row["count"] for row in rows}
+    counts = " UNION ALL ".join(f"(SELECT '{what}' AS what, name, count FROM ({query}) AS one)" for what, query in COUNTED.items())
+    found = (
+        "WITH found AS MATERIALIZED (SELECT d.action, d.reason, d.provider, d.model, d.rules || coalesce(c.rules, '{}') AS rules, "
+        f"c.outcome, c.input_tokens, c.output_tokens, c.duration_ms, c.first_byte_ms FROM {_joined(sought)} WHERE {where}) "
+    )
+    query = f"{found} SELECT (SELECT json_agg(k) FROM ({counts}) AS k) AS counts, s.* FROM ({SUMMED}) AS s"
+    async with pool.connection() as connection:
+        rows = await connection.execute(query.encode(), {**values, "top": TOP, "quantiles": list(QUANTILES)})
+        row = await rows.fetchone()
+    assert row is not None
+    told: dict[str, Any] = {what: {} for what in COUNTED}
+    for one in sorted(row.pop("counts") or (), key=lambda one: (-one["count"], one["name"])):
+        told[one["what"]][one["name"]] = one["count"]
+    return {**told, **row}
 
 
 def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
-    """Conditions and their values. A day's partition is only looked at where the time may be in it."""
+    """Conditions and their values."""
     values = {name: value for name in sought.__dataclass_fields__ if (value := getattr(sought, name)) is not None}
     told = [*values, *(["after"] if after is not None else [])]
     if sought.since is not None:
-        values["since_day"] = sought.since.date() - timedelta(days=1)  # an id is made a moment before its decision
+        values |= _bound("since", sought.since - EARLIER)
     if sought.until is not None:
-        values["until_day"] = sought.until.date() + timedelta(days=1)
+        values |= _bound("until", sought.until + EARLIER)
     if after is not None:
         values |= {"after_day": after.day, "after_id": after.id}
     return " AND ".join(CONDITIONS[name] for name in told) or "true", values
+
+
+def _bound(name: str, time: datetime) -> dict[str, Any]:
+    """The day and the id of an exchange that began at a time: of a partition, and of a place in it, nothing else need be looked at."""
+    moment = max(time.astimezone(UTC), datetime.fromtimestamp(0, UTC))
+    return {f"{name}_day": moment.date(), f"{name}_id": str(uuid.UUID(int=int(moment.timestamp() * 1000) << 80))}
+
+
+def _joined(sought: Sought) -> str:
+    """Decisions and their completions, which are as far apart as their ids: not at all."""
+    bounds = [COMPLETED[name] for name in ("since", "until") if getattr(sought, name) is not None]
+    return " AND ".join((JOINED, *bounds))
 
 
 def _row(decision: bytes, completion: bytes | None, webhook: Told | None) -> Row:

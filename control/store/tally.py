@@ -42,24 +42,30 @@ def counted(records: Iterable[Record]) -> Counter[Series]:
 
 
 async def add(connection: Connection, counts: Mapping[Series, int]) -> None:
-    """Count, in the caller's transaction."""
+    """Count, in the caller's transaction; in one order, so that two never wait for each other in a circle."""
+    risen = {series: value for series, value in counts.items() if value}
+    if not risen:
+        return
     row = await (await connection.execute("SELECT count(*) AS series FROM tally")).fetchone()
-    full = row is not None and row["series"] >= MOST_SERIES
-    for series, value in sorted(counts.items()):
-        if not value:
-            continue
-        if full and not await _is_known(connection, series):
-            series = Series(series.name, (OTHER,) * len(series.labels))
-        await connection.execute(
-            "INSERT INTO tally (name, labels, value) VALUES (%s, %s, %s) "
-            "ON CONFLICT (name, labels) DO UPDATE SET value = tally.value + excluded.value",
-            (series.name, list(series.labels), value),
-        )
+    if row is not None and row["series"] + len(risen) > MOST_SERIES:
+        risen = await _within(connection, risen)
+    ordered = sorted(risen)
+    await connection.execute(
+        "INSERT INTO tally (name, labels, value) SELECT name, string_to_array(labels, chr(31)), value "
+        "FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS r (name, labels, value) "
+        "ON CONFLICT (name, labels) DO UPDATE SET value = tally.value + excluded.value",
+        ([one.name for one in ordered], ["\x1f".join(one.labels) for one in ordered], [risen[one] for one in ordered]),
+    )
 
 
-async def _is_known(connection: Connection, series: Series) -> bool:
-    rows = await connection.execute("SELECT 1 FROM tally WHERE name = %s AND labels = %s", (series.name, list(series.labels)))
-    return await rows.fetchone() is not None
+async def _within(connection: Connection, counts: Mapping[Series, int]) -> Counter[Series]:
+    """The same with what is new counted as `other`: there are as many series as may be."""
+    rows = await connection.execute("SELECT name, labels FROM tally")
+    known = {Series(row["name"], tuple(row["labels"])) for row in await rows.fetchall()}
+    bounded: Counter[Series] = Counter()
+    for series, value in counts.items():
+        bounded[series if series in known else Series(series.name, (OTHER,) * len(series.labels))] += value
+    return bounded
 
 
 async def read(pool: Pool) -> dict[Series, int]:
