@@ -10,12 +10,14 @@ from pathlib import Path
 
 import aiohttp
 
+from bench.process import cpu_seconds
 from cli.home import claim
 from cli.settings import settings_of
 from cli.stack import Stack
 from contract import keys
 
 RATE, WRONG, SECONDS, ROUNDS = 50, 1000, 8.0, 3
+CONNECTIONS = 300  # each slowed to four a second
 TRIES = 100_000
 
 
@@ -58,19 +60,23 @@ async def one(texts, until):
 async def main():
     made = [keys.mint().text for _ in range(2000)]
     until = time.monotonic() + {seconds}
-    await asyncio.gather(*(one(iter(made[n % 1000:] * 100), until) for n in range(10)))
+    await asyncio.gather(*(one(iter(made[n % 1000:] * 100), until) for n in range({connections})))
 asyncio.run(main())
 """
 
 
-async def flooded(session: aiohttp.ClientSession, url: str, key: str, port: int) -> list[float]:
-    """The same while another process sends wrong keys."""
-    source = FLOOD.format(root=str(Path(__file__).resolve().parent.parent), port=port, pause=10 / WRONG, seconds=SECONDS + 2)
+async def flooded(session: aiohttp.ClientSession, url: str, key: str, port: int, pid: int) -> tuple[list[float], float]:
+    """The same while another process sends wrong keys; and what part of a core control took."""
+    source = FLOOD.format(
+        root=str(Path(__file__).resolve().parent.parent), port=port, pause=CONNECTIONS / WRONG, connections=CONNECTIONS, seconds=SECONDS + 2
+    )
     process = await asyncio.create_subprocess_exec("nice", sys.executable, "-c", source)
     await asyncio.sleep(1.5)
+    before = cpu_seconds(pid)
     taken = await caller(session, url, key, SECONDS)
+    share = (cpu_seconds(pid) - before) / SECONDS
     await process.wait()
-    return taken
+    return taken, share
 
 
 def p99(taken: Sequence[float]) -> float:
@@ -102,7 +108,7 @@ def _with_checksum(body: str) -> str:
 
 async def run(folder: Path) -> None:
     """Both."""
-    with Stack(settings_of(folder), lambda _: None) as stack:
+    with Stack(settings_of(folder), lambda _: None, {"EARTHFLOW_LOG_LEVEL": "WARN"}) as stack:
         made = stack.control.post("/v1/tenants", {"name": "Bench"})
         url, port = f"{stack.control.url}/v1/tenants/{made['id']}", stack.services["control"].port
         async with aiohttp.ClientSession() as session:
@@ -110,10 +116,10 @@ async def run(folder: Path) -> None:
                 await called(session, url, made["api_key"])
             for number in range(1, ROUNDS + 1):
                 calm = await caller(session, url, made["api_key"], SECONDS)
-                wrong = await flooded(session, url, made["api_key"], port)
+                wrong, share = await flooded(session, url, made["api_key"], port, stack.services["control"].process.pid)
                 print(
                     f"round {number}: p99 {p99(calm):.1f} ms calm, {p99(wrong):.1f} ms under {WRONG} wrong keys a second; "
-                    f"p50 {statistics.median(calm):.1f} and {statistics.median(wrong):.1f}",
+                    f"p50 {statistics.median(calm):.1f} and {statistics.median(wrong):.1f}; control took {share:.0%} of a core",
                     flush=True,
                 )
             difference, t = await timing(session, f"{stack.control.url}/v1/audit", made["api_key"])

@@ -36,6 +36,7 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
     if who is None:
         wait = request.app[STATE].guesses.wait(_address(request))
         if wait:
+            await request.app[STATE].guesses.slow()
             raise ApiError(429, "too_many_wrong_keys", "Too many wrong keys came from this address.", headers={"Retry-After": str(wait)})
         raise ApiError(401, "unauthorized", "This key is not valid here.", "Send the admin key or a tenant's key as X-API-Key.")
     request[CALLER] = who.tenant or who.role

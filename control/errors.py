@@ -38,14 +38,20 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await _handled(request, handler, request_id)
     if not response.prepared:
         response.headers.setdefault("x-request-id", request_id)
-    route = request.match_info.route.resource
-    told = {
-        "method": request.method, "route": route.canonical if route is not None else "none", "status": response.status,
-        "ms": round((time.monotonic() - began) * 1000, 1), "caller": request.get(CALLER, "none"), "request_id": request_id,
-    }  # fmt: skip
-    level = logging.DEBUG if told["route"] in QUIET else logging.INFO
-    logger.log(level, "request", extra=told)
+    _log(request, response.status, request_id, began)
     return response
+
+
+def _log(request: web.Request, status: int, request_id: str, began: float) -> None:
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "none"
+    level = logging.DEBUG if route in QUIET or status == 429 else logging.INFO  # a flood does not fill the log, too
+    if logger.isEnabledFor(level):
+        told = {
+            "method": request.method, "route": route, "status": status, "ms": round((time.monotonic() - began) * 1000, 1),
+            "caller": request.get(CALLER, "none"), "request_id": request_id,
+        }  # fmt: skip
+        logger.log(level, "request", extra=told)
 
 
 async def _handled(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:

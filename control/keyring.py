@@ -1,5 +1,6 @@
 """All keys that open the API, in memory: who calls is known without PostgreSQL, however many wrong keys come, and while it is away."""
 
+import asyncio
 import hmac
 import time
 from collections import OrderedDict
@@ -13,6 +14,7 @@ from control.store.keys import Known
 MOST_ADDRESSES = 10_000
 NOBODYS = "0" * 64  # a digest that no secret has, so that an unknown key takes as long as a wrong one
 TRIES, TRIES_SECONDS = 20, 60.0  # so many wrong keys from one address, then it is told to wait
+SLOW_SECONDS, MOST_WAITING = 0.25, 500  # by which it is slowed, as far as that costs us nothing
 
 
 @dataclass
@@ -43,10 +45,11 @@ class Keyring:
 
 
 class Guesses:
-    """Wrong keys by address. Only wrong ones are counted and only wrong ones refused: a neighbour with a right key is not held up."""
+    """Wrong keys by address. Only wrong ones are counted, slowed and refused: a neighbour with a right key is not held up."""
 
     def __init__(self) -> None:
         self._until: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._waiting = 0
 
     def wait(self, address: str) -> int:
         """Note one more; for how many seconds this address should now stay away, 0 for not at all."""
@@ -58,3 +61,12 @@ class Guesses:
         while len(self._until) > MOST_ADDRESSES:
             self._until.popitem(last=False)
         return max(1, round(until - now)) if count >= TRIES else 0
+
+    async def slow(self) -> None:
+        """Take a while, unless too many are at it already."""
+        if self._waiting < MOST_WAITING:
+            self._waiting += 1
+            try:
+                await asyncio.sleep(SLOW_SECONDS)
+            finally:
+                self._waiting -= 1
