@@ -21,10 +21,10 @@ CONNECTIONS = 300  # each slowed to four a second
 TRIES = 100_000
 
 
-async def called(session: aiohttp.ClientSession, url: str, key: str) -> tuple[int, float]:
-    """A call's status, and what it took in ms."""
+async def called(session: aiohttp.ClientSession, url: str, key: str, of: str = "") -> tuple[int, float]:
+    """A call's status, and what it took in ms; `of` another address, by which wrong keys are counted."""
     began = time.perf_counter()
-    async with session.get(url, headers={"X-API-Key": key}) as answer:
+    async with session.get(url, headers={"X-API-Key": key, "X-Forwarded-For": of}) as answer:
         await answer.read()
         return answer.status, (time.perf_counter() - began) * 1000
 
@@ -46,7 +46,8 @@ FLOOD = """
 import asyncio, sys, time
 sys.path.insert(0, {root!r})
 from contract import keys
-async def one(texts, until):
+async def one(texts, until, begins):
+    await asyncio.sleep(begins)
     reader, writer = await asyncio.open_connection("127.0.0.1", {port})
     due = time.monotonic()
     while due < until:
@@ -60,7 +61,7 @@ async def one(texts, until):
 async def main():
     made = [keys.mint().text for _ in range(2000)]
     until = time.monotonic() + {seconds}
-    await asyncio.gather(*(one(iter(made[n % 1000:] * 100), until) for n in range({connections})))
+    await asyncio.gather(*(one(iter(made[n % 1000:] * 100), until, n / {wrong}) for n in range({connections})))
 asyncio.run(main())
 """
 
@@ -68,10 +69,10 @@ asyncio.run(main())
 async def flooded(session: aiohttp.ClientSession, url: str, key: str, port: int, pid: int) -> tuple[list[float], float]:
     """The same while another process sends wrong keys; and what part of a core control took."""
     source = FLOOD.format(
-        root=str(Path(__file__).resolve().parent.parent), port=port, pause=CONNECTIONS / WRONG, connections=CONNECTIONS, seconds=SECONDS + 2
+        root=str(Path(__file__).resolve().parent.parent), port=port, wrong=WRONG, pause=CONNECTIONS / WRONG, connections=CONNECTIONS, seconds=SECONDS + 3
     )
     process = await asyncio.create_subprocess_exec("nice", sys.executable, "-c", source)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(4)  # it makes its keys, and connects
     before = cpu_seconds(pid)
     taken = await caller(session, url, key, SECONDS)
     share = (cpu_seconds(pid) - before) / SECONDS
@@ -95,7 +96,7 @@ async def timing(session: aiohttp.ClientSession, url: str, known: str) -> tuple[
         kind = number % 2
         minted = keys.mint()
         text = minted.text if kind else _with_checksum(f"ef_live_{prefix}_{minted.secret}")
-        taken[kind].append((await called(session, url, text))[1] * 1000)
+        taken[kind].append((await called(session, url, text, str(number // 10)))[1] * 1000)
     trimmed = [sorted(each)[: int(len(each) * 0.9)] for each in taken]
     first, second = (statistics.fmean(each) for each in trimmed)
     spread = sum(statistics.variance(each) / len(each) for each in trimmed) ** 0.5

@@ -31,7 +31,7 @@ def application(state: State) -> web.Application:
 async def _release(app: web.Application) -> None:
     """Answer those that wait for news, so that they do not hold up our end."""
     app[STATE].ending = True
-    await app[STATE].tell_proxies()
+    await app[STATE].wake()
 
 
 async def _jobs(app: web.Application) -> AsyncIterator[None]:

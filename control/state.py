@@ -41,6 +41,10 @@ class State:
     async def tell_proxies(self) -> None:
         """Something a proxy must know has changed: know it ourselves, and answer those that wait."""
         await self.read_keys()
+        await self.wake()
+
+    async def wake(self) -> None:
+        """Answer those that wait for news."""
         async with self.changed:
             self.changed.notify_all()
 
