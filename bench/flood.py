@@ -17,7 +17,7 @@ from cli.stack import Stack
 from contract import keys
 
 RATE, WRONG, SECONDS, ROUNDS = 50, 1000, 8.0, 3
-CONNECTIONS = 300  # each slowed to four a second
+CONNECTIONS = (10, 300)  # by which they come; each is slowed to four a second
 TRIES = 100_000
 
 
@@ -66,10 +66,15 @@ asyncio.run(main())
 """
 
 
-async def flooded(session: aiohttp.ClientSession, url: str, key: str, port: int, pid: int) -> tuple[list[float], float]:
+async def flooded(session: aiohttp.ClientSession, url: str, key: str, port: int, pid: int, connections: int) -> tuple[list[float], float]:
     """The same while another process sends wrong keys; and what part of a core control took."""
     source = FLOOD.format(
-        root=str(Path(__file__).resolve().parent.parent), port=port, wrong=WRONG, pause=CONNECTIONS / WRONG, connections=CONNECTIONS, seconds=SECONDS + 3
+        root=str(Path(__file__).resolve().parent.parent),
+        port=port,
+        wrong=WRONG,
+        pause=connections / WRONG,
+        connections=connections,
+        seconds=SECONDS + 3,
     )
     process = await asyncio.create_subprocess_exec("nice", sys.executable, "-c", source)
     await asyncio.sleep(4)  # it makes its keys, and connects
@@ -115,11 +120,12 @@ async def run(folder: Path) -> None:
         async with aiohttp.ClientSession() as session:
             for _ in range(200):
                 await called(session, url, made["api_key"])
-            for number in range(1, ROUNDS + 1):
+            pid = stack.services["control"].process.pid
+            for number, connections in [(number, connections) for number in range(1, ROUNDS + 1) for connections in CONNECTIONS]:
                 calm = await caller(session, url, made["api_key"], SECONDS)
-                wrong, share = await flooded(session, url, made["api_key"], port, stack.services["control"].process.pid)
+                wrong, share = await flooded(session, url, made["api_key"], port, pid, connections)
                 print(
-                    f"round {number}: p99 {p99(calm):.1f} ms calm, {p99(wrong):.1f} ms under {WRONG} wrong keys a second; "
+                    f"round {number}: p99 {p99(calm):.1f} ms calm, {p99(wrong):.1f} ms under a flood of {WRONG}/s by {connections} connections; "
                     f"p50 {statistics.median(calm):.1f} and {statistics.median(wrong):.1f}; control took {share:.0%} of a core",
                     flush=True,
                 )
