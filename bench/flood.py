@@ -50,13 +50,13 @@ async def one(texts, until, begins):
     await asyncio.sleep(begins)
     reader, writer = await asyncio.open_connection("127.0.0.1", {port})
     due = time.monotonic()
-    while due < until:
+    while time.monotonic() < until:
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         writer.write(b"GET /v1/audit HTTP/1.1\\r\\nHost: x\\r\\nX-API-Key: " + next(texts).encode() + b"\\r\\n\\r\\n")
         head = await reader.readuntil(b"\\r\\n\\r\\n")
         length = int(head.lower().split(b"content-length: ")[1].split(b"\\r\\n")[0])
         await reader.readexactly(length)
-        due += {pause}
+        due = max(due + {pause}, time.monotonic())
     writer.close()
 async def main():
     made = [keys.mint().text for _ in range(2000)]
