@@ -30,8 +30,8 @@ class Health:
         """The loop turns, or nobody would read this."""
         return {"status": "OK", "version": VERSION, "service": "proxy"}
 
-    def ready(self) -> tuple[int, dict[str, Any]]:
-        """HTTP status and body: 503 only where no call could be judged."""
+    def ready(self, *, strict: bool = False) -> tuple[int, dict[str, Any]]:
+        """HTTP status and body: 503 only where no call could be judged; `strict`, where anything is not as it should be."""
         try:
             version = self._holder.knowledge.snapshot.version
             snapshot = {"status": "OK", "version": version, "age_seconds": int(self._holder.age)}
@@ -47,4 +47,5 @@ class Health:
         }
         states = {check["status"] for check in checks.values()}
         status = "DOWN" if "DOWN" in states else "DEGRADED" if "DEGRADED" in states else "OK"
-        return 503 if status == "DOWN" else 200, {**self.live(), "status": status, "checks": checks}
+        unfit = status != "OK" if strict else status == "DOWN"
+        return 503 if unfit else 200, {**self.live(), "status": status, "checks": checks}

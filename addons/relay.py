@@ -17,7 +17,7 @@ def relay(flow: http.HTTPFlow, health: Health, *, anyone: bool) -> None:
     if flow.request.method in ("GET", "HEAD") and path == "/health":
         _answer(flow, 200, health.live())
     elif flow.request.method in ("GET", "HEAD") and path == "/health/ready":
-        _answer(flow, *health.ready())
+        _answer(flow, *health.ready(strict=flow.request.query.get("strict") == "1"))
     elif not anyone:
         _answer(flow, 403, {"error": {"code": "certificate_required", "message": "Connect with TLS and a client certificate."}})
     elif path.startswith(NOT_OFFERED):

@@ -69,8 +69,10 @@ async def state(folder: Path) -> AsyncIterator[State]:
         pool = await database.connect(settings.database, settings.database_place, 5)
         await database.migrate(pool)
         client = aioredis.Redis.from_url(settings.redis)
-        yield State(settings, pool, client, await masters.open_vault(pool, master), {}, "", Keyring(bytes(32)), settings.sender())
+        reading = await database.for_reading(settings.database)
+        yield State(settings, pool, reading, client, await masters.open_vault(pool, master), {}, "", Keyring(bytes(32)), settings.sender())
         await client.aclose()
+        await reading.close()
         await pool.close()
 
 
@@ -123,14 +125,14 @@ Look = Callable[[State, Random], Awaitable[Any]]
 
 def _search(**what: Callable[[Random], Any]) -> Look:
     async def look(bench: State, rng: Random) -> Any:
-        return await search.search(bench.pool, Sought(**{name: value(rng) for name, value in what.items()}), limit=50)
+        return await search.search(bench.reading, Sought(**{name: value(rng) for name, value in what.items()}), limit=50)
 
     return look
 
 
 def _stats(**what: Callable[[Random], Any]) -> Look:
     async def look(bench: State, rng: Random) -> Any:
-        return await search.stats(bench.pool, Sought(**{name: value(rng) for name, value in what.items()}))
+        return await search.stats(bench.reading, Sought(**{name: value(rng) for name, value in what.items()}))
 
     return look
 

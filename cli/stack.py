@@ -128,7 +128,7 @@ class Stack:
         if name not in self.services:
             self._exit.callback(lambda: stop(self.services[name].process) if name in self.services else None)
         process = start(self._programs[name], self.environment(**more), subprocess.PIPE, self._errors)
-        port = _port_said(process)
+        port = port_said(process)
         if port is None:
             stop(process)
             status = process.returncode
@@ -170,7 +170,7 @@ class Stack:
         return key
 
 
-def _port_said(process: subprocess.Popen[bytes]) -> int | None:
+def port_said(process: subprocess.Popen[bytes]) -> int | None:
     """The port a service says it listens on; None when it ends, or stays silent, instead."""
     said: list[int] = []
     heard = threading.Event()

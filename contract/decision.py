@@ -9,7 +9,7 @@ import os
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -39,6 +39,9 @@ Reason = Literal[
 Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]  # blocked: the answer, by a rule
 
 
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
 class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
     """One rule that fired: `count` findings; `would` marks a rule in monitor mode, which acted on nothing."""
 
@@ -66,7 +69,7 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw
 
     schema: int = SCHEMA
     id: str
-    time: datetime
+    time: Time
     place: Place
     tenant: str
     key: str
@@ -98,7 +101,7 @@ class Completion(msgspec.Struct, frozen=True, tag="completion", tag_field="kind"
 
     schema: int = SCHEMA
     id: str
-    time: datetime
+    time: Time
     place: Place
     tenant: str
     outcome: Outcome

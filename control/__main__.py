@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -34,6 +35,8 @@ async def serve(settings: ControlSettings) -> int:
             rules = read_sources(settings.rules_dir)
             pool = await database.connect(settings.database, settings.database_place, settings.start_timeout)
             opened.push_async_callback(pool.close)
+            reading = await database.for_reading(settings.database)
+            opened.push_async_callback(reading.close)
             await database.migrate(pool)
             vault = await masters.open_vault(pool, settings.master)
             keyring = Keyring(vault.open(await snapshots.pepper(pool, vault.new_secret())))
@@ -45,7 +48,7 @@ async def serve(settings: ControlSettings) -> int:
             return _say(str(error), 1)
         redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
         opened.push_async_callback(redis.aclose)
-        return await _run(State(settings, pool, redis, vault, rules, hash_of(rules), keyring, settings.sender(), seen))
+        return await _run(State(settings, pool, reading, redis, vault, rules, hash_of(rules), keyring, settings.sender(), seen))
 
 
 def _say(sentence: str, status: int) -> int:
@@ -81,6 +84,7 @@ def main() -> None:
     except ValidationError as error:
         refuse_start(PROGRAM, explain(error))
     settings.set_up_logging()
+    logging.getLogger("aiohttp.server").setLevel("CRITICAL")  # it quotes what it cannot parse, keys and all
     raise SystemExit(uvloop.run(serve(settings)))
 
 

@@ -34,7 +34,7 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
     text = _presented(request)
     who = _known(request, text)
     if who is None:
-        wait = request.app[STATE].guesses.wait(_address(request))
+        wait = request.app[STATE].guesses.wait(_address(request), request.remote or "")
         if wait:
             await request.app[STATE].guesses.slow()
             raise ApiError(429, "too_many_wrong_keys", "Too many wrong keys came from this address.", headers={"Retry-After": str(wait)})

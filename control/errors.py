@@ -60,7 +60,7 @@ async def _handled(request: web.Request, handler: Handler, request_id: str) -> w
         return await handler(request)
     except ApiError as error:
         return _shape(request_id, error)
-    except psycopg.DataError:
+    except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
         return _shape(request_id, ApiError(400, "bad_request", "A value holds what cannot be stored or searched for."))
     except (psycopg.OperationalError, PoolTimeout) as error:
         logger.warning("PostgreSQL is away (%s); request %s", type(error).__name__, request_id)

@@ -21,7 +21,7 @@ async def live(request: web.Request) -> web.Response:
 
 
 async def ready(request: web.Request) -> web.Response:
-    """What works and what does not; 503 where PostgreSQL is away, since control is nothing without it."""
+    """What works and what does not; 503 where PostgreSQL is away, since control is nothing without it. `?strict=1`: 503 for anything."""
     state = request.app[STATE]
     database, queue = await asyncio.gather(_database(state), _queue(state))
     ingest: dict[str, object] = {"status": "DEGRADED", "detail": state.ingest_detail} if state.ingest_detail else {"status": "OK"}
@@ -32,7 +32,8 @@ async def ready(request: web.Request) -> web.Response:
     states = {check["status"] for check in checks.values()}
     status = "DOWN" if database["status"] == "DOWN" else "DEGRADED" if states != {"OK"} else "OK"
     body = {"status": status, "version": VERSION, "service": "control", "checks": checks}
-    return answer(body, 503 if status == "DOWN" else 200)
+    unfit = status != "OK" if request.query.get("strict") == "1" else status == "DOWN"
+    return answer(body, 503 if unfit else 200)
 
 
 async def _database(state: State) -> dict[str, object]:

@@ -14,6 +14,7 @@ from control.store.keys import Known
 MOST_ADDRESSES = 10_000
 NOBODYS = "0" * 64  # a digest that no secret has, so that an unknown key takes as long as a wrong one
 TRIES, TRIES_SECONDS = 20, 60.0  # so many wrong keys from one address, then it is told to wait
+PEER_TRIES = 1000
 SLOW_SECONDS, MOST_WAITING = 0.25, 500  # by which it is slowed, as far as that costs us nothing
 
 
@@ -51,8 +52,15 @@ class Guesses:
         self._until: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._waiting = 0
 
-    def wait(self, address: str) -> int:
-        """Note one more; for how many seconds this address should now stay away, 0 for not at all."""
+    def wait(self, address: str, peer: str = "") -> int:
+        """Note one more; for how many seconds this address should now stay away, 0 for not at all.
+
+        `peer` is whom we see: it may be a proxy that says for whom it asks, or somebody who only says so, and has a larger limit.
+        """
+        waits = [self._wait(address, TRIES), *([self._wait(f"peer {peer}", PEER_TRIES)] if peer else [])]
+        return max(waits)
+
+    def _wait(self, address: str, tries: int) -> int:
         now = time.monotonic()
         count, until = self._until.pop(address, (0, now + TRIES_SECONDS))
         if until <= now:
@@ -60,7 +68,7 @@ class Guesses:
         self._until[address] = (count + 1, until)
         while len(self._until) > MOST_ADDRESSES:
             self._until.popitem(last=False)
-        return max(1, round(until - now)) if count >= TRIES else 0
+        return max(1, round(until - now)) if count >= tries else 0
 
     async def slow(self) -> None:
         """Take a while, unless too many are at it already."""

@@ -11,6 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -23,6 +24,7 @@ from contract.version import VERSION
 
 PREFIX = "whsec_"
 MAX_URL = 2000
+RESOLVERS, MOST_ASKED = 32, 1000
 
 
 class Denied(OSError):
@@ -125,18 +127,40 @@ class _Resolver(AbstractResolver):
 
     def __init__(self, sender: Sender):
         self._sender = sender
+        self._threads = ThreadPoolExecutor(RESOLVERS, "webhook-names")  # a name server that is silent stops nobody else's names
+        self._asked: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}  # of each name one question at a time
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
         """As aiohttp asks. Raises Denied, or OSError where the name does not resolve."""
         found: list[ResolveResult] = []
-        for family_, _, protocol, _, address in await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        for family_, _, protocol, _, address in await self._ask(host, port):
             self._sender.check(host, str(address[0]))
             result: Any = {"hostname": host, "host": address[0], "port": port, "family": family_, "proto": protocol, "flags": 0}
             found.append(result)
         return found
 
+    async def _ask(self, host: str, port: int) -> list[Any]:
+        asked = self._asked.get((host, port))
+        if asked is None:
+            if len(self._asked) >= MOST_ASKED:
+                raise OSError("too many names are being looked up")
+            asked = asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host, port)
+            self._asked[host, port] = asked
+            asked.add_done_callback(lambda done: self._answered((host, port), done))
+        return await asyncio.shield(asked)
+
+    def _answered(self, name: tuple[str, int], done: "asyncio.Future[list[Any]]") -> None:
+        self._asked.pop(name, None)
+        if not done.cancelled():
+            done.exception()  # whoever asked may be gone
+
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nobody is waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _addresses(host: str, port: int) -> list[Any]:
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
 
 
 def _reason(failure: Exception) -> str:

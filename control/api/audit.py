@@ -4,15 +4,17 @@ import base64
 import binascii
 import uuid
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import get_args
 
 import msgspec
+import psycopg
 from aiohttp import web
 from cryptography.fernet import InvalidToken
 
-from contract.decision import Action, Decision, Outcome, Reason
+from contract.decision import Action, Outcome, Reason
 from contract.unwrap import prompt_cipher
 from control import auth
 from control.api.paging import limit_of
@@ -20,10 +22,12 @@ from control.api.records import Exchange, Said, shown
 from control.errors import ApiError, answer
 from control.state import STATE
 from control.store import search as store
+from control.store.database import Pool
 from control.store.search import Place, Sought
 from rules.complaint import likely
 
 MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
+MOST_READERS = 8  # of one tenant; three are answered at a time, over all
 LONGEST = 300  # characters of a value that is looked for
 FILTERS = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome", "text", "from", "to")
 WORDS = {"status": get_args(Action), "reason": get_args(Reason), "outcome": get_args(Outcome)}
@@ -75,7 +79,9 @@ async def search(request: web.Request) -> web.Response:
     """The newest exchanges that are looked for; `next` is the `cursor` of the following page. A tenant sees its own."""
     sought = await _sought(request, "limit", "cursor")
     limit = limit_of(request)
-    rows = await store.search(request.app[STATE].pool, sought, limit=limit, after=_after(request))
+    after = _after(request)
+    async with _reading(request, sought) as pool:
+        rows = await store.search(pool, sought, limit=limit, after=after)
     following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
     return answer(Page([shown(row) for row in rows], following))
 
@@ -89,16 +95,16 @@ async def show(request: web.Request) -> web.Response:
         found = None
     if found is None or (who.role != "admin" and found[0].decision.tenant != who.tenant):
         raise ApiError(404, "not_found", "There is no such exchange.", "GET /v1/audit finds them; old ones are dropped.")
-    row, wrapped = found
-    return answer(shown(row, _prompt(request, row.decision, wrapped)))
+    row, wrapped, prompt = found
+    return answer(shown(row, _prompt(request, prompt, wrapped)))
 
 
-def _prompt(request: web.Request, decision: Decision, wrapped: str) -> list[Said] | None:
+def _prompt(request: web.Request, kept: str, wrapped: str) -> list[Said] | None:
     """What was kept of the call's texts; None where nothing was."""
-    if not decision.prompt or not wrapped:
+    if not kept or not wrapped:
         return None
     try:
-        closed = prompt_cipher(request.app[STATE].vault.open(wrapped)).decrypt(decision.prompt.encode())
+        closed = prompt_cipher(request.app[STATE].vault.open(wrapped)).decrypt(kept.encode())
         opened = msgspec.json.decode(zlib.decompressobj().decompress(closed, MOST_PROMPT), type=list[Said])
     except (InvalidToken, zlib.error, msgspec.DecodeError):
         return None
@@ -108,7 +114,8 @@ def _prompt(request: web.Request, decision: Decision, wrapped: str) -> list[Said
 async def stats(request: web.Request) -> web.Response:
     """Counts of the exchanges that are looked for, rates, and which rules fired most. A tenant sees its own."""
     sought = await _sought(request)
-    found = await store.stats(request.app[STATE].pool, sought)
+    async with _reading(request, sought) as pool:
+        found = await store.stats(pool, sought)
     total, failed = sum(found["actions"].values()), found["outcomes"].get("upstream_error", 0)
     blocked = found["actions"].get("BLOCK", 0)
     return answer(
@@ -130,6 +137,22 @@ async def stats(request: web.Request) -> web.Response:
             first_byte_ms=_quantiles(found["first_byte"]),
         )
     )
+
+
+@asynccontextmanager
+async def _reading(request: web.Request, sought: Sought) -> AsyncIterator[Pool]:
+    """What to read with; of one tenant's searches and counts only so many go on at a time. Raises ApiError."""
+    state, whose = request.app[STATE], sought.tenant or ""
+    if state.readers[whose] >= MOST_READERS:
+        message = "Too many searches and counts of this tenant are under way."
+        raise ApiError(429, "busy", message, "Wait for their answers.", headers={"Retry-After": "1"})
+    state.readers[whose] += 1
+    try:
+        yield state.reading
+    except psycopg.errors.QueryCanceled:
+        raise ApiError(400, "too_much", "That takes too long to find.", "Ask for a shorter time: from=…&to=….") from None
+    finally:
+        state.readers[whose] -= 1
 
 
 def _quantiles(values: Sequence[float] | None) -> Quantiles | None:

@@ -65,7 +65,7 @@ async def rotate(request: web.Request) -> web.Response:
     state, new = request.app[STATE], await _new_key(request)
     try:
         found = await masters.rotate(state.pool, state.vault, new)
-    except NotNow as error:
+    except (NotNow, WrongMasterKey) as error:
         raise ApiError(409, "not_now", str(error)) from None
     await masters.verify(state.pool, new)  # once more, as it is committed
     return answer(_shown(state, found))
@@ -96,7 +96,7 @@ async def _end(request: web.Request, how: Callable[[Pool, Vault], Awaitable[Mast
     state = request.app[STATE]
     try:
         return answer(_shown(state, await how(state.pool, state.vault)))
-    except NotNow as error:
+    except (NotNow, WrongMasterKey) as error:
         raise ApiError(409, "not_now", str(error)) from None
 
 

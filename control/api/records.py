@@ -1,33 +1,36 @@
 """Exchanges as the API shows them and takes them in: one line or row of version 2 (docs/audit-log.md)."""
 
-from datetime import datetime
+import uuid
 from typing import Annotated, Literal
 
 import msgspec
 
-from contract.decision import Action, Completion, Coverage, Decision, Fired, Outcome, Place, Reason, Record, time_of
-from control.store.search import Row
+from contract.decision import Action, Completion, Coverage, Decision, Fired, Outcome, Place, Reason, Record, Time, time_of
+from control.store.search import EARLIER, Row
 
 IMPORTED = Place("import", "v2", 0)  # records that no proxy of ours has sent
 
 
+Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+Milliseconds = Annotated[float, msgspec.Meta(ge=0, le=10**9)]
+LONGEST = 300  # characters of a rule's id
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Ending(msgspec.Struct, kw_only=True):
     """How an exchange ended, as it is taken in."""
 
-    time: datetime
+    time: Time
     outcome: Outcome
     status: int | None = None
     error: str = ""
-    input_tokens: Count | None = None
-    output_tokens: Count | None = None
+    input_tokens: Tokens | None = None
+    output_tokens: Tokens | None = None
     bytes_up: Count = 0
     bytes_down: Count = 0
     first_byte_ms: Count | None = None
     duration_ms: Count = 0
-    added_ms: float | None = None
+    added_ms: Milliseconds | None = None
     action: Action | None = None
     would: Action | None = None
     coverage: Coverage = "none"
@@ -39,7 +42,7 @@ class Line(msgspec.Struct, kw_only=True):
     """An exchange as it is taken in; what it does not name is passed over, and so is a kept prompt."""
 
     id: str
-    time: datetime
+    time: Time
     tenant: str
     status: Action
     version: int = 2
@@ -87,7 +90,11 @@ def records_of(line: bytes) -> list[Record]:
     one = _decoder.decode(line)
     if one.version != 2:
         raise ValueError(f"it is of version {one.version}")
-    time_of(one.id)
+    if abs(time_of(one.id) - one.time) > EARLIER:
+        raise ValueError("its id was not made at its time")
+    if any(len(fired.rule) > LONGEST for fired in (*one.rules, *(one.completion.rules if one.completion else ()))):
+        raise ValueError("a rule's id is too long")
+    one.id = str(uuid.UUID(one.id))
     told = {name: getattr(one, name) for name in one.__struct_fields__ if name not in ("status", "version", "completion")}
     records: list[Record] = [Decision(action=one.status, place=IMPORTED, **told)]
     if one.completion is not None:

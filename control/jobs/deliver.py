@@ -21,7 +21,7 @@ from control.store.webhooks import Due
 
 logger = logging.getLogger("earthflow.webhooks")
 
-LOOK_SECONDS, RETRY_SECONDS = 0.2, 1.0
+LOOK_SECONDS, RETRY_SECONDS, OLD_SECONDS = 0.2, 1.0, 30.0
 MOST_AT_ONCE = 200  # attempts of all webhooks together
 RESTS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480))  # after fast retries; the last one again and again
 GONE = 410
@@ -44,9 +44,13 @@ async def run(state: State) -> None:
 async def _deliver(state: State, connection: Connection) -> None:
     """As the leader."""
     under_way: dict[str, asyncio.Task[None]] = {}
+    look_at_old = 0.0
     try:
         while True:
-            await webhooks.pack(connection, timedelta(hours=state.settings.webhook_long_hours))
+            if (now := asyncio.get_running_loop().time()) >= look_at_old:
+                await webhooks.give_up_old(connection, timedelta(hours=state.settings.webhook_long_hours))
+                look_at_old = now + OLD_SECONDS
+            await webhooks.pack(connection)
             if len(under_way) < MOST_AT_ONCE:
                 busy = {task.get_name() for task in under_way.values()}
                 for one in await webhooks.due(connection, list(under_way)):
@@ -57,11 +61,17 @@ async def _deliver(state: State, connection: Connection) -> None:
                         break
             await asyncio.sleep(LOOK_SECONDS)
             for id in [id for id, task in under_way.items() if task.done()]:
-                under_way.pop(id).result()
+                _noted(under_way.pop(id))
     finally:
         for task in under_way.values():
             task.cancel()
         await asyncio.gather(*under_way.values(), return_exceptions=True)
+
+
+def _noted(task: asyncio.Task[None]) -> None:
+    """An attempt whose outcome could not be noted is made again; that is one webhook's trouble, not all others'."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.warning("an attempt for %s was not noted, and is made again (%s)", task.get_name(), type(error).__name__)
 
 
 async def attempt(state: State, one: Due) -> None:

@@ -29,7 +29,7 @@ AHEAD = timedelta(days=1)  # a record further in the future is no record of ours
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a tenant, a worker, a boot
 LARGEST_SEQ = 2**62  # what PostgreSQL's int8 ranges can hold, and no spool reaches
-REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded, TypeError, ValueError, OverflowError)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 

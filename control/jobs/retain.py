@@ -37,7 +37,7 @@ async def forget(state: State, now: datetime) -> list[str]:
         oldest = (now - timedelta(days=state.settings.retention_days)).date()
         dropped = await retention.drop_days(connection, oldest)
         rows = await retention.drop_tenants_rows(connection, now.date())
-        await retention.drop_logs(connection)
+        await retention.drop_logs(connection, state.settings.retention_days)
     if dropped or rows:
         logger.info("dropped %s, and %d rows of tenants with a shorter retention", ", ".join(dropped) or "no partition", rows)
     return dropped

@@ -11,11 +11,11 @@ KEPT = timedelta(hours=24)
 
 
 class Answered(NamedTuple):
-    """What was asked (a digest), and what was answered to it; `body` is wrapped."""
+    """What was asked (a digest), and what was answered to it; `body` is wrapped, and None while nothing was answered."""
 
     asked: bytes
     status: int
-    body: str
+    body: str | None
 
 
 @asynccontextmanager
@@ -42,6 +42,11 @@ async def keep(connection: Connection, scope: str, key: str, answered: Answered)
         "ON CONFLICT (scope, key) DO UPDATE SET asked = excluded.asked, status = excluded.status, body = excluded.body, at = now()",
         (scope, key, *answered),
     )
+
+
+async def forget_one(connection: Connection, scope: str, key: str) -> None:
+    """As if it had never come."""
+    await connection.execute("DELETE FROM answered WHERE scope = %s AND key = %s", (scope, key))
 
 
 async def forget(connection: Connection) -> None:

@@ -5,17 +5,20 @@ from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
-from contract.decision import Completion, Decision, Place, Record, time_of
+import msgspec
+
+from contract.decision import Completion, Decision, Place, Record, encode, time_of
 from control.store import keys, tally, webhooks
 from control.store.database import Connection, Pool
 
-INGEST_LOCK = 0x696E67657374
+INGEST_LOCK, PARTITIONS_LOCK = 0x696E67657374, 0x64617973
 MAX_INTEGER = 2**31 - 1
+MOST_TOKENS = 10**9  # that one exchange is believed to have cost
 BETWEEN = "\x1f"  # rules of one record, on their way into an array
 COLUMNS = {
     "decision": {
         "day": "date", "id": "uuid", "tenant": "text", "time": "timestamptz", "action": "text", "record": "bytea", "reason": "text",
-        "provider": "text", "host": "text", "model": "text", "rules": "text",
+        "provider": "text", "host": "text", "model": "text", "rules": "text", "prompt": "text",
     },
     "completion": {
         "day": "date", "id": "uuid", "tenant": "text", "record": "bytea", "outcome": "text", "action": "text", "rules": "text",
@@ -49,7 +52,10 @@ class Partitions:
 
     async def ensure(self, connection: Connection, days: set[date]) -> None:
         """Make the partitions of these days in the caller's transaction."""
-        for day in sorted(days - self._made):
+        missing = sorted(days - self._made)
+        if missing:
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (PARTITIONS_LOCK,))
+        for day in missing:
             for table in ("decision", "completion"):
                 await connection.execute(
                     f"CREATE TABLE IF NOT EXISTS {table}_{day:%Y%m%d} PARTITION OF {table} "
@@ -124,13 +130,18 @@ async def _insert(connection: Connection, table: str, rows: Sequence[tuple[objec
 def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
     rules = BETWEEN.join(fired.rule for fired in one.rules)
     found_by = (one.reason, one.provider, one.host, one.model, rules)
-    return day, one.id, one.tenant, one.time, one.action, arrival.payload, *found_by
+    record = encode(msgspec.structs.replace(one, prompt="")) if one.prompt else arrival.payload
+    return day, one.id, one.tenant, one.time, one.action, record, *found_by, one.prompt or None
 
 
 def _completion(day: date, arrival: Arrival, one: Completion) -> tuple[object, ...]:
     rules = BETWEEN.join(fired.rule for fired in one.rules)
-    counted = (one.input_tokens, one.output_tokens, _integer(one.first_byte_ms), _integer(one.duration_ms), one.added_ms)
+    counted = (_tokens(one.input_tokens), _tokens(one.output_tokens), _integer(one.first_byte_ms), _integer(one.duration_ms), one.added_ms)
     return day, one.id, one.tenant, arrival.payload, one.outcome, one.action, rules, *counted
+
+
+def _tokens(number: int | None) -> int | None:
+    return None if number is None else min(max(number, 0), MOST_TOKENS)
 
 
 def _integer(number: int | None) -> int | None:

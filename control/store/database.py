@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import time
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -13,6 +14,7 @@ from psycopg_pool import AsyncConnectionPool
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 Pool = AsyncConnectionPool[Connection]
 
+READERS, LONGEST_READ_MS = 3, 30_000
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all of us
 POOL_WAIT = 5.0  # seconds a request waits for a connection before it is told that PostgreSQL is away
 
@@ -42,13 +44,22 @@ async def connect(conninfo: str, place: str, timeout: float) -> Pool:
                 reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
                 raise Unreachable(f"PostgreSQL does not answer at {place}: {reason}. Check POSTGRES_HOST and POSTGRES_PASSWORD.") from None
             await asyncio.sleep(0.5)
+    return await _pool(conninfo, 8, {})
+
+
+async def for_reading(conninfo: str) -> Pool:
+    """A pool of its own for what may take long, so that nothing else waits for it; a statement that takes too long is ended."""
+    return await _pool(conninfo, READERS, {"options": f"-c statement_timeout={LONGEST_READ_MS}"})
+
+
+async def _pool(conninfo: str, size: int, more: Mapping[str, Any]) -> Pool:
     pool: Pool = AsyncConnectionPool(
         conninfo,
         min_size=1,
-        max_size=8,
+        max_size=size,
         timeout=POOL_WAIT,
         open=False,
-        kwargs={"row_factory": dict_row},
+        kwargs={"row_factory": dict_row, **more},
         check=AsyncConnectionPool.check_connection,
     )
     await pool.open()

@@ -68,6 +68,10 @@ async def rotate(pool: Pool, vault: Vault, new: str) -> Masters:
         found = await _read(connection)
         if found.pending:
             raise NotNow("A rotation is under way already. `earthflow keys master status` shows it; finalize or abort it first.")
+        if found.rows[-1].id != key_id(vault.master):
+            raise NotNow(
+                "Control runs with a key that opens this database no more. Set EARTHFLOW_MASTER_KEY to the one in use and start it again."
+            )
         if key_id(new) == key_id(vault.master):
             raise NotNow("The new key is the one in use. Make another one.")
         await connection.execute(

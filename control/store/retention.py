@@ -43,12 +43,17 @@ async def drop_tenants_rows(connection: Connection, today: date) -> int:
     for row in await rows.fetchall():
         oldest = today - timedelta(days=row["retention_days"])
         async with connection.transaction():
-            await connection.execute("DELETE FROM completion WHERE tenant = %s AND day < %s", (row["id"], oldest))
             count += (await connection.execute("DELETE FROM decision WHERE tenant = %s AND day < %s", (row["id"], oldest))).rowcount
+            await connection.execute("DELETE FROM completion WHERE tenant = %s AND day < %s", (row["id"], oldest))
     return count
 
 
-async def drop_logs(connection: Connection) -> None:
+async def drop_logs(connection: Connection, days: int) -> None:
     """Delete what webhooks have been told long ago, and answers that are kept for a day; what still waits stays."""
     await answers.forget(connection)
-    await connection.execute("DELETE FROM delivery WHERE state <> 'waiting' AND ended < now() - %s", (LOGS,))
+    await connection.execute(
+        "DELETE FROM delivery d USING webhook w, tenant t WHERE w.id = d.webhook AND t.id = w.tenant AND d.state <> 'waiting' "
+        "AND d.ended < now() - least(%s, make_interval(days => coalesce(t.retention_days, %s)))",
+        (LOGS, days),
+    )
+    await connection.execute("DELETE FROM quarantine WHERE arrived < now() - make_interval(days => %s)", (days,))

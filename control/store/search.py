@@ -34,8 +34,8 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Sought:
-    """What is looked for; None of a thing: whatever it is. `rule` fired on the call or on its answer; `text` stands in the reason,
-    in a rule's name, or in the error.
+    """What is looked for; None of a thing: whatever it is. `rule` fired on the call or on its answer; `text` stands in the reason
+    or in a rule's name.
     """
 
     tenant: str | None = None
@@ -92,10 +92,10 @@ def page(sought: Sought, limit: int, after: Place | None = None) -> tuple[bytes,
     return query.encode(), {**values, "limit": limit}
 
 
-async def one(pool: Pool, id: str) -> tuple[Row, str] | None:
-    """An exchange, and its tenant's wrapped key for prompts. Raises ValueError for what is no id of an exchange."""
+async def one(pool: Pool, id: str) -> tuple[Row, str, str] | None:
+    """An exchange, its tenant's wrapped key for prompts, and its kept prompt. Raises ValueError for what is no id of an exchange."""
     query = (
-        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook, t.prompt_key "
+        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook, t.prompt_key, d.prompt "
         f"FROM {JOINED} LEFT JOIN tenant t ON t.id = d.tenant WHERE d.day = %s AND d.id = %s"
     )
     async with pool.connection() as connection:
@@ -103,8 +103,8 @@ async def one(pool: Pool, id: str) -> tuple[Row, str] | None:
         row = await rows.fetchone()
     if row is None:
         return None
-    key = row.pop("prompt_key") or ""
-    return _row(**row), key
+    key, prompt = row.pop("prompt_key") or "", row.pop("prompt") or ""
+    return _row(**row), key, prompt
 
 
 def place_of(row: Row) -> Place:
@@ -121,7 +121,7 @@ COUNTED = {  # what each count is by; those with many names only by the most fre
     "rules": "SELECT unnest(rules) AS name, count(*) FROM found WHERE rules <> '{}' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(top)s",
 }
 SUMMED = (
-    "SELECT sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens, "
+    "SELECT least(sum(input_tokens), 9e18)::bigint AS input_tokens, least(sum(output_tokens), 9e18)::bigint AS output_tokens, "
     "percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (ORDER BY duration_ms) AS duration, "
     "percentile_cont(%(quantiles)s::float8[]) WITHIN GROUP (ORDER BY first_byte_ms) AS first_byte FROM found"
 )

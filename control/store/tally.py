@@ -9,6 +9,7 @@ from control.store.database import Connection, Pool
 
 MOST_SERIES = 5000  # then what is new is counted as `other`
 OTHER = "other"
+MOST_TOKENS = 10**9  # that one exchange is believed to have cost
 
 
 class Series(NamedTuple):
@@ -36,8 +37,8 @@ def counted(records: Iterable[Record]) -> Counter[Series]:
             counts[Series("decisions", (one.action, one.reason, one.tenant))] += 1
         elif isinstance(one, Completion):
             counts[Series("requests", (one.outcome, one.tenant))] += 1
-            counts[Series("tokens", ("input", one.tenant))] += max(0, one.input_tokens or 0)
-            counts[Series("tokens", ("output", one.tenant))] += max(0, one.output_tokens or 0)
+            counts[Series("tokens", ("input", one.tenant))] += min(max(0, one.input_tokens or 0), MOST_TOKENS)
+            counts[Series("tokens", ("output", one.tenant))] += min(max(0, one.output_tokens or 0), MOST_TOKENS)
     return counts
 
 
@@ -72,7 +73,7 @@ async def read(pool: Pool) -> dict[Series, int]:
     """All counts."""
     async with pool.connection() as connection:
         rows = await (await connection.execute("SELECT name, labels, value FROM tally ORDER BY name, labels")).fetchall()
-    return {Series(row["name"], tuple(row["labels"])): row["value"] for row in rows}
+    return {Series(row["name"], tuple(row["labels"])): int(row["value"]) for row in rows}
 
 
 async def recent(pool: Pool, minutes: int) -> Mapping[str, Any]:

@@ -54,6 +54,8 @@ async def change(pool: Pool, id: str, values: Mapping[str, Any], webhook: Mappin
     `webhook` takes the place of all it has; an empty one, of none.
     """
     async with pool.connection() as connection, connection.transaction():
+        if not await _read(connection, id):
+            return None
         if webhook is not None:
             await connection.execute("DELETE FROM webhook WHERE tenant = %s", (id,))
             if webhook:
@@ -71,6 +73,7 @@ async def delete(pool: Pool, id: str) -> bool:
     async with pool.connection() as connection, connection.transaction():
         done = await connection.execute("UPDATE tenant SET deleted = now() WHERE id = %s AND deleted IS NULL", (id,))
         if done.rowcount:
+            await connection.execute("UPDATE webhook SET disabled = 'its tenant was deleted' WHERE tenant = %s", (id,))
             await bump(connection)
         return bool(done.rowcount)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from contract.decision import Decision, Record, new_id
@@ -97,6 +97,7 @@ async def change(pool: Pool, id: str, url: str | None, statuses: Sequence[str] |
             {"id": id, "url": url, "statuses": list(statuses) if statuses is not None else None},
         )
         row = await rows.fetchone()
+        await connection.execute("UPDATE delivery SET due = now() WHERE webhook = %s AND state = 'waiting'", (id,))
     return Webhook(**row) if row else None
 
 
@@ -139,14 +140,14 @@ def _event(record: Record) -> dict[str, Any]:
     return told
 
 
-async def pack(connection: Connection, oldest: timedelta) -> int:
-    """Make deliveries of what waits, for webhooks that may be tried now: all that waits goes together. How many. What is older goes."""
+async def pack(connection: Connection) -> int:
+    """Make deliveries of what waits, for webhooks that may be tried now: all that waits goes together. How many."""
     async with connection.transaction():
-        await connection.execute("DELETE FROM webhook_event WHERE delivery IS NULL AND at < now() - %s", (oldest,))
         rows = await connection.execute(
             "SELECT w.id FROM webhook w WHERE w.disabled IS NULL AND w.not_before <= now() "
             "AND EXISTS (SELECT FROM webhook_event e WHERE e.webhook = w.id AND e.delivery IS NULL) "
-            "AND (SELECT count(*) FROM delivery d WHERE d.webhook = w.id AND d.state = 'waiting') < %s",
+            "AND (SELECT count(*) FROM delivery d WHERE d.webhook = w.id AND d.state = 'waiting') < %s "
+            "ORDER BY w.id FOR KEY SHARE",
             (MOST_WAITING,),
         )
         webhooks = [row["id"] for row in await rows.fetchall()]
@@ -155,17 +156,39 @@ async def pack(connection: Connection, oldest: timedelta) -> int:
         return len(webhooks)
 
 
-async def _pack(connection: Connection, webhook: str) -> None:
+async def give_up_old(connection: Connection, oldest: timedelta) -> int:
+    """Make deliveries that are given up of what has waited for too long, so that it can be sent after all; how many."""
+    count = 0
+    async with connection.transaction():
+        rows = await connection.execute(
+            "SELECT DISTINCT webhook FROM webhook_event WHERE delivery IS NULL AND at < now() - %s ORDER BY webhook", (oldest,)
+        )
+        for row in await rows.fetchall():
+            while await _pack(connection, row["webhook"], older=oldest):
+                count += 1
+    return count
+
+
+async def _pack(connection: Connection, webhook: str, older: timedelta | None = None) -> bool:
+    """One delivery of what waits; of what is `older`, one that is given up. Whether there was anything."""
     rows = await connection.execute(
-        "SELECT seq, event FROM webhook_event WHERE webhook = %s AND delivery IS NULL ORDER BY seq LIMIT %s", (webhook, MOST_EVENTS)
+        "SELECT seq, event FROM webhook_event WHERE webhook = %(webhook)s AND delivery IS NULL "
+        "AND (%(older)s::interval IS NULL OR at < now() - %(older)s::interval) ORDER BY seq LIMIT %(most)s",
+        {"webhook": webhook, "older": older, "most": MOST_EVENTS},
     )
     events = await rows.fetchall()
+    if not events:
+        return False
     id = new_id()
     body = _message("decisions", [json.loads(row["event"]) for row in events])
-    await connection.execute("INSERT INTO delivery (id, webhook, events, body) VALUES (%s, %s, %s, %s)", (id, webhook, len(events), body))
+    await connection.execute(
+        "INSERT INTO delivery (id, webhook, events, body, state, ended, error) VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (id, webhook, len(events), body, *(("dead", datetime.now(UTC), "it waited for too long") if older else ("waiting", None, None))),
+    )
     await connection.execute(
         "UPDATE webhook_event SET delivery = %s WHERE webhook = %s AND seq = ANY (%s)", (id, webhook, [row["seq"] for row in events])
     )
+    return True
 
 
 def _message(type: str, decisions: list[Any]) -> bytes:
@@ -173,11 +196,11 @@ def _message(type: str, decisions: list[Any]) -> bytes:
 
 
 async def add_test(pool: Pool, id: str) -> str | None:
-    """A delivery that says it is a test, to be sent at once; its id. None where there is no such webhook."""
+    """A delivery that says it is a test; its id. It counts as given up until it is delivered. None where there is no such webhook."""
     delivery = new_id()
     async with pool.connection() as connection:
         done = await connection.execute(
-            "INSERT INTO delivery (id, webhook, events, body, due) SELECT %s, id, 0, %s, 'infinity' FROM webhook WHERE id = %s",
+            "INSERT INTO delivery (id, webhook, events, body, state, ended) SELECT %s, id, 0, %s, 'dead', now() FROM webhook WHERE id = %s",
             (delivery, _message("test", []), id),
         )
         return delivery if done.rowcount else None
@@ -215,7 +238,7 @@ async def delivered(pool: Pool, one: Due, status: int, took_ms: int) -> None:
         await connection.execute("UPDATE webhook SET failures = 0, not_before = now() WHERE id = %s AND failures > 0", (one.webhook,))
         if one.failures:
             await connection.execute(
-                "UPDATE delivery SET due = now() WHERE webhook = %s AND state = 'waiting' AND due > now() AND due <> 'infinity'",
+                "UPDATE delivery SET due = now() WHERE webhook = %s AND state = 'waiting' AND due > now()",
                 (one.webhook,),
             )
 
@@ -225,8 +248,8 @@ async def failed(pool: Pool, one: Due, status: int | None, error: str, took_ms: 
     async with pool.connection() as connection, connection.transaction():
         await _note(connection, one, "waiting", status, error, took_ms, again)
         await connection.execute(
-            "UPDATE webhook SET failures = failures + 1, not_before = greatest(not_before, now() + %s) WHERE id = %s",
-            (rest or timedelta(0), one.webhook),
+            "UPDATE webhook SET failures = failures + 1, not_before = now() + %s WHERE id = %s AND failures = %s",  # several at once: once
+            (rest or timedelta(0), one.webhook, one.failures),
         )
 
 
@@ -257,7 +280,7 @@ async def log(pool: Pool, webhook: str, limit: int, before: str | None) -> list[
     """The newest deliveries of a webhook, behind one."""
     async with pool.connection() as connection:
         rows = await connection.execute(
-            "SELECT id::text, created, events, state, attempts, CASE WHEN due = 'infinity' THEN created ELSE due END AS due, "
+            "SELECT id::text, created, events, state, attempts, due, "
             "status, error, took_ms, ended FROM delivery "
             "WHERE webhook = %s AND (%s::uuid IS NULL OR id < %s::uuid) ORDER BY id DESC LIMIT %s",
             (webhook, before, before, limit),

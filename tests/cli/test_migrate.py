@@ -140,7 +140,7 @@ def test_an_export_can_be_imported(house: House, tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_bytes(exported)
     assert run(house, "import", tmp_path / "log.jsonl")[:2] == (0, {"read": 1, "stored": 0, "known": 1, "refused": 0})
     other = json.loads(exported)
-    for bad, why in (({"id": "x"}, "badly formed"), ({"time": 5}, "Expected"), ({"version": 3}, "version 3"), ({"tenant": "A B"}, "tenant"), ({"model": "\0"}, "holds")):  # fmt: skip
+    for bad, why in (({"id": "x"}, "badly formed"), ({"time": 5}, "Expected"), ({"version": 3}, "version 3"), ({"tenant": "A B"}, "tenant"), ({"model": "\0"}, "holds"), ({"time": "2026-01-01T00:00:00Z"}, "not made at its time"), ({"time": "2026-01-01T00:00:00"}, "Expected")):  # fmt: skip
         (tmp_path / "log.jsonl").write_text(json.dumps({**other, **bad}) + "\n")
         status, counts, said = run(house, "import", tmp_path / "log.jsonl")
         assert (status, counts["refused"], why in said) == (3, 1, True), (bad, said)

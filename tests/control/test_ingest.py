@@ -180,3 +180,11 @@ def test_the_migrations_are_readable_by_psql(engines: Engines) -> None:
         for path in files:
             connection.execute(path.read_bytes())
         connection.rollback()
+
+
+async def test_a_time_without_a_zone_is_kept_aside_and_holds_up_nothing(state: State) -> None:
+    odd = encode(decision(1)).replace(b'Z"', b'"', 1)
+    assert b'Z"' not in odd.split(b'"place"')[0]
+    await send(state, decision(0), odd, decision(2))
+    assert len(await ingested(state, 2)) == 2
+    assert await one(state, "SELECT count(*) FROM quarantine") == 1

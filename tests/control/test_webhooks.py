@@ -3,6 +3,7 @@
 import asyncio
 import json
 import ssl
+import threading
 from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -15,6 +16,7 @@ from aiohttp import web
 from standardwebhooks import Webhook
 
 from contract.decision import encode, new_id
+from control import sender
 from control.jobs import deliver
 from control.sender import Sender, complaint, shown
 from control.state import State
@@ -117,7 +119,7 @@ async def until(condition: Callable[[], Any], what: str = "") -> None:
 async def forward(state: State, time: timedelta) -> None:
     """Let so much time pass: what is due in it is due now, and everything is as much older."""
     async with state.pool.connection() as connection:
-        await connection.execute("UPDATE delivery SET due = due - %s, created = created - %s WHERE due < 'infinity'", (time, time))
+        await connection.execute("UPDATE delivery SET due = due - %s, created = created - %s", (time, time))
         await connection.execute("UPDATE webhook SET not_before = not_before - %s", (time,))
         await connection.execute("UPDATE webhook_event SET at = at - %s", (time,))
 
@@ -287,3 +289,61 @@ async def test_a_new_secret_signs_beside_the_old_one_for_a_day(sending: State, r
     for secret in (SECRET, other):
         Webhook(shown(secret)).verify(body, headers)
     assert b64decode(shown(other).removeprefix("whsec_")) == other
+
+
+async def test_a_test_that_was_cut_off_holds_up_nothing(sending: State, receiver: Receiver) -> None:
+    webhook = await add(sending, "a", receiver.url)
+    for _ in range(webhooks.MOST_WAITING):
+        assert await webhooks.add_test(sending.pool, webhook)
+    (id,) = await decide(sending, "a")
+    await until(lambda: receiver.decisions() == [id])
+
+
+async def test_what_waited_too_long_unsent_is_given_up_and_can_be_sent_after_all(sending: State, receiver: Receiver) -> None:
+    webhook = await add(sending, "a", receiver.url)
+    async with sending.pool.connection() as connection:
+        await connection.execute("UPDATE webhook SET not_before = now() + interval '100 days'")
+    made = await decide(sending, "a", 250)
+    async with await alone(sending.settings.database) as connection:
+        assert await webhooks.give_up_old(connection, timedelta(hours=72)) == 0
+        await connection.execute("UPDATE webhook_event SET at = at - interval '73 hours'")
+        assert await webhooks.give_up_old(connection, timedelta(hours=72)) == 3
+    assert await states(sending, webhook) == ["dead"] * 3
+    await webhooks.change(sending.pool, webhook, None, None)
+    assert await webhooks.replay(sending.pool, webhook, None) == 3
+    await until(lambda: set(receiver.decisions()) == set(made))
+
+
+async def test_several_that_fail_at_once_are_one_failure(sending: State, receiver: Receiver) -> None:
+    webhook = await add(sending, "a", receiver.url)
+    receiver.stall = True
+    for _ in range(4):
+        await decide(sending, "a")
+        await asyncio.sleep(0.25)  # each a delivery of its own
+    await until(lambda: receiver.most == 4)
+    found = None
+    async with asyncio.timeout(PATIENCE):
+        while found is None or not found.failures:
+            await asyncio.sleep(0.05)
+            found = await webhooks.one(sending.pool, webhook)
+    assert found.failures <= 2
+
+
+async def test_a_name_server_that_is_silent_stops_nobody_elses_names(
+    sending: State, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    through, silent = sender.socket.getaddrinfo, threading.Event()
+
+    def getaddrinfo(host: str, *more: Any, **named: Any) -> Any:
+        if host.startswith("dead"):
+            silent.wait(PATIENCE)
+        return through(host, *more, **named)
+
+    monkeypatch.setattr(sender.socket, "getaddrinfo", getaddrinfo)
+    for number in range(8):
+        await add(sending, f"dead{number}", f"https://dead{number}.invalid/")
+        await decide(sending, f"dead{number}")
+    await add(sending, "quick", receiver.url)
+    (id,) = await decide(sending, "quick")
+    await until(lambda: id in receiver.decisions())
+    silent.set()

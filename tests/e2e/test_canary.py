@@ -1,6 +1,7 @@
 """Secrets and prompts, sent every way there is, turn up in no log, metric, record, stream, database, spool, webhook or answer."""
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,6 +75,14 @@ def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
     )
 
 
+def malformed(port: int) -> None:
+    """Calls that nobody can parse, with a key in them."""
+    for head in (b"X-API-Key : canary-malformed", b"Authorization: Bearer canary-malformed\0", b"X-API-Key: canary-malformed\r\nbroken"):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(b"GET /v1/audit?canary-malformed=\xff HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.")
+
+
 def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
     extra = {
         "EARTHFLOW_LOG_LEVEL": "DEBUG", "EARTHFLOW_LOG_FORMAT": "json", "AUDIT_HASH_PROMPTS": "false", "WEBHOOK_INTERNAL_HOSTS": "localhost",
@@ -88,6 +97,8 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
         new_master = rotate_master(house, admin)
         once = made_once(house, admin)
         call_every_way(house, tenant, admin)
+        malformed(house.stack.services["control"].port)
+        malformed(house.stack.port)
         tenant.audit(5)
         assert wait_until(lambda: receiver.heard, PATIENCE)
         told = {
@@ -99,7 +110,7 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
             "webhook": repr(receiver.heard),
         }  # fmt: skip
         secrets = [
-            PROMPT, RESPONSE_KEY, PATH, "canary-x-api-key", "canary-wrong-key", "canary-body", "canary-of-a-search", "canary-no-master-key", AWS_KEY, tenant.key,
+            PROMPT, RESPONSE_KEY, PATH, "canary-x-api-key", "canary-wrong-key", "canary-body", "canary-of-a-search", "canary-no-master-key", "canary-malformed", AWS_KEY, tenant.key,
             admin, master, new_master, hook["secret"], hook["secret"].removeprefix("whsec_"), *once,
         ]  # fmt: skip
         kept = everything_kept(house)

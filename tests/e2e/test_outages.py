@@ -9,7 +9,7 @@ import pytest
 from cli.children import wait_until
 from cli.engines import Engines
 from cli.trouble import Trouble
-from tests.support.house import PATIENCE, House, Tenant, connect_status, message, python
+from tests.support.house import PATIENCE, House, Tenant, connect_status, curl, message, python
 
 # The proxy, with an engine that raises at one word: what a bug in a hook would do.
 RAISING = python(
@@ -37,6 +37,10 @@ def shaky() -> Iterator[House]:
 @pytest.fixture
 def caller(shaky: House) -> Tenant:
     return shaky.tenant()
+
+
+def health_status(house: House, port: int, query: str) -> str:
+    return curl("-s", "-o", "/dev/null", "-w", "%{http_code}", house.url(f"/health/ready{query}", port)).stdout
 
 
 def engines(house: House) -> Engines:
@@ -93,6 +97,8 @@ def test_redis_may_be_away_while_calls_go_on_and_are_recorded_afterwards(shaky: 
     engines(shaky).stop_valkey()
     assert caller.post(message("hello"))[0] == 200
     assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "DEGRADED", PATIENCE)
+    for port in (shaky.stack.port, shaky.stack.services["control"].port):
+        assert [health_status(shaky, port, query) for query in ("", "?strict=1", "?strict=0")] == ["200", "503", "200"]
     engines(shaky).start_valkey()
     assert caller.audit(1)[0]["status"] == "ALLOW"
     assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "OK", PATIENCE)
