@@ -142,6 +142,7 @@ class Answers:
 
     size: int = 0
     usage: Usage = field(default_factory=Usage)
+    told: int = 0  # of its tokens the limiter knows already
     verdict: Verdict | None = None
     coverage: Coverage = "full"
 
@@ -218,7 +219,7 @@ class Dialogue:
         judged = await self._judges.judge(still, request, partial(read_message, format=self._format))
         self._opened.bytes_up += len(frame.content)
         verdict = judged.judgement.verdict
-        if verdict.action != "BLOCK" and _says(judged):
+        if verdict.action != "BLOCK" and (_says(judged) or _asks(frame.content)):
             allowance = await self._limiter.settle(self._limiter.ask(still, self._judges.rate))
             if not allowance.allowed:
                 reason: Reason = "token_budget" if allowance.tokens else "rate_limit"
@@ -275,6 +276,8 @@ class Dialogue:
             return
         self._pass(frame, answer.end())
         self._all.add(answer, counted=self._turn is not None)
+        if self._turn is None:
+            self._all.told += self._recorder.spend(self._identity.tenant.id, answer.usage)
         if self._turn is not None:
             if self._turn.answer is None:
                 self._turn.answer = Answers()
@@ -307,6 +310,29 @@ class Dialogue:
         """Tell a client why, and close."""
         frame.passed = [Message(True, True, said) for _, said in self._family.end(message, decision)]
         frame.close = (code, _short(message))
+
+
+class _Turn(msgspec.Struct, rename="camel"):
+    turn_complete: bool = False
+
+
+class _Asking(msgspec.Struct):
+    """What a client's message says of whether it wants an answer: OpenAI's by its type, Gemini's by the end of its turn."""
+
+    type: str = ""
+    client_content: _Turn | None = msgspec.field(default=None, name="clientContent")
+
+
+_asking = msgspec.json.Decoder(_Asking)
+
+
+def _asks(content: bytes) -> bool:
+    """Whether a message makes the provider answer, though it may say nothing itself."""
+    try:
+        asked = _asking.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return asked.type == "response.create" or (asked.client_content is not None and asked.client_content.turn_complete)
 
 
 def _says(judged: Judged) -> bool:

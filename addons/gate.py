@@ -230,10 +230,11 @@ class Gate:
 
     async def _opaque(self, flow: http.HTTPFlow, passage: Passage, provider: Provider) -> None:
         """A call in a protocol that we do not read goes on as it comes, if the rules let it: its body may never end."""
+        question = self._limiter.ask(passage.identity, self._judges.rate)
         judged = await self._judges.judge(
             passage.identity, request_of(flow, provider), lambda request, tenant: read_head(request, tenant, unreadable=("unknown_path",))
         )
-        self._decide(flow, passage, judged, self._status)
+        self._decide_within(flow, passage, judged, await self._limiter.settle(question))
         if passage.ongoing is not None and not passage.ongoing.refused:
             passage.ongoing.uncovered = "opaque"
             flow.request.stream = passage.ongoing.count_up
@@ -292,15 +293,18 @@ class Gate:
             question = self._limiter.ask(passage.identity, self._judges.rate) if counts else None
             judged = await self._judges.judge(passage.identity, request, read)
             passage.format = judged.reading.format
-            allowance = await self._limiter.settle(question) if question is not None else YES
-            if allowance.allowed or judged.judgement.verdict.action == "BLOCK":
-                self._decide(flow, passage, judged, self._status)
-            else:
-                self._too_many(flow, passage, allowance)
+            self._decide_within(flow, passage, judged, await self._limiter.settle(question) if question is not None else YES)
         else:  # a WebSocket's
             format = passage.format
             judged = await self._judges.judge(passage.identity, request, lambda told, tenant: read_head(told, tenant, format))
             self._decide(flow, passage, judged, enforce.UPGRADE_REQUIRED)
+
+    def _decide_within(self, flow: http.HTTPFlow, passage: Passage, judged: Judged, allowance: Allowance) -> None:
+        """Do what was judged, if the tenant may still call."""
+        if allowance.allowed or judged.judgement.verdict.action == "BLOCK":
+            self._decide(flow, passage, judged, self._status)
+        else:
+            self._too_many(flow, passage, allowance)
 
     def _too_many(self, flow: http.HTTPFlow, passage: Passage, allowance: Allowance) -> None:
         """More calls than the tenant may make, or more tokens than it may spend; its SDKs wait, and try again."""

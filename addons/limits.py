@@ -4,10 +4,12 @@ share of it here while Redis is away or slow. Never on a call's path for longer 
 
 import asyncio
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -21,22 +23,24 @@ from contract.streams import PROXIES, bucket_key, spent_key
 
 logger = logging.getLogger("earthflow.limits")
 
-PATIENCE = 0.020  # seconds from the moment Redis is asked
+LEAST_PATIENCE, PATIENCE = 0.005, 0.020  # seconds from the moment Redis is asked
 MISSES, REST_SECONDS = 5, 1.0  # so many in a row, and Redis is left alone for a while
 MOST_ASKED = 200  # questions under way
 SPEND_SECONDS, DAY = 0.25, 86_400
 HEARTBEAT_SECONDS, GONE_SECONDS = 2.0, 10.0  # by which proxies know how many they are
-# Takes one from the bucket, unless the day's tokens are spent. Time is Redis's own, so that proxies' clocks do not matter. Answers whether
-# there was one (2: the day's tokens are spent), how many are left, how many milliseconds it takes until there is one, and the tokens spent.
+# Takes one from the bucket, and what was let go without asking, unless the day's tokens are spent. Time is Redis's own, so that proxies'
+# clocks do not matter. Answers whether there was one (2: the day's tokens are spent), how many are left, how many milliseconds it takes
+# until there is one, and the tokens spent.
 SCRIPT = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local rate, capacity, budget = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local spent = tonumber(redis.call('GET', KEYS[2])) or 0
+local rate, capacity, budget, debt = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local spent = 0
+for _, told in ipairs(redis.call('HVALS', KEYS[2])) do spent = spent + tonumber(told) end
 if budget > 0 and spent >= budget then return {2, 0, 86400000 - now % 86400000, spent} end
 local held = redis.call('HMGET', KEYS[1], 't', 'a')
 local tokens, at = tonumber(held[1]) or capacity, tonumber(held[2]) or now
-tokens = math.min(capacity, tokens + math.max(0, now - at) * rate)
+tokens = math.max(-capacity, math.min(capacity, tokens + math.max(0, now - at) * rate) - debt)
 local allowed = tokens >= 1
 if allowed then tokens = tokens - 1 end
 redis.call('HSET', KEYS[1], 't', tostring(tokens), 'a', tostring(now))
@@ -90,6 +94,8 @@ class Question:
     budget: int
     asked_at: float
     answer: "asyncio.Task[list[int]] | None"
+    debt: int = 0  # calls that were let go here before, and of which Redis is told with this one
+    passed: bool = False  # let go without Redis' answer
 
 
 @dataclass
@@ -105,11 +111,14 @@ class Limiter:
     _rest_until: float = 0.0
     _left: dict[str, int] = field(default_factory=dict)  # tokens, as Redis last said
     _here: dict[str, _Bucket] = field(default_factory=dict)
+    _debt: Counter[str] = field(default_factory=Counter)  # by tenant: calls that were let go here, and of which Redis does not know
     _spent: dict[str, tuple[int, int]] = field(default_factory=dict)  # by tenant: the day, and its tokens as Redis last said
     _unsaid: Counter[tuple[str, int]] = field(default_factory=Counter)  # by tenant and day: tokens that Redis is not told yet
+    _told: Counter[tuple[str, int]] = field(default_factory=Counter)  # the same: what Redis was told
     _under_way: set["asyncio.Task[list[int]]"] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._mine = f"{self.worker}:{os.urandom(6).hex()}"  # a proxy that starts again begins a sum of its own
         self._script: Any = self.redis.register_script(SCRIPT)
 
     def ask(self, who: Identity, rate: Rate) -> Question:
@@ -117,29 +126,42 @@ class Limiter:
         per_minute = who.tenant.max_requests_per_minute or rate.per_minute
         a_millisecond, capacity = per_minute / 60_000, max(1.0, per_minute * rate.window_seconds / 60 * rate.burst)
         budget, now = who.tenant.max_tokens_per_day or 0, time.monotonic()
-        answer = None
+        question = Question(who.tenant.id, a_millisecond, capacity, budget, now, None)
         if now >= self._rest_until and len(self._under_way) < MOST_ASKED:
-            answer = asyncio.create_task(self._take(who.tenant.id, a_millisecond, capacity, budget))
-            self._under_way.add(answer)
-            answer.add_done_callback(self._under_way.discard)
-            answer.add_done_callback(_heard)
-        return Question(who.tenant.id, a_millisecond, capacity, budget, now, answer)
+            question.debt = self._debt.pop(question.tenant, 0)
+            question.answer = asyncio.create_task(self._take(question))
+            self._under_way.add(question.answer)
+            question.answer.add_done_callback(self._under_way.discard)
+            question.answer.add_done_callback(partial(self._heard, question))
+        return question
 
-    async def _take(self, tenant: str, rate: float, capacity: float, budget: int) -> list[int]:
+    async def _take(self, question: Question) -> list[int]:
         ours()  # whoever calls, the connection to Redis is not theirs
-        keys = [bucket_key(tenant), spent_key(tenant, int(time.time()) // DAY)]
-        answer: list[int] = await self._script(keys=keys, args=[rate, capacity, budget])
+        keys = [bucket_key(question.tenant), spent_key(question.tenant, int(time.time()) // DAY)]
+        args = [question.rate, question.capacity, question.budget, question.debt]
+        answer: list[int] = await self._script(keys=keys, args=args)
         return answer
+
+    def _heard(self, question: Question, answer: "asyncio.Task[list[int]]") -> None:
+        """What became of a question, whether or not anybody still waited: calls that Redis has not counted are told with the next one."""
+        if answer.cancelled() or answer.exception() is not None:
+            self._debt[question.tenant] += question.debt + question.passed
+        elif answer.result()[0] != 1:
+            self._debt[question.tenant] += question.passed
 
     async def settle(self, question: Question) -> Allowance:
         """What Redis says, if it does so in time; else what is said here."""
         answer, now = question.answer, time.monotonic()
         if answer is not None and not answer.done():
-            await asyncio.wait({answer}, timeout=max(0.0, PATIENCE - (now - question.asked_at)))
+            # A little in any case: the answer may have come while this loop was busy with the rules.
+            await asyncio.wait({answer}, timeout=max(LEAST_PATIENCE, PATIENCE - (now - question.asked_at)))
         allowance = self._of_redis(question) if answer is not None and answer.done() else None
         if allowance is None:
             self._missed(answer is not None)
             allowance = self._of_ours(question)
+            question.passed = allowance.allowed
+            if question.passed and (answer is None or answer.done()):
+                self._debt[question.tenant] += 1  # Redis is told with the next one
         self.refused += not allowance.allowed
         return allowance
 
@@ -187,16 +209,29 @@ class Limiter:
             said = +self._unsaid
             if not said:
                 continue
-            try:
-                async with self.redis.pipeline(transaction=True) as pipeline:
-                    for (tenant, day), tokens in said.items():
-                        pipeline.incrby(spent_key(tenant, day), tokens)
-                        pipeline.expire(spent_key(tenant, day), 2 * DAY)
-                    await pipeline.execute()
-            except (RedisError, OSError) as error:
-                logger.debug("tokens are not counted in Redis yet (%s)", type(error).__name__)
-                continue
-            self._unsaid -= said  # keeps what came meanwhile, and nothing that is 0
+            await self._tell(said)
+
+    async def _tell(self, said: Counter[tuple[str, int]]) -> None:
+        """Sums, not what they rise by: told twice, they are the same."""
+        today = int(time.time()) // DAY
+        self._told = Counter({key: tokens for key, tokens in self._told.items() if key[1] >= today - 1})
+        sums = {key: self._told[key] + tokens for key, tokens in said.items()}
+        try:
+            async with self.redis.pipeline(transaction=False) as pipeline:
+                for (tenant, day), tokens in sums.items():
+                    pipeline.hset(spent_key(tenant, day), self._mine, str(tokens))
+                    pipeline.expire(spent_key(tenant, day), 2 * DAY)
+                await pipeline.execute()
+        except (RedisError, OSError) as error:
+            logger.debug("tokens are not counted in Redis yet (%s)", type(error).__name__)
+            return
+        self._told.update(said)
+        self._unsaid -= said  # keeps what came meanwhile, and nothing that is 0
+
+    async def end(self) -> None:
+        """Tell what is left, if Redis takes it."""
+        if said := +self._unsaid:
+            await self._tell(said)
 
     async def run(self) -> None:
         """Tell the others that we are here, and count them, for ever."""
@@ -212,9 +247,3 @@ class Limiter:
             except (RedisError, OSError) as error:
                 logger.debug("proxies are not counted (%s)", type(error).__name__)
             await asyncio.sleep(HEARTBEAT_SECONDS)
-
-
-def _heard(answer: "asyncio.Task[list[int]]") -> None:
-    """An answer that nobody waited for any more may have failed; that is no news."""
-    if not answer.cancelled():
-        answer.exception()

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from addons.connections import Connections
 from addons.distrust import Distrust
 from addons.health import Health
+from addons.limits import Limiter
 from addons.record import Recorder
 from contract.version import VERSION
 
@@ -17,8 +18,9 @@ from contract.version import VERSION
 class Counts(Collector):
     """The counts that the rooms of the proxy keep, as metrics."""
 
-    def __init__(self, recorder: Recorder, connections: Connections, distrust: Distrust, health: Health):
+    def __init__(self, recorder: Recorder, connections: Connections, distrust: Distrust, health: Health, limiter: Limiter):
         self._recorder, self._connections, self._distrust, self._health = recorder, connections, distrust, health
+        self._limiter = limiter
 
     def collect(self) -> Iterable[Metric]:
         """As they are now."""
@@ -35,6 +37,9 @@ class Counts(Collector):
         refused = "Connections refused or ended by a limit."
         yield _counter("connections_refused", refused, ("limit",), (((why,), count) for why, count in connections.refused.items()))
         yield _counter("hook_failures", "Hooks that raised; what became of it says EARTHFLOW_FAIL_MODE.", (), [((), self._health.failures)])
+        limiter = self._limiter
+        asked = "Calls over the rate limit, and calls whose limit was asked here since Redis did not answer in time."
+        yield _counter("limited_calls", asked, ("what",), [(("refused",), limiter.refused), (("asked_here",), limiter.local)])
         yield GaugeMetricFamily("earthflow_connections", "Clients connected.", value=len(connections))
         yield GaugeMetricFamily("earthflow_requests_in_flight", "Exchanges decided and not over.", value=recorder.under_way)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from addons.answer import Answer
+from addons.providers.provider import Usage
 from addons.snapshot import Identity
 from addons.spool import Spool
 from contract.decision import Completion, Coverage, Decision, Fired, Outcome, Place, Reason, new_id
@@ -109,6 +110,13 @@ class Recorder:
         ongoing.trouble = error
         self.complete(ongoing, "client_abort")
 
+    def spend(self, tenant: str, usage: Usage, told: int = 0) -> int:
+        """Count the tokens of an answer towards its tenant's day, but for those that were `told` of before; how many."""
+        tokens = min(max(0, usage.input_tokens or 0) + max(0, usage.output_tokens or 0), MOST_TOKENS) - told
+        if tokens > 0:
+            self._spend(tenant, tokens)
+        return max(0, tokens)
+
     def lasts(self, ongoing: Ongoing) -> None:
         """An exchange has become one that may stay open for long."""
         ongoing.tunnel = True
@@ -179,8 +187,8 @@ class Recorder:
             )
 
         self._spool.append(make)
-        if usage and (tokens := (usage.input_tokens or 0) + (usage.output_tokens or 0)) > 0:
-            self._spend(ongoing.tenant, min(tokens, MOST_TOKENS))
+        if usage:
+            self.spend(ongoing.tenant, usage, told=getattr(answer, "told", 0))
         self.outcomes[written, verdict.action if verdict else ""] += 1
         if ongoing.uncovered:
             self.uncovered[ongoing.uncovered, "up"] += ongoing.bytes_up

@@ -52,7 +52,7 @@ class Services:
         self.limiter = Limiter(self._limits_redis, spool.worker)
         self.recorder = Recorder(spool, self.limiter.spend)
         self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health, distrust, self.limiter)
-        counts = Counts(self.recorder, self.gate.connections, distrust, self.health)
+        counts = Counts(self.recorder, self.gate.connections, distrust, self.health, self.limiter)
         self._metrics = MetricsPort(counts, settings.metrics_host, settings.metrics_port) if settings.metrics_port is not None else None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -80,6 +80,8 @@ class Services:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(_as_ours(outbox.flush()), REDIS_TIMEOUT * 2)
             outbox.spool.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(_as_ours(self.limiter.end()), REDIS_TIMEOUT)
         await self.holder.close()
         await self._redis.aclose()
         await self._limits_redis.aclose()

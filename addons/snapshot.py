@@ -156,6 +156,12 @@ class Holder:
             try:
                 await self._poll(wait=0)
                 return
+            except WrongMasterKey as error:  # while it is rotated, control may be the one that comes later
+                if on_disk:
+                    logger.warning("control refuses this proxy; starting from the snapshot on disk: %s", error)
+                    return
+                if time.monotonic() > deadline:
+                    raise
             except (BadRules, OlderSnapshot) as error:
                 if not on_disk:
                     raise

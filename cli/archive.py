@@ -1,5 +1,6 @@
 """`earthflow audit migrate` and `audit import`: logs of an older version, and logs of another database, taken in."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,8 +35,6 @@ def migrate(
         raise Trouble("Only --from-version 1 --to-version 2 is known.", USAGE)
     if not source.is_file():
         raise Trouble(f"There is no file {source}.", USAGE)
-    if not dry_run and target.exists() and target.samefile(source):
-        raise Trouble("--input and --output are the same file; name another output.", USAGE)
     told = 0
 
     def say(number: int, why: str) -> None:
@@ -47,9 +46,11 @@ def migrate(
             typer.echo("…", err=True)
 
     partial, rejected = target.with_name(target.name + ".partial"), target.with_name(target.name + ".rejected")
+    if not dry_run and any(path.exists() and path.samefile(source) for path in (target, partial, rejected)):
+        raise Trouble("--input and --output are the same file, or it stands where lines are kept aside; name another output.", USAGE)
     with ExitStack() as opened:
         written = None if dry_run else opened.enter_context(partial.open("wb"))
-        rejects = None if dry_run else opened.enter_context(rejected.open("wb"))
+        rejects = None if dry_run else opened.enter_context(open(os.open(rejected, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"))
         bar = opened.enter_context(_progress())
         task = bar.add_task(source.name, total=source.stat().st_size)
         counts = convert(source, written, rejects, lambda size: bar.advance(task, size), say)

@@ -10,7 +10,7 @@ import typer
 
 from cli.archive import migrate, take_in
 from cli.client import Control
-from cli.output import Output, RowsOutput, emit, emit_rows
+from cli.output import Output, RowsOutput, emit, emit_rows, plain
 from cli.remote import control
 
 app = typer.Typer(help="The audit: search, show, stats, tail, export, import, migrate.", no_args_is_help=True)
@@ -92,7 +92,7 @@ def tail(
             if output == "jsonl":
                 emit_rows(COLUMNS, [row], "jsonl")
             else:
-                typer.echo("  ".join(str(value) for name, value in _flat(row).items() if value and name != "id"))
+                typer.echo("  ".join(plain(str(value)) for name, value in _flat(row).items() if value and name != "id"))
         shown += len(rows)
         seen |= {row["id"] for row in rows}
         if rows:  # records come in nearly, not wholly, in their order; what is a minute older has come

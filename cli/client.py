@@ -1,14 +1,16 @@
 """HTTP to control, and its errors as sentences."""
 
+import http.client
 import json
 import ssl
 import urllib.error
 import urllib.request
+import uuid
 from typing import Any
 
 from cli.trouble import AUTHENTICATION, FAILED, Trouble
 
-TIMEOUT = 10.0
+TIMEOUT = 90.0  # seconds; counts over years, and imports, take their time
 
 
 class Refused(Trouble):
@@ -19,13 +21,21 @@ class Refused(Trouble):
         self.code = code
 
 
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows nobody anywhere: the key is for this place."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Never."""
+        return
+
+
 class Control:
     """Control's API, as whoever the key is. Never through a proxy."""
 
     def __init__(self, url: str, key: str, tls: ssl.SSLContext | None = None):
         self.url = url
         self._key = key
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls))
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), _Stay())
 
     def get(self, path: str) -> Any:
         """The JSON at a path. Raises Trouble."""
@@ -37,7 +47,7 @@ class Control:
             with self._opener.open(self.url + path, timeout=TIMEOUT) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
-            return json.load(error)
+            return _json_of(error)
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
             raise Trouble(f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?") from None
 
@@ -59,6 +69,8 @@ class Control:
 
     def _call(self, method: str, path: str, body: bytes | None) -> Any:
         headers = {"X-API-Key": self._key, "Content-Type": "application/json"}
+        if method == "POST":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
         request = urllib.request.Request(self.url + path, data=body, method=method, headers=headers)  # noqa: S310  (our own URL)
         try:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
@@ -67,6 +79,17 @@ class Control:
             raise _refused(error) from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
             raise Trouble(f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?") from None
+        except (ValueError, http.client.HTTPException) as error:
+            raise Trouble(
+                f"What answers at {self.url} is no Earthflow, or was asked for what has no such name ({type(error).__name__})."
+            ) from None
+
+
+def _json_of(error: urllib.error.HTTPError) -> Any:
+    try:
+        return json.load(error)
+    except ValueError:
+        return None
 
 
 def _refused(error: urllib.error.HTTPError) -> Refused:

@@ -72,7 +72,9 @@ def add(
         raise Trouble("--url is like https://host:8443.", USAGE)
     if key not in (None, "-"):
         raise Trouble("Give the key by standard input: --key -", USAGE)
-    if key == "-":
+    if key is None:
+        _key_file(name).unlink(missing_ok=True)  # what was for another place does not go to this one
+    else:
         write_private(_key_file(name), sys.stdin.readline().strip() + "\n")
     known = _read()
     contexts = {**known.get("contexts", {}), name: {"url": url.rstrip("/"), **({"ca": str(ca.absolute())} if ca else {})}}
@@ -114,9 +116,9 @@ def _read() -> dict[str, Any]:
 
 
 def _write(current: str | None, contexts: Mapping[str, Mapping[str, str]]) -> None:
-    lines = [f"current = {json.dumps(current)}", ""] if current else []
+    lines = [f"current = {json.dumps(current, ensure_ascii=False)}", ""] if current else []
     for name, one in sorted(contexts.items()):
-        lines += [f"[contexts.{name}]", *(f"{field} = {json.dumps(value)}" for field, value in one.items()), ""]
+        lines += [f"[contexts.{name}]", *(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in one.items()), ""]
     (_folder() / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = _folder() / f"config.toml.{os.getpid()}"
     temporary.write_text("\n".join(lines))

@@ -61,6 +61,8 @@ def rotate(
     output: RowsOutput = "table",
 ) -> None:
     """New keys in place of old ones, which work on for a while. The new ones are shown here and never again."""
+    if rotate_master and (dry_run or tenant_id):
+        raise Trouble("--rotate-master rotates the master key, all at once: leave --dry-run and --tenant-id away.", USAGE)
     if rotate_master:
         masters.rotate(new_key, "json" if output == "json" else "table")
         return

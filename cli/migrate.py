@@ -17,6 +17,7 @@ from contract.decision import Action
 
 MAX_LINE = 1024 * 1024  # bytes
 CHUNK = 1024 * 1024
+MOST_RULES = 1000
 MAX_NUMBER = 2**53
 ACTIONS = get_args(Action)
 SAID = {"ALLOWED": "ALLOW", "PASSED": "ALLOW", "BLOCKED": "BLOCK", "DENIED": "BLOCK", "REDACTED": "REDACT", "FLAGGED": "FLAG"}
@@ -42,7 +43,7 @@ def migrate(
     source: Path, written: BinaryIO | None, rejects: BinaryIO | None, progress: Callable[[int], None], said: Callable[[int, str], None]
 ) -> Counts:
     """Read all of `source`. Without `written` nothing is kept. `progress` is told bytes, `said` each rejected line's number and why."""
-    counts = Counts()
+    counts, before, times = Counts(), b"", 0
     with source.open("rb") as file:
         unsaid = 0
         for number, line, size in lines(file):
@@ -57,7 +58,8 @@ def migrate(
             try:
                 if line is None:
                     raise Unreadable(f"it is longer than {MAX_LINE} bytes")
-                row, has_prompt = upgraded(line)
+                before, times = line, times + 1 if line == before else 0
+                row, has_prompt = upgraded(line, times)
             except Unreadable as error:
                 counts.rejected += 1
                 said(number, str(error))
@@ -91,8 +93,8 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None, int]]:
         yield number + 1, None if too_long else held, size
 
 
-def upgraded(line: bytes) -> tuple[dict[str, Any], bool]:
-    """A line of version 1 as one of version 2, and whether a prompt was left out of it. Raises Unreadable."""
+def upgraded(line: bytes, times: int = 0) -> tuple[dict[str, Any], bool]:
+    """A line of version 1, the same as so many before it, as one of version 2; whether a prompt was left out. Raises Unreadable."""
     try:
         old = msgspec.json.decode(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -107,7 +109,7 @@ def upgraded(line: bytes) -> tuple[dict[str, Any], bool]:
         raise Unreadable("it has no tenant_id that can be a tenant's")
     row = {
         "version": 2,
-        "id": _id(time, line.strip()),
+        "id": _id(time, line.strip() + (b" %d" % times if times else b"")),
         "time": time.isoformat().replace("+00:00", "Z"),
         "tenant": tenant,
         "key": _text(old, "key_id"),
@@ -185,6 +187,8 @@ def _rules(old: Mapping[str, Any]) -> list[dict[str, Any]]:
     names = found if isinstance(found, list) else [found] if found else []
     if not all(isinstance(name, str) for name in names):
         raise Unreadable("its rules are no names")
+    if len(names) > MOST_RULES:
+        raise Unreadable(f"it names more than {MOST_RULES} rules")
     action = _action(_text(old, "decision", "action", "status", "verdict"))
     return [{"rule": _writable(name), "action": action, "severity": "medium"} for name in names]
 

@@ -42,15 +42,28 @@ def emit_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         if head:
             writer.writerow(columns)
-        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+        writer.writerows([_field(row.get(column)) for column in columns] for row in rows)
     else:
         emit_table("", columns, [[_cell(row.get(column)) for column in columns] for row in rows])
 
 
 def _cell(value: object) -> str:
+    """As a person reads it: what a terminal would obey is written out."""
     if value is None:
         return ""
-    return ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else str(value)
+    text = ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else str(value)
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """A caller's text for a terminal: control characters, those of C1 too, written out."""
+    return "".join(one if one.isprintable() or one == " " else f"\\x{ord(one):02x}" for one in text)
+
+
+def _field(value: object) -> str:
+    """A cell of CSV; what a spreadsheet would compute is marked as text."""
+    text = _cell(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def emit_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

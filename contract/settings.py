@@ -5,7 +5,7 @@ Settings are read once from the environment into a frozen object; secrets print 
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn, Self
 from urllib.parse import quote
 
 from cryptography.fernet import Fernet
@@ -93,6 +93,15 @@ class Redis(Settings):
     redis_password: SecretStr | None = Field(None, validation_alias="REDIS_PASSWORD")
     redis_tls: bool = Field(False, validation_alias="REDIS_TLS")
     redis_ca: Path | None = Field(None, validation_alias="REDIS_CA")
+
+    @model_validator(mode="after")
+    def _really_tls(self) -> Self:
+        if self.redis_ca is not None and not self.redis_ca.is_file():
+            raise ValueError("REDIS_CA must be a PEM file")
+        by_url = self.redis_url is not None and self.redis_url.get_secret_value().startswith("rediss://")
+        if self.redis_ca is not None and not (by_url or (self.redis_tls and self.redis_url is None)):
+            raise ValueError("REDIS_CA is for a Redis by TLS: set REDIS_TLS=true, or a rediss:// URL")
+        return self
 
     @property
     def redis(self) -> str:

@@ -21,5 +21,5 @@ def bucket_key(tenant: str) -> str:
 
 
 def spent_key(tenant: str, day: int) -> str:
-    """How many tokens a tenant has spent on a day (since 1970, UTC); in one place with its bucket."""
-    return f"ef:1:tokens:{{{tenant}}}:{day}"
+    """What a tenant has spent on a day (since 1970, UTC): hash of a proxy's run -> its tokens; in one place with its bucket."""
+    return f"ef:1:spent:{{{tenant}}}:{day}"

@@ -13,6 +13,7 @@ from addons.limits import PATIENCE, Limiter
 from addons.snapshot import Identity
 from cli.engines import Engines
 from contract.snapshot import KeyEntry, Rate, TenantEntry
+from contract.streams import spent_key
 
 A_SECOND, CAPACITY, SECONDS = 100, 60, 3.0
 RATE = Rate(per_minute=A_SECOND * 60, burst=CAPACITY / (A_SECOND * 60), window_seconds=60)
@@ -114,3 +115,42 @@ async def test_tokens_of_all_proxies_are_one_sum_and_known_without_redis(limiter
         os.kill(pid, signal.SIGCONT)
     for teller in tellers:
         teller.cancel()
+
+
+@pytest.mark.parametrize("work", [0.002, 0.0])
+async def test_far_above_the_limit_and_with_a_busy_loop_no_more_is_let_go(limiters: list[Limiter], work: float) -> None:
+    """The loop's own work makes answers late; what is let go without them, Redis is told of."""
+    rate, who, limiter = Rate(per_minute=600, burst=0.1, window_seconds=60), caller(f"busy-{work}"), limiters[0]
+    until, allowed = time.monotonic() + SECONDS, 0
+
+    async def client() -> None:
+        nonlocal allowed
+        while time.monotonic() < until:
+            question = limiter.ask(who, rate)
+            await asyncio.sleep(0)
+            time.sleep(work)
+            allowed += (await limiter.settle(question)).allowed
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(client() for _ in range(20)))
+    wanted = 60 + 10 * SECONDS
+    assert allowed <= 1.3 * wanted + 60 / PROXIES, (allowed, limiter.local)
+
+
+async def test_tokens_that_are_told_twice_are_counted_once(limiters: list[Limiter]) -> None:
+    limiter = limiters[0]
+    limiter.spend("twice", 100)
+    said = +limiter._unsaid
+    await limiter._tell(said)
+    limiter._unsaid.update(said)
+    limiter._told -= said  # as if nothing had been heard of it
+    await limiter.end()
+    limiter.spend("twice", 5)
+    await limiter.end()
+    (kept,) = [value async for value in _values(limiter, "twice")]
+    assert kept == b"105"
+
+
+async def _values(limiter: Limiter, tenant: str) -> AsyncIterator[bytes]:
+    for value in await limiter.redis.hvals(spent_key(tenant, int(time.time()) // 86400)):  # type: ignore[misc]
+        yield value

@@ -73,3 +73,12 @@ def test_status_is_one_screen(earthflow: Any, house: House) -> None:
 def test_completion_is_offered(earthflow: Any, shell: str) -> None:
     done = earthflow("--show-completion", shell, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1")
     assert (done.returncode, "earthflow" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_key_goes_to_its_own_place_and_no_other(earthflow: Any, house: House) -> None:
+    admin, url = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"], house.stack.control.url
+    earthflow("context", "add", "a", "--url", url, "--key", "-", said=admin)
+    assert earthflow("tenants", "list", EARTHFLOW_URL=url).returncode == 4  # a URL of its own, and no key with it
+    assert earthflow("tenants", "list", EARTHFLOW_CONTEXT="a", EARTHFLOW_ADMIN_API_KEY="x" * 40).returncode == 0  # the context's own
+    earthflow("context", "add", "a", "--url", "http://127.0.0.1:1")
+    assert earthflow("--context", "a", "tenants", "list").returncode == 4  # another place: the key of the one before is gone

@@ -1,5 +1,6 @@
 """Audit logs of version 1: whatever stands in a line becomes a record or is kept aside by its number, in flat memory."""
 
+import io
 import json
 import subprocess
 import tracemalloc
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.migrate import MAX_LINE, Unreadable, lines, upgraded
+from cli.migrate import MAX_LINE, Unreadable, lines, migrate, upgraded
 from contract.decision import time_of
 from control.api.records import records_of
 from tests.support.house import EARTHFLOW, House, command_environment
@@ -151,3 +152,22 @@ def test_what_cannot_be_is_said(house: House, log: Path) -> None:
     assert "same file" in run(house, *words)[2]
     assert "is known" in run(house, *words, "--from-version", "3")[2]
     assert "no file" in run(house, "migrate", "--input", log.with_name("none"), "--output", log)[2]
+
+
+def test_equal_lines_are_exchanges_of_their_own_each_time_the_same(tmp_path: Path) -> None:
+    source, line = tmp_path / "log", json.dumps(OLD).encode() + b"\n"
+    source.write_bytes(line * 3)
+    ids = []
+    for _ in range(2):
+        out = io.BytesIO()
+        migrate(source, out, None, lambda size: None, lambda number, why: None)
+        ids.append([json.loads(one)["id"] for one in out.getvalue().splitlines()])
+    assert (len(set(ids[0])), ids[0]) == (3, ids[1])
+
+
+def test_the_input_is_never_touched(house: House, log: Path) -> None:
+    rejects = log.with_name("out.jsonl.rejected")
+    rejects.write_bytes(log.read_bytes())
+    before = rejects.read_bytes()
+    status, _, said = run(house, "migrate", "--input", rejects, "--output", log.with_name("out.jsonl"))
+    assert (status, "name another output" in said, rejects.read_bytes()) == (2, True, before)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -94,3 +95,31 @@ def test_health_is_a_status_for_scripts(house: House, earthflow: Any) -> None:
     assert json.loads(earthflow("health", "--port", str(house.stack.port), "-o", "json").stdout)["service"] == "proxy"
     away = earthflow("health", "--port", "1")
     assert (away.returncode, "Nobody answers" in away.stderr) == (1, True)
+
+
+def test_what_a_caller_says_does_not_move_an_admins_terminal(house: House, earthflow: Any) -> None:
+    tenant = house.tenant()
+    tenant.post(json.dumps({"model": "\x1b]0;pwned\x07\x9b2J=cmd\r\nBLOCK forged", "messages": []}).encode())
+    (row,) = tenant.audit(1)
+    for words in (
+        ("audit", "show", row["id"]),
+        ("audit", "search", "--tenant", tenant.id),
+        ("audit", "search", "--tenant", tenant.id, "-o", "csv"),
+    ):
+        said = earthflow(*words).stdout
+        assert not {one for one in said if not one.isprintable()} - {"\n"}, words
+    assert "'=cmd" in emitted_csv("=cmd()")
+
+
+def emitted_csv(value: str) -> str:
+    source = f"from cli.output import emit_rows; emit_rows(('a',), [{{'a': {value!r}}}], 'csv')"
+    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
+
+
+def test_a_dry_run_of_the_master_key_is_refused(earthflow: Any) -> None:
+    done = earthflow("keys", "rotate", "--rotate-master", "--new-key", "x", "--dry-run")
+    assert (done.returncode, "leave --dry-run" in done.stderr) == (2, True)
+
+
+def test_a_place_that_is_no_earthflow_is_said(earthflow: Any, house: House) -> None:
+    assert "no Earthflow" in earthflow("keys", "list", "a b").stderr or "404" in earthflow("keys", "list", "a b").stderr

@@ -1,14 +1,18 @@
 """AUDIT_HASH_PROMPTS: an HMAC and nothing else, or the text as well, which nobody reads but by the API."""
 
+import base64
 import subprocess
+import zlib
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 import redis
 
+from cli.children import wait_until
+from contract.unwrap import prompt_cipher, unwrap
 from tests.control.test_api import admin, ask
-from tests.support.house import House, Tenant, message
+from tests.support.house import PATIENCE, House, Tenant, message
 
 PROMPT = "the quince harvest is in October"
 
@@ -39,11 +43,27 @@ def test_it_lies_nowhere_in_clear(keeping: House) -> None:
     engines = keeping.stack.engines
     assert engines is not None
     with psycopg.connect(engines.database_url) as connection:
-        name = connection.execute("SELECT record FROM decision WHERE id = %s", (row["id"],)).fetchone()
-    assert name is not None
-    assert PROMPT.encode() not in name[0]
+        found = connection.execute(
+            "SELECT record, prompt, prompt_key FROM decision d JOIN tenant t ON t.id = d.tenant WHERE d.id = %s", (row["id"],)
+        )
+        kept_row = found.fetchone()
+        wrapped = connection.execute("SELECT wrapped FROM master_key").fetchone()
+    assert kept_row is not None
+    assert wrapped is not None
+    record, prompt, key = kept_row
+    assert b"prompt" not in record.replace(b"prompt_hash", b"")
+    with pytest.raises(zlib.error):  # it is closed, not merely packed
+        zlib.decompress(base64.urlsafe_b64decode(prompt))
+    data_key = unwrap(keeping.stack.secrets["EARTHFLOW_MASTER_KEY"], wrapped[0]).decode()
+    assert PROMPT.encode() in zlib.decompress(prompt_cipher(unwrap(data_key, key)).decrypt(prompt.encode()))
+    control = keeping.stack.services["control"].process
+    control.terminate()
+    control.wait()
+    tenant.post(message(PROMPT))
     kept = redis.Redis.from_url(engines.redis_url)
-    assert not [entry for entry in kept.xrange("ef:1:records") if PROMPT.encode() in repr(entry).encode()]
+    assert wait_until(lambda: kept.xlen("ef:1:records") >= 1, PATIENCE)  # nobody takes it out now
+    assert PROMPT.encode() not in repr(kept.xrange("ef:1:records")).encode()
+    keeping.stack.start_control()
     found = subprocess.run(["grep", "-rlaF", "--exclude=body-*", PROMPT, keeping.folder], capture_output=True, text=True, check=False)
     assert found.stdout == ""
 

@@ -58,3 +58,9 @@ def test_a_days_tokens_are_spent_and_then_no_more(house: House) -> None:
     assert wait_until(lambda: house.stack.control.get(f"/v1/audit?tenant={tenant.id}&reason=token_budget")["audit"], PATIENCE)
     house.stack.control.patch(f"/v1/tenants/{tenant.id}", {"max_tokens_per_day": None})
     assert wait_until(lambda: call(tenant)[0] == 200, PATIENCE)
+
+
+def test_what_is_in_no_protocol_that_we_read_is_counted_too(limited: Tenant) -> None:
+    url = "https://generativelanguage.googleapis.com/google.ai.generativelanguage.v1beta.GenerativeService/GenerateContent"
+    words = ("-o", "/dev/null", "-w", "%{http_code}", "-H", "content-type: application/grpc", "-d", "x", url)
+    assert [limited.curl(*words).stdout for _ in range(5)].count("429") == 2

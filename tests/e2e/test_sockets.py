@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -211,6 +212,25 @@ def test_messages_are_calls_and_too_many_end_the_dialogue(dialogue: House) -> No
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1008
     assert [row["reason"] for row in tenant.audit(5) if row["status"] == "BLOCK"] == ["rate_limit"]
+
+
+def test_what_asks_for_an_answer_is_a_call_whatever_it_says_and_its_tokens_are_counted_at_once(dialogue: House) -> None:
+    dialogue.providers.reply = lambda _: [delta("x"), done()]
+    tenant = dialogue.tenant(max_tokens_per_day=20)  # an answer costs 16
+    with open_socket(tenant) as socket:
+        closed = None
+        for _ in range(100):
+            try:
+                socket.send(json.dumps({"type": "response.create"}))
+                while json.loads(socket.recv())["type"] != "response.done":
+                    pass
+            except ConnectionClosed as error:
+                closed = error
+                break
+            time.sleep(0.1)  # tokens are told four times a second
+    assert closed is not None
+    assert closed.rcvd is not None
+    assert (closed.rcvd.code, "tokens a day" in closed.rcvd.reason) == (1008, True)
 
 
 def test_a_key_that_ends_ends_its_dialogues(dialogue: House) -> None:
