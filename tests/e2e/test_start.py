@@ -22,7 +22,6 @@ BAD_SETTINGS = [
     ("control", {"EARTHFLOW_MASTER_KEY": "too-short"}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
     ("proxy", {"EARTHFLOW_MASTER_KEY": "A" * 44}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
     ("control", {"EARTHFLOW_ADMIN_API_KEY": "short"}, "EARTHFLOW_ADMIN_API_KEY must have at least 32 characters"),
-    ("control", {"AUDIT_HASH_PROMPTS": "false"}, "AUDIT_HASH_PROMPTS"),
     ("control", {"EARTHFLOW_DATABASE_URL": ""}, "POSTGRES_PASSWORD is not set"),
     ("proxy", {"TLS_CA_PATH": "/tmp/ca.pem"}, "TLS_CA_PATH is for TLS"),
     ("proxy", {"TLS_CERT_PATH": "/tmp/cert.pem"}, "belong together"),
