@@ -14,6 +14,9 @@ from contract.decision import new_id
 logger = logging.getLogger("earthflow.api")
 
 CALLER = web.RequestKey("caller", str)  # for the log: a role, or a tenant's id
+# What a handler may raise, sorted by what it means for who asks again.
+NOTHING_DONE = (web.HTTPException, psycopg.DataError)
+DATABASE_AWAY = (psycopg.Error, PoolTimeout)
 QUIET = ("/health", "/health/ready", "/internal/snapshot", "/internal/watermark/{worker}/{boot}")  # asked all the time
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -62,6 +65,8 @@ async def _handled(request: web.Request, handler: Handler, request_id: str) -> w
         return _shape(request_id, error)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
         return _shape(request_id, ApiError(400, "bad_request", "A value holds what cannot be stored or searched for."))
+    except psycopg.errors.QueryCanceled:
+        return _shape(request_id, ApiError(400, "too_much", "That takes too long to find.", "Ask for a shorter time: from=…&to=…."))
     except (psycopg.OperationalError, PoolTimeout) as error:
         logger.warning("PostgreSQL is away (%s); request %s", type(error).__name__, request_id)
         return _shape(request_id, ApiError(503, "database_away", "PostgreSQL does not answer.", "Try again; see /health/ready."))

@@ -4,11 +4,10 @@ import asyncio
 import hashlib
 import re
 
-import psycopg
 from aiohttp import web
 
 from control import auth
-from control.errors import ApiError, Handler
+from control.errors import NOTHING_DONE, ApiError, Handler
 from control.state import STATE, State
 from control.store import answers
 from control.store.answers import Answered
@@ -37,7 +36,7 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
         await answers.keep(connection, who.role, key, Answered(asked, 0, None))
         try:
             response = await handler(request)
-        except (ApiError, web.HTTPException, psycopg.DataError):  # nothing was done
+        except (ApiError, *NOTHING_DONE):  # nothing was done
             await answers.forget_one(connection, who.role, key)
             raise
         if isinstance(response, web.Response) and isinstance(response.body, bytes):

@@ -5,11 +5,10 @@ import logging
 from collections import Counter
 from dataclasses import dataclass, field
 
-import psycopg
 import redis.asyncio as aioredis
 from aiohttp import web
-from psycopg_pool import PoolTimeout
 
+from control.errors import DATABASE_AWAY
 from control.keyring import Guesses, Keyring
 from control.rule_files import Signature
 from control.sender import Sender
@@ -50,7 +49,7 @@ class State:
         """Something a proxy must know has changed: know it ourselves, and answer those that wait."""
         try:
             await self.read_keys()
-        except (psycopg.Error, PoolTimeout) as error:  # what was asked for is done; the job that follows will read them
+        except DATABASE_AWAY as error:  # what was asked for is done; the job that follows will read them
             logger.warning("keys are read a moment later (%s)", type(error).__name__)
         await self.wake()
 

@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 from typing import get_args
 
 import msgspec
-import psycopg
 from aiohttp import web
 from cryptography.fernet import InvalidToken
 
@@ -149,8 +148,6 @@ async def _reading(request: web.Request, sought: Sought) -> AsyncIterator[Pool]:
     state.readers[whose] += 1
     try:
         yield state.reading
-    except psycopg.errors.QueryCanceled:
-        raise ApiError(400, "too_much", "That takes too long to find.", "Ask for a shorter time: from=…&to=….") from None
     finally:
         state.readers[whose] -= 1
 
