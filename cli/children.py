@@ -13,12 +13,15 @@ from typing import IO
 PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
-    """For Popen's preexec_fn: the kernel sends `number` when we die, however we die. Linux only; call from the main thread."""
+def end_with_parent(number: signal.Signals, parent: int | None = None) -> Callable[[], None] | None:
+    """For Popen's preexec_fn: the kernel sends the child `number` when its parent (by default this process) dies, however it dies.
+
+    Linux only (None elsewhere). The kernel means the parent's *thread*: start children from the main one.
+    """
     if sys.platform != "linux":
         return None
     libc = ctypes.CDLL(None, use_errno=True)
-    parent = os.getpid()
+    parent = parent or os.getpid()
 
     def arrange() -> None:
         libc.prctl(PR_SET_PDEATHSIG, number)

@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,8 +64,9 @@ class Owner:
 class Engines:
     """The two servers of one state folder. Use as a context manager."""
 
-    def __init__(self, settings: UpSettings):
-        self._settings = settings
+    def __init__(self, settings: UpSettings, postgres: Mapping[str, str] | None = None):
+        """`postgres`: settings of the server beside our own, by their names in postgresql.conf."""
+        self._settings, self._postgres = settings, dict(postgres or {})
         self._owner = _owner()
         self._home = claim(settings.state_dir)
         self.folder = _reachable_folder(self._home, self._owner)
@@ -152,7 +153,12 @@ class Engines:
         else:  # about to end, as after a kill of its parent: wait, or it would be in our way
             wait_until(lambda: self._postgres_ready() or not alive(leaving), STOP_SECONDS)
         if not self._postgres_ready():
-            settings = {"listen_addresses": "", "unix_socket_directories": str(self._sockets), "log_min_messages": "warning"}
+            settings = {
+                "listen_addresses": "",
+                "unix_socket_directories": str(self._sockets),
+                "log_min_messages": "warning",
+                **self._postgres,
+            }
             if sys.platform == "linux":
                 settings["recovery_init_sync_method"] = "syncfs"
             options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]

@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.text import Text
 
+from cli.cases import try_cases
 from cli.client import Control
-from cli.output import Output, console, emit_table
+from cli.output import Output, RowsOutput, console, emit_table
 from cli.secrets_file import admin_key
 from cli.settings import UpSettings
 from cli.shown import complaint_as_json, counted, highlighted, line_of, result_as_json, verdict_as_json
@@ -36,6 +37,10 @@ Rules = Annotated[Path | None, typer.Option("--rules", help="A rule file or a fo
 Preset = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="With the tenant's own file, tenants/<id>.yaml.")]
 Answer = Annotated[bool, typer.Option("--answer", help="It is what a model answered, not what it was asked.")]
+Cases = Annotated[
+    Path | None,
+    typer.Option("--cases", help='JSON lines: texts, calls, answers (docs/rules.md, "Cases"); - for standard input.', allow_dash=True),
+]
 Only = Annotated[str, typer.Option("--only", help="Rules whose ids match this glob.")]
 Engine = Annotated[Literal["portable", "hyperscan"], typer.Option("--engine", help="hyperscan takes seconds to compile the packs.")]
 
@@ -106,9 +111,20 @@ def try_(
     tenant: Tenant = "",
     model: Annotated[str, typer.Option("--model", help="As if the call named this model.")] = "",
     answer: Answer = False,
-    output: Output = "table",
+    cases: Cases = None,
+    output: RowsOutput = "table",
 ) -> None:
-    """Show which rules fire on a text, where, and why."""
+    """Show which rules fire on a text, where, and why; with --cases, what the proxy makes of each line of a file."""
+    if cases is not None:
+        if text is not None or model or answer:
+            raise Trouble("--cases goes without a text, --model and --answer: each line of the file says what it is.", USAGE)
+        own, providers = rules or _default_rules(), UpSettings().providers
+        sources = dict(_read(own)) if own is not None else {}
+        job = {"sources": sources, "preset": preset, "tenant": tenant, "providers": str(providers) if providers else None}
+        try_cases(cases, job, output)
+        return
+    if output in ("jsonl", "csv"):
+        raise Trouble(f"-o {output} goes with --cases.", USAGE)
     book, exchange, verdict = _tried(text if text is not None else _stdin(), rules, preset, tenant, model, answer=answer)
     if output == "json":
         typer.echo(json.dumps(verdict_as_json(book, exchange, verdict), ensure_ascii=False))

@@ -48,10 +48,12 @@ class Stack:
         extra: Mapping[str, str] | None = None,
         programs: Mapping[str, Sequence[str]] | None = None,
         errors: IO[bytes] | None = None,
+        postgres: Mapping[str, str] | None = None,
     ):
+        """`extra` overrules the services' environment, `programs` their commands, `postgres` the embedded server's settings."""
         self.settings, self._say, self._extra = settings, say, dict(extra or {})
         self._programs = {**PROGRAMS, **(programs or {})}
-        self._errors = errors
+        self._errors, self._postgres = errors, dict(postgres or {})
         self.engines: Engines | None = None
         self.secrets: dict[str, str] = {}
         self.services: dict[str, Service] = {}
@@ -93,7 +95,7 @@ class Stack:
     def _start_engines(self) -> None:
         if not (self.settings.own_postgres or self.settings.own_redis):
             return
-        self.engines = self._exit.enter_context(Engines(self.settings))
+        self.engines = self._exit.enter_context(Engines(self.settings, self._postgres))
         adopted = "" if self.engines.ours else " (already running, used as they are)"
         names = [name for name, own in (("PostgreSQL", self.settings.own_postgres), ("Valkey", self.settings.own_redis)) if own]
         self._say(f"engines     {' and '.join(names)} in {self.engines.folder}{adopted}")

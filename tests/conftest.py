@@ -1,16 +1,30 @@
-"""Fixtures that many levels share."""
+"""Fixtures that many levels share, and how a run is spread over the machine's cores."""
 
+import os
 import shutil
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+from cli.children import end_with_parent
 from cli.engines import Engines
 from cli.settings import settings_of
-from tests.support.house import House, Tenant
+from tests.support import shared
+from tests.support.house import FORGETFUL, House, Tenant
+
+MOST_WORKERS = 4  # each has an Earthflow of its own, of some 700 MB
+SLOWEST_FIRST = ("tests/e2e", "tests/control", "tests/netns", "tests/tools", "tests/clients", "tests/addons", "tests/properties")
+BEGAN = time.monotonic()
+
+for name, percent in shared.PROFILES.items():
+    settings.register_profile(name, max_examples=percent, deadline=None, print_blob=True)
+settings.load_profile("ci")  # unless --hypothesis-profile names another
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +54,7 @@ def state_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Engines]:
     """PostgreSQL and Valkey for tests that need no more."""
-    with temporary_state() as folder, Engines(settings_of(folder)) as running:
+    with temporary_state() as folder, Engines(settings_of(folder), FORGETFUL) as running:
         yield running
 
 
@@ -48,6 +62,30 @@ def engines() -> Iterator[Engines]:
 def tenant(house: House) -> Tenant:
     """A tenant of one's own, so that its audit holds this test's calls only."""
     return house.tenant()
+
+
+# -- the run ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers for `-n auto`."""
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A worker ends with the run, however that ends."""
+    if hasattr(config, "workerinput") and (arrange := end_with_parent(signal.SIGTERM, os.getppid())) is not None:
+        arrange()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What takes long begins first; the tests marked `long` are for the profile of that name."""
+    if not shared.thorough():
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+    places = {folder: place for place, folder in enumerate(SLOWEST_FIRST)}
+    items.sort(key=lambda item: places.get("/".join(item.nodeid.split("/")[:2]), len(places)))
 
 
 skipped: list[str] = []
@@ -64,3 +102,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if skipped:
         print(f"\nskipped, which counts as failed: {', '.join(skipped)}")
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the run took, and how busy the machine was besides."""
+    spent = os.times()
+    processor = spent.user + spent.system + spent.children_user + spent.children_system
+    load = " ".join(f"{one:.1f}" for one in os.getloadavg())
+    terminalreporter.write_line(f"{time.monotonic() - BEGAN:.0f} s, of processors {processor:.0f} s; load {load}")

@@ -11,12 +11,9 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import anthropic
-import openai
-from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 from cli.children import wait_until
@@ -26,8 +23,12 @@ from cli.run import client_environment
 from cli.settings import environment, settings_of
 from cli.stack import Stack
 from cli.trust import bundle_path
-from tests.support import answers
+from tests.support import answers, shared
 from tests.support.plain_tls import PlainTLS
+
+if TYPE_CHECKING:
+    import anthropic
+    import openai
 
 PATIENCE = 30.0
 OTHER_HOST, OTHER_CA = "tunnel.example", "other-ca.pem"  # no AI provider
@@ -35,9 +36,7 @@ AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 EARTHFLOW = Path(sys.executable).with_name("earthflow")
 
 
-# Shared by all houses of one run, so that the shipped rules are compiled once.
-COMPILED = tempfile.TemporaryDirectory(prefix="ef-compiled-")
-MASTER_KEY = Fernet.generate_key().decode()
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}  # a test's database outlives kills, no power cut
 
 
 class House:
@@ -57,15 +56,15 @@ class House:
         try:
             self.providers = self._exit.enter_context(Providers(self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS)))
             other = self._exit.enter_context(PlainTLS(self.folder, OTHER_HOST, OTHER_CA))
-            settings = settings_of(self.folder).model_copy(update={"master_key": SecretStr(MASTER_KEY)})
+            settings = settings_of(self.folder).model_copy(update={"master_key": SecretStr(shared.MASTER_KEY)})
             told = {
-                "EARTHFLOW_CACHE_DIR": COMPILED.name,
+                "EARTHFLOW_CACHE_DIR": str(shared.COMPILED),
                 "RATE_LIMIT_DEFAULT_RPM": "1000000",  # tests say much in one name
                 "EARTHFLOW_UPSTREAM_MAP": f"{self.providers.upstream_map},{OTHER_HOST}=127.0.0.1:{other.port}",
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
             }
-            self.stack = self._exit.enter_context(Stack(settings, self.said.append, told, self._programs, self._log))
+            self.stack = self._exit.enter_context(Stack(settings, self.said.append, told, self._programs, self._log, FORGETFUL))
         except BaseException:
             self.last_words = self.log
             self._exit.close()
@@ -118,13 +117,17 @@ class Tenant:
         """A client's environment."""
         return client_environment(self.house.stack.settings, self.key, self.house.stack.port, "localhost", scheme)
 
-    def openai(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> openai.OpenAI:
+    def openai(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> "openai.OpenAI":
         """The real SDK, finding the proxy by environment as in life."""
+        import openai  # here, since it takes a second
+
         self._adopt(monkeypatch, scheme)
         return openai.OpenAI(api_key="sk-test", **more)
 
-    def anthropic(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> anthropic.Anthropic:
+    def anthropic(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> "anthropic.Anthropic":
         """The real SDK, finding the proxy by environment as in life."""
+        import anthropic
+
         self._adopt(monkeypatch, scheme)
         return anthropic.Anthropic(api_key="sk-test", **more)
 
