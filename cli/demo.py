@@ -15,19 +15,21 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.children import wait_until
 from cli.home import claim
 from cli.output import emit_table
-from cli.pretend import Providers
 from cli.run import client_environment
 from cli.settings import UpSettings, settings_of
 from cli.stack import CLIENT_KEY, Stack
 from cli.trouble import Trouble
 from cli.up import end_on_signals, interrupted
+
+if TYPE_CHECKING:
+    from cli.pretend import Providers
 
 AUDIT_SECONDS = 20.0
 CLIENT_SECONDS = 60.0
@@ -101,6 +103,8 @@ def demo(once: Annotated[bool, typer.Option("--once", help="End after the table:
     missing = [name for name in ("openai", "anthropic") if find_spec(name) is None] + ([] if shutil.which("curl") else ["curl"])
     if missing:
         raise Trouble(f"The demo drives real clients, and these are not here: {', '.join(missing)}. `make demo` installs the Python ones.")
+    from cli.pretend import Providers  # here, so that no other command waits for aiohttp
+
     with _folder() as state, ExitStack() as stack:
         end_on_signals()
         claim(state)  # while it is empty, so that it is known to be ours
@@ -122,7 +126,7 @@ def demo(once: Annotated[bool, typer.Option("--once", help="End after the table:
         raise typer.Exit(1)
 
 
-def play(house: Stack, providers: Providers) -> list[str]:
+def play(house: Stack, providers: "Providers") -> list[str]:
     """Run every scene, print the table; sentences on what was not as expected."""
     told = client_environment(house.settings, (house.settings.state_dir / CLIENT_KEY).read_text(), house.port)
     rows, surprises = [], []

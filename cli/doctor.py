@@ -35,7 +35,7 @@ CHECK_FAILED = 3
 MEANS: dict[Finding, str] = {
     "seen": "its calls come by the proxy and are judged",
     "distrusts": "it comes by the proxy and does not trust the CA: give it the CA file (earthflow env)",
-    "goes around": "it does not use the proxy: see docs/guide.md, Connecting clients",
+    "goes around": 'it does not use the proxy: see README.md, "Connect a client yourself"',
     "unopened": "it comes by the proxy, which does not open this host",
     "unclear": "it came by the proxy, but nothing was recorded",
 }

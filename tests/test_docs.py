@@ -16,9 +16,10 @@ from cli.providers import row
 from cli.settings import UpSettings, environment
 from contract.providers import ai_hosts, providers
 from control.settings import ControlSettings
-from rules.load import Library, shipped
+from rules.load import shipped
 from rules.schema import schema
 from rules.testing import run
+from tests.support.shared import library
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -118,7 +119,7 @@ def test_settings_print_their_secrets_as_stars(monkeypatch: pytest.MonkeyPatch) 
 def test_the_rule_in_the_readme_loads_and_its_tests_pass() -> None:
     (text,) = blocks("yaml")
     sources = {**shipped(), "acme.yaml": text}
-    results = list(run(Library(sources), "default", only="acme.*"))
+    results = list(run(library(sources), "default", only="acme.*"))
     assert [result.why for result in results] == [""] * 4
 
 
@@ -131,8 +132,8 @@ def test_the_prompt_tried_in_the_readme_shows_what_the_readme_says() -> None:
 
 def test_the_rules_in_the_rule_document_load_and_their_tests_pass() -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "rules.md").read_text(), re.DOTALL)
-    library = Library({**shipped(), "acme.yaml": text}, portable=True)
-    results = list(run(library, "default", files={"acme.yaml"}))
+    rules = library({**shipped(), "acme.yaml": text}, portable=True)
+    results = list(run(rules, "default", files={"acme.yaml"}))
     assert [result.why for result in results] == [""] * 7
 
 
@@ -145,6 +146,56 @@ def test_every_command_of_the_rule_document_is_there() -> None:
     said = CliRunner().invoke(app, ["rules", "--help"]).stdout
     assert named == {"lint", "test", "try", "explain", "diff", "bench", "show"}
     assert all(name in said for name in named)
+
+
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
+
+
+def headings(name: str) -> list[str]:
+    """The headings of a document, without those in blocks of code."""
+    text = re.sub(r"```.*?```", "", (ROOT / name).read_text(), flags=re.DOTALL)
+    return [heading.replace("`", "") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+
+
+def anchor(heading: str) -> str:
+    """What a heading is called in a link."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", (ROOT / name).read_text()):
+        path, _, section = target.partition("#")
+        file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
+        assert file.exists(), f"{name}: {target}"
+        if section:
+            assert section in map(anchor, headings(file.relative_to(ROOT).as_posix())), f"{name}: {target}"
+
+
+def sources() -> list[Path]:
+    """What speaks of documents: programs, settings, other documents."""
+    folders = ("addons", "control", "cli", "rules", "contract", "deploy", "docs")
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md", ".yaml", ".sh")]
+    written = [path for path in found if "packs" not in path.parts]  # packs hold texts that rules are tried on
+    return [*written, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", ".env.example", "Makefile", "compose.yaml"))]
+
+
+def test_every_document_and_section_that_is_named_anywhere_is_there() -> None:
+    named = re.compile(r"\b((?:docs/)?[A-Za-z][\w-]*\.md)(?:, \\?\"([^\"\\]+)\\?\")?")
+    wrong = []
+    for path in sources():
+        for name, section in named.findall(path.read_text()):
+            file = next((place for place in (ROOT / name, ROOT / "docs" / name) if place.exists()), None)
+            if file is None or (section and section not in headings(file.relative_to(ROOT).as_posix())):
+                wrong.append(f"{path.relative_to(ROOT)}: {name} {section}")
+    assert wrong == []
+
+
+def test_every_test_that_a_document_names_is_there() -> None:
+    for name in DOCUMENTS:
+        for test in re.findall(r"`(tests/[\w./-]+?)(?:::(\w+))?`", (ROOT / name).read_text()):
+            assert (ROOT / test[0]).exists(), f"{name}: {test[0]}"
+            assert not test[1] or f"def {test[1]}(" in (ROOT / test[0]).read_text(), f"{name}: {test[1]}"
 
 
 def test_every_file_the_readme_names_is_there() -> None:

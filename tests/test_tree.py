@@ -2,8 +2,10 @@
 
 import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -20,8 +22,13 @@ ARROWS = {
 PACKAGES = sorted(ARROWS)
 TOP_LEVEL = {
     "addons", "control", "cli", "rules", "contract", "tests", "deploy", "bench", "docs", "mitm.conf", "Dockerfile", "compose.yaml",
-    ".env.example", "pyproject.toml", "README.md", "CHANGELOG.md", "Makefile", "requirements.txt", ".python-version", ".gitignore", ".dockerignore", ".ci",
+    ".env.example", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", ".python-version", ".ci", ".github",
+    "requirements.txt", "requirements-local.txt", "requirements-build.txt", "requirements-dev.txt",
+    ".gitignore", ".git-blame-ignore-revs", ".dockerignore", ".editorconfig", ".pre-commit-config.yaml",
 }  # fmt: skip
+LARGEST = 1_000_000  # bytes of a tracked file: what is larger is data, and made or fetched when it is needed
+# Paths of some machine; in texts that rules are tried on, people are called ana and me.
+MACHINE = re.compile(r"(?<![\w.~-])/(?:(?:home|Users)/(?!ana\b|me\b|\$)\w|root/|work/|workspace/)")
 # Where each library may be imported; everywhere else takes bytes, strings and dataclasses.
 HOMES = {
     "mitmproxy": r"addons/(earthflow|gate|back|bounded|callers|flows|front|tls|layers|enforce|lean|probe|relay|run|sockets)\.py",
@@ -41,10 +48,10 @@ HOMES = {
 SQL = re.compile(r"\b(SELECT .+ FROM|INSERT INTO|UPDATE \w+ SET|DELETE FROM|CREATE TABLE)\b")
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            yield path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())
+@cache
+def modules() -> tuple[tuple[str, ast.Module], ...]:
+    paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    return tuple((path.relative_to(ROOT).as_posix(), ast.parse(path.read_text())) for path in paths)
 
 
 def imports(tree: ast.Module) -> Iterator[str]:
@@ -56,19 +63,38 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield node.module or ""
 
 
+def tracked() -> list[tuple[str, str]]:
+    """Mode and path of every file that git tracks, or would with the next `git add`."""
+    command = ["git", "ls-files", "-z", "--stage", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    found = [line.rpartition("\t")[::2] for line in listed if line]
+    return [(mode.split(" ")[0], path) for mode, path in found if (ROOT / path).exists() or (ROOT / path).is_symlink()]
+
+
 def test_the_top_level_is_what_the_design_says() -> None:
-    here = {path.name for path in ROOT.iterdir()} - {
-        ".git",
-        ".venv",
-        ".venv-peers",
-        ".venv-clients",
-        ".hypothesis",
-        ".pytest_cache",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".env",
-    }
+    here = {path.split("/")[0] for _, path in tracked()}
     assert here <= TOP_LEVEL, here - TOP_LEVEL
+
+
+def test_no_tracked_file_is_a_link() -> None:
+    """A link may lead to a folder that somebody else owns, and `make` runs what it finds there."""
+    assert [path for mode, path in tracked() if mode == "120000" or (ROOT / path).is_symlink()] == []
+
+
+def test_no_tracked_file_is_large() -> None:
+    assert [path for _, path in tracked() if (ROOT / path).stat().st_size > LARGEST] == []
+
+
+def test_no_tracked_file_names_a_path_of_one_machine() -> None:
+    texts = {path: (ROOT / path).read_bytes().decode("utf-8", "replace") for _, path in tracked()}
+    found = [f"{path}: {hit[0]}" for path, text in texts.items() if path != "tests/test_tree.py" for hit in MACHINE.finditer(text)]
+    assert found == []
+
+
+def test_no_tracked_file_names_the_host_of_a_package_index() -> None:
+    hosts = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|deb\.debian\.org)\b")
+    texts = {path: (ROOT / path).read_bytes().decode("utf-8", "replace") for _, path in tracked()}
+    assert [path for path, text in texts.items() if path != "tests/test_tree.py" and hosts.search(text)] == []
 
 
 def test_every_arrow_points_the_right_way() -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import brotli
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.answer import MAX_READ, Streamed, Unjudged, judge_whole, unreadable
@@ -23,9 +23,10 @@ from addons.providers.provider import Usage
 from addons.providers.refusals import FAMILIES
 from addons.record import blocked_message
 from rules.exchange import Exchange
-from rules.load import build, shipped
+from rules.load import shipped
 from rules.rulebook import Rulebook
 from rules.stream import Stream
+from tests.support.shared import build, examples, thorough
 from tests.support.streams import SHAPES, TEXTS, Shape
 
 KEY = "AKIAQYLPMN5HHHFPZAM2"
@@ -38,6 +39,23 @@ rules:
   - {id: a.mail, action: redact, when: {direction: response}, match: {regex: '[a-z]{1,20}@[a-z]{1,20}\\.[a-z]{2,6}'}}
   - {id: a.late, action: block, when: {direction: response}, match: {regex: 'zebra', count: 1}, mode: monitor}
 """
+# What the cuts of most shapes are tried with: cheap, and of every kind that may hold a text back.
+TEN_RULES = """
+earthflow: 1
+rules:
+  - {id: t.key, action: redact, when: {direction: any}, match: {regex: '\\bAKIA[A-Z0-9]{16}\\b'}}
+  - {id: t.mail, action: redact, when: {direction: response}, match: {regex: '[a-z]{1,20}@[a-z]{1,20}\\.[a-z]{2,6}'}}
+  - {id: t.wipe, action: block, when: {direction: response, part: tool_call}, match: {regex: 'rm\\s+-rf\\s+/(?:[\\s"]|$)'}}
+  - {id: t.near, action: redact, when: {direction: any}, match: {regex: '\\b[0-9]{6}\\b', near: [pin, code], within: 8}}
+  - {id: t.number, action: redact, when: {direction: any}, match: {regex: '\\b[0-9]{9,12}\\b'}, except: {keywords: [invoice], near: 12}}
+  - {id: t.words, action: flag, when: {direction: response}, match: {keywords: [c'est noté, that is all]}}
+  - {id: t.pem, action: redact, when: {direction: any}, match: {regex: '-----BEGIN [A-Z ]{0,20}KEY-----'}}
+  - {id: t.image, action: block, when: {direction: response}, match: {regex: '!\\[[^\\]]{0,40}\\]\\(https?://evil'}}
+  - {id: t.path, action: flag, when: {direction: any}, match: {regex: '/(?:tmp|etc)/[a-z]{1,12}'}}
+  - {id: t.late, action: block, when: {direction: response}, match: {regex: zebra, count: 1}, mode: monitor}
+"""
+LONG_BODY = 2_000  # bytes
+ALL_RULES = ("openai-chat", "anthropic-messages")  # shapes whose cuts are tried with all shipped rules; under the profile `long` all are
 FAMILY = {"openai-chat": "openai", "mistral-chat": "mistral", "openai-responses": "openai-responses", "anthropic-messages": "anthropic", "gemini-sse": "gemini",
           "gemini-array": "gemini", "bedrock-converse": "bedrock", "bedrock-invoke": "bedrock", "cohere-chat": "cohere", "ollama": "ollama",
           "completions": "openai", "cohere-v1-chat": "cohere", "huggingface": "openai", "mcp": "mcp"}  # fmt: skip
@@ -48,9 +66,29 @@ def book() -> Rulebook:
     return build("default", {**shipped(), "answers.yaml": RULES})
 
 
-def streamed(name: str, encoding: str = "") -> Streamed:
+@cache
+def ten() -> Rulebook:
+    return build("default", {"earthflow/default": "earthflow: 1\n", "ten.yaml": TEN_RULES})
+
+
+def places(body: bytes) -> list[int]:
+    """Where a body is cut in two: anywhere, but in a long one, outside of the profile `long`, anywhere near the end of a line, and at
+    every third byte elsewhere.
+    """
+    if len(body) <= LONG_BODY or thorough():
+        return list(range(1, len(body)))
+    edges = [place for place, byte in enumerate(body) if byte in b"\r\n"]
+    near = {place + step for place in edges for step in range(-3, 5)} | set(range(1, len(body), 3))
+    return sorted(place for place in near if 0 < place < len(body))
+
+
+def book_of_cuts(name: str) -> Rulebook:
+    return book() if name in ALL_RULES or thorough() else ten()
+
+
+def streamed(name: str, encoding: str = "", rules: Rulebook | None = None) -> Streamed:
     shape = {**SHAPES, **TEXTS}[name]
-    stream: Stream[Frame] = Stream(book(), Exchange(direction="response"), key=b"k")
+    stream: Stream[Frame] = Stream(rules or book(), Exchange(direction="response"), key=b"k")
     framing, decoder = framing_of(shape.content_type, grows=name == "gemini-array"), decoder_for(encoding)
     assert framing is not None
     assert decoder is not None
@@ -59,8 +97,8 @@ def streamed(name: str, encoding: str = "") -> Streamed:
     )
 
 
-def passed(name: str, chunks: list[bytes], encoding: str = "") -> tuple[bytes, Streamed]:
-    answer = streamed(name, encoding)
+def passed(name: str, chunks: list[bytes], encoding: str = "", rules: Rulebook | None = None) -> tuple[bytes, Streamed]:
+    answer = streamed(name, encoding, rules)
     out = b""
     for chunk in chunks:
         out += b"".join(answer.feed(chunk))
@@ -108,25 +146,25 @@ def test_a_forbidden_tool_call_ends_the_stream_in_the_providers_own_words(name: 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("call", [CALL, WIPE], ids=["redacted", "blocked"])
 def test_every_single_cut_gives_the_same(name: str, call: list[str]) -> None:
-    body = b"".join(SHAPES[name].made(TEXT[1:3], call))
-    expected, whole = passed(name, [body])
-    for place in range(1, len(body)):
-        out, answer = passed(name, [body[:place], body[place:]])
-        assert out == expected, place
-    assert answer.verdict.action == whole.verdict.action
+    body, rules = b"".join(SHAPES[name].made(TEXT[1:3], call)), book_of_cuts(name)
+    expected, whole = passed(name, [body], rules=rules)
+    assert whole.verdict.action == ("BLOCK" if call is WIPE else "REDACT")
+    for place in places(body):
+        out, answer = passed(name, [body[:place], body[place:]], rules=rules)
+        assert (out, answer.verdict.action) == (expected, whole.verdict.action), place
 
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_every_single_cut_of_a_format_without_tools_gives_the_same(name: str) -> None:
-    body = b"".join(TEXTS[name].made(TEXT, []))
-    expected, _ = passed(name, [body])
+    body, rules = b"".join(TEXTS[name].made(TEXT, [])), book_of_cuts(name)
+    expected, _ = passed(name, [body], rules=rules)
     assert KEY not in TEXTS[name].heard(expected)[0]
-    for place in range(1, len(body)):
-        assert passed(name, [body[:place], body[place:]])[0] == expected, place
+    for place in places(body):
+        assert passed(name, [body[:place], body[place:]], rules=rules)[0] == expected, place
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(
     text=st.lists(st.sampled_from([*TEXT, f" {KEY} ", f" {KEY[:7]}", "ann@", " ", "x"]), max_size=8),
     places=st.lists(st.integers(0, 10**6), max_size=40),
@@ -164,7 +202,6 @@ def test_an_encoded_stream_is_judged_decoded(name: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=80), max_size=6))
 def test_any_bytes_are_passed_or_said_to_be_unreadable(name: str, chunks: list[bytes]) -> None:
     out, answer = passed(name, chunks)
@@ -252,7 +289,6 @@ def test_an_answer_of_which_nothing_can_be_read_says_why() -> None:
     assert whole(f"a text with {KEY}".encode(), "text/plain").verdict.action == "BLOCK"
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(["application/json", "text/plain", ""]), st.sampled_from(["", "gzip", "br", "zstd", "x"]))
 def test_any_whole_answer_is_judged(body: bytes, kind: str, encoding: str) -> None:
     assert whole(body, kind, encoding).verdict.action in ("ALLOW", "FLAG", "BLOCK")

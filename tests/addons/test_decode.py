@@ -8,12 +8,13 @@ from collections.abc import Callable
 import brotli
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addons import decode as module
 from addons.decode import Undecodable, decode, decoder_for
 from rules.exchange import Unreadable
+from tests.support.shared import examples
 
 ENCODE: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
@@ -32,7 +33,7 @@ def test_a_body_comes_back(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ENCODE)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(text=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5))
 def test_any_cut_gives_the_same_text(encoding: str, text: bytes, cuts: list[int]) -> None:
     encoded, decoder = ENCODE[encoding](text), decoder_for(encoding)
@@ -63,7 +64,7 @@ def test_an_encoding_we_do_not_speak_is_named_so() -> None:
         assert decode(b"x", encoding) == Unreadable("unknown_encoding")
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(st.binary(max_size=200), st.sampled_from([*ENCODE, "", "x", "gzip, gzip"]))
 def test_any_bytes_give_bytes_or_unreadable(data: bytes, encoding: str) -> None:
     assert isinstance(decode(data, encoding), bytes | Unreadable)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.providers import FORMATS, Directory
@@ -15,6 +15,7 @@ from addons.providers.provider import Call, Format, Usage
 from contract.providers import BadProviders
 from rules.exchange import Part, Unreadable
 from rules.redact import LITERAL
+from tests.support.shared import examples
 
 EVERY = [pytest.param(format, id=name) for name, format in FORMATS.items()]
 CHAT = FORMATS["openai-chat"]
@@ -386,7 +387,7 @@ DOCUMENT = st.dictionaries(st.sampled_from(TOPS) | st.text(max_size=5), JSON, ma
 
 
 @pytest.mark.parametrize("format", EVERY)
-@settings(max_examples=200, deadline=None)
+@examples(60)
 @given(document=DOCUMENT, wanted=WANTED)
 def test_every_string_of_a_call_is_a_part_or_named_unreadable(format: JsonFormat, document: dict[str, Any], wanted: Any) -> None:
     document = {**document, format.needs[0]: wanted}
@@ -405,7 +406,7 @@ def strings(value: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("format", EVERY)
-@settings(max_examples=200, deadline=None)
+@examples(60)
 @given(document=DOCUMENT, wanted=WANTED)
 def test_a_parts_literal_is_where_its_text_stands_in_the_body(format: JsonFormat, document: dict[str, Any], wanted: Any) -> None:
     document = {**document, format.needs[0]: wanted}
@@ -419,7 +420,7 @@ def test_a_parts_literal_is_where_its_text_stands_in_the_body(format: JsonFormat
 
 
 @pytest.mark.parametrize("format", EVERY)
-@settings(max_examples=200, deadline=None)
+@examples(60)
 @given(body=st.binary(max_size=100) | (JSON | DOCUMENT).map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_give_a_call_or_a_reason(format: Format, body: bytes) -> None:
     assert isinstance(format.read_call(body, "/", ""), Call | Unreadable)

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from addons import spool as module
 from addons.spool import Spool, SpoolBusy, read_frames, take_spool
 from contract.decision import Completion, Place, Record, decode, new_id
+from tests.support.shared import examples
 
 
 def record(place: Place) -> Record:
@@ -37,7 +38,7 @@ def test_a_reader_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert [frame.place.seq for frame, _ in read_frames(segment, offset)] == [1]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(cut=st.integers(1, 400))
 def test_a_torn_tail_loses_only_what_was_torn(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     spool = Spool(tmp_path_factory.mktemp("spool"))

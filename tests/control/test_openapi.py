@@ -17,12 +17,13 @@ from schemathesis.specs.openapi.checks import content_type_conformance, response
 from control.openapi import describe
 from control.routes import ROUTES
 from tests.support.house import House, Tenant, curl
+from tests.support.shared import scaled
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 DESCRIBED = describe(ROUTES)
 # What would change the house for the tests beside this one: tried with the shape of a call alone, as a tenant.
 AS_TENANT = {"POST /v1/keys/rotate", "POST /v1/master/rotate", "POST /v1/master/finalize", "POST /v1/master/abort"}
-EXAMPLES = int(os.environ.get("EARTHFLOW_API_EXAMPLES", "8"))  # of each operation; a thorough look takes 200 and a quarter of an hour
+EXAMPLES = int(os.environ.get("EARTHFLOW_API_EXAMPLES", scaled(3)))  # of each operation
 
 
 @schemathesis.serializer("application/x-ndjson")

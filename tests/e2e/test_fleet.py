@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cli.children import start, stop, wait_until
 from cli.stack import PROGRAMS, port_said
 from tests.support.house import PATIENCE, House, connect_status
+from tests.support.shared import scaled
 
 HOST = "api.openai.com:443"
 AT_ONCE, SOON = 1.0, 6.0  # seconds in which a change is everywhere: told, and where nobody could tell
@@ -129,7 +130,7 @@ class Rotations(RuleBasedStateMachine):
 def test_rotations_in_any_order_are_seen_alike_by_three_proxies(fleet: Fleet) -> None:
     Rotations.fleet = fleet
     case = Rotations.TestCase
-    case.settings = settings(max_examples=8, stateful_step_count=6, deadline=None)
+    case.settings = settings(max_examples=scaled(4), stateful_step_count=6)
     case().runTest()
 
 

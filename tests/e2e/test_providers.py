@@ -66,18 +66,6 @@ def test_every_provider_refuses_in_its_own_words(house: House, tenant: Tenant, u
     assert len(house.providers.heard) == heard
 
 
-def test_a_provider_of_the_operators_own_is_opened_and_read(tmp_path: Path) -> None:
-    written = tmp_path / "mine.yaml"
-    written.write_text("sets: {mine: {/ask: completions}}\nproviders: {house: {hosts: [api.groq.com], paths: {/v9: mine}}}\n")
-    with House({"EARTHFLOW_PROVIDERS": str(written)}) as house:
-        tenant = house.tenant()
-        status, _ = tenant.post(saying({"prompt": "TEXT"}, f"my key is {AWS_KEY}, keep it"), url="https://api.groq.com/v9/ask")
-        assert status == 200
-        assert AWS_KEY.encode() not in house.providers.heard[-1].body
-        (row,) = tenant.audit(1)
-        assert (row["provider"], row["status"]) == ("house", "REDACT")
-
-
 def test_a_list_of_providers_that_cannot_be_used_keeps_the_proxy_from_starting(tmp_path: Path) -> None:
     written = tmp_path / "mine.yaml"
     written.write_text("providers: {house: {hosts: [api.groq.com], paths: {/v1: opanai}}}\n")

@@ -13,6 +13,8 @@ import pytest
 
 from cli.children import wait_until
 from cli.settings import environment
+from contract.version import VERSION
+from tests.support import shared
 from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,10 +41,12 @@ def test_nothing_in_the_readme_is_left_to_run_elsewhere_that_is_not_there() -> N
 
 def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path
+    told = {"EARTHFLOW_STATE_DIR": str(state_folder), "EARTHFLOW_PORT": "0", "EARTHFLOW_DASHBOARD_PORT": "0"}
+    told |= {"EARTHFLOW_CACHE_DIR": str(shared.COMPILED), "EARTHFLOW_MASTER_KEY": shared.MASTER_KEY}  # rules are compiled by the demo
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             [EARTHFLOW, "up"],
-            env=environment({"EARTHFLOW_STATE_DIR": str(state_folder), "EARTHFLOW_PORT": "0", "EARTHFLOW_DASHBOARD_PORT": "0"}),
+            env=environment(told),
             stdout=said,
             stderr=said,
         )
@@ -50,7 +54,7 @@ def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, t
         assert wait_until(lambda: "Earthflow is up" in (folder / "said").read_text(), PATIENCE * 2), (folder / "said").read_text()
         text = (folder / "said").read_text()
         port = int(re.search(r"proxy +http://127.0.0.1:(\d+)", text)[1])  # type: ignore[index]
-        assert '"version":"2.0.0"' in curl("-s", f"http://localhost:{port}/health").stdout
+        assert f'"version":"{VERSION}"' in curl("-s", f"http://localhost:{port}/health").stdout
         assert re.search(r"export HTTPS_PROXY=http://key:ef_live_\w+@127.0.0.1:\d+", text)
     finally:
         process.send_signal(signal.SIGINT)

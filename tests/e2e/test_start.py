@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from cli.ca import issue, make_authority, write_authority
+from cli.ca import write_authority
 from cli.engines import Engines
 from cli.settings import environment
 from cli.stack import PROGRAMS
-from tests.support.house import House, curl
+from tests.support.house import House
 
 ADMIN = "a-long-admin-key-for-tests-0123456789"
 PASSWORDLESS = ("EARTHFLOW_DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PASSWORD", "EARTHFLOW_REDIS_URL")
@@ -121,20 +121,3 @@ def test_the_first_start_shows_its_keys_once_and_the_line_to_paste(house: House)
     assert house.stack.new_key is not None
     assert (house.folder / "secrets.env").stat().st_mode & 0o777 == 0o600
     assert (house.folder / "client-key").stat().st_mode & 0o777 == 0o600
-
-
-def test_operator_certificate_is_shown_on_the_outer_layer_only(house: House, tmp_path: Path) -> None:
-    operator = make_authority("Operator", days=2)
-    chain, key = issue(operator, ["localhost"], days=2)
-    for name, content in (("ca.pem", operator.pem), ("cert.pem", chain), ("key.pem", key)):
-        (tmp_path / name).write_bytes(content)
-    with House(extra={"TLS_CERT_PATH": str(tmp_path / "cert.pem"), "TLS_KEY_PATH": str(tmp_path / "key.pem")}) as running:
-        ca = str(tmp_path / "ca.pem")
-        done = curl("-sS", "--cacert", ca, f"https://localhost:{running.stack.port}/health")
-        assert '"status":"OK"' in done.stdout, done.stderr
-        caller = running.tenant()
-        url = "https://api.openai.com/v1/models"
-        done = curl("-sS", "-x", caller.proxy("https"), "--proxy-cacert", ca, "--cacert", str(running.bundle), url)
-        assert '"object": "list"' in done.stdout, done.stderr
-        done = curl("-sS", "-x", caller.proxy("https"), "--proxy-cacert", ca, "--cacert", ca, url)
-        assert done.returncode != 0

@@ -1,6 +1,6 @@
 """Any bytes into each codec give a value, frames, or a reason; never another exception, and never more than they may cost.
 
-`make fuzz` runs a million inputs and more; here, and so in CI, some thousands. EARTHFLOW_FUZZ says how many for each codec.
+`make fuzz` runs a million inputs and more, `make test` some thousands. EARTHFLOW_FUZZ says how many for each codec.
 """
 
 import json
@@ -21,9 +21,10 @@ from tests.addons.test_answer import ENCODERS, book, streamed
 from tests.addons.test_providers import CALLS
 from tests.fuzz.mutate import inputs, pieces
 from tests.support.conformance import CASES, whole
+from tests.support.shared import scaled
 from tests.support.streams import SHAPES, TEXTS
 
-EACH = int(os.environ.get("EARTHFLOW_FUZZ", "1000"))
+EACH = int(os.environ.get("EARTHFLOW_FUZZ", scaled(300)))
 SEED = int(os.environ.get("EARTHFLOW_FUZZ_SEED", "4"))
 LONGEST = 2.0  # seconds of CPU that one small input may take at the very most; a hang, not a speed, is what this finds
 

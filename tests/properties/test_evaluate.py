@@ -4,7 +4,7 @@ import base64
 import json
 from urllib.parse import quote
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.evaluate import evaluate
@@ -12,6 +12,7 @@ from rules.exchange import Exchange, Part
 from rules.load import Library
 from rules.locate import Pattern
 from rules.scan import Scanner
+from tests.support.shared import examples
 
 BARE = {f"earthflow/{name}": "earthflow: 1\n" for name in ("default", "strict", "monitor")}
 STRENGTH = {"ALLOW": 0, "FLAG": 1, "REDACT": 2, "BLOCK": 3}
@@ -36,13 +37,13 @@ def verdict(rules: list[str], parts: list[tuple[str, str]]) -> str:
     return evaluate(book, exchange).action
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(RULE, max_size=4), RULE, PARTS)
 def test_a_rule_more_never_lets_more_through(rules: list[str], more: str, parts: list[tuple[str, str]]) -> None:
     assert STRENGTH[verdict([*rules, more], parts)] >= STRENGTH[verdict(rules, parts)]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(RULE, max_size=5), PARTS, st.randoms(use_true_random=False))
 def test_the_order_of_rules_does_not_matter(rules: list[str], parts: list[tuple[str, str]], random: object) -> None:
     shuffled = list(rules)
@@ -68,7 +69,7 @@ HIDE = {
 AROUND = st.text(alphabet="ab é日 .,\n\x0b", max_size=30)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(AROUND, st.sampled_from(sorted(HIDE)), st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True), AROUND)
 def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(before: str, way: str, secret: str, after: str) -> None:
     hidden = HIDE[way](secret)
@@ -82,7 +83,7 @@ def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(before: str, wa
         )
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True), st.integers(1, 15), AROUND, AROUND)
 def test_what_is_split_over_parts_is_found_in_both(secret: str, cut: int, before: str, after: str) -> None:
     texts = [f"{before} {secret[:cut]}", f"{secret[cut:]} {after}"]

@@ -3,11 +3,12 @@
 import json
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rules.exchange import Unreadable
 from rules.leaves import Number, Walk, _thorough, leaves, parse
+from tests.support.shared import examples
 
 TEXT = st.lists(st.sampled_from(['"', "\\", "a", "\n", "é", "\x00", "u0022", '\\"']), max_size=4).map("".join)
 DOCUMENT = st.recursive(
@@ -40,7 +41,7 @@ def written(value: Any, how: int, countdown: list[int]) -> str:
     return json.dumps(value)
 
 
-@settings(max_examples=500, deadline=None)
+@examples(200)
 @given(document=DOCUMENT, how=st.integers(0, 3))
 def test_both_decoders_see_the_same_leaves(document: Any, how: int) -> None:
     body = written(document, how, [0]).encode("utf-8", "surrogatepass")
@@ -50,7 +51,7 @@ def test_both_decoders_see_the_same_leaves(document: Any, how: int) -> None:
     assert [leaf[:4] for leaf in quick] == [leaf[:4] for leaf in walk.leaves(_thorough.decode(body.decode()))]
 
 
-@settings(max_examples=500, deadline=None)
+@examples(200)
 @given(document=DOCUMENT, how=st.integers(0, 3), number=st.integers(1, 4))
 def test_a_key_that_stands_twice_is_seen(document: Any, how: int, number: int) -> None:
     countdown = [number]

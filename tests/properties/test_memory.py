@@ -8,6 +8,7 @@ from addons.rulebooks import Memory
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import Exchange, Part
 from rules.load import Library, shipped
+from tests.support.shared import scaled
 
 LIBRARY = Library(shipped(), portable=True)
 TEXTS = [
@@ -17,7 +18,7 @@ TEXTS = [
     if (text := test.text if test.text is not None else dict(test.context).get("text", ""))
 ]
 PADDING = " and so it went on for quite some time, as one would expect of it;" * 4
-CONVERSATIONS, CALLS = 120, 4
+CONVERSATIONS, CALLS = scaled(60), 4
 
 
 def some_texts(rng: Random) -> list[str]:

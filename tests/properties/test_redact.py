@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.evaluate import evaluate
@@ -12,6 +12,7 @@ from rules.exchange import Exchange, Part, Unreadable
 from rules.leaves import Leaf, leaves, parse
 from rules.load import build
 from rules.redact import Edit, splice
+from tests.support.shared import examples
 
 BOOK = build(
     "default",
@@ -57,7 +58,7 @@ def written(draw: st.DrawFn) -> bytes:
         return b"{}"
 
 
-@settings(max_examples=500, deadline=None)
+@examples(200)
 @given(written())
 def test_nothing_found_survives_and_twice_changes_nothing(body: bytes) -> None:
     once, verdict = redact(body)
@@ -71,7 +72,7 @@ def test_nothing_found_survives_and_twice_changes_nothing(body: bytes) -> None:
         assert once == body
 
 
-@settings(max_examples=500, deadline=None)
+@examples(200)
 @given(written(), st.data())
 def test_an_edit_changes_its_characters_and_nothing_else(body: bytes, data: st.DataObject) -> None:
     strings = [leaf for leaf in found(body) if leaf.text and not leaf.is_key]

@@ -2,13 +2,14 @@
 
 import pytest
 import re2
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.locate import Pattern
 from rules.patterns import compile_regex, width
 from rules.scan import Finding, Scanner
 from rules.widen import widened
+from tests.support.shared import examples
 
 PATTERNS = [
     Pattern(r"(?i)\bkey[0-9]{2,4}"),
@@ -97,7 +98,7 @@ def plainly(findings: list[Finding]) -> set[tuple[int, int, int, int]]:
     return {(finding.pattern, *finding.places[0]) for finding in findings if finding.view.depth == 0}
 
 
-@settings(max_examples=600, deadline=None)
+@examples(200)
 @given(TEXTS)
 def test_both_engines_agree_with_brute_force(texts: list[str]) -> None:
     expected = alone(texts)
@@ -167,7 +168,7 @@ def regexes(draw: st.DrawFn) -> str:
     return ("(?i)" if draw(st.booleans()) else "") + body
 
 
-@settings(max_examples=1500, deadline=None)
+@examples(300)
 @given(regexes(), st.lists(st.sampled_from([*"abcxkeyz.1é í日\nAÉß", "key", "bc"]), max_size=12).map("".join))
 def test_what_stage_1_asks_for_stands_in_every_match(regex: str, text: str) -> None:
     try:

@@ -5,15 +5,16 @@ import re
 from functools import cache
 from itertools import pairwise
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rules.evaluate import Verdict, evaluate
 from rules.exchange import Exchange, Kind, Part
-from rules.load import build, shipped
+from rules.load import shipped
 from rules.redact import splice
 from rules.rulebook import Rulebook
 from rules.stream import PATIENCE, Piece, Stream
+from tests.support.shared import build
 
 RULES = """
 earthflow: 1
@@ -68,7 +69,6 @@ def cut(text: str, places: list[int]) -> list[str]:
     return [text[a:b] for a, b in pairwise(edges)]
 
 
-@settings(deadline=None)
 @given(TEXTS, st.lists(st.integers(0, 1000), max_size=30))
 def test_however_an_answer_is_cut_what_is_released_is_what_a_whole_one_becomes(text: str, places: list[int]) -> None:
     expected, verdict = whole(text)
@@ -76,7 +76,6 @@ def test_however_an_answer_is_cut_what_is_released_is_what_a_whole_one_becomes(t
     assert (released, ended.action) == (expected, verdict.action)
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_one_character_at_a_time_is_as_good_as_any_other_cut(text: str) -> None:
     expected, verdict = whole(text)
@@ -85,7 +84,6 @@ def test_one_character_at_a_time_is_as_good_as_any_other_cut(text: str) -> None:
     assert all(released.startswith(step) for step in steps)
 
 
-@settings(deadline=None)
 @given(TEXTS, TEXTS, st.lists(st.integers(0, 1000), max_size=30))
 def test_a_block_ends_the_answer_before_the_first_character_of_what_was_found(before: str, after: str, places: list[int]) -> None:
     found = "rm -rf / "

@@ -6,38 +6,39 @@ from dataclasses import replace
 import pytest
 
 from rules.evaluate import evaluate
-from rules.load import PRESETS, Library, shipped
+from rules.load import PRESETS, shipped
 from rules.redact import splice
 from rules.testing import exchange_of, proven, run, unproven
+from tests.support.shared import library
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_test_of_every_shipped_rule_passes(preset: str) -> None:
-    results = list(run(Library(shipped()), preset))
+    results = list(run(library(shipped()), preset))
     assert len(results) > 4_000
     assert [(result.rule.id, result.test.text or result.test.context, result.why) for result in results if result.why] == []
 
 
 def test_there_are_three_hundred_rules_and_each_has_three_tests_of_both_kinds() -> None:
-    rules = Library(shipped()).assemble("default").rules
+    rules = library(shipped()).assemble("default").rules
     assert len(rules) >= 300
     assert unproven(rules.values()) == []
 
 
 def test_every_shipped_rule_says_why() -> None:
-    assert [rule.id for rule in Library(shipped()).assemble("default").rules.values() if not rule.message] == []
+    assert [rule.id for rule in library(shipped()).assemble("default").rules.values() if not rule.message] == []
 
 
 def test_hyperscan_takes_every_shipped_pattern_and_misses_none_of_the_tests() -> None:
-    library = Library(shipped())
-    assert library.rulebook("default").scanner.refused == ()
-    assert proven(library, PRESETS) is library
+    kept = library(shipped())
+    assert kept.rulebook("default").scanner.refused == ()
+    assert proven(kept, PRESETS) is kept
 
 
 def test_both_engines_find_the_same_in_every_test_of_every_shipped_rule() -> None:
-    books = [Library(shipped(), portable=portable).rulebook("default") for portable in (True, False)]
+    books = [library(shipped(), portable=portable).rulebook("default") for portable in (True, False)]
     assert [book.scanner.engine for book in books] == ["portable", "hyperscan"]
-    for rule in Library(shipped()).assemble("default").rules.values():
+    for rule in library(shipped()).assemble("default").rules.values():
         for test in rule.tests:
             slow, fast = (evaluate(book, exchange_of(test, rule)) for book in books)
             assert (slow.action, slow.edits) == (fast.action, fast.edits), (rule.id, test.text)
@@ -48,15 +49,15 @@ def test_both_engines_find_the_same_in_every_test_of_every_shipped_rule() -> Non
 
 def test_a_failing_test_is_told_as_such() -> None:
     wrong = "earthflow: 1\nrules:\n  - {id: a, action: block, match: {regex: xyz}, tests: [{match: abc}, {ok: xyz}]}\n"
-    library = Library({**shipped(), "t.yaml": wrong}, portable=True)
-    assert [result.why for result in run(library, "default", files={"t.yaml"})] == ["did not fire", "fired"]
+    broken = library({**shipped(), "t.yaml": wrong}, portable=True)
+    assert [result.why for result in run(broken, "default", files={"t.yaml"})] == ["did not fire", "fired"]
 
 
 def test_what_was_redacted_once_is_not_redacted_again() -> None:
-    library = Library(shipped())
-    book = library.rulebook("default")
+    kept = library(shipped())
+    book = kept.rulebook("default")
     redacted = 0
-    for rule in library.assemble("default").rules.values():
+    for rule in kept.assemble("default").rules.values():
         for test in rule.tests:
             exchange = exchange_of(test, rule)
             verdict = evaluate(book, exchange)
