@@ -1,7 +1,7 @@
 # One image for proxy and control; the command chooses.
 FROM python:3.12-slim-bookworm AS build
 WORKDIR /opt/earthflow
-COPY requirements.txt pyproject.toml README.md mitm.conf ./
+COPY requirements.txt requirements-build.txt pyproject.toml README.md mitm.conf ./
 COPY addons addons
 COPY cli cli
 COPY contract contract
@@ -9,7 +9,9 @@ COPY control control
 COPY rules rules
 RUN python -m venv .venv \
  && .venv/bin/pip install --no-cache-dir --require-hashes -r requirements.txt \
- && .venv/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
+ && pip install --no-cache-dir --require-hashes -r requirements-build.txt \
+ && pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /tmp . \
+ && .venv/bin/pip install --no-cache-dir --no-deps /tmp/earthflow-*.whl
 
 FROM python:3.12-slim-bookworm
 LABEL org.opencontainers.image.title="Earthflow" org.opencontainers.image.version="2.0.0"

@@ -2,24 +2,52 @@
 SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
+PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header
+# What `make test-long` has passed, by commit: a part that is there is not run again.
+PASSED := .long/$(shell git describe --always --dirty --abbrev=12 2>/dev/null)
+PARTS := answers properties codecs providers table fleet
 
-.PHONY: demo test clients fuzz hostile lint bench peers lock clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients fuzz hostile lint bench peers lock dist hooks clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
 	$(BIN)/earthflow demo $(if $(ONCE),--once)
 
-test: $(VENV)/installed  ## all tests; they start their own PostgreSQL and Valkey
-	$(BIN)/pytest
+test: $(VENV)/installed  ## all that proves behaviour, within minutes; starts its own PostgreSQL and Valkey
+	$(PYTEST)
+
+test-long: $(VENV)/installed  ## the same with large budgets and every combination, within the hour; goes on where it was interrupted
+	@for part in $(PARTS); do test -e $(PASSED)/$$part || $(MAKE) --no-print-directory long-$$part || exit 1; done
+	@echo "passed: $(PARTS)"
+
+long-answers: WHAT = tests/addons/test_answer.py tests/addons/test_decode.py tests/addons/test_spool.py
+long-properties: WHAT = tests/properties tests/rules
+long-codecs: WHAT = tests/fuzz
+long-providers: WHAT = tests/addons/test_providers.py tests/addons/test_cases.py
+long-table: WHAT = tests/e2e/test_conformance.py
+long-fleet: WHAT = tests/control/test_openapi.py tests/e2e/test_fleet.py
+
+$(addprefix long-,$(PARTS)): long-%: $(VENV)/installed
+	@echo "== $* =="
+	$(PYTEST:loadfile=load) --hypothesis-profile=long $(WHAT)
+	@mkdir -p $(PASSED) && touch $(PASSED)/$*
+
+coverage: $(VENV)/installed  ## which lines the tests run, by package; a package below its floor fails
+	$(BIN)/python -m tests.support.coverage
 
 clients: $(VENV)/installed  ## every real SDK and command-line client against pretend providers; ten minutes, 2 GB (needs Node 20 and npm)
 	test -x .venv-clients/bin/python || $(BIN)/python -m venv .venv-clients
 	.venv-clients/bin/pip install -q -r tests/clients/requirements.txt
 	mkdir -p .venv-clients/npm && cp tests/clients/package.json .venv-clients/npm/
 	cd .venv-clients/npm && npm install --no-package-lock --no-audit --no-fund --loglevel=error
-	EARTHFLOW_CLIENTS=$(CURDIR)/.venv-clients/bin/python $(BIN)/pytest tests/clients
+	EARTHFLOW_CLIENTS="$(CURDIR)/.venv-clients/bin/python" $(BIN)/pytest tests/clients
 
 fuzz: $(VENV)/installed  ## a million inputs and more into every codec; a quarter of an hour or so
-	EARTHFLOW_FUZZ=30000 $(BIN)/pytest -q tests/fuzz
+	EARTHFLOW_FUZZ=30000 $(PYTEST:loadfile=load) tests/fuzz
 
 hostile: $(VENV)/installed  ## half-open connections, bombs, deep JSON, an hour of a WebSocket: memory, outcomes and others' latency
 	$(BIN)/python -m bench.hostile
@@ -33,16 +61,27 @@ lint: $(VENV)/installed  ## style, types, container files
 bench: $(VENV)/installed peers  ## what the figures in README and docs/rules.md come from
 	$(BIN)/python -m bench
 
-peers:  ## other tools to compare with, in a Python of their own; without them the bench goes on
+peers: $(VENV)/installed  ## other tools to compare with, in a Python of their own; without them the bench leaves that comparison out
 	test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
 	.venv-peers/bin/pip install -q -r bench/peers.txt || rm -rf .venv-peers
 
-lock:  ## pin every dependency with its hashes, and no addresses
-	uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header --extra dev pyproject.toml -o requirements.txt
+lock: $(VENV)/installed  ## pin every dependency with its hashes, and no addresses: runtime, local engines, build, development
+	$(COMPILE) pyproject.toml -o requirements.txt
+	for extra in local dev; do $(COMPILE) pyproject.toml --extra $$extra -c requirements.txt -o requirements-$$extra.txt; done
+	$(COMPILE) --group build -o requirements-build.txt
 
-clean:
-	rm -rf $(VENV) .venv-peers .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis
+dist: $(VENV)/installed  ## wheel, sdist, the list of what they depend on (SBOM, CycloneDX) and checksums, in dist/
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build
+	$(BIN)/python deploy/sbom.py dist/earthflow.cdx.json
+	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
-$(VENV)/installed: requirements.txt pyproject.toml deploy/install.sh
+hooks: $(VENV)/installed  ## have git run the quick checks before each commit
+	$(BIN)/pre-commit install
+
+clean:  ## take away all that make has made
+	rm -rf $(VENV) .venv-peers .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist
+
+$(VENV)/installed: requirements-dev.txt pyproject.toml deploy/install.sh
 	bash deploy/install.sh $(VENV)
 	touch $@

@@ -30,5 +30,5 @@ echo "Installing into $folder (a minute the first time) …"
 rm -rf "$folder"
 make_environment
 pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
-"${pip[@]}" install --require-hashes -r requirements.txt
+"${pip[@]}" install --require-hashes -r requirements-dev.txt
 "${pip[@]}" install --no-deps --no-build-isolation -e .
