@@ -22,7 +22,14 @@ from rules.stream import ALL, Name, Piece, Released, Restore, Stream
 
 MAX_READ = 8 * 1024 * 1024  # decoded bytes of a whole answer kept to be parsed for its counts alone
 REDACTING, RESTORING = 1, 0  # whose text counts where both would edit
-OPAQUE = {"audio": "audio", "image": "image", "video": "image", "font": "opaque", "multipart": "opaque", "model": "opaque"}
+OPAQUE = {
+    "audio": "audio",
+    "image": "image",
+    "video": "image",
+    "font": "opaque",
+    "multipart": "opaque",
+    "model": "opaque",
+}
 NO_JSON = (b"", b"[DONE]")  # what some streams end with
 READABLE = ("", "text", "json", "xml", "x-www-form-urlencoded", "javascript", "graphql")
 
@@ -120,7 +127,16 @@ def unreadable(content_type: str, encoding: str, *, sought: bool = False) -> str
     return "document" if name == "pdf" else OPAQUE.get(family, "opaque")
 
 
-def judge_whole(book: Rulebook, context: Exchange, raw: bytes, content_type: str, encoding: str, *, key: bytes, restore: Pairs) -> Whole:
+def judge_whole(
+    book: Rulebook,
+    context: Exchange,
+    raw: bytes,
+    content_type: str,
+    encoding: str,
+    *,
+    key: bytes,
+    restore: Pairs,
+) -> Whole:
     """Decode, read, judge and edit an answer. Total."""
     context = replace(context, stream=False)
     decoded = decode(raw, encoding)
@@ -129,15 +145,26 @@ def judge_whole(book: Rulebook, context: Exchange, raw: bytes, content_type: str
         return Whole(len(raw), verdict=evaluate(book, exchange, key=key), coverage=exchange.coverage)
     usage, said = Usage(), Reader(streams=False).read(decoded)
     if isinstance(said, Unreadable):
-        parts = tuple(Part(piece.text, piece.role, piece.kind, NOWHERE) for piece in _unread(decoded) if decoded)
+        parts = tuple(
+            Part(piece.text, piece.role, piece.kind, NOWHERE) for piece in _unread(decoded) if decoded
+        )
         meant = "json" in content_type or decoded.lstrip()[:1] in (b"{", b"[")
-        exchange = replace(context, parts=parts, unreadable=(said.reason,) if meant and decoded else (), size=len(raw))
+        exchange = replace(
+            context, parts=parts, unreadable=(said.reason,) if meant and decoded else (), size=len(raw)
+        )
     else:
         usage.read(said.document)
-        parts = tuple(Part(piece.text, piece.role, piece.kind, piece.literal, piece.tool) for piece in said.pieces)
+        parts = tuple(
+            Part(piece.text, piece.role, piece.kind, piece.literal, piece.tool) for piece in said.pieces
+        )
         exchange = replace(context, parts=parts, unreadable=said.unreadable, size=len(raw))
     verdict = evaluate(book, exchange, key=key)
-    edits = merged([*((REDACTING, edit) for edit in verdict.edits), *((RESTORING, edit) for edit in restored(exchange.parts, restore))])
+    edits = merged(
+        [
+            *((REDACTING, edit) for edit in verdict.edits),
+            *((RESTORING, edit) for edit in restored(exchange.parts, restore)),
+        ]
+    )
     body = splice(decoded, edits) if edits and verdict.action != "BLOCK" else None
     return Whole(len(raw), usage, verdict, exchange.coverage, body)
 
@@ -148,7 +175,11 @@ def restored(parts: Sequence[Part], pairs: Pairs) -> list[Edit]:
         return []
     restore = Restore(pairs)
     readable = [part for part in parts if part.literal != NOWHERE]
-    return [replace(edit, literal=part.literal) for part in readable for edit in restore.edits(part.text, 0, 0, len(part.text))]
+    return [
+        replace(edit, literal=part.literal)
+        for part in readable
+        for edit in restore.edits(part.text, 0, 0, len(part.text))
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +206,12 @@ class Streamed:
     """An answer judged while it streams. Once it is `over`, nothing of what the provider still sends is passed on."""
 
     def __init__(
-        self, framing: Framing, decoder: Decoder, stream: Stream[Frame], ending: Callable[[str], Ending], message: Callable[[Verdict], str]
+        self,
+        framing: Framing,
+        decoder: Decoder,
+        stream: Stream[Frame],
+        ending: Callable[[str], Ending],
+        message: Callable[[Verdict], str],
     ):
         """`ending` makes the last events of a stream that is ended, of what is said there; `message` says why one is blocked."""
         self.size = 0
@@ -287,7 +323,10 @@ class Streamed:
 
     def _written(self, released: Sequence[Released[Frame]]) -> list[bytes]:
         self._releasing = [frame for frame, _ in released]
-        written = [self._framing.rewritten(frame, splice(frame.data or b"", edits)) if edits else frame.raw for frame, edits in released]
+        written = [
+            self._framing.rewritten(frame, splice(frame.data or b"", edits)) if edits else frame.raw
+            for frame, edits in released
+        ]
         self._releasing = []
         if self._stream.blocked is not None:
             self._passing += written

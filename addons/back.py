@@ -23,9 +23,19 @@ from rules.stream import Stream
 logger = logging.getLogger("earthflow.back")
 
 LARGE = 32 * 1024  # bytes of a whole answer; a larger one is judged beside the loop
-LENGTHS = ("content-length", "content-encoding", "content-md5", "digest", "content-digest", "etag", "accept-ranges")
+LENGTHS = (
+    "content-length",
+    "content-encoding",
+    "content-md5",
+    "digest",
+    "content-digest",
+    "etag",
+    "accept-ranges",
+)
 
-OnError = Callable[[Exception], bool]  # counts and logs it; whether the operator lets pass what could not be judged
+OnError = Callable[
+    [Exception], bool
+]  # counts and logs it; whether the operator lets pass what could not be judged
 
 
 def begin(flow: http.HTTPFlow, passage: Passage, status: int, on_error: OnError) -> None:
@@ -47,14 +57,20 @@ def begin(flow: http.HTTPFlow, passage: Passage, status: int, on_error: OnError)
     elif opaque:
         _read_along(response, Unjudged(content_type, encoding, verdict), ongoing)
     else:
-        framing = framing_of(content_type, grows=sought and format is not None and format.grows, sought=sought)
+        framing = framing_of(
+            content_type, grows=sought and format is not None and format.grows, sought=sought
+        )
         decoder = decoder_for(encoding)
         if framing is None or decoder is None:
             response.stream, passage.whole = False, True
             return
-        stream: Stream[Frame] = Stream(asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore)
+        stream: Stream[Frame] = Stream(
+            asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore
+        )
         ending = enforce.family_of(flow, passage).end
-        answer = Streamed(framing, decoder, stream, lambda why: ending(why, ongoing.id), partial(_why, ongoing.id))
+        answer = Streamed(
+            framing, decoder, stream, lambda why: ending(why, ongoing.id), partial(_why, ongoing.id)
+        )
         ongoing.answer = answer
         _will_change(flow)
         flow.metadata[ANSWER] = Guarded(answer, ongoing, on_error)
@@ -66,7 +82,16 @@ async def judge(flow: http.HTTPFlow, passage: Passage, status: int) -> None:
     assert response is not None and asked is not None and ongoing is not None
     raw, headers = response.raw_content or b"", response.headers
     content_type, encoding = headers.get("content-type", "").lower(), headers.get("content-encoding", "")
-    work = partial(judge_whole, asked.book, asked.context, raw, content_type, encoding, key=asked.key, restore=asked.restore)
+    work = partial(
+        judge_whole,
+        asked.book,
+        asked.context,
+        raw,
+        content_type,
+        encoding,
+        key=asked.key,
+        restore=asked.restore,
+    )
     whole = work() if len(raw) <= LARGE and not encoding else await asyncio.to_thread(work)
     if whole.verdict is not None and whole.verdict.action == "BLOCK":
         _replace(flow, passage, whole, status)
@@ -138,7 +163,9 @@ class Guarded:
         self._ongoing.trouble = "engine_error"
         if self._on_error(error):
             return b"".join(self._answer.let_go())
-        return b"".join(self._answer.cut_off(f"Earthflow could not judge this answer (decision {self._ongoing.id})"))
+        return b"".join(
+            self._answer.cut_off(f"Earthflow could not judge this answer (decision {self._ongoing.id})")
+        )
 
 
 def _of_head(asked: Asked, opaque: str) -> Verdict:
@@ -150,7 +177,13 @@ def _replace(flow: http.HTTPFlow, passage: Passage, answer: Whole, status: int) 
     """Put a refusal in an answer's place."""
     assert passage.ongoing is not None and answer.verdict is not None
     passage.ongoing.answer = answer
-    enforce.refuse(flow, status, _why(passage.ongoing.id, answer.verdict), passage.ongoing.id, enforce.family_of(flow, passage))
+    enforce.refuse(
+        flow,
+        status,
+        _why(passage.ongoing.id, answer.verdict),
+        passage.ongoing.id,
+        enforce.family_of(flow, passage),
+    )
     flow.metadata[REPLACED] = True
 
 

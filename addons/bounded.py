@@ -52,7 +52,9 @@ class BoundedHttp1Server(Http1Server):
                 yield from self._refuse(431, f"The request head is larger than {MAX_HEAD} bytes.")
                 return
             if AMBIGUOUS.search(came, 0, head.end() if head else len(came)):
-                yield from self._refuse(400, "The request head has a folded header, a NUL, or a line that does not end in CR LF.")
+                yield from self._refuse(
+                    400, "The request head has a folded header, a NUL, or a line that does not end in CR LF."
+                )
                 return
             if head is None:
                 self._connections.expect(self.context.client)
@@ -65,9 +67,13 @@ class BoundedHttp1Server(Http1Server):
         except NotImplementedError:
             yield from self._refuse(400, "Trailers are not supported.")
             yield ReceiveHttp(RequestProtocolError(self.stream_id, "trailers", RequestProtocolError.code))
-        if self.state == self.read_body and len(self.buf) > MAX_HEAD:  # what is left is no body: a line of a chunk, or trailers
+        if (
+            self.state == self.read_body and len(self.buf) > MAX_HEAD
+        ):  # what is left is no body: a line of a chunk, or trailers
             yield from self._refuse(431, "What stands between the pieces of the body is too long.")
-            yield ReceiveHttp(RequestProtocolError(self.stream_id, "endless chunk line", RequestProtocolError.code))
+            yield ReceiveHttp(
+                RequestProtocolError(self.stream_id, "endless chunk line", RequestProtocolError.code)
+            )
 
     def wait(self, event: events.Event) -> Commands:
         yield from super().wait(event)
@@ -108,7 +114,11 @@ class BoundedHttp1Client(Http1Client):
         """
         if isinstance(event, RequestData) and not event.data:
             return
-        if isinstance(event, RequestHeaders) and not event.end_stream and "content-length" not in event.request.headers:
+        if (
+            isinstance(event, RequestHeaders)
+            and not event.end_stream
+            and "content-length" not in event.request.headers
+        ):
             event.request.headers["transfer-encoding"] = "chunked"
         yield from super().send(event)
 

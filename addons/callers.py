@@ -23,7 +23,12 @@ class Callers:
     name = "earthflow_callers"
 
     def __init__(self, front: Front, connections: Connections, recorder: Recorder, distrust: Distrust):
-        self._front, self._connections, self._recorder, self._distrust = front, connections, recorder, distrust
+        self._front, self._connections, self._recorder, self._distrust = (
+            front,
+            connections,
+            recorder,
+            distrust,
+        )
 
     def client_connected(self, client: Client) -> None:
         """One more, if it may; an h2 client may open as many upstream connections as it has calls."""
@@ -49,12 +54,18 @@ class Callers:
         error = data.conn.error or ""
         if self._distrust.note(session.identity.key.id, session.host, error):
             peer = data.context.client.peername
-            self._recorder.distrusted(session.identity, Address(session.host, "CONNECT", "", peer[0] if peer else ""), error)
+            self._recorder.distrusted(
+                session.identity, Address(session.host, "CONNECT", "", peer[0] if peer else ""), error
+            )
 
 
 def _handler(client: Hashable) -> Any:
     """What serves a client's connection, in mitmproxy."""
-    return ctx.master.addons.get("proxyserver").connections.get(client.id) if isinstance(client, Client) else None
+    return (
+        ctx.master.addons.get("proxyserver").connections.get(client.id)
+        if isinstance(client, Client)
+        else None
+    )
 
 
 def end(client: Hashable) -> None:

@@ -50,7 +50,10 @@ WAYS: Mapping[Way, tuple[Role, Kind, Direction]] = {
     "tool_call": ("assistant", "tool_call", "response"),
     "answer_text": ("assistant", "text", "response"),
 }
-TOOLS: Mapping[Way, str] = {"tool_result": "Read", "tool_call": "Bash"}  # the tool that is meant where a case names none
+TOOLS: Mapping[Way, str] = {
+    "tool_result": "Read",
+    "tool_call": "Bash",
+}  # the tool that is meant where a case names none
 BAD_USAGE, BAD_RULES = 2, 3  # exit statuses
 
 
@@ -110,7 +113,10 @@ def read_case(line: bytes) -> Case:
         raise BadCase(str(error)) from None
     given = [name for name in ("text", "body", "answer") if getattr(case, name) not in (None, msgspec.UNSET)]
     if len(given) != 1:
-        raise BadCase("has to have one of `text`, `body` and `answer`" + (f", not {' and '.join(given)}" if given else ""))
+        raise BadCase(
+            "has to have one of `text`, `body` and `answer`"
+            + (f", not {' and '.join(given)}" if given else "")
+        )
     if given != ["text"] and case.url is None:
         raise BadCase(f"has a `{given[0]}` and no `url`")
     return case
@@ -138,7 +144,9 @@ class CaseJudge:
             role, kind, tool = case.role or "user", case.kind or "text", case.tool or ""
             direction = "response" if role == "assistant" else "request"
         part = Part(text, role, kind, 0, tool)
-        exchange = Exchange(direction=direction, parts=(part,), size=len(text), time=self.now, tenant=self.tenant)
+        exchange = Exchange(
+            direction=direction, parts=(part,), size=len(text), time=self.now, tenant=self.tenant
+        )
         verdict = evaluate(self.book, exchange, key=KEY)
         for edit in reversed(verdict.edits):
             text = text[: edit.start] + edit.text + text[edit.end :]
@@ -158,19 +166,34 @@ class CaseJudge:
     def _answer(self, case: Case) -> Judged:
         request, body = self._request(case, b"", {}), _written(case, case.answer)
         asked = read(request, self.tenant)
-        content_type, encoding = _header(case.headers, "content-type", "application/json"), _header(case.headers, "content-encoding")
+        content_type, encoding = (
+            _header(case.headers, "content-type", "application/json"),
+            _header(case.headers, "content-encoding"),
+        )
         opaque = unreadable(content_type, encoding)
-        context = replace(asked.exchange, direction="response", parts=(), unreadable=(opaque,) if opaque else (), size=0)
+        context = replace(
+            asked.exchange, direction="response", parts=(), unreadable=(opaque,) if opaque else (), size=0
+        )
         if opaque:
             return Judged(evaluate(self.book, context, key=KEY), "none", _shown(body))
         framing = framing_of(content_type, grows=asked.format is not None and asked.format.grows)
         decoder = decoder_for(encoding)
         if framing is None or decoder is None:
             whole = judge_whole(self.book, context, body, content_type, encoding, key=KEY, restore=())
-            return Judged(whole.verdict or Verdict("ALLOW"), whole.coverage, _shown(body if whole.body is None else whole.body))
+            return Judged(
+                whole.verdict or Verdict("ALLOW"),
+                whole.coverage,
+                _shown(body if whole.body is None else whole.body),
+            )
         stream: Stream[Frame] = Stream(self.book, replace(context, stream=True), key=KEY)
         ending = request.provider.family_of(canonical(request.path)).end
-        answer = Streamed(framing, decoder, stream, lambda why: ending(why, DECISION), lambda verdict: blocked_message(verdict, DECISION))
+        answer = Streamed(
+            framing,
+            decoder,
+            stream,
+            lambda why: ending(why, DECISION),
+            lambda verdict: blocked_message(verdict, DECISION),
+        )
         passed = b"".join([*answer.feed(body), *answer.end()])
         return Judged(answer.verdict, answer.coverage, _shown(passed))
 
@@ -183,8 +206,13 @@ class CaseJudge:
         provider = self.directory.of(host) if url.scheme == "https" else None
         if provider is None:
             raise BadCase(f"`{case.url}` is no URL of an AI provider (see earthflow providers)")
-        encoding, content_type = _header(headers, "content-encoding"), _header(headers, "content-type", "application/json")
-        return Request(provider, host, case.method, url.path or "/", url.query, body, encoding, self.now, content_type)
+        encoding, content_type = (
+            _header(headers, "content-encoding"),
+            _header(headers, "content-type", "application/json"),
+        )
+        return Request(
+            provider, host, case.method, url.path or "/", url.query, body, encoding, self.now, content_type
+        )
 
 
 def _written(case: Case, value: Any) -> bytes:

@@ -17,7 +17,9 @@ from addons.settings import Limits
 GRACE = 30.0  # seconds in which a body may come as slowly as it likes; then
 SLOWEST = 1024  # bytes a second, on the average
 EVERY = 1.0  # seconds between looks
-SPARE_FILES = 128  # descriptors for everything but connections; each of those may need two, its own and one upstream
+SPARE_FILES = (
+    128  # descriptors for everything but connections; each of those may need two, its own and one upstream
+)
 
 
 @dataclass(slots=True)
@@ -133,9 +135,13 @@ class Connections:
     def look(self, now: float) -> None:
         """End what has been waited for too long, and what is old and at rest."""
         for client, line in list(self._lines.items()):
-            late = line.expected_since is not None and now - line.expected_since > self.limits.handshake_seconds
+            late = (
+                line.expected_since is not None and now - line.expected_since > self.limits.handshake_seconds
+            )
             age = now - line.since
-            old = age > self.limits.connection_seconds and (line.under_way <= 0 or age > self.limits.connection_seconds * 2)
+            old = age > self.limits.connection_seconds and (
+                line.under_way <= 0 or age > self.limits.connection_seconds * 2
+            )
             old = old and not line.tunnel
             if late or old:
                 self.refused["late" if late else "old"] += 1

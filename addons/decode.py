@@ -65,7 +65,9 @@ class _Zlib(_Bounded):
     def feed(self, data: bytes) -> bytes:
         pieces = []
         self.account(len(data), 0)
-        for start in range(0, len(data), STEP):  # what is left of a step is copied at each look, so steps are short
+        for start in range(
+            0, len(data), STEP
+        ):  # what is left of a step is copied at each look, so steps are short
             left = data[start : start + STEP]
             while left and not self._decoder.eof:
                 try:
@@ -108,7 +110,9 @@ class _Brotli(_Bounded):
 class _Zstandard(_Bounded):
     """zstandard has no output limit on a push decoder, so input goes in by pieces too small to burst the bound."""
 
-    PIECE = 512  # bytes; a frame's block is at most 128 KB decoded for 3 bytes encoded, checked after each piece
+    PIECE = (
+        512  # bytes; a frame's block is at most 128 KB decoded for 3 bytes encoded, checked after each piece
+    )
 
     def __init__(self) -> None:
         super().__init__()

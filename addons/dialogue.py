@@ -35,8 +35,21 @@ POLICY, TOO_LARGE, BROKEN = 1008, 1009, 1011  # RFC 6455, section 7.4.1
 LONGEST_REASON = 123  # bytes of a close frame's reason
 MOST_OPEN = 1000  # responses; and placeholders whose originals are kept
 BEGIN = ("response.created", "response.queued", "response.in_progress")
-ALONE = ("session.", "conversation.", "input_audio_buffer.", "output_audio_buffer.", "rate_limits.", "error", "response.")
-GEMINI_ALONE = {"set_up": "setupComplete", "leaving": "goAway", "resumption": "sessionResumptionUpdate", "usage": "usageMetadata"}
+ALONE = (
+    "session.",
+    "conversation.",
+    "input_audio_buffer.",
+    "output_audio_buffer.",
+    "rate_limits.",
+    "error",
+    "response.",
+)
+GEMINI_ALONE = {
+    "set_up": "setupComplete",
+    "leaving": "goAway",
+    "resumption": "sessionResumptionUpdate",
+    "usage": "usageMetadata",
+}
 END = ("response.done", "response.completed", "response.failed", "response.incomplete")
 SAYING = frozenset(("text", "tool_call", "tool_result", "tool_definition", "key"))
 STRENGTH = ("ALLOW", "FLAG", "REDACT", "BLOCK")
@@ -52,7 +65,11 @@ class _Content(msgspec.Struct, rename="camel"):
     generation_complete: bool = False
 
 
-class _Told(msgspec.Struct, rename={"content": "serverContent", "call": "toolCall", "cancelled": "toolCallCancellation"} | GEMINI_ALONE):
+class _Told(
+    msgspec.Struct,
+    rename={"content": "serverContent", "call": "toolCall", "cancelled": "toolCallCancellation"}
+    | GEMINI_ALONE,
+):
     """What a provider's message says of the response that it belongs to; OpenAI's by type and id, Gemini's by what it holds."""
 
     type: str = ""
@@ -71,7 +88,10 @@ class _Told(msgspec.Struct, rename={"content": "serverContent", "call": "toolCal
         """Whether nothing of it goes on in another message."""
         if self.type:
             return self.type.startswith(ALONE)
-        return any(part is not None for part in (self.cancelled, self.set_up, self.leaving, self.resumption, self.usage))
+        return any(
+            part is not None
+            for part in (self.cancelled, self.set_up, self.leaving, self.resumption, self.usage)
+        )
 
 
 _told = msgspec.json.Decoder(_Told)
@@ -151,7 +171,9 @@ class Answers:
         self.size += answer.size
         if not counted:
             self.usage.add(answer.usage)
-        if self.verdict is None or STRENGTH.index(answer.verdict.action) > STRENGTH.index(self.verdict.action):
+        if self.verdict is None or STRENGTH.index(answer.verdict.action) > STRENGTH.index(
+            self.verdict.action
+        ):
             self.verdict = answer.verdict
         if answer.coverage != "full":
             self.coverage = "partial"
@@ -190,7 +212,9 @@ class Dialogue:
         if frame.last:
             self._settle(frame)
         elif frame.large:
-            self._refuse(frame, "too_large", TOO_LARGE, "The message is larger than may be (EARTHFLOW_MAX_BODY)")
+            self._refuse(
+                frame, "too_large", TOO_LARGE, "The message is larger than may be (EARTHFLOW_MAX_BODY)"
+            )
         elif frame.from_client:
             await self._call(frame)
         else:
@@ -200,7 +224,9 @@ class Dialogue:
         """A message could not be judged; it goes on only where the operator lets it."""
         frame.passed, frame.close = [], None
         if passes and not frame.last:
-            self._recorder.complete(self._recorder.passed(self._identity, self._to_message, "engine_error"), "ok")
+            self._recorder.complete(
+                self._recorder.passed(self._identity, self._to_message, "engine_error"), "ok"
+            )
             frame.passed = [Message(not frame.from_client, frame.is_text, frame.content)]
         else:
             self._refuse(frame, "engine_error", BROKEN, "Earthflow could not judge this message")
@@ -215,7 +241,9 @@ class Dialogue:
         if still is None:
             self._refuse(frame, "key_revoked", POLICY, "The Earthflow key of this connection has ended")
             return
-        request = replace(self._handshake, method="MESSAGE", query="", body=frame.content, time=datetime.now(UTC))
+        request = replace(
+            self._handshake, method="MESSAGE", query="", body=frame.content, time=datetime.now(UTC)
+        )
         judged = await self._judges.judge(still, request, partial(read_message, format=self._format))
         self._opened.bytes_up += len(frame.content)
         verdict = judged.judgement.verdict
@@ -243,7 +271,13 @@ class Dialogue:
             return self._opened
         self._said.add(exchange.unreadable)
         return self._recorder.judged(
-            who, self._to_message, exchange, verdict, prompt_hash=judged.prompt_hash, rulebook=judged.rulebook, prompt=judged.prompt
+            who,
+            self._to_message,
+            exchange,
+            verdict,
+            prompt_hash=judged.prompt_hash,
+            rulebook=judged.rulebook,
+            prompt=judged.prompt,
         )
 
     @property
@@ -265,9 +299,17 @@ class Dialogue:
             self._end_turn()
 
     def _new_answer(self, asked: Asked) -> Streamed:
-        stream: Stream[StreamFrame] = Stream(asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore)
+        stream: Stream[StreamFrame] = Stream(
+            asked.book, replace(asked.context, stream=True), key=asked.key, restore=asked.restore
+        )
         at = (self._turn or self._opened).id
-        return Streamed(Messages(), Plain(), stream, lambda why: self._family.end(why, at), lambda verdict: blocked_message(verdict, at))
+        return Streamed(
+            Messages(),
+            Plain(),
+            stream,
+            lambda why: self._family.end(why, at),
+            lambda verdict: blocked_message(verdict, at),
+        )
 
     def _settle(self, frame: Frame) -> None:
         """Nothing goes on what came: what is held of it goes, or is what ends the dialogue."""
@@ -332,7 +374,9 @@ def _asks(content: bytes) -> bool:
         asked = _asking.decode(content)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
-    return asked.type == "response.create" or (asked.client_content is not None and asked.client_content.turn_complete)
+    return asked.type == "response.create" or (
+        asked.client_content is not None and asked.client_content.turn_complete
+    )
 
 
 def _says(judged: Judged) -> bool:

@@ -19,9 +19,15 @@ SUSPICIOUS = 3  # handshakes in a row; an SDK that tries twice more makes as man
 class Distrust:
     """All of them."""
 
-    count: Counter[str] = field(default_factory=Counter)  # of handshakes, by how sure it is: certain, suspected
-    _last: OrderedDict[tuple[str, str], tuple[float, str]] = field(default_factory=OrderedDict)  # by key and host
-    _left: OrderedDict[tuple[str, str], int] = field(default_factory=OrderedDict)  # how often in a row, likewise
+    count: Counter[str] = field(
+        default_factory=Counter
+    )  # of handshakes, by how sure it is: certain, suspected
+    _last: OrderedDict[tuple[str, str], tuple[float, str]] = field(
+        default_factory=OrderedDict
+    )  # by key and host
+    _left: OrderedDict[tuple[str, str], int] = field(
+        default_factory=OrderedDict
+    )  # how often in a row, likewise
 
     def trusts(self, key: str, host: str) -> None:
         """A handshake succeeded."""
@@ -52,4 +58,7 @@ class Distrust:
         """For readiness: at which hosts, how sure, how long ago; nothing of whose clients they are."""
         now = time.monotonic()
         hosts = {host: (now - at, sure) for (_, host), (at, sure) in self._last.items() if now - at < RECENT}
-        return [{"host": host, "sure": sure, "seconds_ago": int(ago)} for host, (ago, sure) in sorted(hosts.items())]
+        return [
+            {"host": host, "sure": sure, "seconds_ago": int(ago)}
+            for host, (ago, sure) in sorted(hosts.items())
+        ]

@@ -28,13 +28,20 @@ class Earthflow:
             self._settings = ProxySettings()
             check_ca(self._settings.ca_dir)
             roots = self._settings.upstream_ca
-            self._roots = upstream_roots(roots, self._settings.state_dir / "upstream-roots.pem") if roots else None
+            self._roots = (
+                upstream_roots(roots, self._settings.state_dir / "upstream-roots.pem") if roots else None
+            )
         except ValidationError as error:
             refuse_start(PROGRAM, explain(error))
         except BadCertificate as error:
             refuse_start(PROGRAM, [str(error)])
         if self._settings.tls_cert is not None:
-            refuse_start(PROGRAM, ["TLS_CERT_PATH is set, but the port's own TLS is `earthflow proxy` only; unset it, or start that"])
+            refuse_start(
+                PROGRAM,
+                [
+                    "TLS_CERT_PATH is set, but the port's own TLS is `earthflow proxy` only; unset it, or start that"
+                ],
+            )
         self._settings.set_up_logging()
         self._services: Services | None = None
 
@@ -48,10 +55,14 @@ class Earthflow:
 
     async def running(self) -> None:
         ctx.options.update(
-            **REQUIRED, confdir=str(self._settings.ca_dir), ssl_verify_upstream_trusted_ca=str(self._roots) if self._roots else None
+            **REQUIRED,
+            confdir=str(self._settings.ca_dir),
+            ssl_verify_upstream_trusted_ca=str(self._roots) if self._roots else None,
         )
         if "flow_detail" in ctx.options:
-            ctx.options.update(flow_detail=0)  # mitmdump would print URLs, whose queries may hold what must not be shown
+            ctx.options.update(
+                flow_detail=0
+            )  # mitmdump would print URLs, whose queries may hold what must not be shown
         try:
             services = await Services.start(self._settings)
         except CANNOT_START as error:

@@ -11,7 +11,13 @@ from addons.providers.refusals import FAMILIES, Family
 
 SWITCHING, TOO_SLOW, TOO_LARGE, UPGRADE_REQUIRED, TOO_MANY, BAD_GATEWAY = 101, 408, 413, 426, 429, 502
 # Bodies in which no text stands as such, and which may go on for as long as they like, both ways.
-OPAQUE = ("application/grpc", "application/connect+", "application/proto", "application/x-protobuf", "application/vnd.google.protobuf")
+OPAQUE = (
+    "application/grpc",
+    "application/connect+",
+    "application/proto",
+    "application/x-protobuf",
+    "application/vnd.google.protobuf",
+)
 
 
 def path_of(flow: http.HTTPFlow) -> str:
@@ -27,7 +33,9 @@ def is_opaque(flow: http.HTTPFlow) -> bool:
 
 def refuse(flow: http.HTTPFlow, status: int, message: str, decision: str, family: Family) -> None:
     """Answer a refused call in the provider's place, so that its SDK shows the message and does not try again."""
-    _answer(flow, status, message, decision, family, {"x-earthflow-decision": "BLOCK", "x-should-retry": "false"})
+    _answer(
+        flow, status, message, decision, family, {"x-earthflow-decision": "BLOCK", "x-should-retry": "false"}
+    )
 
 
 def wait(flow: http.HTTPFlow, seconds: float) -> None:
@@ -43,9 +51,16 @@ def unreachable(flow: http.HTTPFlow, message: str, decision: str, family: Family
     _answer(flow, BAD_GATEWAY, message, decision, family, {"x-earthflow-decision": "ALLOW"})
 
 
-def _answer(flow: http.HTTPFlow, status: int, message: str, decision: str, family: Family, headers: dict[str, str]) -> None:
+def _answer(
+    flow: http.HTTPFlow, status: int, message: str, decision: str, family: Family, headers: dict[str, str]
+) -> None:
     refusal = family.refuse(message, decision, status)
-    told = {"content-type": "application/json", "x-earthflow-decision-id": decision, **headers, **refusal.headers}
+    told = {
+        "content-type": "application/json",
+        "x-earthflow-decision-id": decision,
+        **headers,
+        **refusal.headers,
+    }
     flow.response = http.Response.make(refusal.status or status, refusal.body, told)
 
 
@@ -75,6 +90,11 @@ def let_go(flow: http.HTTPFlow, body: bytes) -> None:
 
 def challenge(flow: http.HTTPFlow) -> None:
     """Ask for a key, in the only words a proxy has before a tunnel stands."""
-    message = {"error": {"code": "proxy_key_required", "message": "Put your Earthflow key into the proxy URL: http://any:KEY@host:8443"}}
+    message = {
+        "error": {
+            "code": "proxy_key_required",
+            "message": "Put your Earthflow key into the proxy URL: http://any:KEY@host:8443",
+        }
+    }
     headers = {"proxy-authenticate": 'Basic realm="earthflow"', "content-type": "application/json"}
     flow.response = http.Response.make(407, msgspec.json.encode(message), headers)

@@ -14,8 +14,13 @@ def request_of(flow: http.HTTPFlow, provider: Provider) -> Request:
     path, _, query = flow.request.path.partition("?")
     encoding = ",".join(flow.request.headers.get_all("content-encoding"))
     body, now = flow.request.raw_content or b"", datetime.now(UTC)
-    kind, model = flow.request.headers.get("content-type", ""), flow.request.query.get("model", "") if query else ""
-    return Request(provider, flow.request.host, flow.request.method, path, query, body, encoding, now, kind, model)
+    kind, model = (
+        flow.request.headers.get("content-type", ""),
+        flow.request.query.get("model", "") if query else "",
+    )
+    return Request(
+        provider, flow.request.host, flow.request.method, path, query, body, encoding, now, kind, model
+    )
 
 
 def address_of(flow: http.HTTPFlow) -> Address:

@@ -124,4 +124,6 @@ class Front:
 def _is_outer(context: Context) -> bool:
     """Whether this is the client's own connection, plain or under our TLS, and not yet a tunnel inside it."""
     stack = context.layers
-    return len(stack) == 1 or (len(stack) == 2 and isinstance(stack[0], modes.HttpProxy) and isinstance(stack[1], ClientTLSLayer))
+    return len(stack) == 1 or (
+        len(stack) == 2 and isinstance(stack[0], modes.HttpProxy) and isinstance(stack[1], ClientTLSLayer)
+    )

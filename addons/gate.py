@@ -89,7 +89,9 @@ class Gate:
         self._judges = Judges(holder)
         self._providers = Directory(settings.providers)
         self.connections = Connections(settings.limits, end)
-        bounds = Bounds(self.connections, lambda host: self._providers.of(host) is not None, enforce.is_opaque)
+        bounds = Bounds(
+            self.connections, lambda host: self._providers.of(host) is not None, enforce.is_opaque
+        )
         self.front = Front(settings.control, bounds, self.tunnel_ended, self.tunnel_mismatch)
         fails_open = settings.fail_mode == "open"
         self.addons = [  # mitmproxy asks them, too
@@ -121,7 +123,9 @@ class Gate:
         """Refuse who came without TLS, where clients must show a certificate."""
         if self._settings.tls_ca is None or flow.client_conn.tls:
             return False
-        flow.response = http.Response.make(403, "Connect to this proxy with TLS (https://) and a client certificate.\n")
+        flow.response = http.Response.make(
+            403, "Connect to this proxy with TLS (https://) and a client certificate.\n"
+        )
         return True
 
     async def _may_tunnel(self, flow: http.HTTPFlow, session: Session) -> bool:
@@ -150,7 +154,8 @@ class Gate:
         if (passage.identity.tenant.unknown_hosts or self._settings.unknown_hosts) == "tunnel":
             return False
         message = (
-            f"{flow.request.host} is no AI provider's host, and others are not let through (EARTHFLOW_UNKNOWN_HOSTS, or the tenant's own)"
+            f"{flow.request.host} is no AI provider's host, and others are not let through "
+            "(EARTHFLOW_UNKNOWN_HOSTS, or the tenant's own)"
         )
         self._refuse(flow, "unknown_host", 403, message)
         return True
@@ -214,14 +219,21 @@ class Gate:
                 flow.request.stream = passage.ongoing.count_up
         elif "upgrade" in flow.request.headers:
             self._upgrade(flow, passage, passage.provider)
-        elif enforce.is_opaque(flow) and passage.provider.endpoint(flow.request.method, enforce.path_of(flow)) is None:
+        elif (
+            enforce.is_opaque(flow)
+            and passage.provider.endpoint(flow.request.method, enforce.path_of(flow)) is None
+        ):
             await self._opaque(flow, passage, passage.provider)
 
     def _upgrade(self, flow: http.HTTPFlow, passage: Passage, provider: Provider) -> None:
         """A WebSocket is opened where we know what is spoken over it; without compression, so that its messages have an end."""
         endpoint = provider.sockets.find(enforce.path_of(flow))
         headers = flow.request.headers
-        if endpoint is None or headers["upgrade"].lower() != "websocket" or headers.get("sec-websocket-version") != "13":
+        if (
+            endpoint is None
+            or headers["upgrade"].lower() != "websocket"
+            or headers.get("sec-websocket-version") != "13"
+        ):
             message = "Earthflow does not pass this kind of connection; use plain HTTPS"
             self._refuse(flow, "upgrade", enforce.UPGRADE_REQUIRED, message, unreadable=("opaque",))
             return
@@ -232,7 +244,9 @@ class Gate:
         """A call in a protocol that we do not read goes on as it comes, if the rules let it: its body may never end."""
         question = self._limiter.ask(passage.identity, self._judges.rate)
         judged = await self._judges.judge(
-            passage.identity, request_of(flow, provider), lambda request, tenant: read_head(request, tenant, unreadable=("unknown_path",))
+            passage.identity,
+            request_of(flow, provider),
+            lambda request, tenant: read_head(request, tenant, unreadable=("unknown_path",)),
         )
         self._decide_within(flow, passage, judged, await self._limiter.settle(question))
         if passage.ongoing is not None and not passage.ongoing.refused:
@@ -251,7 +265,12 @@ class Gate:
         passage = flow.metadata[PASSAGE] = Passage(identity, self._providers.of(flow.request.host))
         still = self._holder.knowledge.still(identity)
         if still is None:
-            self._refuse(flow, "key_revoked", 401, "The Earthflow key of this connection has ended; reconnect with another")
+            self._refuse(
+                flow,
+                "key_revoked",
+                401,
+                "The Earthflow key of this connection has ended; reconnect with another",
+            )
             return None
         passage.identity = still
         return passage
@@ -261,7 +280,9 @@ class Gate:
         session = self.front.sessions.get(flow.client_conn)
         inner_tls = session is not None and flow.request.scheme == "https"
         others = (flow.request.authority, flow.client_conn.sni if inner_tls else None)
-        agree = names_agree(session.host if session else flow.request.host, flow.request.headers.get_all("host"), others)
+        agree = names_agree(
+            session.host if session else flow.request.host, flow.request.headers.get_all("host"), others
+        )
         if agree and not flow.request.is_http2:
             flow.request.authority = ""  # origin form
         return agree
@@ -285,7 +306,12 @@ class Gate:
     async def request(self, flow: http.HTTPFlow) -> None:
         """A whole call: read, judged, recorded, and only then let go or refused. A large one is judged beside the loop."""
         passage: Passage | None = flow.metadata.get(PASSAGE)
-        if flow.response is not None or passage is None or passage.provider is None or passage.ongoing is not None:
+        if (
+            flow.response is not None
+            or passage is None
+            or passage.provider is None
+            or passage.ongoing is not None
+        ):
             return
         request = request_of(flow, passage.provider)
         if passage.format is None:
@@ -293,13 +319,19 @@ class Gate:
             question = self._limiter.ask(passage.identity, self._judges.rate) if counts else None
             judged = await self._judges.judge(passage.identity, request, read)
             passage.format = judged.reading.format
-            self._decide_within(flow, passage, judged, await self._limiter.settle(question) if question is not None else YES)
+            self._decide_within(
+                flow, passage, judged, await self._limiter.settle(question) if question is not None else YES
+            )
         else:  # a WebSocket's
             format = passage.format
-            judged = await self._judges.judge(passage.identity, request, lambda told, tenant: read_head(told, tenant, format))
+            judged = await self._judges.judge(
+                passage.identity, request, lambda told, tenant: read_head(told, tenant, format)
+            )
             self._decide(flow, passage, judged, enforce.UPGRADE_REQUIRED)
 
-    def _decide_within(self, flow: http.HTTPFlow, passage: Passage, judged: Judged, allowance: Allowance) -> None:
+    def _decide_within(
+        self, flow: http.HTTPFlow, passage: Passage, judged: Judged, allowance: Allowance
+    ) -> None:
         """Do what was judged, if the tenant may still call."""
         if allowance.allowed or judged.judgement.verdict.action == "BLOCK":
             self._decide(flow, passage, judged, self._status)
@@ -329,19 +361,31 @@ class Gate:
             ongoing.added_ms = max(0.0, (time.time() - flow.request.timestamp_end) * 1000)
         passage.asked = judged.asked
         if verdict.action == "BLOCK":
-            enforce.refuse(flow, status, blocked_message(verdict, ongoing.id), ongoing.id, enforce.family_of(flow, passage))
+            enforce.refuse(
+                flow,
+                status,
+                blocked_message(verdict, ongoing.id),
+                ongoing.id,
+                enforce.family_of(flow, passage),
+            )
         elif flow.request.raw_content is not None:
             enforce.let_go(flow, judged.judgement.body)
 
-    def _refuse(self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()) -> Ongoing:
+    def _refuse(
+        self, flow: http.HTTPFlow, reason: Reason, status: int, message: str, unreadable: tuple[str, ...] = ()
+    ) -> Ongoing:
         """Refuse for a reason of our own, and record it."""
         passage: Passage = flow.metadata[PASSAGE]
         name = passage.provider.name if passage.provider else ""
-        ongoing = self._recorder.refused(passage.identity, address_of(flow), reason, provider=name, unreadable=unreadable)
+        ongoing = self._recorder.refused(
+            passage.identity, address_of(flow), reason, provider=name, unreadable=unreadable
+        )
         if passage.ongoing is not None:
             self._recorder.complete(passage.ongoing, "refused")
         passage.ongoing = ongoing
-        enforce.refuse(flow, status, f"{message} (decision {ongoing.id})", ongoing.id, enforce.family_of(flow, passage))
+        enforce.refuse(
+            flow, status, f"{message} (decision {ongoing.id})", ongoing.id, enforce.family_of(flow, passage)
+        )
         return ongoing
 
     # -- the answer ---------------------------------------------------------------------------------------------------
@@ -379,13 +423,23 @@ class Gate:
     @guarded
     async def _whole_answer(self, flow: http.HTTPFlow) -> None:
         passage: Passage | None = flow.metadata.get(PASSAGE)
-        if passage is not None and passage.whole and passage.ongoing is not None and passage.ongoing.answer is None:
+        if (
+            passage is not None
+            and passage.whole
+            and passage.ongoing is not None
+            and passage.ongoing.answer is None
+        ):
             await back.judge(flow, passage, self._status)
 
     def _answer_failed(self, error: Exception) -> bool:
         """Count and log it; whether what could not be judged passes."""
         self._health.count_failure()
-        logger.error("%s at %s in an answer (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, place_of(error), self._settings.fail_mode)
+        logger.error(
+            "%s at %s in an answer (EARTHFLOW_FAIL_MODE=%s)",
+            type(error).__name__,
+            place_of(error),
+            self._settings.fail_mode,
+        )
         return self._settings.fail_mode == "open"
 
     # -- the end ------------------------------------------------------------------------------------------------------
@@ -417,7 +471,9 @@ class Gate:
             self.connections.over(flow.client_conn)
         passage: Passage | None = flow.metadata.get(PASSAGE)
         if passage is not None and passage.ongoing is not None:
-            self._recorder.complete(passage.ongoing, outcome, status=flow.response.status_code if flow.response else None)
+            self._recorder.complete(
+                passage.ongoing, outcome, status=flow.response.status_code if flow.response else None
+            )
 
     # -- dialling -----------------------------------------------------------------------------------------------------
 
@@ -432,7 +488,12 @@ class Gate:
         """The one guard: refuse and record, or, only where the operator wrote `open`, pass and record."""
         self._health.count_failure()
         where = place_of(error)
-        logger.error("%s at %s in a hook (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, where, self._settings.fail_mode)
+        logger.error(
+            "%s at %s in a hook (EARTHFLOW_FAIL_MODE=%s)",
+            type(error).__name__,
+            where,
+            self._settings.fail_mode,
+        )
         passage: Passage | None = flow.metadata.get(PASSAGE)
         why = str(error) if isinstance(error, NoSnapshot) else "engine_error"
         if passage is None:
@@ -448,9 +509,15 @@ class Gate:
             flow.response = http.Response.make(503, "Earthflow cannot record this call, so it is refused.\n")
 
     def _record_failure(self, flow: http.HTTPFlow, passage: Passage, where: str) -> None:
-        if passage.ongoing is None and self._settings.fail_mode == "open" and flow.request.method != "CONNECT":
+        if (
+            passage.ongoing is None
+            and self._settings.fail_mode == "open"
+            and flow.request.method != "CONNECT"
+        ):
             name = passage.provider.name if passage.provider else ""
-            passage.ongoing = self._recorder.passed(passage.identity, address_of(flow), "engine_error", provider=name)
+            passage.ongoing = self._recorder.passed(
+                passage.identity, address_of(flow), "engine_error", provider=name
+            )
             passage.ongoing.trouble = where
             return
         message = "Earthflow could not judge this call"

@@ -41,8 +41,13 @@ class Health:
         checks: dict[str, dict[str, Any]] = {
             "snapshot": snapshot,
             "spool": {"status": "DEGRADED" if self._spool.lost else "OK", "lost": self._spool.lost},
-            "redis": {"status": "OK"} if redis_up else {"status": "DEGRADED", "detail": "away; records wait in the spool"},
-            "engine": {"status": "DEGRADED" if time.monotonic() - self._failed < RECENT else "OK", "failures": self.failures},
+            "redis": {"status": "OK"}
+            if redis_up
+            else {"status": "DEGRADED", "detail": "away; records wait in the spool"},
+            "engine": {
+                "status": "DEGRADED" if time.monotonic() - self._failed < RECENT else "OK",
+                "failures": self.failures,
+            },
             "clients": {"status": "OK", "distrusting": self._distrust.told()},
         }
         states = {check["status"] for check in checks.values()}

@@ -46,7 +46,9 @@ class Judges:
         """What tenants may ask for that have no limit of their own. Raises NoSnapshot."""
         return self._holder.knowledge.snapshot.rate
 
-    async def judge(self, identity: Identity, request: Request, read: Callable[[Request, str], Reading]) -> Judged:
+    async def judge(
+        self, identity: Identity, request: Request, read: Callable[[Request, str], Reading]
+    ) -> Judged:
         """Read a call and judge it. Raises NoSnapshot."""
         knowledge, tenant = self._holder.knowledge, identity.tenant
         small = len(request.body) <= HUGE and not request.encoding
@@ -57,17 +59,27 @@ class Judges:
 
         def work() -> tuple[Judgement, str, str]:
             rulebook.warm()
-            hashed, kept = knowledge.prompt_hash(tenant, reading.prompt), knowledge.kept_prompt(tenant, reading.exchange.parts)
+            hashed, kept = (
+                knowledge.prompt_hash(tenant, reading.prompt),
+                knowledge.kept_prompt(tenant, reading.exchange.parts),
+            )
             return judge(reading, rulebook, key=key, clean=clean), hashed, kept
 
         parts = reading.exchange.parts
-        quick = small and rulebook.ready and len(parts) <= MANY and clean.fresh(part.text for part in parts) <= LARGE
+        quick = (
+            small
+            and rulebook.ready
+            and len(parts) <= MANY
+            and clean.fresh(part.text for part in parts) <= LARGE
+        )
         judgement, prompt_hash, prompt = work() if quick else await asyncio.to_thread(work)
         asked = _asked(reading.exchange, rulebook, key, judgement.verdict.restore)
         return Judged(reading, judgement, prompt_hash, rulebook.version, asked, prompt)
 
 
-def _asked(exchange: Exchange, book: Rulebook, key: bytes, restore: tuple[tuple[str, str], ...]) -> Asked | None:
+def _asked(
+    exchange: Exchange, book: Rulebook, key: bytes, restore: tuple[tuple[str, str], ...]
+) -> Asked | None:
     """What the answer will be judged by; None where nothing is to be done with it."""
     plain = tuple(pair for pair in restore if goes_unescaped(pair[1]))
     if book.answers is None and not plain:

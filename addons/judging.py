@@ -82,7 +82,9 @@ def read_message(request: Request, tenant: str, format: Format) -> Reading:
     return Reading(_exchange(request, tenant, call), request.body, format, splice)
 
 
-def read_head(request: Request, tenant: str, format: Format | None = None, unreadable: tuple[str, ...] = ()) -> Reading:
+def read_head(
+    request: Request, tenant: str, format: Format | None = None, unreadable: tuple[str, ...] = ()
+) -> Reading:
     """What is known of a call by its head alone, whatever follows."""
     call = Call(request.model, stream=False, parts=(), unreadable=unreadable)
     return Reading(_exchange(request, tenant, call), b"", format, splice)
@@ -107,7 +109,9 @@ def _somewhere(body: bytes, path: str) -> tuple[Endpoint | None, Call | Unreadab
 def _exchange(request: Request, tenant: str, call: Call | Unreadable) -> Exchange:
     if isinstance(call, Unreadable):
         call = Call(model="", stream=False, parts=(), unreadable=(call.reason,))
-    query = (Part(unquote(request.query, errors="replace"), "other", "field", NOWHERE),) if request.query else ()
+    query = (
+        (Part(unquote(request.query, errors="replace"), "other", "field", NOWHERE),) if request.query else ()
+    )
     return Exchange(
         provider=request.provider.name,
         host=request.host,

@@ -43,9 +43,16 @@ from addons.sockets import JudgedSocket
 MAX_UNWANTED = 64 * 1024  # bytes of a body held when its call is already refused
 
 MAX_ANSWER = 16 * 1024 * 1024  # bytes of a whole answer that are held to be judged
-KEEPALIVE = 10.0  # seconds for which a client hears nothing of a held stream, and between looks at how long it lasts
-ANSWER, REPLACED = "earthflow_answer", "earthflow_replaced"  # in flow.metadata: a StreamedAnswer; flow.response is ours
-AT_ONCE = "earthflow_at_once"  # likewise: flow.response does not wait for the end of a body, which may never come
+KEEPALIVE = (
+    10.0  # seconds for which a client hears nothing of a held stream, and between looks at how long it lasts
+)
+ANSWER, REPLACED = (
+    "earthflow_answer",
+    "earthflow_replaced",
+)  # in flow.metadata: a StreamedAnswer; flow.response is ours
+AT_ONCE = (
+    "earthflow_at_once"  # likewise: flow.response does not wait for the end of a body, which may never come
+)
 
 
 class StreamedAnswer(Protocol):
@@ -129,7 +136,9 @@ class JudgedStream(HttpStream):
         self._discarded = 0
         self._silent = True
         self._upload: Upload | None = None
-        self._answering = self._heard = 0.0  # since when the upstream answers, and when it last said something
+        self._answering = self._heard = (
+            0.0  # since when the upstream answers, and when it last said something
+        )
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Answer a call over the cap at once, and let the rest of its body pass by unkept. What is streamed has no cap.
@@ -148,7 +157,9 @@ class JudgedStream(HttpStream):
             return False
         if not held:
             yield HttpRequestHeadersHook(self.flow)  # nobody has seen this flow yet
-        yield from self._refuse_body(TooLargeHook(self.flow), http.Response.make(413, "The body is too large.\n"))
+        yield from self._refuse_body(
+            TooLargeHook(self.flow), http.Response.make(413, "The body is too large.\n")
+        )
         return True
 
     def _refuse_body(self, hook: commands.StartHook, otherwise: http.Response) -> Commands:
@@ -168,7 +179,9 @@ class JudgedStream(HttpStream):
         if isinstance(event, RequestData):
             self._upload = self._upload or self._parent.bounds.connections.upload(self.context.client)
             if self._upload.is_slow(time.monotonic(), len(event.data)):
-                yield from self._refuse_body(TooSlowHook(self.flow), http.Response.make(408, "The body comes too slowly.\n"))
+                yield from self._refuse_body(
+                    TooSlowHook(self.flow), http.Response.make(408, "The body comes too slowly.\n")
+                )
                 return
         else:
             self._end_upload()
@@ -180,7 +193,11 @@ class JudgedStream(HttpStream):
 
     def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
         yield from super().state_wait_for_request_headers(event)
-        if self.client_state == self.state_consume_request_body and not event.end_stream and AT_ONCE in self.flow.metadata:
+        if (
+            self.client_state == self.state_consume_request_body
+            and not event.end_stream
+            and AT_ONCE in self.flow.metadata
+        ):
             yield from self._refuse_body(TooSlowHook(self.flow), http.Response.make(400, "Refused.\n"))
 
     def _check_answer_size(self) -> layer.CommandGenerator[bool]:
@@ -205,7 +222,9 @@ class JudgedStream(HttpStream):
         yield from super().state_wait_for_response_headers(event)
         if self.flow.metadata.pop(REPLACED, False):
             yield from self._replace()
-        elif self.server_state == self.state_stream_response_body and self._parent.bounds.capped(self.flow.request.host):
+        elif self.server_state == self.state_stream_response_body and self._parent.bounds.capped(
+            self.flow.request.host
+        ):
             self._answering = self._heard = time.monotonic()
             yield commands.RequestWakeup(self._pause)
 
@@ -237,10 +256,14 @@ class JudgedStream(HttpStream):
         answer: StreamedAnswer | None = self.flow.metadata.get(ANSWER)
         now = time.monotonic()
         if now - self._heard > self._limits.stream_idle_seconds:
-            yield from self._expire(answer, f"The provider said nothing for {self._limits.stream_idle_seconds} seconds")
+            yield from self._expire(
+                answer, f"The provider said nothing for {self._limits.stream_idle_seconds} seconds"
+            )
             return
         if now - self._answering > self._limits.stream_seconds:
-            yield from self._expire(answer, f"The answer took longer than {self._limits.stream_seconds} seconds")
+            yield from self._expire(
+                answer, f"The answer took longer than {self._limits.stream_seconds} seconds"
+            )
             return
         if self._silent and answer is not None and (idle := answer.idle):
             yield SendHttp(ResponseData(self.stream_id, idle), self.context.client)
@@ -257,7 +280,9 @@ class JudgedStream(HttpStream):
             yield from self._end()
         else:
             yield SendHttp(RequestProtocolError(self.stream_id, why, ErrorCode.CANCEL), self.context.server)
-            yield from super().handle_protocol_error(ResponseProtocolError(self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR))
+            yield from super().handle_protocol_error(
+                ResponseProtocolError(self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR)
+            )
 
     def flow_done(self) -> Commands:
         yield from super().flow_done()
@@ -273,7 +298,9 @@ class JudgedStream(HttpStream):
 
     def _leave(self) -> Commands:
         """Have no more to do with the upstream: what it does not generate need not be paid."""
-        yield SendHttp(RequestProtocolError(self.stream_id, "ended by a rule", ErrorCode.CANCEL), self.context.server)
+        yield SendHttp(
+            RequestProtocolError(self.stream_id, "ended by a rule", ErrorCode.CANCEL), self.context.server
+        )
         self.flow.live = False
         self.client_state = self.server_state = self.state_errored
         yield DropStream(self.stream_id)
@@ -310,7 +337,9 @@ class JudgedStream(HttpStream):
     def handle_protocol_error(self, event: RequestProtocolError | ResponseProtocolError) -> Commands:
         """An upstream that ends before it answered is answered for; any other failure is mitmproxy's to handle."""
         self._end_upload()
-        silent = self.client_state == self.state_done and self.server_state == self.state_wait_for_response_headers
+        silent = (
+            self.client_state == self.state_done and self.server_state == self.state_wait_for_response_headers
+        )
         if isinstance(event, ResponseProtocolError) and silent:
             yield from self._failed(event.message)
         else:
@@ -321,7 +350,9 @@ class JudgedStream(HttpStream):
         yield HttpErrorHook(self.flow)
         if (yield from self.check_killed(False)):
             return
-        yield from self._answer(self.flow.response or http.Response.make(502, error, {"content-type": "text/plain"}))
+        yield from self._answer(
+            self.flow.response or http.Response.make(502, error, {"content-type": "text/plain"})
+        )
         self.client_state = self.server_state = self.state_errored
         self.flow.live = False
         yield DropStream(self.stream_id)

@@ -38,7 +38,9 @@ class HookTable:
         listeners = self._listeners.get(event.name)
         if listeners is None:
             found = (getattr(addon, event.name, None) for addon in self._addons)
-            listeners = self._listeners[event.name] = tuple(listener for listener in found if callable(listener))
+            listeners = self._listeners[event.name] = tuple(
+                listener for listener in found if callable(listener)
+            )
         for listener in listeners:
             with safecall():
                 result = listener(*event.args())

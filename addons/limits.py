@@ -111,20 +111,31 @@ class Limiter:
     _rest_until: float = 0.0
     _left: dict[str, int] = field(default_factory=dict)  # tokens, as Redis last said
     _here: dict[str, _Bucket] = field(default_factory=dict)
-    _debt: Counter[str] = field(default_factory=Counter)  # by tenant: calls that were let go here, and of which Redis does not know
-    _spent: dict[str, tuple[int, int]] = field(default_factory=dict)  # by tenant: the day, and its tokens as Redis last said
-    _unsaid: Counter[tuple[str, int]] = field(default_factory=Counter)  # by tenant and day: tokens that Redis is not told yet
+    _debt: Counter[str] = field(
+        default_factory=Counter
+    )  # by tenant: calls that were let go here, and of which Redis does not know
+    _spent: dict[str, tuple[int, int]] = field(
+        default_factory=dict
+    )  # by tenant: the day, and its tokens as Redis last said
+    _unsaid: Counter[tuple[str, int]] = field(
+        default_factory=Counter
+    )  # by tenant and day: tokens that Redis is not told yet
     _told: Counter[tuple[str, int]] = field(default_factory=Counter)  # the same: what Redis was told
     _under_way: set["asyncio.Task[list[int]]"] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._mine = f"{self.worker}:{os.urandom(6).hex()}"  # a proxy that starts again begins a sum of its own
+        self._mine = (
+            f"{self.worker}:{os.urandom(6).hex()}"  # a proxy that starts again begins a sum of its own
+        )
         self._script: Any = self.redis.register_script(SCRIPT)
 
     def ask(self, who: Identity, rate: Rate) -> Question:
         """Begin to find out whether a tenant's call may go on."""
         per_minute = who.tenant.max_requests_per_minute or rate.per_minute
-        a_millisecond, capacity = per_minute / 60_000, max(1.0, per_minute * rate.window_seconds / 60 * rate.burst)
+        a_millisecond, capacity = (
+            per_minute / 60_000,
+            max(1.0, per_minute * rate.window_seconds / 60 * rate.burst),
+        )
         budget, now = who.tenant.max_tokens_per_day or 0, time.monotonic()
         question = Question(who.tenant.id, a_millisecond, capacity, budget, now, None)
         if now >= self._rest_until and len(self._under_way) < MOST_ASKED:

@@ -18,8 +18,20 @@ from contract.version import VERSION
 class Counts(Collector):
     """The counts that the rooms of the proxy keep, as metrics."""
 
-    def __init__(self, recorder: Recorder, connections: Connections, distrust: Distrust, health: Health, limiter: Limiter):
-        self._recorder, self._connections, self._distrust, self._health = recorder, connections, distrust, health
+    def __init__(
+        self,
+        recorder: Recorder,
+        connections: Connections,
+        distrust: Distrust,
+        health: Health,
+        limiter: Limiter,
+    ):
+        self._recorder, self._connections, self._distrust, self._health = (
+            recorder,
+            connections,
+            distrust,
+            health,
+        )
         self._limiter = limiter
 
     def collect(self) -> Iterable[Metric]:
@@ -28,20 +40,46 @@ class Counts(Collector):
         build.add_metric([VERSION], 1)
         yield build
         recorder, connections = self._recorder, self._connections
-        yield _counter("decisions", "Exchanges decided.", ("action", "reason", "provider"), recorder.decisions.items())
-        yield _counter("exchanges", "Exchanges that are over.", ("outcome", "answer"), recorder.outcomes.items())
+        yield _counter(
+            "decisions", "Exchanges decided.", ("action", "reason", "provider"), recorder.decisions.items()
+        )
+        yield _counter(
+            "exchanges", "Exchanges that are over.", ("outcome", "answer"), recorder.outcomes.items()
+        )
         unseen = "Bytes that nobody could look at."
         yield _counter("uncovered_bytes", unseen, ("why", "direction"), recorder.uncovered.items())
         gone = "Handshakes of clients that do not trust the interception CA."
-        yield _counter("distrusted_handshakes", gone, ("sure",), (((sure,), count) for sure, count in self._distrust.count.items()))
+        yield _counter(
+            "distrusted_handshakes",
+            gone,
+            ("sure",),
+            (((sure,), count) for sure, count in self._distrust.count.items()),
+        )
         refused = "Connections refused or ended by a limit."
-        yield _counter("connections_refused", refused, ("limit",), (((why,), count) for why, count in connections.refused.items()))
-        yield _counter("hook_failures", "Hooks that raised; what became of it says EARTHFLOW_FAIL_MODE.", (), [((), self._health.failures)])
+        yield _counter(
+            "connections_refused",
+            refused,
+            ("limit",),
+            (((why,), count) for why, count in connections.refused.items()),
+        )
+        yield _counter(
+            "hook_failures",
+            "Hooks that raised; what became of it says EARTHFLOW_FAIL_MODE.",
+            (),
+            [((), self._health.failures)],
+        )
         limiter = self._limiter
         asked = "Calls over the rate limit, and calls whose limit was asked here since Redis did not answer in time."
-        yield _counter("limited_calls", asked, ("what",), [(("refused",), limiter.refused), (("asked_here",), limiter.local)])
+        yield _counter(
+            "limited_calls",
+            asked,
+            ("what",),
+            [(("refused",), limiter.refused), (("asked_here",), limiter.local)],
+        )
         yield GaugeMetricFamily("earthflow_connections", "Clients connected.", value=len(connections))
-        yield GaugeMetricFamily("earthflow_requests_in_flight", "Exchanges decided and not over.", value=recorder.under_way)
+        yield GaugeMetricFamily(
+            "earthflow_requests_in_flight", "Exchanges decided and not over.", value=recorder.under_way
+        )
 
 
 class MetricsPort:
@@ -66,10 +104,14 @@ class MetricsPort:
         await self._runner.cleanup()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST}
+        )
 
 
-def _counter(name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]) -> CounterMetricFamily:
+def _counter(
+    name: str, text: str, labels: tuple[str, ...], values: Iterable[tuple[tuple[str, ...], float]]
+) -> CounterMetricFamily:
     family = CounterMetricFamily(f"earthflow_{name}", text, labels=labels)
     for told, value in list(values):
         family.add_metric(told, value)

@@ -65,17 +65,31 @@ class Recorder:
         self._spool, self._spend = spool, spend
         self.under_way = 0  # calls decided and not yet over; tunnels are not waited for
         self.decisions: Counter[tuple[str, str, str]] = Counter()  # by action, reason, provider
-        self.outcomes: Counter[tuple[str, str]] = Counter()  # by outcome, and what the rules said of the answer
-        self.uncovered: Counter[tuple[str, str]] = Counter()  # bytes that nobody could look at, by why, up and down
+        self.outcomes: Counter[tuple[str, str]] = (
+            Counter()
+        )  # by outcome, and what the rules said of the answer
+        self.uncovered: Counter[tuple[str, str]] = (
+            Counter()
+        )  # bytes that nobody could look at, by why, up and down
 
     def judged(
-        self, who: Identity, to: Address, exchange: Exchange, verdict: Verdict, *, prompt_hash: str, rulebook: str, prompt: str = ""
+        self,
+        who: Identity,
+        to: Address,
+        exchange: Exchange,
+        verdict: Verdict,
+        *,
+        prompt_hash: str,
+        rulebook: str,
+        prompt: str = "",
     ) -> Ongoing:
         """What the rules said of a call."""
         decision = {
             "action": verdict.action,
             "would": verdict.would,
-            "coverage": "partial" if verdict.unreadable and exchange.coverage == "full" else exchange.coverage,
+            "coverage": "partial"
+            if verdict.unreadable and exchange.coverage == "full"
+            else exchange.coverage,
             "unreadable": verdict.unreadable,
             "rules": _fired(verdict),
             "rulebook": rulebook,
@@ -88,25 +102,51 @@ class Recorder:
         }
         return self._begin(who, to, decision, refused=verdict.action == "BLOCK")
 
-    def refused(self, who: Identity, to: Address, reason: Reason, *, provider: str = "", unreadable: tuple[str, ...] = ()) -> Ongoing:
+    def refused(
+        self,
+        who: Identity,
+        to: Address,
+        reason: Reason,
+        *,
+        provider: str = "",
+        unreadable: tuple[str, ...] = (),
+    ) -> Ongoing:
         """A call that was refused without the rules being asked."""
-        decision = {"action": "BLOCK", "reason": reason, "coverage": "none", "unreadable": unreadable, "provider": provider}
+        decision = {
+            "action": "BLOCK",
+            "reason": reason,
+            "coverage": "none",
+            "unreadable": unreadable,
+            "provider": provider,
+        }
         return self._begin(who, to, decision, refused=True)
 
     def passed(self, who: Identity, to: Address, reason: Reason, *, provider: str = "") -> Ongoing:
         """A call that goes on unjudged, and is known to."""
-        return self._begin(who, to, {"action": "ALLOW", "reason": reason, "coverage": "none", "provider": provider}, refused=False)
+        return self._begin(
+            who,
+            to,
+            {"action": "ALLOW", "reason": reason, "coverage": "none", "provider": provider},
+            refused=False,
+        )
 
     def tunnelled(self, who: Identity, to: Address, *, tunnel: bool) -> Ongoing:
         """What goes to a host that is no AI provider's, unopened; `tunnel`: by CONNECT, so it may stay open for long."""
-        decision = {"action": "ALLOW", "reason": "tunnelled", "coverage": "none", "unreadable": ("tunnelled",)}
+        decision = {
+            "action": "ALLOW",
+            "reason": "tunnelled",
+            "coverage": "none",
+            "unreadable": ("tunnelled",),
+        }
         ongoing = self._begin(who, to, decision, refused=False, tunnel=tunnel)
         ongoing.uncovered = "tunnelled"
         return ongoing
 
     def distrusted(self, who: Identity, to: Address, error: str) -> None:
         """A client would not go on, since it does not trust the interception CA, or seems not to."""
-        ongoing = self._begin(who, to, {"action": "FLAG", "reason": "distrust", "coverage": "none"}, refused=False)
+        ongoing = self._begin(
+            who, to, {"action": "FLAG", "reason": "distrust", "coverage": "none"}, refused=False
+        )
         ongoing.trouble = error
         self.complete(ongoing, "client_abort")
 
@@ -122,7 +162,15 @@ class Recorder:
         ongoing.tunnel = True
         self.under_way -= 1
 
-    def _begin(self, who: Identity, to: Address, decision: Mapping[str, object], *, refused: bool, tunnel: bool = False) -> Ongoing:
+    def _begin(
+        self,
+        who: Identity,
+        to: Address,
+        decision: Mapping[str, object],
+        *,
+        refused: bool,
+        tunnel: bool = False,
+    ) -> Ongoing:
         ongoing = Ongoing(new_id(), who.tenant.id, refused, tunnel)
         self._spool.append(
             lambda place: Decision(
@@ -140,10 +188,14 @@ class Recorder:
         )
         if not tunnel:
             self.under_way += 1
-        self.decisions[str(decision["action"]), str(decision.get("reason", "policy")), str(decision.get("provider", ""))] += 1
+        self.decisions[
+            str(decision["action"]), str(decision.get("reason", "policy")), str(decision.get("provider", ""))
+        ] += 1
         return ongoing
 
-    def complete(self, ongoing: Ongoing, outcome: Outcome, *, status: int | None = None, bytes_down: int = 0) -> None:
+    def complete(
+        self, ongoing: Ongoing, outcome: Outcome, *, status: int | None = None, bytes_down: int = 0
+    ) -> None:
         """The exchange is over; only the first call says so."""
         if ongoing.done:
             return
@@ -176,7 +228,9 @@ class Recorder:
                 output_tokens=usage.output_tokens if usage else None,
                 bytes_up=ongoing.bytes_up,
                 bytes_down=answer.size if answer else bytes_down,
-                first_byte_ms=_milliseconds(ongoing.first_byte - ongoing.started) if ongoing.first_byte else None,
+                first_byte_ms=_milliseconds(ongoing.first_byte - ongoing.started)
+                if ongoing.first_byte
+                else None,
                 duration_ms=_milliseconds(now - ongoing.started),
                 added_ms=ongoing.added_ms,
                 action=verdict.action if verdict else None,

@@ -19,7 +19,16 @@ def relay(flow: http.HTTPFlow, health: Health, *, anyone: bool) -> None:
     elif flow.request.method in ("GET", "HEAD") and path == "/health/ready":
         _answer(flow, *health.ready(strict=flow.request.query.get("strict") == "1"))
     elif not anyone:
-        _answer(flow, 403, {"error": {"code": "certificate_required", "message": "Connect with TLS and a client certificate."}})
+        _answer(
+            flow,
+            403,
+            {
+                "error": {
+                    "code": "certificate_required",
+                    "message": "Connect with TLS and a client certificate.",
+                }
+            },
+        )
     elif path.startswith(NOT_OFFERED):
         _answer(flow, 404, {"error": {"code": "not_found", "message": f"There is no {path} here."}})
     else:
@@ -44,4 +53,6 @@ def away(flow: http.HTTPFlow) -> None:
 
 
 def _answer(flow: http.HTTPFlow, status: int, body: object) -> None:
-    flow.response = http.Response.make(status, msgspec.json.encode(body), {"content-type": "application/json"})
+    flow.response = http.Response.make(
+        status, msgspec.json.encode(body), {"content-type": "application/json"}
+    )

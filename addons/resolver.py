@@ -46,7 +46,9 @@ class Resolver:
         answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys((answer[4][0], answer[4][1]) for answer in answers))
         named = host.lower().rstrip(".") in self._internal
-        if not addresses or not all(is_public(str(address)) or (named and is_internal(str(address))) for address, _ in addresses):
+        if not addresses or not all(
+            is_public(str(address)) or (named and is_internal(str(address))) for address, _ in addresses
+        ):
             raise InternalAddress(host)
         return [(str(address), int(port)) for address, port in addresses]
 
@@ -54,7 +56,9 @@ class Resolver:
         """Put this resolver before every connection that the loop opens and nobody has marked as ours."""
         dial: Any = loop.create_connection
 
-        async def checked(factory: Any, host: str | None = None, port: int | None = None, **kwargs: Any) -> Any:
+        async def checked(
+            factory: Any, host: str | None = None, port: int | None = None, **kwargs: Any
+        ) -> Any:
             if _ours.get() or host is None or port is None:
                 return await dial(factory, host, port, **kwargs)
             failure: OSError | None = None

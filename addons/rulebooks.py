@@ -58,7 +58,9 @@ class Memory:
 
     def of(self, tenant: str, version: str) -> "Remembered":
         """What is remembered of one tenant under one version of its rules."""
-        return Remembered(self, hashlib.blake2b(f"{tenant}\0{version}".encode(), digest_size=16, key=self._key).hexdigest())
+        return Remembered(
+            self, hashlib.blake2b(f"{tenant}\0{version}".encode(), digest_size=16, key=self._key).hexdigest()
+        )
 
     def holds(self, name: int) -> bool:
         """Whether it is remembered; being asked for keeps it."""
@@ -88,7 +90,11 @@ class Remembered:
     def __contains__(self, text: object) -> bool:
         known = self._known.get(text)
         if known is None:
-            known = isinstance(text, str) and len(text) >= SHORTEST and self._memory.holds(hash(self._secret + text))
+            known = (
+                isinstance(text, str)
+                and len(text) >= SHORTEST
+                and self._memory.holds(hash(self._secret + text))
+            )
             self._known[text] = known
         return known
 

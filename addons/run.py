@@ -63,9 +63,17 @@ class Proxyserver(proxyserver.Proxyserver):
         mode = mode_specs.ProxyMode.parse("regular")
         instance: Any = ServerInstance.make(mode, self)
         try:
-            instance._servers = [await asyncio.start_server(instance.handle_stream, self._host or None, self._port, backlog=4096)]
+            instance._servers = [
+                await asyncio.start_server(
+                    instance.handle_stream, self._host or None, self._port, backlog=4096
+                )
+            ]
         except OSError as error:
-            self.problem = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had on `{self._host}`: {error.strerror or error}"
+            self.problem = (
+                "is taken"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be had on `{self._host}`: {error.strerror or error}"
+            )
         self.servers._instances[mode] = instance
         return True
 
@@ -120,8 +128,16 @@ async def serve(settings: ProxySettings) -> int:
     """Run until told to end; the exit status."""
     try:
         check_ca(settings.ca_dir)
-        outer = [OuterTLS(settings.tls_cert, settings.tls_key, settings.tls_ca)] if settings.tls_cert and settings.tls_key else []
-        roots = upstream_roots(settings.upstream_ca, settings.state_dir / "upstream-roots.pem") if settings.upstream_ca else None
+        outer = (
+            [OuterTLS(settings.tls_cert, settings.tls_key, settings.tls_ca)]
+            if settings.tls_cert and settings.tls_key
+            else []
+        )
+        roots = (
+            upstream_roots(settings.upstream_ca, settings.state_dir / "upstream-roots.pem")
+            if settings.upstream_ca
+            else None
+        )
         services = await Services.start(settings)
     except CANNOT_START as error:
         refuse_start(PROGRAM, [str(error)])

@@ -54,14 +54,26 @@ MEDIA = {
 }
 MEDIA_LENGTH = 512  # characters; shorter runs are read as what they are
 CALLS = frozenset(
-    ("tool_calls", "function_call", "arguments", "partial_json", "toolUse", "functionCall", "args", "tool_use", "tool_call_delta")
+    (
+        "tool_calls",
+        "function_call",
+        "arguments",
+        "partial_json",
+        "toolUse",
+        "functionCall",
+        "args",
+        "tool_use",
+        "tool_call_delta",
+    )
 )
 CALL_TYPE = re.compile("_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer")
 ORDERED_INDEXES = ("output_index", "content_index", "summary_index", "contentBlockIndex", "index")
 INDEXES = frozenset(ORDERED_INDEXES)
 OWNERS = ("response_id", "item_id")  # whose a piece is, where several come in turns
 ENDS = (".completed", ".failed", ".incomplete", "message_stop", "message-end", "messageStop")
-ENDING = re.compile(rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true')
+ENDING = re.compile(
+    rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true'
+)
 MAX_TOOLS = 10_000
 NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
 
@@ -99,13 +111,23 @@ class Alike:
         if text is None:
             return None
         pieces = self.said.pieces
-        return Said((*pieces[: self.number], self.piece._replace(text=text), *pieces[self.number + 1 :]), False, self.said.unreadable, None)
+        return Said(
+            (*pieces[: self.number], self.piece._replace(text=text), *pieces[self.number + 1 :]),
+            False,
+            self.said.unreadable,
+            None,
+        )
 
 
 def between(data: bytes, before: bytes, after: bytes) -> str | None:
     """The text of a JSON string that fills the hole between these bytes; None where something else does, or there are escapes in it."""
     start, end = len(before), len(data) - len(after)
-    if start > end or not data.startswith(before) or not data.endswith(after) or NOT_PLAIN.search(data, start, end) is not None:
+    if (
+        start > end
+        or not data.startswith(before)
+        or not data.endswith(after)
+        or NOT_PLAIN.search(data, start, end) is not None
+    ):
         return None
     try:
         return data[start:end].decode()
@@ -122,7 +144,9 @@ def _alike(body: bytes, name: str, said: Said) -> Alike | None:
     if not found[0].startswith('"'):
         return None
     source = found.string
-    return Alike(source[: found.start() + 1].encode(), source[found.end() - 1 :].encode(), name, said, going_on[0])
+    return Alike(
+        source[: found.start() + 1].encode(), source[found.end() - 1 :].encode(), name, said, going_on[0]
+    )
 
 
 @dataclass(slots=True)
@@ -149,7 +173,11 @@ class Reader:
             return document
         walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
         kind_of_event = document.get("type") if isinstance(document, dict) else None
-        event = " ".join((name, kind_of_event) if name else (kind_of_event,)) if isinstance(kind_of_event, str) else name
+        event = (
+            " ".join((name, kind_of_event) if name else (kind_of_event,))
+            if isinstance(kind_of_event, str)
+            else name
+        )
         try:
             for leaf in walk.leaves(document):
                 piece = self._piece(leaf, event)
@@ -169,15 +197,29 @@ class Reader:
         if leaf.is_key:
             return Piece(leaf.text, (), "assistant", "key", leaf.literal)
         last = leaf.path[-1] if leaf.path else ""
-        name = last if type(last) is str else next((key for key in reversed(leaf.path) if type(key) is str), "")
-        if len(leaf.text) > MEDIA_LENGTH and name in MEDIA and _is_media(name, event, leaf) and is_base64(leaf.text):
+        name = (
+            last if type(last) is str else next((key for key in reversed(leaf.path) if type(key) is str), "")
+        )
+        if (
+            len(leaf.text) > MEDIA_LENGTH
+            and name in MEDIA
+            and _is_media(name, event, leaf)
+            and is_base64(leaf.text)
+        ):
             return Unreadable(MEDIA[name])
         is_call = _is_call(leaf, event)
         kind: Kind = "tool_call" if is_call else "text"
         tool = self._tool(leaf, name) if is_call else ""
         if name in ALONE or not _is_string(leaf, last):
             return Piece(leaf.text, (), "assistant", kind if is_call else "field", leaf.literal, tool)
-        return Piece(leaf.text, _channels(leaf, event, kind, name) if self.streams else (), "assistant", kind, leaf.literal, tool)
+        return Piece(
+            leaf.text,
+            _channels(leaf, event, kind, name) if self.streams else (),
+            "assistant",
+            kind,
+            leaf.literal,
+            tool,
+        )
 
     def _tool(self, leaf: Leaf, name: str) -> str:
         """A tool's name stands where its call begins; what it is called with comes later."""
@@ -197,12 +239,20 @@ def _channels(leaf: Leaf, event: str, kind: Kind, name: str) -> tuple[Name, ...]
     stands around it or not; each index along its way; its key; and all of one kind together.
     """
     inner = leaf.around[-1] if leaf.around else None
-    signs = repr([(key, value) for key, value in inner.items() if value is True or key == "type"]) if type(inner) is dict else ""
+    signs = (
+        repr([(key, value) for key, value in inner.items() if value is True or key == "type"])
+        if type(inner) is dict
+        else ""
+    )
     indexes: list[Name] = []
     for depth, container in enumerate(leaf.around):
         if type(container) is dict and not INDEXES.isdisjoint(container):
             way = tuple(key for key in leaf.path[:depth] if type(key) is str)
-            indexes += [("index", kind, key, _number(container[key]), *way) for key in ORDERED_INDEXES if key in container]
+            indexes += [
+                ("index", kind, key, _number(container[key]), *way)
+                for key in ORDERED_INDEXES
+                if key in container
+            ]
     outer = leaf.around[0] if leaf.around else None
     owners = [key for key in OWNERS if key in outer] if type(outer) is dict else ()
     indexes += [("owner", kind, key, str(outer[key]), *leaf.path) for key in owners if outer is not None]
@@ -247,12 +297,23 @@ def _is_media(name: str, event: str, leaf: Leaf) -> bool:
     if name == "delta":
         return "audio" in event
     if name == "data":
-        return len(leaf.path) > 1 and leaf.path[-2] in ("audio", "inlineData", "inline_data", "content_block", "content", "data")
+        return len(leaf.path) > 1 and leaf.path[-2] in (
+            "audio",
+            "inlineData",
+            "inline_data",
+            "content_block",
+            "content",
+            "data",
+        )
     if name == "result":
-        return any(isinstance(one, dict) and one.get("type") == "image_generation_call" for one in leaf.around)
+        return any(
+            isinstance(one, dict) and one.get("type") == "image_generation_call" for one in leaf.around
+        )
     return True
 
 
 def _has_logprobs(document: Any) -> bool:
     choices = document.get("choices") if isinstance(document, dict) else None
-    return isinstance(choices, list) and any(isinstance(choice, dict) and choice.get("logprobs") for choice in choices)
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("logprobs") for choice in choices
+    )

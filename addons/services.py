@@ -26,7 +26,9 @@ from rules.complaint import BadRules
 
 logger = logging.getLogger("earthflow.proxy")
 
-LIMITS_TIMEOUT = 0.5  # seconds; who asks waits for far less, but a connection that does not answer is given up
+LIMITS_TIMEOUT = (
+    0.5  # seconds; who asks waits for far less, but a connection that does not answer is given up
+)
 REDIS_TIMEOUT = 5.0  # seconds to connect, and for one answer; publishing is never on a call's path
 CANNOT_START = (NoSnapshot, SpoolBusy, BadCertificate, BadRules, BadProviders, WrongMasterKey, OSError)
 
@@ -39,21 +41,33 @@ class Services:
         self._settings = settings
         compiled = CompiledCache(settings.compiled_dir, cache_key(settings.master))
         self.holder = Holder(
-            settings.state_dir / "snapshot.sealed", settings.control_url, settings.master, settings.snapshot_max_age, compiled
+            settings.state_dir / "snapshot.sealed",
+            settings.control_url,
+            settings.master,
+            settings.snapshot_max_age,
+            compiled,
         )
         spool, orphans = take_spool(settings.state_dir / "spool")
-        self._redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
+        self._redis = aioredis.Redis.from_url(
+            settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT
+        )
         self._outboxes = [Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)]
         resolver = Resolver(settings.upstream_map, settings.internal_hosts)
         resolver.guard(asyncio.get_running_loop())
         distrust = Distrust()
         self.health = Health(self.holder, spool, self._outboxes, distrust)
-        self._limits_redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=LIMITS_TIMEOUT, socket_timeout=LIMITS_TIMEOUT)
+        self._limits_redis = aioredis.Redis.from_url(
+            settings.redis, socket_connect_timeout=LIMITS_TIMEOUT, socket_timeout=LIMITS_TIMEOUT
+        )
         self.limiter = Limiter(self._limits_redis, spool.worker)
         self.recorder = Recorder(spool, self.limiter.spend)
         self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health, distrust, self.limiter)
         counts = Counts(self.recorder, self.gate.connections, distrust, self.health, self.limiter)
-        self._metrics = MetricsPort(counts, settings.metrics_host, settings.metrics_port) if settings.metrics_port is not None else None
+        self._metrics = (
+            MetricsPort(counts, settings.metrics_host, settings.metrics_port)
+            if settings.metrics_port is not None
+            else None
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -64,7 +78,9 @@ class Services:
         services._tasks = [asyncio.create_task(_as_ours(services.holder.run()))]
         services._tasks += [asyncio.create_task(_as_ours(outbox.run())) for outbox in services._outboxes]
         services._tasks.append(asyncio.create_task(services.gate.connections.run()))
-        services._tasks += [asyncio.create_task(_as_ours(work)) for work in (services.limiter.run(), services.limiter.tell())]
+        services._tasks += [
+            asyncio.create_task(_as_ours(work)) for work in (services.limiter.run(), services.limiter.tell())
+        ]
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())
         return services

@@ -32,7 +32,9 @@ class ProxySettings(Core, Redis):
 
     port: int = Field(8443, validation_alias="EARTHFLOW_PORT", ge=0, le=65535)
     listen_host: str = Field("", validation_alias="EARTHFLOW_LISTEN_HOST")
-    control_url: str = Field("http://127.0.0.1:8080", validation_alias="EARTHFLOW_CONTROL_URL", pattern=r"^http://[^/\s]+$")
+    control_url: str = Field(
+        "http://127.0.0.1:8080", validation_alias="EARTHFLOW_CONTROL_URL", pattern=r"^http://[^/\s]+$"
+    )
     fail_mode: Literal["closed", "open"] = Field("closed", validation_alias="EARTHFLOW_FAIL_MODE")
     block_status: Literal["400", "403", "451"] = Field("400", validation_alias="EARTHFLOW_BLOCK_STATUS")
     max_body: PositiveInt = Field(32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY")
@@ -49,8 +51,12 @@ class ProxySettings(Core, Redis):
     tls_key: Path | None = Field(None, validation_alias="TLS_KEY_PATH")
     tls_ca: Path | None = Field(None, validation_alias="TLS_CA_PATH")
     upstream_ca: Path | None = Field(None, validation_alias="EARTHFLOW_UPSTREAM_CA")
-    upstream_map: Annotated[dict[Address, Address], NoDecode] = Field({}, validation_alias="EARTHFLOW_UPSTREAM_MAP")
-    internal_hosts: Annotated[frozenset[str], NoDecode] = Field(frozenset(), validation_alias="EARTHFLOW_INTERNAL_HOSTS")
+    upstream_map: Annotated[dict[Address, Address], NoDecode] = Field(
+        {}, validation_alias="EARTHFLOW_UPSTREAM_MAP"
+    )
+    internal_hosts: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), validation_alias="EARTHFLOW_INTERNAL_HOSTS"
+    )
     unknown_hosts: Literal["tunnel", "deny"] = Field("tunnel", validation_alias="EARTHFLOW_UNKNOWN_HOSTS")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     cache_dir: Path | None = Field(None, validation_alias="EARTHFLOW_CACHE_DIR")
@@ -61,7 +67,10 @@ class ProxySettings(Core, Redis):
     def _read_upstream_map(cls, values: dict[str, object]) -> dict[str, object]:
         written = values.get("EARTHFLOW_UPSTREAM_MAP")
         if isinstance(written, str):
-            values = {**values, "EARTHFLOW_UPSTREAM_MAP": dict(map(_mapping, filter(None, written.split(","))))}
+            values = {
+                **values,
+                "EARTHFLOW_UPSTREAM_MAP": dict(map(_mapping, filter(None, written.split(",")))),
+            }
         return values
 
     @field_validator("internal_hosts", mode="before")
@@ -101,7 +110,11 @@ class ProxySettings(Core, Redis):
     def control(self) -> Address:
         """Control's host and port."""
         host, _, port = self.control_url.removeprefix("http://").rpartition(":")
-        return (host.strip("[]"), int(port)) if host and port.isdigit() else (self.control_url.removeprefix("http://"), 80)
+        return (
+            (host.strip("[]"), int(port))
+            if host and port.isdigit()
+            else (self.control_url.removeprefix("http://"), 80)
+        )
 
     @property
     def compiled_dir(self) -> Path:

@@ -55,7 +55,9 @@ class Identity:
 class Knowledge:
     """One snapshot, compiled. Immutable; an exchange takes it once and keeps it."""
 
-    def __init__(self, snapshot: Snapshot, master: str, store: Store | None = None, before: "Knowledge | None" = None):
+    def __init__(
+        self, snapshot: Snapshot, master: str, store: Store | None = None, before: "Knowledge | None" = None
+    ):
         """Raises BadRules or WrongMasterKey; then nothing of the snapshot is used. What `before` has compiled is used again."""
         self.snapshot = snapshot
         self._data_key = unwrap(master, snapshot.data_key).decode() if snapshot.data_key else master
@@ -108,7 +110,11 @@ class Knowledge:
             left -= len(part.text)
             if left <= 0:
                 break
-        return prompt_cipher(self._prompt_key(tenant)).encrypt(zlib.compress(msgspec.json.encode(said), 1)).decode()
+        return (
+            prompt_cipher(self._prompt_key(tenant))
+            .encrypt(zlib.compress(msgspec.json.encode(said), 1))
+            .decode()
+        )
 
     def placeholder_key(self, tenant: TenantEntry) -> bytes:
         """What makes a tenant's placeholders its own."""
@@ -124,7 +130,13 @@ class Holder:
     """The newest good snapshot, on disk and in memory."""
 
     def __init__(self, path: Path, control_url: str, master: str, max_age: int, store: Store | None = None):
-        self._path, self._control_url, self._master, self._max_age, self._store = path, control_url, master, max_age, store
+        self._path, self._control_url, self._master, self._max_age, self._store = (
+            path,
+            control_url,
+            master,
+            max_age,
+            store,
+        )
         self._knowledge: Knowledge | None = None
         self._warmed: Library | None = None
         self._warming: asyncio.Task[None] | None = None
@@ -137,7 +149,9 @@ class Holder:
         if self._knowledge is None:
             raise NoSnapshot("no snapshot of tenants and rules yet")
         if time.time() - self._confirmed > self._max_age:
-            raise NoSnapshot(f"control has been away for longer than {self._max_age} s (EARTHFLOW_SNAPSHOT_MAX_AGE)")
+            raise NoSnapshot(
+                f"control has been away for longer than {self._max_age} s (EARTHFLOW_SNAPSHOT_MAX_AGE)"
+            )
         return self._knowledge
 
     @property
@@ -158,18 +172,24 @@ class Holder:
                 return
             except WrongMasterKey as error:  # while it is rotated, control may be the one that comes later
                 if on_disk:
-                    logger.warning("control refuses this proxy; starting from the snapshot on disk: %s", error)
+                    logger.warning(
+                        "control refuses this proxy; starting from the snapshot on disk: %s", error
+                    )
                     return
                 if time.monotonic() > deadline:
                     raise
             except (BadRules, OlderSnapshot) as error:
                 if not on_disk:
                     raise
-                logger.warning("control's snapshot cannot be used; starting from the snapshot on disk: %s", error)
+                logger.warning(
+                    "control's snapshot cannot be used; starting from the snapshot on disk: %s", error
+                )
                 return
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 if on_disk:
-                    logger.warning("control is away (%s); starting from the snapshot on disk", type(error).__name__)
+                    logger.warning(
+                        "control is away (%s); starting from the snapshot on disk", type(error).__name__
+                    )
                     return
                 if time.monotonic() > deadline:
                     raise NoSnapshot(
@@ -227,7 +247,9 @@ class Holder:
 
     async def _poll(self, wait: int) -> None:
         have = {"If-None-Match": str(self._knowledge.snapshot.version)} if self._knowledge else {}
-        async with self._client.get(f"{self._control_url}/internal/snapshot", params={"wait": str(wait)}, headers=have) as answer:
+        async with self._client.get(
+            f"{self._control_url}/internal/snapshot", params={"wait": str(wait)}, headers=have
+        ) as answer:
             if answer.status == 401:
                 raise WrongMasterKey("control refuses this proxy: its EARTHFLOW_MASTER_KEY is another one")
             if answer.status == 200:
@@ -242,7 +264,9 @@ class Holder:
         """Compile, keep on disk, swap. Off the loop: compiling rules takes milliseconds."""
         snapshot = unseal(sealed, self._master)
         if self._knowledge and snapshot.version < self._knowledge.snapshot.version:
-            raise OlderSnapshot(f"it is version {snapshot.version}, but {self._knowledge.snapshot.version} is known")
+            raise OlderSnapshot(
+                f"it is version {snapshot.version}, but {self._knowledge.snapshot.version} is known"
+            )
         knowledge = Knowledge(snapshot, self._master, self._store, self._knowledge)
         temporary = self._path.with_suffix(".new")
         temporary.write_bytes(sealed)
@@ -264,7 +288,9 @@ class Holder:
             logger.warning("the snapshot on disk cannot be used: %s", error.places)
             return False
         except WrongMasterKey:
-            logger.warning("the snapshot on disk is of another EARTHFLOW_MASTER_KEY; control is asked for one of this")
+            logger.warning(
+                "the snapshot on disk is of another EARTHFLOW_MASTER_KEY; control is asked for one of this"
+            )
             return False
         return True
 

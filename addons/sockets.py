@@ -50,7 +50,10 @@ class JudgedSocket(WebsocketLayer):
     def __init__(self, context: Context, flow: http.HTTPFlow):
         super().__init__(context, flow)
         self.max_message = 32 * 1024 * 1024
-        self._held = {True: 0, False: 0}  # bytes of the message that is coming, from the client and from the server
+        self._held = {
+            True: 0,
+            False: 0,
+        }  # bytes of the message that is coming, from the client and from the server
 
     def relay_messages(self, event: events.Event) -> Commands:
         assert isinstance(event, events.ConnectionEvent)
@@ -60,11 +63,17 @@ class JudgedSocket(WebsocketLayer):
         for said in source.events():
             if isinstance(said, Said):
                 yield from self._piece(source, said, from_client)
-            elif isinstance(said, wsproto.events.Ping):  # answered here: what it carries would be judged by nobody
+            elif isinstance(
+                said, wsproto.events.Ping
+            ):  # answered here: what it carries would be judged by nobody
                 yield source.send2(said.response())
             elif isinstance(said, wsproto.events.CloseConnection):
-                yield from self._pass(Frame(from_client, last=True))  # what is held of the other side's messages is settled first
-                yield from self._close(wsproto.events.CloseConnection(said.code, "" if from_client else said.reason))
+                yield from self._pass(
+                    Frame(from_client, last=True)
+                )  # what is held of the other side's messages is settled first
+                yield from self._close(
+                    wsproto.events.CloseConnection(said.code, "" if from_client else said.reason)
+                )
             if self._handle_event == self.done:
                 return
 
@@ -90,7 +99,11 @@ class JudgedSocket(WebsocketLayer):
             target = self.client_ws if message.to_client else self.server_ws
             if target.state is ConnectionState.OPEN:
                 text = message.content.decode("utf-8", "replace") if message.is_text else None
-                yield target.send2(wsproto.events.BytesMessage(message.content) if text is None else wsproto.events.TextMessage(text))
+                yield target.send2(
+                    wsproto.events.BytesMessage(message.content)
+                    if text is None
+                    else wsproto.events.TextMessage(text)
+                )
 
     def _close(self, how: wsproto.events.CloseConnection) -> Commands:
         for side in (self.server_ws, self.client_ws):
@@ -110,7 +123,16 @@ class Sockets:
 
     name = "earthflow_sockets"
 
-    def __init__(self, judges: Judges, limiter: Limiter, recorder: Recorder, connections: Connections, health: Health, *, fails_open: bool):
+    def __init__(
+        self,
+        judges: Judges,
+        limiter: Limiter,
+        recorder: Recorder,
+        connections: Connections,
+        health: Health,
+        *,
+        fails_open: bool,
+    ):
         self._judges, self._limiter, self._recorder = judges, limiter, recorder
         self._connections, self._health = connections, health
         self._fails_open = fails_open
@@ -146,7 +168,9 @@ class Sockets:
         except Exception as error:
             self._health.count_failure()
             mode = "open" if self._fails_open else "closed"
-            logger.error("%s at %s in a message (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, place_of(error), mode)
+            logger.error(
+                "%s at %s in a message (EARTHFLOW_FAIL_MODE=%s)", type(error).__name__, place_of(error), mode
+            )
             if dialogue is None:
                 frame.passed, frame.close = [], BROKEN
                 return

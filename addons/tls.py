@@ -38,7 +38,9 @@ def check_ca(folder: Path, now: dt.datetime | None = None) -> None:
         pem = path.read_bytes()
         mode = stat.S_IMODE(path.stat().st_mode)
     except OSError:
-        raise BadCertificate(f"there is no interception CA at {path}. Make one with: earthflow ca init") from None
+        raise BadCertificate(
+            f"there is no interception CA at {path}. Make one with: earthflow ca init"
+        ) from None
     if mode & 0o077:
         raise BadCertificate(f"{path} can be read by others (mode {mode:04o}). Run: chmod 600 {path}")
     try:
@@ -46,14 +48,21 @@ def check_ca(folder: Path, now: dt.datetime | None = None) -> None:
         certificate = x509.load_pem_x509_certificate(pem)
         authority = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     except (ValueError, TypeError, x509.ExtensionNotFound):
-        raise BadCertificate(f"{path} does not hold a CA certificate and its key. Make a new one with: earthflow ca init --force") from None
+        raise BadCertificate(
+            f"{path} does not hold a CA certificate and its key. Make a new one with: earthflow ca init --force"
+        ) from None
     if not authority or key.public_key() != certificate.public_key():
         raise BadCertificate(f"{path}: the certificate is no CA's, or the key is another one's")
     left = certificate.not_valid_after_utc - (now or dt.datetime.now(dt.UTC))
     if left <= dt.timedelta(0):
-        raise BadCertificate("the interception CA has expired. Make a new one with: earthflow ca init --force")
+        raise BadCertificate(
+            "the interception CA has expired. Make a new one with: earthflow ca init --force"
+        )
     if left < dt.timedelta(days=WARN_DAYS):
-        logger.warning("the interception CA expires in %d days; make a new one with: earthflow ca init --force", left.days)
+        logger.warning(
+            "the interception CA expires in %d days; make a new one with: earthflow ca init --force",
+            left.days,
+        )
 
 
 def upstream_roots(extra: Path, into: Path) -> Path:
@@ -81,13 +90,19 @@ class Leaves(certs.CertStore):
     """Leaf certificates with an EC key of this process's own, not the CA's, found again in constant time; the least used goes first."""
 
     def __init__(self, ca: certs.CertStore):
-        super().__init__(ca.default_privatekey, ca.default_ca, ca.default_chain_file, ca.default_crl, ca.dhparams)
+        super().__init__(
+            ca.default_privatekey, ca.default_ca, ca.default_chain_file, ca.default_crl, ca.dhparams
+        )
         self._key: Any = ec.generate_private_key(ec.SECP256R1())
         self._issuer: Any = _Issuer(ca.default_ca.to_cryptography(), self._key.public_key())
         self._leaves: OrderedDict[tuple[object, ...], tuple[float, certs.CertStoreEntry]] = OrderedDict()
 
     def get_cert(
-        self, commonname: str | None, sans: Iterable[x509.GeneralName], organization: str | None = None, crl_url: str | None = None
+        self,
+        commonname: str | None,
+        sans: Iterable[x509.GeneralName],
+        organization: str | None = None,
+        crl_url: str | None = None,
     ) -> certs.CertStoreEntry:
         names = tuple(sans)
         key = (commonname, names, organization)
@@ -95,7 +110,10 @@ class Leaves(certs.CertStore):
         now = time.monotonic()
         if entry is None or now - made > LEAF_SECONDS:
             leaf = certs.dummy_cert(self.default_privatekey, self._issuer, commonname, names, organization)
-            made, entry = now, certs.CertStoreEntry(leaf, self._key, self.default_chain_file, self.default_chain_certs)
+            made, entry = (
+                now,
+                certs.CertStoreEntry(leaf, self._key, self.default_chain_file, self.default_chain_certs),
+            )
         self._leaves[key] = (made, entry)
         if len(self._leaves) > MAX_LEAVES:
             self._leaves.popitem(last=False)
@@ -133,13 +151,17 @@ class OuterTLS:
         context.set_options(net_tls.DEFAULT_OPTIONS)
         for path in (certificate, key, *([clients] if clients else ())):
             if not path.is_file():
-                raise BadCertificate(f"there is no file {path}; see TLS_CERT_PATH, TLS_KEY_PATH and TLS_CA_PATH")
+                raise BadCertificate(
+                    f"there is no file {path}; see TLS_CERT_PATH, TLS_KEY_PATH and TLS_CA_PATH"
+                )
         try:
             context.use_certificate_chain_file(str(certificate))
             context.use_privatekey_file(str(key))
             context.check_privatekey()
         except SSL.Error:
-            raise BadCertificate(f"{certificate} and {key} are not a PEM certificate chain and its key") from None
+            raise BadCertificate(
+                f"{certificate} and {key} are not a PEM certificate chain and its key"
+            ) from None
         if clients is not None:
             try:
                 context.load_verify_locations(str(clients))

@@ -45,7 +45,11 @@ def engine_tables(book: Rulebook, rng: Random) -> list[str]:
     memory = ("tenants", "load, s", "first call of each, ms", "MB more")
     return [
         table(title, columns, engine.by_size(book, rng)),
-        table("Scanning alone, ms by number of rules", ("set", "1 KB", "16 KB", "256 KB", "16 KB ÷ 300 rules"), engine.by_rules(rng)),
+        table(
+            "Scanning alone, ms by number of rules",
+            ("set", "1 KB", "16 KB", "256 KB", "16 KB ÷ 300 rules"),
+            engine.by_rules(rng),
+        ),
         table("Hostile calls of 256 KB, ms", ("body", "ms"), engine.hostile(book)),
         table(turn, ("conversation", "ms"), engine.conversation(book, rng)),
         table("Tenants, half of them with rules of their own", memory, engine.tenants()),
@@ -57,14 +61,29 @@ def detection_tables(book: Rulebook, rng: Random) -> list[str]:
     """The packs'."""
 
     def rows(rates: Iterable[detection.Rate]) -> Iterable[Sequence[str]]:
-        return ((rate.name, f"{rate.percent:.1f} %", f"{rate.hits:,} of {rate.total:,}", rate.worst) for rate in rates)
+        return (
+            (rate.name, f"{rate.percent:.1f} %", f"{rate.hits:,} of {rate.total:,}", rate.worst)
+            for rate in rates
+        )
 
     found = ("way of travelling", "found", "", "missed most")
     return [
         table("Credentials", found, rows(detection.credentials(book, rng, EACH))),
-        table("Personal data with a checksum, in a sentence that says what it is", found, rows(detection.personal(book, rng, EACH))),
-        table("Prompt injection, by language", ("", "reached", "", ""), rows(detection.attacks(book, rng, ATTACKS))),
-        table("Harmless texts on which a rule acts", ("action", "of all texts", "", "rules"), rows(detection.benign(book, rng, BENIGN))),
+        table(
+            "Personal data with a checksum, in a sentence that says what it is",
+            found,
+            rows(detection.personal(book, rng, EACH)),
+        ),
+        table(
+            "Prompt injection, by language",
+            ("", "reached", "", ""),
+            rows(detection.attacks(book, rng, ATTACKS)),
+        ),
+        table(
+            "Harmless texts on which a rule acts",
+            ("action", "of all texts", "", "rules"),
+            rows(detection.benign(book, rng, BENIGN)),
+        ),
     ]
 
 
@@ -87,7 +106,9 @@ def write(document: str, mark: str, head: str, tables: Sequence[str]) -> None:
     begin, end = f"<!-- bench {mark} -->\n", f"<!-- end {mark} -->"
     assert begin in text and end in text
     body = f"{begin}{head}\n\n" + "\n".join(tables)
-    path.write_text(re.sub(re.escape(begin) + r".*?(?=" + re.escape(end) + ")", lambda _: body, text, flags=re.DOTALL))
+    path.write_text(
+        re.sub(re.escape(begin) + r".*?(?=" + re.escape(end) + ")", lambda _: body, text, flags=re.DOTALL)
+    )
 
 
 def main() -> None:

@@ -70,7 +70,17 @@ async def state(folder: Path) -> AsyncIterator[State]:
         await database.migrate(pool)
         client = aioredis.Redis.from_url(settings.redis)
         reading = await database.for_reading(settings.database)
-        yield State(settings, pool, reading, client, await masters.open_vault(pool, master), {}, "", Keyring(bytes(32)), settings.sender())
+        yield State(
+            settings,
+            pool,
+            reading,
+            client,
+            await masters.open_vault(pool, master),
+            {},
+            "",
+            Keyring(bytes(32)),
+            settings.sender(),
+        )
         await client.aclose()
         await reading.close()
         await pool.close()
@@ -125,7 +135,9 @@ Look = Callable[[State, Random], Awaitable[Any]]
 
 def _search(**what: Callable[[Random], Any]) -> Look:
     async def look(bench: State, rng: Random) -> Any:
-        return await search.search(bench.reading, Sought(**{name: value(rng) for name, value in what.items()}), limit=50)
+        return await search.search(
+            bench.reading, Sought(**{name: value(rng) for name, value in what.items()}), limit=50
+        )
 
     return look
 
@@ -163,7 +175,9 @@ COUNTS: dict[str, Look] = {
 }
 
 
-async def timed(bench: State, rng: Random, looks: dict[str, Look], times: int) -> AsyncIterator[Sequence[str]]:
+async def timed(
+    bench: State, rng: Random, looks: dict[str, Look], times: int
+) -> AsyncIterator[Sequence[str]]:
     """Each look so many times: median and p99 in milliseconds."""
     for name, look in looks.items():
         taken = []
@@ -172,7 +186,11 @@ async def timed(bench: State, rng: Random, looks: dict[str, Look], times: int) -
             await look(bench, rng)
             taken.append((time.perf_counter() - began) * 1000)
         taken.sort()
-        yield name, f"{taken[len(taken) // 2]:.1f}", f"{taken[min(len(taken) - 1, int(len(taken) * 0.99))]:.1f}"
+        yield (
+            name,
+            f"{taken[len(taken) // 2]:.1f}",
+            f"{taken[min(len(taken) - 1, int(len(taken) * 0.99))]:.1f}",
+        )
 
 
 PLANNED = {
@@ -187,10 +205,18 @@ async def plans(bench: State) -> list[str]:
     async with bench.pool.connection() as connection:
         for name, sought in PLANNED.items():
             query, values = search.page(sought, 50)
-            rows = await (await connection.execute(b"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) " + query, values)).fetchall()
+            rows = await (
+                await connection.execute(
+                    b"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) " + query, values
+                )
+            ).fetchall()
             lines = [row["QUERY PLAN"] for row in rows]
             lines = [line for line in lines if "never executed" not in line]
-            kept = lines if len(lines) <= 24 else [*lines[:20], f"… {len(lines) - 22} more lines like these …", *lines[-2:]]
+            kept = (
+                lines
+                if len(lines) <= 24
+                else [*lines[:20], f"… {len(lines) - 22} more lines like these …", *lines[-2:]]
+            )
             shown.append(f"The plan of {name}:\n\n" + "\n".join(f"    {line}" for line in kept) + "\n")
     return shown
 

@@ -52,7 +52,9 @@ def judged(book: Rulebook, texts: Iterable[str]) -> tuple[Verdict, list[str]]:
 def found(book: Rulebook, pack: str, value: str, texts: list[str]) -> bool:
     """Whether a rule of the pack acts on it, and nothing of the value is left where it stood in clear."""
     verdict, left = judged(book, texts)
-    acting = [one.judge.id for one in verdict.fired if one.judge.id.startswith(pack) and one.judge.action in ACTING]
+    acting = [
+        one.judge.id for one in verdict.fired if one.judge.id.startswith(pack) and one.judge.action in ACTING
+    ]
     return bool(acting) and (verdict.action == "BLOCK" or value not in "".join(left))
 
 
@@ -86,7 +88,10 @@ def attacks(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
     """Injections that reach the threshold of a flag, by language; and those that are blocked."""
     for language, make in ATTACKS.items():
         for name, wanted in (("flagged", ("FLAG", "REDACT", "BLOCK")), ("blocked", ("BLOCK",))):
-            hits = sum(evaluate(book, Exchange(parts=(Part(make(rng), "user", "text", 0),))).action in wanted for _ in range(each))
+            hits = sum(
+                evaluate(book, Exchange(parts=(Part(make(rng), "user", "text", 0),))).action in wanted
+                for _ in range(each)
+            )
             yield Rate(f"{language}, {name}", hits, each)
 
 
@@ -100,7 +105,9 @@ def benign(book: Rulebook, rng: Random, total: int) -> Iterator[Rate]:
         verdict, _ = judged(book, [make(rng)])
         for action in {one.judge.action for one in verdict.fired if not one.judge.monitor} & wrong.keys():
             wrong[action]["all"] += 1
-            rules[action].update(one.judge.id for one in verdict.fired if one.judge.action == action and not one.judge.monitor)
+            rules[action].update(
+                one.judge.id for one in verdict.fired if one.judge.action == action and not one.judge.monitor
+            )
     for action in wrong:
         worst = ", ".join(f"{name} ×{count}" for name, count in rules[action].most_common(6))
         yield Rate(action, wrong[action]["all"], total, worst)

@@ -61,7 +61,9 @@ def raw(book: Rulebook, bodies: Sequence[bytes]) -> float:
     def ignore(*_: object) -> None:
         return None
 
-    return milliseconds(lambda body: stage1._every.scan(body, match_event_handler=ignore, scratch=scratch), bodies)
+    return milliseconds(
+        lambda body: stage1._every.scan(body, match_event_handler=ignore, scratch=scratch), bodies
+    )
 
 
 def by_size(book: Rulebook, rng: Random) -> Iterator[tuple[str, ...]]:
@@ -77,7 +79,13 @@ def by_size(book: Rulebook, rng: Random) -> Iterator[tuple[str, ...]]:
         taken = [milliseconds(lambda body: judged(book, body), bodies) for bodies in (clean, hiding, hitting)]
         alone = raw(book, clean)
         speed = len(clean[0]) / alone / 1000
-        yield (_size(size), *(f"{each:.3f}" for each in taken), f"{alone:.3f}", f"{speed:.0f}", f"{taken[0] / alone:.2f}")
+        yield (
+            _size(size),
+            *(f"{each:.3f}" for each in taken),
+            f"{alone:.3f}",
+            f"{speed:.0f}",
+            f"{taken[0] / alone:.2f}",
+        )
 
 
 def by_rules(rng: Random) -> Iterator[tuple[str, ...]]:
@@ -91,7 +99,11 @@ def by_rules(rng: Random) -> Iterator[tuple[str, ...]]:
         "10 rules": few[:10],
         "100 rules": few[:100],
         "300 rules": few,
-        "1,000 rules, shipped style": [*few, *(pattern for pattern in every if pattern not in few), *invented][:1000],
+        "1,000 rules, shipped style": [
+            *few,
+            *(pattern for pattern in every if pattern not in few),
+            *invented,
+        ][:1000],
         "1,000 rules, weak literals": [*few, *weak],
     }
     base: list[float] = []
@@ -113,7 +125,9 @@ def hostile(book: Rulebook, size: int = 256 * 1024) -> Iterator[tuple[str, str]]
         body = (
             texts.call(make(size), size)
             if name != "many parts"
-            else json.dumps({"model": "m", "messages": [{"role": "user", "content": "a@b.co"}] * (size // 40)}).encode()
+            else json.dumps(
+                {"model": "m", "messages": [{"role": "user", "content": "a@b.co"}] * (size // 40)}
+            ).encode()
         )
         judged(book, body)
         yield name, f"{milliseconds(lambda body: judged(book, body), [body] * 3):.1f}"
@@ -129,7 +143,10 @@ def conversation(book: Rulebook, rng: Random) -> Iterator[tuple[str, str]]:
             bodies = []
             for new in said[turns:]:
                 turn = [*said[:turns], new]
-                messages = [{"role": ("user", "assistant")[(turns + n) % 2], "content": one} for n, one in enumerate(turn)]
+                messages = [
+                    {"role": ("user", "assistant")[(turns + n) % 2], "content": one}
+                    for n, one in enumerate(turn)
+                ]
                 bodies.append(json.dumps({"model": "m", "messages": messages}).encode())
 
             def call(body: bytes, memory: Memory | None = memory) -> object:
@@ -137,14 +154,19 @@ def conversation(book: Rulebook, rng: Random) -> Iterator[tuple[str, str]]:
 
             call(bodies[0])
             taken[turns, remembered] = milliseconds(call, bodies[1:])
-            yield f"{turns} turns{', remembered' if remembered else ', scanned whole'}", f"{taken[turns, remembered]:.3f}"
+            yield (
+                f"{turns} turns{', remembered' if remembered else ', scanned whole'}",
+                f"{taken[turns, remembered]:.3f}",
+            )
     yield "ratio of 200 to 10, remembered", f"{taken[200, True] / taken[10, True]:.2f}"
 
 
 def tenants() -> Iterator[tuple[str, ...]]:
     """Rows: so many tenants, half of them with rules of their own; time and memory, each count in a process of its own."""
     for count in (1, 100, 10_000):
-        done = subprocess.run([sys.executable, "-m", "bench.tenants", str(count)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "bench.tenants", str(count)], capture_output=True, text=True, check=True
+        )
         yield (f"{count:,}", *done.stdout.split())
 
 
@@ -160,7 +182,13 @@ def peers(book: Rulebook, rng: Random) -> Iterator[tuple[str, ...]]:
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump([fresh[size] for size in sizes], file)
         file.flush()
-        done = subprocess.run([PEERS, HERE / "peers.py", file.name], capture_output=True, text=True, check=True, env={"PATH": os.defpath})
+        done = subprocess.run(
+            [PEERS, HERE / "peers.py", file.name],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={"PATH": os.defpath},
+        )
     for name, taken in json.loads(done.stdout).items():
         yield (name, *(f"{each:.2f}" for each in taken))
 

@@ -66,7 +66,9 @@ asyncio.run(main())
 """
 
 
-async def flooded(session: aiohttp.ClientSession, url: str, key: str, port: int, pid: int, connections: int) -> tuple[list[float], float]:
+async def flooded(
+    session: aiohttp.ClientSession, url: str, key: str, port: int, pid: int, connections: int
+) -> tuple[list[float], float]:
     """The same while another process sends wrong keys; and what part of a core control took."""
     source = FLOOD.format(
         root=str(Path(__file__).resolve().parent.parent),
@@ -121,7 +123,9 @@ async def run(folder: Path) -> None:
             for _ in range(200):
                 await called(session, url, made["api_key"])
             pid = stack.services["control"].process.pid
-            for number, connections in [(number, connections) for number in range(1, ROUNDS + 1) for connections in CONNECTIONS]:
+            for number, connections in [
+                (number, connections) for number in range(1, ROUNDS + 1) for connections in CONNECTIONS
+            ]:
                 calm = await caller(session, url, made["api_key"], SECONDS)
                 wrong, share = await flooded(session, url, made["api_key"], port, pid, connections)
                 print(
@@ -130,7 +134,9 @@ async def run(folder: Path) -> None:
                     flush=True,
                 )
             difference, t = await timing(session, f"{stack.control.url}/v1/audit", made["api_key"])
-            print(f"{TRIES:,} wrong keys: of a key that there is {difference:+.2f} µs against one of none, t = {t:+.2f}")
+            print(
+                f"{TRIES:,} wrong keys: of a key that there is {difference:+.2f} µs against one of none, t = {t:+.2f}"
+            )
 
 
 def main() -> None:

@@ -77,7 +77,9 @@ class Watch:
         while True:
             writer.write(request(CALL))
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+            length = next(
+                int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+            )
             await reader.readexactly(length)
             self.taken.append((time.perf_counter() - due) * 1000)
             due = max(due + 1 / RATE, time.perf_counter())
@@ -111,7 +113,9 @@ class Target:
         await client.connect(1)
         reader, writer = client.streams[0]
         more = f"Content-Encoding: {encoding}\r\n" if encoding else ""
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+        )
         writer.write(head.encode() + body)
         await writer.drain()
         began = time.perf_counter()
@@ -184,7 +188,10 @@ def _bomb(make: Callable[[], bytes], encoding: str) -> Callable[[Target], Awaita
     async def run(target: Target) -> tuple[str, bool]:
         body = await asyncio.to_thread(make)
         status, seconds = await target.post(body, encoding)
-        return f"{len(body) / 1024**2:.1f} MB -> 10 GB: {status} in {seconds:.2f} s", status == 400 and seconds < 1
+        return (
+            f"{len(body) / 1024**2:.1f} MB -> 10 GB: {status} in {seconds:.2f} s",
+            status == 400 and seconds < 1,
+        )
 
     return run
 
@@ -192,7 +199,10 @@ def _bomb(make: Callable[[], bytes], encoding: str) -> Callable[[Target], Awaita
 def _bodies() -> Iterator[tuple[str, bytes]]:
     start, end = b'{"model":"m","messages":[{"role":"user","content":', b"}]}"
     yield f"JSON {DEPTH:,} deep", start + b"[" * DEPTH + b"]" * DEPTH + end
-    yield f"JSON with {KEYS:,} keys", b"{" + b",".join(b'"%d":0' % n for n in range(KEYS)) + b',"messages":[]}'
+    yield (
+        f"JSON with {KEYS:,} keys",
+        b"{" + b",".join(b'"%d":0' % n for n in range(KEYS)) + b',"messages":[]}',
+    )
     yield "a key that stands twice", start + b'"a","content":"b"' + end
     yield "half a surrogate pair", start + rb'"\ud800 and \udfff"' + end
     yield "1,000,000 digits", start + b"1" * 1_000_000 + end
@@ -219,7 +229,9 @@ async def _dialogue(target: Target) -> tuple[str, bool]:
         for number in range(AN_HOUR):
             await socket_.send_str(SOUND)
             if number % 50 == 49:  # what comes back is waited for, so that nothing piles up on our side
-                await socket_.send_str(json.dumps({"type": "response.create", "response": {"instructions": "go on"}}))
+                await socket_.send_str(
+                    json.dumps({"type": "response.create", "response": {"instructions": "go on"}})
+                )
                 while json.loads((await socket_.receive()).data)["type"] != "response.done":
                     pass
         seconds = time.perf_counter() - began
@@ -231,7 +243,9 @@ def _reply(message: str) -> list[str]:
     if "response.create" not in message:
         return []
     delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "word "}
-    return [json.dumps(delta)] * 5 + [json.dumps({"type": "response.done", "response": {"status": "completed"}})]
+    return [json.dumps(delta)] * 5 + [
+        json.dumps({"type": "response.done", "response": {"status": "completed"}})
+    ]
 
 
 ATTACKS = (
@@ -270,7 +284,9 @@ async def _attack(target: Target, watch: Watch) -> int:
         await asyncio.sleep(CALM_SECONDS)
     p50, p99 = watch.latency()
     print(f"calm: {RATE} calls a second, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {watch.memory:.0f} MB\n")
-    print("| attack | what came of it | memory, MB more at most | calls of others meanwhile: p50 / p99, ms | in bounds |")
+    print(
+        "| attack | what came of it | memory, MB more at most | calls of others meanwhile: p50 / p99, ms | in bounds |"
+    )
     print("|---|---|---|---|---|", flush=True)
     failed = 0
     for attack in ATTACKS:
@@ -280,7 +296,10 @@ async def _attack(target: Target, watch: Watch) -> int:
         growth, (p50, p99) = watch.peak - before, watch.latency()
         fine = right and growth <= MAX_GROWTH
         failed += not fine
-        print(f"| {attack.name} | {outcome} | {growth:.0f} | {p50:.1f} / {p99:.1f} | {'yes' if fine else 'NO'} |", flush=True)
+        print(
+            f"| {attack.name} | {outcome} | {growth:.0f} | {p50:.1f} / {p99:.1f} | {'yes' if fine else 'NO'} |",
+            flush=True,
+        )
     return 1 if failed else 0
 
 

@@ -12,7 +12,9 @@ from cli.ca import issue, make_authority
 
 HOST = "api.openai.com"
 PROSE = "The river rises in the hills and runs past three towns before it meets the sea. "
-CALL = json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": (PROSE * 20)[:900]}]}).encode()
+CALL = json.dumps(
+    {"model": "gpt-5.2", "messages": [{"role": "user", "content": (PROSE * 20)[:900]}]}
+).encode()
 ANSWER = json.dumps(
     {
         "id": "chatcmpl-1", "object": "chat.completion", "created": 0, "model": "gpt-5.2",
@@ -20,7 +22,10 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 200, "completion_tokens": 150, "total_tokens": 350},
     }
 ).encode()  # fmt: skip
-RESPONSE = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode() + ANSWER
+RESPONSE = (
+    f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode()
+    + ANSWER
+)
 
 
 Streamer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]  # of how many tokens
@@ -36,7 +41,9 @@ async def _answer(stream: Streamer, reader: asyncio.StreamReader, writer: asynci
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+            length = next(
+                int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+            )
             call = json.loads(await reader.readexactly(length))
             if call.get("stream"):
                 await stream(writer, call["max_tokens"])
@@ -77,7 +84,9 @@ class Client:
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         auth = b64encode(f"key:{self._key}".encode()).decode()
-        writer.write(f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
+        writer.write(
+            f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
+        )
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head:
             raise ConnectionError(head.decode())
@@ -85,9 +94,13 @@ class Client:
     async def send(self, requests: Sequence[bytes]) -> None:
         """These calls, spread over the connections."""
         count = len(self.streams)
-        await asyncio.gather(*(self._calls(*stream, requests[number::count]) for number, stream in enumerate(self.streams)))
+        await asyncio.gather(
+            *(self._calls(*stream, requests[number::count]) for number, stream in enumerate(self.streams))
+        )
 
-    async def _calls(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Sequence[bytes]) -> None:
+    async def _calls(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Sequence[bytes]
+    ) -> None:
         for request in requests:
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")

@@ -33,7 +33,9 @@ def main(path: str) -> None:
     presidio = english()
     tools = {
         "kingfisher-secret-scanner (secrets only)": lambda text: scanner.scan(text),
-        "detect-secrets (secrets only, line by line)": lambda text: [list(scan_line(line)) for line in text.split("\n")],
+        "detect-secrets (secrets only, line by line)": lambda text: [
+            list(scan_line(line)) for line in text.split("\n")
+        ],
         f"presidio, {len(presidio)} pattern recognisers (personal data only)": lambda text: [
             one.analyze(text, one.supported_entities, None) for one in presidio
         ],

@@ -72,11 +72,15 @@ async def compare(ours: Client, our_pid: int, theirs: Client, their_pid: int) ->
         bare.append(await measure(theirs, their_pid, [request(CALL)] * CALLS))
         earthflow.append(await measure(ours, our_pid, [request(CALL)] * CALLS))
         print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-    print(f"proxy CPU per keep-alive call, {len(CALL)} B up, {CONNECTIONS} connections, {CALLS} calls a round, {ROUNDS} rounds in turns")
+    print(
+        f"proxy CPU per keep-alive call, {len(CALL)} B up, {CONNECTIONS} connections, {CALLS} calls a round, {ROUNDS} rounds in turns"
+    )
     print("                                     min / median / max")
     print(f"bare mitmproxy, ms                 {spread(bare)}")
     print(f"Earthflow, everything on, ms       {spread(earthflow)}")
-    print(f"ratio, each pair of rounds         {spread([ours / theirs for ours, theirs in zip(earthflow, bare, strict=True)])}")
+    print(
+        f"ratio, each pair of rounds         {spread([ours / theirs for ours, theirs in zip(earthflow, bare, strict=True)])}"
+    )
 
 
 async def conversations(ours: Client, our_pid: int, theirs: Client, their_pid: int) -> None:
@@ -87,22 +91,31 @@ async def conversations(ours: Client, our_pid: int, theirs: Client, their_pid: i
     for _ in range(ROUNDS):
         for turns in TURNS:
             said = [f"{texts.text(rng, 500)}." for _ in range(turns)]
-            calls = [request(conversation([*said, f"{texts.text(rng, 500)}."])) for _ in range(NEXT_TURNS + 1)]
+            calls = [
+                request(conversation([*said, f"{texts.text(rng, 500)}."])) for _ in range(NEXT_TURNS + 1)
+            ]
             for name, (client, pid) in proxies.items():
                 await client.send(calls[:1])
                 taken[name, turns].append(await measure(client, pid, calls[1:]))
-    print(f"proxy CPU per next turn of a conversation, 500 characters a turn, {NEXT_TURNS} calls a round, {ROUNDS} rounds in turns")
+    print(
+        f"proxy CPU per next turn of a conversation, 500 characters a turn, {NEXT_TURNS} calls a round, {ROUNDS} rounds in turns"
+    )
     for name in proxies:
         short, long = (taken[name, turns] for turns in TURNS)
         print(f"{name}, {TURNS[0]} turns, ms".ljust(35) + spread(short))
         print(f"{name}, {TURNS[1]} turns, ms".ljust(35) + spread(long))
-        print("ratio, each pair of rounds".ljust(35) + spread([many / few for few, many in zip(short, long, strict=True)]))
+        print(
+            "ratio, each pair of rounds".ljust(35)
+            + spread([many / few for few, many in zip(short, long, strict=True)])
+        )
 
 
 def conversation(said: Sequence[str]) -> bytes:
     """A chat call in which this was said in turns, the last by the user."""
     roles = ("user", "assistant")
-    messages = [{"role": roles[(len(said) - number - 1) % 2], "content": one} for number, one in enumerate(said)]
+    messages = [
+        {"role": roles[(len(said) - number - 1) % 2], "content": one} for number, one in enumerate(said)
+    ]
     return json.dumps({"model": "gpt-5.2", "messages": messages}).encode()
 
 

@@ -20,14 +20,25 @@ END = b"0\r\n\r\n"
 
 def call(tokens: int) -> bytes:
     """A call for a stream of so many tokens."""
-    body = {"model": "gpt-5.2", "stream": True, "max_tokens": tokens, "messages": [{"role": "user", "content": "Tell me."}]}
+    body = {
+        "model": "gpt-5.2",
+        "stream": True,
+        "max_tokens": tokens,
+        "messages": [{"role": "user", "content": "Tell me."}],
+    }
     return request(json.dumps(body).encode())
 
 
 def event(delta: dict[str, str], finish: str | None = None) -> bytes:
     """One event, as HTTP/1.1 sends it in a chunk of its own."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-5.2", "choices": [choice]}
+    chunk = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-5.2",
+        "choices": [choice],
+    }
     return chunked(b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n")
 
 
@@ -68,8 +79,14 @@ async def first_tokens(clients: Mapping[str, Client]) -> None:
     straight = sorted(next(iter(taken.values())))
     for name, times in taken.items():
         times.sort()
-        added = f"   added p50 {times[middle] - straight[middle]:.2f}   p99 {times[last] - straight[last]:.2f}"
-        print(f"{name}".ljust(20) + f" p50 {times[middle]:.2f}   p99 {times[last]:.2f}" + (added if times is not straight else ""))
+        added = (
+            f"   added p50 {times[middle] - straight[middle]:.2f}   p99 {times[last] - straight[last]:.2f}"
+        )
+        print(
+            f"{name}".ljust(20)
+            + f" p50 {times[middle]:.2f}   p99 {times[last]:.2f}"
+            + (added if times is not straight else "")
+        )
 
 
 async def chunks(client: Client, pid: int) -> float:
@@ -100,7 +117,11 @@ async def each_chunk(ours: Client, our_pid: int, theirs: Client, their_pid: int)
 
 def report(earthflow: Sequence[float], bare: Sequence[float]) -> None:
     """What each chunk cost."""
-    print(f"proxy CPU per streamed chunk, {STREAMS} streams of {LONG} chunks each {PACE * 1000:.0f} ms, {ROUNDS} rounds in turns")
+    print(
+        f"proxy CPU per streamed chunk, {STREAMS} streams of {LONG} chunks each {PACE * 1000:.0f} ms, {ROUNDS} rounds in turns"
+    )
     print(f"bare mitmproxy, ms                 {spread(bare)}")
     print(f"Earthflow, everything on, ms       {spread(earthflow)}")
-    print(f"ratio, each pair of rounds         {spread([ours / theirs for ours, theirs in zip(earthflow, bare, strict=True)])}")
+    print(
+        f"ratio, each pair of rounds         {spread([ours / theirs for ours, theirs in zip(earthflow, bare, strict=True)])}"
+    )

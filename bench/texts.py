@@ -42,14 +42,18 @@ def hiding(rng: Random, plain: str) -> str:
     """One paragraph in ten with zero-width characters and look-alikes."""
     lines = plain.split("\n")
     for number in range(0, len(lines), 10):
-        lines[number] = "\u200b".join(lines[number][at : at + 7] for at in range(0, len(lines[number]), 7)).translate(LOOKALIKES)
+        lines[number] = "\u200b".join(
+            lines[number][at : at + 7] for at in range(0, len(lines[number]), 7)
+        ).translate(LOOKALIKES)
     return "\n".join(lines)
 
 
 def call(content: str, size: int = 1500) -> bytes:
     """An OpenAI chat call whose messages, of about so many characters each, hold the text."""
     cuts = [content[at : at + size] for at in range(0, len(content), size)] or [""]
-    messages = [{"role": ("user", "assistant")[number % 2], "content": cut + "."} for number, cut in enumerate(cuts)]
+    messages = [
+        {"role": ("user", "assistant")[number % 2], "content": cut + "."} for number, cut in enumerate(cuts)
+    ]
     messages[-1]["role"] = "user"
     return json.dumps({"model": "gpt-5.2", "messages": messages}, ensure_ascii=False).encode()
 

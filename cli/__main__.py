@@ -20,7 +20,13 @@ from cli.up import up
 from contract.settings import explain, refuse_start
 from contract.version import VERSION
 
-app = typer.Typer(name="earthflow", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="earthflow",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 app.command()(up)
 app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run)
 app.command()(env)
@@ -48,8 +54,12 @@ def _say_version(wanted: bool) -> None:
 
 @app.callback()
 def earthflow(
-    version: Annotated[bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")] = False,
-    context: Annotated[str | None, typer.Option("--context", help="Which Earthflow to speak to; see `earthflow context`.")] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
+    context: Annotated[
+        str | None, typer.Option("--context", help="Which Earthflow to speak to; see `earthflow context`.")
+    ] = None,
 ) -> None:
     """See, judge and record what leaves for AI providers."""
     if context is not None:

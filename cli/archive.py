@@ -27,8 +27,12 @@ def migrate(
     target: Annotated[Path, typer.Option("--output", help="The JSONL file of version 2 to write.")],
     from_version: Annotated[int, typer.Option("--from-version")] = 1,
     to_version: Annotated[int, typer.Option("--to-version")] = 2,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read all and say what would become of it; write nothing.")] = False,
-    form: Annotated[Literal["table", "json"], typer.Option("-o", help="How the counts are shown: table or json.")] = "table",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read all and say what would become of it; write nothing.")
+    ] = False,
+    form: Annotated[
+        Literal["table", "json"], typer.Option("-o", help="How the counts are shown: table or json.")
+    ] = "table",
 ) -> None:
     """Turn an audit log of version 1 into one of version 2. Lines that cannot be read go to OUTPUT.rejected; then it ends with 3."""
     if (from_version, to_version) != (1, 2):
@@ -45,12 +49,24 @@ def migrate(
         elif told == SHOWN + 1:
             typer.echo("…", err=True)
 
-    partial, rejected = target.with_name(target.name + ".partial"), target.with_name(target.name + ".rejected")
+    partial, rejected = (
+        target.with_name(target.name + ".partial"),
+        target.with_name(target.name + ".rejected"),
+    )
     if not dry_run and any(path.exists() and path.samefile(source) for path in (target, partial, rejected)):
-        raise Trouble("--input and --output are the same file, or it stands where lines are kept aside; name another output.", USAGE)
+        raise Trouble(
+            "--input and --output are the same file, or it stands where lines are kept aside; name another output.",
+            USAGE,
+        )
     with ExitStack() as opened:
         written = None if dry_run else opened.enter_context(partial.open("wb"))
-        rejects = None if dry_run else opened.enter_context(open(os.open(rejected, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"))
+        rejects = (
+            None
+            if dry_run
+            else opened.enter_context(
+                open(os.open(rejected, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+            )
+        )
         bar = opened.enter_context(_progress())
         task = bar.add_task(source.name, total=source.stat().st_size)
         counts = convert(source, written, rejects, lambda size: bar.advance(task, size), say)
@@ -69,7 +85,9 @@ def migrate(
 
 
 def take_in(
-    source: Annotated[Path, typer.Argument(help="A JSONL file of version 2, of `audit migrate` or `audit export`.")],
+    source: Annotated[
+        Path, typer.Argument(help="A JSONL file of version 2, of `audit migrate` or `audit export`.")
+    ],
     output: Output = "table",
 ) -> None:
     """Store the records of a file. What is there already stays as it is. Ends with 3 where lines were refused."""

@@ -22,7 +22,9 @@ COLUMNS = ("time", "tenant", "status", "provider", "model", "host", "rules", "ou
 
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Of one tenant.")]
 Status = Annotated[str | None, typer.Option("--status", help="ALLOW, FLAG, REDACT or BLOCK.")]
-Rule = Annotated[str | None, typer.Option("--rule", help="That this rule fired on, in the call or in its answer.")]
+Rule = Annotated[
+    str | None, typer.Option("--rule", help="That this rule fired on, in the call or in its answer.")
+]
 Provider = Annotated[str | None, typer.Option("--provider", help="To this provider.")]
 Host = Annotated[str | None, typer.Option("--host", help="To this host.")]
 Model = Annotated[str | None, typer.Option("--model", help="To this model.")]
@@ -46,7 +48,9 @@ def search(
 
 
 @app.command()
-def show(exchange: Annotated[str, typer.Argument(help="The id of a decision.")], output: Output = "table") -> None:
+def show(
+    exchange: Annotated[str, typer.Argument(help="The id of a decision.")], output: Output = "table"
+) -> None:
     """One exchange, with its prompt where the audit keeps prompts."""
     emit(control().get(f"/v1/audit/{exchange}"), output)
 
@@ -87,16 +91,26 @@ def tail(
     seen: set[str] = set()
     while count is None or shown < count:
         time.sleep(LOOK_SECONDS)
-        rows = [row for row in reversed(api.get(f"/v1/audit?{query}&{begun}&limit={PAGE}")["audit"]) if row["id"] not in seen]
+        rows = [
+            row
+            for row in reversed(api.get(f"/v1/audit?{query}&{begun}&limit={PAGE}")["audit"])
+            if row["id"] not in seen
+        ]
         for row in rows[: None if count is None else count - shown]:
             if output == "jsonl":
                 emit_rows(COLUMNS, [row], "jsonl")
             else:
-                typer.echo("  ".join(plain(str(value)) for name, value in _flat(row).items() if value and name != "id"))
+                typer.echo(
+                    "  ".join(
+                        plain(str(value)) for name, value in _flat(row).items() if value and name != "id"
+                    )
+                )
         shown += len(rows)
         seen |= {row["id"] for row in rows}
         if rows:  # records come in nearly, not wholly, in their order; what is a minute older has come
-            begun = urlencode({"from": (datetime.fromisoformat(rows[-1]["time"]) - timedelta(minutes=1)).isoformat()})
+            begun = urlencode(
+                {"from": (datetime.fromisoformat(rows[-1]["time"]) - timedelta(minutes=1)).isoformat()}
+            )
 
 
 def _query(told: Mapping[str, Any]) -> str:
@@ -118,4 +132,8 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     completion = row["completion"] or {}
     rules = [fired["rule"] for fired in (*row["rules"], *completion.get("rules", ()))]
     outcome = completion.get("outcome", "")
-    return {**{name: row.get(name) for name in COLUMNS}, "rules": " ".join(dict.fromkeys(rules)), "outcome": outcome}
+    return {
+        **{name: row.get(name) for name in COLUMNS},
+        "rules": " ".join(dict.fromkeys(rules)),
+        "outcome": outcome,
+    }

@@ -47,13 +47,20 @@ class Authority:
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """A private key as unencrypted PKCS #8."""
-    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def make_authority(name: str, days: int = CA_DAYS) -> Authority:
     """A new self-signed CA that may sign leaves only."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name), x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Earthflow")])
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Earthflow"),
+        ]
+    )
     usage = x509.KeyUsage(
         digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
         key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
@@ -71,7 +78,9 @@ def make_authority(name: str, days: int = CA_DAYS) -> Authority:
     return Authority(key, certificate)
 
 
-def issue(authority: Authority, names: list[str], days: int = LEAF_DAYS, *, client: bool = False) -> tuple[bytes, bytes]:
+def issue(
+    authority: Authority, names: list[str], days: int = LEAF_DAYS, *, client: bool = False
+) -> tuple[bytes, bytes]:
     """A certificate of a server with these host names or addresses, or of a client: (chain PEM, key PEM)."""
     usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
     key = ec.generate_private_key(ec.SECP256R1())
@@ -84,7 +93,9 @@ def issue(authority: Authority, names: list[str], days: int = LEAF_DAYS, *, clie
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+        )
         .sign(authority.key, hashes.SHA256())
     )
     return certificate.public_bytes(serialization.Encoding.PEM) + authority.pem, key_pem(key)
@@ -128,7 +139,9 @@ def public_certificate(folder: Path) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes())
     except FileNotFoundError:
-        raise Trouble(f"There is no CA in {folder}. Make one with: earthflow ca init", BAD_CONFIGURATION) from None
+        raise Trouble(
+            f"There is no CA in {folder}. Make one with: earthflow ca init", BAD_CONFIGURATION
+        ) from None
     except (OSError, ValueError) as error:
         raise Trouble(f"The CA in {folder} cannot be read: {error}", BAD_CONFIGURATION) from None
 
@@ -144,13 +157,18 @@ def _described(folder: Path, certificate: x509.Certificate) -> dict[str, Any]:
 
 @app.command()
 def init(
-    force: Annotated[bool, typer.Option("--force", help="Replace the CA there is; every client must then trust the new one.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace the CA there is; every client must then trust the new one."),
+    ] = False,
     output: Output = "table",
 ) -> None:
     """Make the interception CA (EC P-256, two years)."""
     folder = UpSettings().state_dir / "ca"
     if (folder / CA_FILE).exists() and not force:
-        raise Trouble(f"There is a CA in {folder} already. --force replaces it; every client must then trust the new one.")
+        raise Trouble(
+            f"There is a CA in {folder} already. --force replaces it; every client must then trust the new one."
+        )
     emit(_described(folder, write_authority(folder)), output)
 
 
@@ -163,7 +181,9 @@ def show(output: Output = "table") -> None:
 
 @app.command()
 def export(
-    to: Annotated[Path | None, typer.Option("--to", help="A file to write; standard output if not given.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="A file to write; standard output if not given.")
+    ] = None,
 ) -> None:
     """Hand out the CA's certificate (never its key), as PEM, for clients to trust."""
     pem = public_certificate(UpSettings().state_dir / "ca").public_bytes(serialization.Encoding.PEM)

@@ -18,7 +18,11 @@ from cli.output import RowsFormat, emit_rows, plain
 from cli.settings import environment
 from cli.trouble import FAILED, USAGE, Trouble
 
-PROGRAM = (sys.executable, "-m", "addons.cases")  # the proxy's reading is the proxy's; commands start it and do not import it
+PROGRAM = (
+    sys.executable,
+    "-m",
+    "addons.cases",
+)  # the proxy's reading is the proxy's; commands start it and do not import it
 COLUMNS = ("id", "result", "action", "by", "rules", "coverage", "unreadable", "leaves", "left")
 
 
@@ -45,13 +49,17 @@ def _judged(file: Path, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         told.write(json.dumps(job).encode() + b"\n")
         count = _copy(file, told)
         told.seek(0)
-        process = subprocess.Popen(PROGRAM, stdin=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        process = subprocess.Popen(
+            PROGRAM, stdin=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+        )
         with process:
             assert process.stdout is not None and process.stderr is not None
             yield from map(json.loads, _shown(process.stdout, count))
             said = process.stderr.read().decode().strip()
     if process.returncode:
-        raise Trouble(f"{_name(file)}, {said}" if process.returncode == USAGE else said, max(process.returncode, FAILED))
+        raise Trouble(
+            f"{_name(file)}, {said}" if process.returncode == USAGE else said, max(process.returncode, FAILED)
+        )
 
 
 def _name(file: Path) -> str:
@@ -70,7 +78,9 @@ def _copy(file: Path, to: IO[bytes]) -> int:
 def _shown(lines: IO[bytes], count: int) -> Iterator[bytes]:
     """The lines as they come, with a bar for who looks on."""
     console = Console(stderr=True)
-    return iter(track(lines, "judging", total=count, console=console, transient=True, disable=not console.is_terminal))
+    return iter(
+        track(lines, "judging", total=count, console=console, transient=True, disable=not console.is_terminal)
+    )
 
 
 def _line(outcome: Mapping[str, Any]) -> str:

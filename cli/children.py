@@ -32,7 +32,10 @@ def end_with_parent(number: signal.Signals, parent: int | None = None) -> Callab
 
 
 def start(
-    command: Sequence[str | Path], environment: Mapping[str, str], output: IO[bytes] | int | None = None, errors: IO[bytes] | None = None
+    command: Sequence[str | Path],
+    environment: Mapping[str, str],
+    output: IO[bytes] | int | None = None,
+    errors: IO[bytes] | None = None,
 ) -> subprocess.Popen[bytes]:
     """A child in a session of its own, so that Ctrl-C reaches us alone and we end it in order."""
     return subprocess.Popen(

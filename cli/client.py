@@ -35,7 +35,9 @@ class Control:
     def __init__(self, url: str, key: str, tls: ssl.SSLContext | None = None):
         self.url = url
         self._key = key
-        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), _Stay())
+        self._opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls), _Stay()
+        )
 
     def get(self, path: str) -> Any:
         """The JSON at a path. Raises Trouble."""
@@ -49,7 +51,9 @@ class Control:
         except urllib.error.HTTPError as error:
             return _json_of(error)
         except (urllib.error.URLError, TimeoutError, ConnectionError, ValueError) as error:
-            raise Trouble(f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?") from None
+            raise Trouble(
+                f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?"
+            ) from None
 
     def post(self, path: str, body: object) -> Any:
         """The answer to a JSON body. Raises Trouble."""
@@ -78,7 +82,9 @@ class Control:
         except urllib.error.HTTPError as error:
             raise _refused(error) from None
         except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-            raise Trouble(f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?") from None
+            raise Trouble(
+                f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?"
+            ) from None
         except (ValueError, http.client.HTTPException) as error:
             raise Trouble(
                 f"What answers at {self.url} is no Earthflow, or was asked for what has no such name ({type(error).__name__})."
@@ -95,7 +101,9 @@ def _json_of(error: urllib.error.HTTPError) -> Any:
 def _refused(error: urllib.error.HTTPError) -> Refused:
     try:
         problem = json.load(error)["error"]
-        sentence = " ".join(filter(None, (problem["message"], problem.get("hint"), f"(request {problem['request_id']})")))
+        sentence = " ".join(
+            filter(None, (problem["message"], problem.get("hint"), f"(request {problem['request_id']})"))
+        )
         return Refused(sentence, problem["code"], AUTHENTICATION if error.code in (401, 403) else FAILED)
     except (ValueError, KeyError, TypeError):
         return Refused(f"Control answered {error.code}.", "unknown")

@@ -17,7 +17,9 @@ def confirm(what: str, *, yes: bool, typed: str = "") -> None:
     if not sys.stdin.isatty():
         raise Trouble(f"{what} Nobody can be asked here; say --yes.", USAGE)
     if typed:
-        agreed = typer.prompt(f"{what} Type {typed} to go on", default="", show_default=False, err=True) == typed
+        agreed = (
+            typer.prompt(f"{what} Type {typed} to go on", default="", show_default=False, err=True) == typed
+        )
     else:
         agreed = typer.confirm(f"{what} Go on?", err=True)
     if not agreed:

@@ -52,7 +52,13 @@ def list_(output: RowsOutput = "table") -> None:
     """Those there are; never their keys."""
     known = _read()
     rows = [
-        {"name": name, "url": one["url"], "ca": one.get("ca"), "in_use": name == known.get("current"), "has_key": _key_file(name).exists()}
+        {
+            "name": name,
+            "url": one["url"],
+            "ca": one.get("ca"),
+            "in_use": name == known.get("current"),
+            "has_key": _key_file(name).exists(),
+        }
         for name, one in sorted(known.get("contexts", {}).items())
     ]
     emit_rows(("name", "url", "ca", "in_use", "has_key"), rows, output)
@@ -62,8 +68,13 @@ def list_(output: RowsOutput = "table") -> None:
 def add(
     name: Name,
     url: Annotated[str, typer.Option("--url", help="Of the API: https://host:8443, or http://host:8080.")],
-    key: Annotated[str | None, typer.Option("--key", help="- to read the key from standard input; it is on no command line.")] = None,
-    ca: Annotated[Path | None, typer.Option("--ca", help="PEM file of the CA that signed its certificate.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option("--key", help="- to read the key from standard input; it is on no command line."),
+    ] = None,
+    ca: Annotated[
+        Path | None, typer.Option("--ca", help="PEM file of the CA that signed its certificate.")
+    ] = None,
 ) -> None:
     """Note an Earthflow under a name, in place of what was there under it; the first one is used from now on."""
     if not NAME.fullmatch(name):
@@ -77,7 +88,10 @@ def add(
     else:
         write_private(_key_file(name), sys.stdin.readline().strip() + "\n")
     known = _read()
-    contexts = {**known.get("contexts", {}), name: {"url": url.rstrip("/"), **({"ca": str(ca.absolute())} if ca else {})}}
+    contexts = {
+        **known.get("contexts", {}),
+        name: {"url": url.rstrip("/"), **({"ca": str(ca.absolute())} if ca else {})},
+    }
     _write(known.get("current") or name, contexts)
 
 
@@ -112,13 +126,19 @@ def _read() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise Trouble(f"{_folder() / 'config.toml'} cannot be read: {error}. Mend it, or remove it.") from None
+        raise Trouble(
+            f"{_folder() / 'config.toml'} cannot be read: {error}. Mend it, or remove it."
+        ) from None
 
 
 def _write(current: str | None, contexts: Mapping[str, Mapping[str, str]]) -> None:
     lines = [f"current = {json.dumps(current, ensure_ascii=False)}", ""] if current else []
     for name, one in sorted(contexts.items()):
-        lines += [f"[contexts.{name}]", *(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in one.items()), ""]
+        lines += [
+            f"[contexts.{name}]",
+            *(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in one.items()),
+            "",
+        ]
     (_folder() / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = _folder() / f"config.toml.{os.getpid()}"
     temporary.write_text("\n".join(lines))

@@ -80,7 +80,17 @@ def _python(source: str, prompt: str) -> tuple[str, ...]:
 def _curl(prompt: str) -> tuple[str, ...]:
     body = json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": prompt}]})
     url = "https://api.openai.com/v1/chat/completions"
-    return ("curl", "-sS", "-H", "Content-Type: application/json", "-H", "Authorization: Bearer sk-demo", "-d", body, url)
+    return (
+        "curl",
+        "-sS",
+        "-H",
+        "Content-Type: application/json",
+        "-H",
+        "Authorization: Bearer sk-demo",
+        "-d",
+        body,
+        url,
+    )
 
 
 def scenes() -> list[Scene]:
@@ -98,11 +108,19 @@ def scenes() -> list[Scene]:
     ]
 
 
-def demo(once: Annotated[bool, typer.Option("--once", help="End after the table: status 0 if all was as expected.")] = False) -> None:
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the table: status 0 if all was as expected.")
+    ] = False,
+) -> None:
     """Watch real AI clients talk through Earthflow to pretend providers."""
-    missing = [name for name in ("openai", "anthropic") if find_spec(name) is None] + ([] if shutil.which("curl") else ["curl"])
+    missing = [name for name in ("openai", "anthropic") if find_spec(name) is None] + (
+        [] if shutil.which("curl") else ["curl"]
+    )
     if missing:
-        raise Trouble(f"The demo drives real clients, and these are not here: {', '.join(missing)}. `make demo` installs the Python ones.")
+        raise Trouble(
+            f"The demo drives real clients, and these are not here: {', '.join(missing)}. `make demo` installs the Python ones."
+        )
     from cli.pretend import Providers  # here, so that no other command waits for aiohttp
 
     with _folder() as state, ExitStack() as stack:
@@ -111,14 +129,19 @@ def demo(once: Annotated[bool, typer.Option("--once", help="End after the table:
         providers = stack.enter_context(Providers(state))
         typer.echo(f"providers   pretended on 127.0.0.1:{providers.port}, TLS under a CA of their own")
         settings = _settings(state, once)
-        extra = {"EARTHFLOW_UPSTREAM_MAP": providers.upstream_map, "EARTHFLOW_UPSTREAM_CA": str(providers.ca_file)}
+        extra = {
+            "EARTHFLOW_UPSTREAM_MAP": providers.upstream_map,
+            "EARTHFLOW_UPSTREAM_CA": str(providers.ca_file),
+        }
         house = stack.enter_context(Stack(settings, typer.echo, extra))
         ended = interrupted()
         surprises = play(house, providers)
         for surprise in surprises:
             typer.echo(f"not as expected: {surprise}", err=True)
         if not surprises:
-            typer.echo("All as expected: nothing redacted or blocked reached a provider, and every call is in the audit.")
+            typer.echo(
+                "All as expected: nothing redacted or blocked reached a provider, and every call is in the audit."
+            )
         if not once:
             typer.echo(_try_next(house))
             ended.wait()
@@ -133,14 +156,20 @@ def play(house: Stack, providers: "Providers") -> list[str]:
     for number, scene in enumerate(scenes(), 1):
         typer.echo(f"scene {number}     {scene.client}: {scene.prompt}", err=True)
         before, known = len(providers.heard), {row["id"] for row in _rows(house)}
-        client = subprocess.run(scene.command, env=told, capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False)
+        client = subprocess.run(
+            scene.command, env=told, capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False
+        )
         shown = client.stdout.strip() or client.stderr.strip().splitlines()[-1:] or ["nothing"]
         got = shown if isinstance(shown, str) else shown[0]
         received = [heard.body.decode() for heard in providers.heard[before:]]
         row = _audited(house, known)
         rows.append([scene.client, scene.prompt, _prompts(received), _short(got), _told_by(row)])
         surprises += [f"scene {number}: {text}" for text in _surprises(scene, received, row)]
-    emit_table("What went through Earthflow", ["client", "it sent", "the provider received", "it got back", "the audit says"], rows)
+    emit_table(
+        "What went through Earthflow",
+        ["client", "it sent", "the provider received", "it got back", "the audit says"],
+        rows,
+    )
     return surprises
 
 
@@ -190,8 +219,17 @@ def _told_by(row: dict[str, Any] | None) -> str:
     rules = ", ".join(fired["rule"] for fired in row["rules"])
     completion = row["completion"]
     counted = completion.get("output_tokens") is not None
-    end = f"{completion['input_tokens']}+{completion['output_tokens']} tokens" if counted else completion["outcome"]
-    return "\n".join(filter(None, (row["status"], rules, f"coverage {row['coverage']}", end, "streamed" if row["stream"] else "")))
+    end = (
+        f"{completion['input_tokens']}+{completion['output_tokens']} tokens"
+        if counted
+        else completion["outcome"]
+    )
+    return "\n".join(
+        filter(
+            None,
+            (row["status"], rules, f"coverage {row['coverage']}", end, "streamed" if row["stream"] else ""),
+        )
+    )
 
 
 @contextmanager
@@ -208,7 +246,9 @@ def _folder() -> Iterator[Path]:
 
 def _settings(state: Path, once: bool) -> UpSettings:
     wanted = UpSettings()
-    return settings_of(state) if once else settings_of(state, _free(wanted.port), _free(wanted.dashboard_port))
+    return (
+        settings_of(state) if once else settings_of(state, _free(wanted.port), _free(wanted.dashboard_port))
+    )
 
 
 def _free(port: int) -> int:

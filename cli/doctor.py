@@ -60,7 +60,10 @@ PYTHON = {
 PROBES = (
     Probe("curl", ("curl", "-sS", "-m", "10", URL)),
     Probe("wget", ("wget", "-qO-", "-T", "10", "-t", "1", URL)),
-    *(Probe(f"python {name}", ("python3", "-c", code), ("python3", "-c", f"import {name}")) for name, code in PYTHON.items()),
+    *(
+        Probe(f"python {name}", ("python3", "-c", code), ("python3", "-c", f"import {name}"))
+        for name, code in PYTHON.items()
+    ),
     Probe("node fetch", ("node", "-e", f"fetch('{URL}').then(r => r.text()).then(console.log)")),
     Probe("deno fetch", ("deno", "eval", f"console.log(await (await fetch('{URL}')).text())")),
     Probe("bun fetch", ("bun", "-e", f"console.log(await (await fetch('{URL}')).text())")),
@@ -77,7 +80,10 @@ class Watched:
 
 def doctor(
     context: typer.Context,
-    port: Annotated[int | None, typer.Option("--port", help="The proxy's port on this machine, if not EARTHFLOW_PORT or 8443.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="The proxy's port on this machine, if not EARTHFLOW_PORT or 8443."),
+    ] = None,
     output: Output = "table",
 ) -> None:
     """Say which clients the proxy sees:  earthflow doctor   or, of one program:  earthflow doctor -- python program.py"""
@@ -86,16 +92,25 @@ def doctor(
     with _relay(Relay(way)) as watched:
         told = client_environment(settings, "", watched.port)
         if not _proxy_answers(told, watched):
-            raise Trouble(f"The proxy at {way.host}:{way.port} does not answer, or does not know this key. See /health/ready.")
+            raise Trouble(
+                f"The proxy at {way.host}:{way.port} does not answer, or does not know this key. See /health/ready."
+            )
         if context.args:
-            control = Control(f"{'https' if way.tls else 'http'}://{way.host}:{way.port}", way.key, way.context)
+            control = Control(
+                f"{'https' if way.tls else 'http'}://{way.host}:{way.port}", way.key, way.context
+            )
             found, status = _of_program(context.args, told, watched, control)
         else:
-            found, status = {probe.name: _try(probe, told, watched) for probe in PROBES if _is_there(probe)}, 0
+            found, status = (
+                {probe.name: _try(probe, told, watched) for probe in PROBES if _is_there(probe)},
+                0,
+            )
     if output == "json":
         typer.echo(json.dumps(found))
     else:
-        emit_table("What the proxy sees", ("client" if not context.args else "host", "", "that is"), _rows(found))
+        emit_table(
+            "What the proxy sees", ("client" if not context.args else "host", "", "that is"), _rows(found)
+        )
     if status or not set(found.values()) <= {"seen", "unopened"} or not found:
         raise typer.Exit(status or CHECK_FAILED)
 
@@ -120,14 +135,19 @@ def _relay(relay: Relay) -> Iterator[Watched]:
 def _is_there(probe: Probe) -> bool:
     if shutil.which(probe.command[0]) is None:
         return False
-    return not probe.needs or subprocess.run(probe.needs, capture_output=True, check=False, timeout=PATIENCE).returncode == 0
+    return (
+        not probe.needs
+        or subprocess.run(probe.needs, capture_output=True, check=False, timeout=PATIENCE).returncode == 0
+    )
 
 
 def _try(probe: Probe, told: dict[str, str], watched: Watched) -> Finding:
     """Have a client fetch the probe's URL."""
     watched.hosts.clear()
     try:
-        said = subprocess.run(probe.command, env=told, capture_output=True, text=True, check=False, timeout=PATIENCE).stdout
+        said = subprocess.run(
+            probe.command, env=told, capture_output=True, text=True, check=False, timeout=PATIENCE
+        ).stdout
     except subprocess.TimeoutExpired:
         said = ""
     if SEEN in said:
@@ -140,12 +160,16 @@ def _proxy_answers(told: dict[str, str], watched: Watched) -> bool:
     return _try(Probe("", (sys.executable, "-c", PYTHON["urllib"])), told, watched) == "seen"
 
 
-def _of_program(command: Sequence[str], told: dict[str, str], watched: Watched, control: Control) -> tuple[dict[str, Finding], int]:
+def _of_program(
+    command: Sequence[str], told: dict[str, str], watched: Watched, control: Control
+) -> tuple[dict[str, Finding], int]:
     """Run it; what the proxy saw of each host it went to, and the program's status."""
     watched.hosts.clear()
     began = datetime.now(UTC)
     try:
-        status = subprocess.run(command, env=told, stdout=sys.stderr, check=False).returncode  # ours alone is the answer
+        status = subprocess.run(
+            command, env=told, stdout=sys.stderr, check=False
+        ).returncode  # ours alone is the answer
     except OSError as error:
         raise Trouble(f"{command[0]} cannot be run: {error.strerror}.", 127) from None
     hosts = list(dict.fromkeys(watched.hosts))

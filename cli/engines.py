@@ -38,7 +38,10 @@ LONGEST_SOCKET_FOLDER = 103 - len("/.s.PGSQL.5432")  # bytes; sun_path holds 108
 START_SECONDS, STOP_SECONDS = 60.0, 20.0
 OUTSIDE = Path("/var/lib/earthflow")
 INITDB = ("-E", "UTF8", "--locale=C", "-U", "earthflow", "--auth-local=trust", "--auth-host=reject")
-INITDB_17 = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8")  # one order of texts everywhere; older ones have plain C
+INITDB_17 = (
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+)  # one order of texts everywhere; older ones have plain C
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,9 @@ class Engines:
                 BAD_CONFIGURATION,
             )
         leaving = self._postmaster()
-        if leaving is None:  # a file left by a killed one may name another's process by now, and PostgreSQL would not start for it
+        if (
+            leaving is None
+        ):  # a file left by a killed one may name another's process by now, and PostgreSQL would not start for it
             (data / "postmaster.pid").unlink(missing_ok=True)
         else:  # about to end, as after a kill of its parent: wait, or it would be in our way
             wait_until(lambda: self._postgres_ready() or not alive(leaving), STOP_SECONDS)
@@ -187,7 +192,11 @@ class Engines:
     def _postgres_ready(self) -> bool:
         with contextlib.suppress(OSError):
             lines = (self.folder / "postgres" / "postmaster.pid").read_text().splitlines()
-            return len(lines) >= 8 and lines[7].strip() == "ready" and _listens(self._postgres_socket, int(lines[0]))
+            return (
+                len(lines) >= 8
+                and lines[7].strip() == "ready"
+                and _listens(self._postgres_socket, int(lines[0]))
+            )
         return False
 
     def stop_postgres(self) -> None:
@@ -211,7 +220,13 @@ class Engines:
                 *("--port", "0", "--unixsocket", str(self._valkey_socket), "--unixsocketperm", "700"),
                 *("--dir", str(data), "--pidfile", str(data / "pid"), "--loglevel", "warning"),
                 *("--appendonly", "yes", "--maxmemory-policy", "noeviction"),
-                *("--save", "", "--shutdown-on-sigterm", "nosave", "force"),  # the append-only file is what is kept
+                *(
+                    "--save",
+                    "",
+                    "--shutdown-on-sigterm",
+                    "nosave",
+                    "force",
+                ),  # the append-only file is what is kept
             ]
             self._spawn("Valkey", [binary, *options], signal.SIGTERM)
         self._await("Valkey", self._valkey_ready)
@@ -242,7 +257,9 @@ class Engines:
             what = "ended at its start" if ended else f"did not become ready within {START_SECONDS:.0f} s"
             raise Trouble(f"{name} {what}. Look into the logs in {self.folder}.")
 
-    def _end(self, name: str, listening: Path, named: int | None, gentle: signal.Signals, hard: signal.Signals) -> None:
+    def _end(
+        self, name: str, listening: Path, named: int | None, gentle: signal.Signals, hard: signal.Signals
+    ) -> None:
         """End a server: our own child, or one that was adopted and is proven to be the one behind our socket."""
         process = self._started.pop(name, None)
         pid = process.pid if process is not None else named
@@ -251,7 +268,9 @@ class Engines:
         for number in (gentle, hard):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-            if wait_until(lambda: process.poll() is not None if process is not None else not alive(pid), STOP_SECONDS):
+            if wait_until(
+                lambda: process.poll() is not None if process is not None else not alive(pid), STOP_SECONDS
+            ):
                 return
 
     def _spawn(self, name: str, command: Iterable[str | Path], death: signal.Signals) -> None:
@@ -268,10 +287,20 @@ class Engines:
             )
 
     def _run(self, command: Iterable[str | Path]) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([str(word) for word in command], capture_output=True, cwd=self.folder, check=False, **self._identity())
+        return subprocess.run(
+            [str(word) for word in command],
+            capture_output=True,
+            cwd=self.folder,
+            check=False,
+            **self._identity(),
+        )
 
     def _identity(self) -> dict[str, Any]:
-        return {"user": self._owner.uid, "group": self._owner.gid, "extra_groups": []} if self._owner.switched else {}
+        return (
+            {"user": self._owner.uid, "group": self._owner.gid, "extra_groups": []}
+            if self._owner.switched
+            else {}
+        )
 
 
 def _owner() -> Owner:
@@ -291,14 +320,18 @@ def _reachable_folder(home: Home, owner: Owner) -> Path:
     """`<state>/engines`; where `nobody` cannot get there, a folder under /var/lib that is named by the state folder's mark."""
     if owner.switched:
         if home.own:
-            home.folder.chmod(home.folder.stat().st_mode | 0o011)  # may be walked through; what is inside guards itself
+            home.folder.chmod(
+                home.folder.stat().st_mode | 0o011
+            )  # may be walked through; what is inside guards itself
         if not _others_may_enter(home.folder):
             return OUTSIDE / f"engines-{home.name}"
     return home.folder.resolve() / "engines"
 
 
 def _others_may_enter(folder: Path) -> bool:
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in (folder.resolve(), *folder.resolve().parents))
+    return all(
+        parent.stat().st_mode & stat.S_IXOTH for parent in (folder.resolve(), *folder.resolve().parents)
+    )
 
 
 def _socket_folder(folder: Path, owner: Owner) -> Path:
@@ -309,7 +342,9 @@ def _socket_folder(folder: Path, owner: Owner) -> Path:
     name = f"earthflow-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
     outside = OUTSIDE / name if os.geteuid() == 0 else Path(tempfile.gettempdir()) / name
     if outside.exists() and outside.lstat().st_uid != owner.uid:
-        raise Trouble(f"{outside} is somebody else's. Set EARTHFLOW_STATE_DIR to a shorter path.", BAD_CONFIGURATION)
+        raise Trouble(
+            f"{outside} is somebody else's. Set EARTHFLOW_STATE_DIR to a shorter path.", BAD_CONFIGURATION
+        )
     return outside
 
 
@@ -337,16 +372,21 @@ def _listens(path: Path, pid: int) -> bool:
 
 def _postgres_binaries(settings: UpSettings) -> Path:
     if settings.postgres_bin is not None and not (settings.postgres_bin / "postgres").exists():
-        raise Trouble(f"EARTHFLOW_POSTGRES_BIN: there is no {settings.postgres_bin / 'postgres'}.", BAD_CONFIGURATION)
+        raise Trouble(
+            f"EARTHFLOW_POSTGRES_BIN: there is no {settings.postgres_bin / 'postgres'}.", BAD_CONFIGURATION
+        )
     candidates = [settings.postgres_bin] if settings.postgres_bin else []
     candidates += [_in_wheel(POSTGRES_WHEEL) / place for place in POSTGRES_IN_WHEEL]
-    installed = [folder for folder in Path("/usr/lib/postgresql").glob("*/bin") if folder.parent.name.isdigit()]
+    installed = [
+        folder for folder in Path("/usr/lib/postgresql").glob("*/bin") if folder.parent.name.isdigit()
+    ]
     candidates += [*search_path(), *sorted(installed, key=lambda folder: -int(folder.parent.name))]
     for folder in candidates:
         if (folder / "postgres").exists() and (folder / "initdb").exists():
             return folder
     raise Trouble(
-        "There is no PostgreSQL here. Install it (apt install postgresql), or set POSTGRES_HOST to one that runs.", BAD_CONFIGURATION
+        "There is no PostgreSQL here. Install it (apt install postgresql), or set POSTGRES_HOST to one that runs.",
+        BAD_CONFIGURATION,
     )
 
 
@@ -360,7 +400,8 @@ def _valkey_binary(settings: UpSettings) -> Path:
         if binary.exists():
             return binary
     raise Trouble(
-        "There is no Valkey or Redis here. Install it (apt install redis-server), or set REDIS_HOST to one that runs.", BAD_CONFIGURATION
+        "There is no Valkey or Redis here. Install it (apt install redis-server), or set REDIS_HOST to one that runs.",
+        BAD_CONFIGURATION,
     )
 
 

@@ -14,9 +14,16 @@ Shell = Literal["bash", "fish", "powershell", "docker", "vscode", "json"]
 
 
 def env(
-    shell: Annotated[Shell, typer.Option("--shell", help="Whose lines: bash (and zsh), fish, powershell, docker, vscode, json.")] = "bash",
-    port: Annotated[int | None, typer.Option("--port", help="The proxy's port, if not EARTHFLOW_PORT or 8443.")] = None,
-    host: Annotated[str, typer.Option("--host", help="The proxy's host, as the clients see it.")] = "127.0.0.1",
+    shell: Annotated[
+        Shell,
+        typer.Option("--shell", help="Whose lines: bash (and zsh), fish, powershell, docker, vscode, json."),
+    ] = "bash",
+    port: Annotated[
+        int | None, typer.Option("--port", help="The proxy's port, if not EARTHFLOW_PORT or 8443.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="The proxy's host, as the clients see it.")
+    ] = "127.0.0.1",
 ) -> None:
     """Print the variables by which AI clients find Earthflow and trust it:  eval "$(earthflow env)\""""
     settings = UpSettings()
@@ -52,7 +59,10 @@ def _docker(variables: Mapping[str, str], cleared: Iterable[str]) -> Iterable[st
 def _vscode(variables: Mapping[str, str], cleared: Iterable[str]) -> Iterable[str]:
     told = {**variables, **dict.fromkeys(cleared)}  # null takes a variable away
     keys = ("linux", "osx", "windows")
-    settings = {"http.proxy": variables["HTTPS_PROXY"], **{f"terminal.integrated.env.{key}": told for key in keys}}
+    settings = {
+        "http.proxy": variables["HTTPS_PROXY"],
+        **{f"terminal.integrated.env.{key}": told for key in keys},
+    }
     return json.dumps(settings, indent=2).splitlines()
 
 

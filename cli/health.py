@@ -30,15 +30,23 @@ def health(
     if output == "json":
         typer.echo(json.dumps(body))
     else:
-        checks = {name: " ".join(str(value) for value in check.values() if value not in ([], "")) for name, check in body["checks"].items()}
-        emit({"status": body["status"], "version": body["version"], "service": body["service"], **checks}, "table")
+        checks = {
+            name: " ".join(str(value) for value in check.values() if value not in ([], ""))
+            for name, check in body["checks"].items()
+        }
+        emit(
+            {"status": body["status"], "version": body["version"], "service": body["service"], **checks},
+            "table",
+        )
     if body["status"] == "DOWN" or (strict and body["status"] != "OK"):
         raise typer.Exit(DEGRADED)
 
 
 def _ask(url: str, roots: str | None) -> dict[str, Any]:
     context = ssl.create_default_context(cafile=roots)
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+    )
     try:
         with opener.open(url, timeout=TIMEOUT) as answer:
             body: dict[str, Any] = json.load(answer)

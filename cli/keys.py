@@ -14,7 +14,9 @@ app = typer.Typer(help="Keys: list, create, revoke, rotate; the master key.", no
 app.add_typer(masters.app, name="master")
 
 COLUMNS = ("id", "role", "name", "status", "created_at", "last_used_at", "not_after", "replaced_by")
-Tenant = Annotated[str | None, typer.Argument(help="The tenant's id; without one: keys of admins and readers of metrics.")]
+Tenant = Annotated[
+    str | None, typer.Argument(help="The tenant's id; without one: keys of admins and readers of metrics.")
+]
 Name = Annotated[str, typer.Option("--name", help="What it is for.")]
 
 
@@ -27,9 +29,14 @@ def list_(tenant: Tenant = None, output: RowsOutput = "table") -> None:
 @app.command()
 def create(
     tenant: Tenant = None,
-    role: Annotated[Literal["admin", "metrics"] | None, typer.Option("--role", help="Without a tenant: what the key may do.")] = None,
+    role: Annotated[
+        Literal["admin", "metrics"] | None,
+        typer.Option("--role", help="Without a tenant: what the key may do."),
+    ] = None,
     name: Name = "",
-    expires_in: Annotated[int | None, typer.Option("--expires-in", help="Seconds until it ends by itself.")] = None,
+    expires_in: Annotated[
+        int | None, typer.Option("--expires-in", help="Seconds until it ends by itself.")
+    ] = None,
     output: Output = "table",
 ) -> None:
     """One more key. It is shown here and never again."""
@@ -42,7 +49,10 @@ def create(
 @app.command()
 def revoke(
     key: Annotated[str, typer.Argument(help="The key's id.")],
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Whose it is; without one: an admin's, or a reader's of metrics.")] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", help="Whose it is; without one: an admin's, or a reader's of metrics."),
+    ] = None,
     yes: Yes = False,
     output: Output = "table",
 ) -> None:
@@ -53,16 +63,27 @@ def revoke(
 
 @app.command()
 def rotate(
-    tenant_id: Annotated[str | None, typer.Option("--tenant-id", help="Rotate the keys of one tenant (omit: of all).")] = None,
-    revoke_after: Annotated[int, typer.Option("--revoke-after", help="Seconds before the old keys end.")] = 3600,
+    tenant_id: Annotated[
+        str | None, typer.Option("--tenant-id", help="Rotate the keys of one tenant (omit: of all).")
+    ] = None,
+    revoke_after: Annotated[
+        int, typer.Option("--revoke-after", help="Seconds before the old keys end.")
+    ] = 3600,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say whose keys would be rotated.")] = False,
-    rotate_master: Annotated[bool, typer.Option("--rotate-master", help="Rotate the master key instead; with --new-key.")] = False,
-    new_key: Annotated[str, typer.Option("--new-key", help="The new master key, or - for standard input.")] = "",
+    rotate_master: Annotated[
+        bool, typer.Option("--rotate-master", help="Rotate the master key instead; with --new-key.")
+    ] = False,
+    new_key: Annotated[
+        str, typer.Option("--new-key", help="The new master key, or - for standard input.")
+    ] = "",
     output: RowsOutput = "table",
 ) -> None:
     """New keys in place of old ones, which work on for a while. The new ones are shown here and never again."""
     if rotate_master and (dry_run or tenant_id):
-        raise Trouble("--rotate-master rotates the master key, all at once: leave --dry-run and --tenant-id away.", USAGE)
+        raise Trouble(
+            "--rotate-master rotates the master key, all at once: leave --dry-run and --tenant-id away.",
+            USAGE,
+        )
     if rotate_master:
         masters.rotate(new_key, "json" if output == "json" else "table")
         return

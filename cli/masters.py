@@ -10,16 +10,25 @@ from cli.output import Output, emit
 from cli.remote import control
 from cli.trouble import USAGE, Trouble
 
-app = typer.Typer(help="The rotation of the master key: status, verify, finalize, abort.", no_args_is_help=True)
+app = typer.Typer(
+    help="The rotation of the master key: status, verify, finalize, abort.", no_args_is_help=True
+)
 
-NewKey = Annotated[str, typer.Option("--new-key", help="The new key, or - to read it from standard input, where no other program sees it.")]
+NewKey = Annotated[
+    str,
+    typer.Option(
+        "--new-key", help="The new key, or - to read it from standard input, where no other program sees it."
+    ),
+]
 
 
 def read(written: str) -> str:
     """A key as it was given. Raises Trouble where there is none."""
     key = sys.stdin.readline().strip() if written == "-" else written
     if not key:
-        raise Trouble("There is no new key: say --new-key KEY, or --new-key - and give it by standard input.", USAGE)
+        raise Trouble(
+            "There is no new key: say --new-key KEY, or --new-key - and give it by standard input.", USAGE
+        )
     return key
 
 

@@ -20,7 +20,14 @@ CHUNK = 1024 * 1024
 MOST_RULES = 1000
 MAX_NUMBER = 2**53
 ACTIONS = get_args(Action)
-SAID = {"ALLOWED": "ALLOW", "PASSED": "ALLOW", "BLOCKED": "BLOCK", "DENIED": "BLOCK", "REDACTED": "REDACT", "FLAGGED": "FLAG"}
+SAID = {
+    "ALLOWED": "ALLOW",
+    "PASSED": "ALLOW",
+    "BLOCKED": "BLOCK",
+    "DENIED": "BLOCK",
+    "REDACTED": "REDACT",
+    "FLAGGED": "FLAG",
+}
 NAME = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
@@ -40,7 +47,11 @@ class Counts:
 
 
 def migrate(
-    source: Path, written: BinaryIO | None, rejects: BinaryIO | None, progress: Callable[[int], None], said: Callable[[int, str], None]
+    source: Path,
+    written: BinaryIO | None,
+    rejects: BinaryIO | None,
+    progress: Callable[[int], None],
+    said: Callable[[int, str], None],
 ) -> Counts:
     """Read all of `source`. Without `written` nothing is kept. `progress` is told bytes, `said` each rejected line's number and why."""
     counts, before, times = Counts(), b"", 0
@@ -65,7 +76,9 @@ def migrate(
                 said(number, str(error))
                 if rejects is not None:
                     text = line.decode("utf-8", "replace") if line is not None else None
-                    rejects.write(msgspec.json.encode({"line": number, "why": str(error), "text": text}) + b"\n")
+                    rejects.write(
+                        msgspec.json.encode({"line": number, "why": str(error), "text": text}) + b"\n"
+                    )
                 continue
             counts.written += 1
             counts.prompts_left_out += has_prompt

@@ -31,7 +31,9 @@ def emit(value: Mapping[str, Any], output: Format) -> None:
         typer.echo(f"{name:<{width}}  {_cell(text)}")
 
 
-def emit_rows(columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output: RowsFormat, *, head: bool = True) -> None:
+def emit_rows(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output: RowsFormat, *, head: bool = True
+) -> None:
     """Several things of one kind; `columns` are what a table or CSV shows of them, CSV with or without its `head`."""
     if output == "json":
         typer.echo(json.dumps(rows, ensure_ascii=False))
@@ -51,7 +53,13 @@ def _cell(value: object) -> str:
     """As a person reads it: what a terminal would obey is written out."""
     if value is None:
         return ""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else str(value)
+    text = (
+        ", ".join(map(str, value))
+        if isinstance(value, list)
+        else json.dumps(value)
+        if isinstance(value, dict)
+        else str(value)
+    )
     return plain(text)
 
 

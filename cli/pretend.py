@@ -22,7 +22,9 @@ HOSTS = tuple(host for host in ai_hosts() if "*" not in host)
 
 Wait = Callable[[int], Awaitable[None]]
 Reply = Callable[[str], list[str]]  # to a message of a WebSocket
-Answer = Callable[[str, dict[str, Any], str], Any]  # to a call, of its path, its body and a text to say; None: as the demo's
+Answer = Callable[
+    [str, dict[str, Any], str], Any
+]  # to a call, of its path, its body and a text to say; None: as the demo's
 
 
 class Given(NamedTuple):
@@ -132,7 +134,9 @@ class Providers:
         words = _answer(call, len(heard.body)).split(" ")
         if not call.get("stream"):
             return web.json_response((_openai_whole if openai else _anthropic_whole)(call, " ".join(words)))
-        response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-cache"})
+        response = web.StreamResponse(
+            headers={"content-type": "text/event-stream", "cache-control": "no-cache"}
+        )
         await response.prepare(request)
         async for event in self._events(call, words, openai):
             await response.write(event)
@@ -153,7 +157,10 @@ class Providers:
         if answer.raw and request.transport is not None:
             request.transport.writelines(answer.chunks)
             request.transport.close()
-        headers = {"content-type": answer.content_type, **({"content-encoding": answer.encoding} if answer.encoding else {})}
+        headers = {
+            "content-type": answer.content_type,
+            **({"content-encoding": answer.encoding} if answer.encoding else {}),
+        }
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(request)
         try:
@@ -213,13 +220,21 @@ def _openai_chunk(call: dict[str, Any], choices: list[Any], **more: Any) -> byte
 
 
 def _openai_delta(call: dict[str, Any], text: str) -> bytes:
-    return _openai_chunk(call, [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}])
+    return _openai_chunk(
+        call, [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}]
+    )
 
 
 def _openai_tail(call: dict[str, Any], tokens: int) -> list[bytes]:
     tail = [_openai_chunk(call, [{"index": 0, "delta": {}, "finish_reason": "stop"}])]
     if (call.get("stream_options") or {}).get("include_usage"):
-        tail.append(_openai_chunk(call, [], usage={"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens}))
+        tail.append(
+            _openai_chunk(
+                call,
+                [],
+                usage={"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens},
+            )
+        )
     return [*tail, b"data: [DONE]\n\n"]
 
 
@@ -236,7 +251,12 @@ def _event(kind: str, **more: Any) -> bytes:
 
 
 def _anthropic_head(call: dict[str, Any]) -> list[bytes]:
-    message = {**_anthropic_whole(call, ""), "content": [], "stop_reason": None, "usage": {"input_tokens": 12, "output_tokens": 1}}
+    message = {
+        **_anthropic_whole(call, ""),
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 12, "output_tokens": 1},
+    }
     return [
         _event("message_start", message=message),
         _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
@@ -250,6 +270,10 @@ def _anthropic_delta(text: str) -> bytes:
 def _anthropic_tail(tokens: int) -> list[bytes]:
     return [
         _event("content_block_stop", index=0),
-        _event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": tokens}),
+        _event(
+            "message_delta",
+            delta={"stop_reason": "end_turn", "stop_sequence": None},
+            usage={"output_tokens": tokens},
+        ),
         _event("message_stop"),
     ]

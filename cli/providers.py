@@ -18,7 +18,10 @@ def providers(output: Output = "table") -> None:
     except BadProviders as error:
         raise Trouble(str(error), BAD_CONFIGURATION) from None
     if output == "json":
-        found = [{"name": one.name, "hosts": one.hosts, "refusal": one.refusal, "paths": dict(one.paths)} for one in entries]
+        found = [
+            {"name": one.name, "hosts": one.hosts, "refusal": one.refusal, "paths": dict(one.paths)}
+            for one in entries
+        ]
         typer.echo(json.dumps(found))
         return
     emit_table("Opened and read", ("provider", "hosts", "formats"), [row(entry) for entry in entries])
@@ -26,4 +29,8 @@ def providers(output: Output = "table") -> None:
 
 def row(entry: Entry) -> tuple[str, str, str]:
     """A provider as the table shows it."""
-    return entry.name, ", ".join(entry.hosts), ", ".join(dict.fromkeys(format for _, format in entry.paths)) or "none"
+    return (
+        entry.name,
+        ", ".join(entry.hosts),
+        ", ".join(dict.fromkeys(format for _, format in entry.paths)) or "none",
+    )

@@ -87,7 +87,9 @@ class Relay:
             up_reader, up_writer = await asyncio.wait_for(opening, CONNECT_SECONDS)
         except (OSError, TimeoutError) as error:
             why = f"Earthflow's proxy at {self.way.host}:{self.way.port} does not answer ({type(error).__name__})."
-            writer.write(f"HTTP/1.1 502 Bad Gateway\r\nContent-Length: {len(why)}\r\nConnection: close\r\n\r\n{why}".encode())
+            writer.write(
+                f"HTTP/1.1 502 Bad Gateway\r\nContent-Length: {len(why)}\r\nConnection: close\r\n\r\n{why}".encode()
+            )
             await writer.drain()
             return
         with contextlib.closing(up_writer):

@@ -33,16 +33,26 @@ KEY = b"earthflow rules try"  # makes the placeholders that are shown here; a te
 
 app = typer.Typer(no_args_is_help=True, help="Write, check and try rules.", rich_markup_mode=None)
 
-Rules = Annotated[Path | None, typer.Option("--rules", help="A rule file or a folder of them; EARTHFLOW_RULES_DIR by default.")]
+Rules = Annotated[
+    Path | None,
+    typer.Option("--rules", help="A rule file or a folder of them; EARTHFLOW_RULES_DIR by default."),
+]
 Preset = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
 Tenant = Annotated[str, typer.Option("--tenant", help="With the tenant's own file, tenants/<id>.yaml.")]
 Answer = Annotated[bool, typer.Option("--answer", help="It is what a model answered, not what it was asked.")]
 Cases = Annotated[
     Path | None,
-    typer.Option("--cases", help='JSON lines: texts, calls, answers (docs/rules.md, "Cases"); - for standard input.', allow_dash=True),
+    typer.Option(
+        "--cases",
+        help='JSON lines: texts, calls, answers (docs/rules.md, "Cases"); - for standard input.',
+        allow_dash=True,
+    ),
 ]
 Only = Annotated[str, typer.Option("--only", help="Rules whose ids match this glob.")]
-Engine = Annotated[Literal["portable", "hyperscan"], typer.Option("--engine", help="hyperscan takes seconds to compile the packs.")]
+Engine = Annotated[
+    Literal["portable", "hyperscan"],
+    typer.Option("--engine", help="hyperscan takes seconds to compile the packs."),
+]
 
 
 @app.command()
@@ -58,7 +68,12 @@ def lint(
     try:
         library.check(["default"])
         for tenant in ("", *library.tenants):
-            names = {name for name in own if name.startswith(TENANTS) == bool(tenant) and (not tenant or name == f"{TENANTS}{tenant}.yaml")}
+            names = {
+                name
+                for name in own
+                if name.startswith(TENANTS) == bool(tenant)
+                and (not tenant or name == f"{TENANTS}{tenant}.yaml")
+            }
             found += advice(library, names, datetime.now(UTC).date(), tenant=tenant)
     except BadRules as error:
         found = list(error.complaints)
@@ -68,14 +83,18 @@ def lint(
     else:
         for complaint in found:
             typer.echo(f"{complaint}\n")
-        typer.echo(f"{counted(len(own), 'file')}: {counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}")
+        typer.echo(
+            f"{counted(len(own), 'file')}: {counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}"
+        )
     if errors or (strict and found):
         raise typer.Exit(INVALID)
 
 
 @app.command()
 def test(
-    path: Annotated[Path | None, typer.Argument(help="A rule file or a folder; without, everything there is.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="A rule file or a folder; without, everything there is.")
+    ] = None,
     preset: Preset = "default",
     tenant: Tenant = "",
     only: Only = "*",
@@ -86,17 +105,27 @@ def test(
     own = dict(_read(path)) if path is not None else {}
     library = _library(None if path is not None else _default_rules(), own, engine)
     began = time.monotonic()
-    results = list(_running(run(library, preset, tenant, only, set(own) if own else None), quiet=output == "json"))
+    results = list(
+        _running(run(library, preset, tenant, only, set(own) if own else None), quiet=output == "json")
+    )
     failed = [result for result in results if result.why]
     rules = len({result.rule.id for result in results})
     if output == "json":
-        body = {"rules": rules, "passed": len(results) - len(failed), "failed": [result_as_json(result) for result in failed]}
+        body = {
+            "rules": rules,
+            "passed": len(results) - len(failed),
+            "failed": [result_as_json(result) for result in failed],
+        }
         typer.echo(json.dumps(body, ensure_ascii=False))
     else:
         for result in failed:
-            typer.echo(f"FAILED {result.test.at.file}:{result.test.at.line} {result.rule.id}: it {result.why}")
+            typer.echo(
+                f"FAILED {result.test.at.file}:{result.test.at.line} {result.rule.id}: it {result.why}"
+            )
         tally = f"{len(failed)} failed, " if failed else ""
-        typer.echo(f"{tally}{len(results) - len(failed)} passed: {counted(rules, 'rule')} in {time.monotonic() - began:.1f} s")
+        typer.echo(
+            f"{tally}{len(results) - len(failed)} passed: {counted(rules, 'rule')} in {time.monotonic() - began:.1f} s"
+        )
     if not results:
         raise Trouble(f"No rule matches {only!r}, or none has tests.", USAGE)
     if failed:
@@ -105,7 +134,10 @@ def test(
 
 @app.command(name="try")
 def try_(
-    text: Annotated[str | None, typer.Argument(help="A prompt; without, standard input: a prompt or a recorded JSON body.")] = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(help="A prompt; without, standard input: a prompt or a recorded JSON body."),
+    ] = None,
     rules: Rules = None,
     preset: Preset = "default",
     tenant: Tenant = "",
@@ -117,15 +149,25 @@ def try_(
     """Show which rules fire on a text, where, and why; with --cases, what the proxy makes of each line of a file."""
     if cases is not None:
         if text is not None or model or answer:
-            raise Trouble("--cases goes without a text, --model and --answer: each line of the file says what it is.", USAGE)
+            raise Trouble(
+                "--cases goes without a text, --model and --answer: each line of the file says what it is.",
+                USAGE,
+            )
         own, providers = rules or _default_rules(), UpSettings().providers
         sources = dict(_read(own)) if own is not None else {}
-        job = {"sources": sources, "preset": preset, "tenant": tenant, "providers": str(providers) if providers else None}
+        job = {
+            "sources": sources,
+            "preset": preset,
+            "tenant": tenant,
+            "providers": str(providers) if providers else None,
+        }
         try_cases(cases, job, output)
         return
     if output in ("jsonl", "csv"):
         raise Trouble(f"-o {output} goes with --cases.", USAGE)
-    book, exchange, verdict = _tried(text if text is not None else _stdin(), rules, preset, tenant, model, answer=answer)
+    book, exchange, verdict = _tried(
+        text if text is not None else _stdin(), rules, preset, tenant, model, answer=answer
+    )
     if output == "json":
         typer.echo(json.dumps(verdict_as_json(book, exchange, verdict), ensure_ascii=False))
         return
@@ -141,7 +183,9 @@ def try_(
 
 @app.command()
 def explain(
-    call: Annotated[Path, typer.Argument(help="A recorded JSON body, or - for standard input.", allow_dash=True)],
+    call: Annotated[
+        Path, typer.Argument(help="A recorded JSON body, or - for standard input.", allow_dash=True)
+    ],
     rules: Rules = None,
     preset: Preset = "default",
     tenant: Tenant = "",
@@ -149,14 +193,22 @@ def explain(
     output: Output = "table",
 ) -> None:
     """Explain one call: what was read, what fired, what follows, and in which order it was decided."""
-    book, exchange, verdict = _tried(_stdin() if str(call) == "-" else call.read_text(), rules, preset, tenant, "", answer=answer)
+    book, exchange, verdict = _tried(
+        _stdin() if str(call) == "-" else call.read_text(), rules, preset, tenant, "", answer=answer
+    )
     told = verdict_as_json(book, exchange, verdict)
     if output == "json":
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
-    typer.echo(f"read       {len(exchange.parts)} texts, coverage {told['coverage']}, about {exchange.tokens} tokens")
-    typer.echo(f"history    {f'the first {exchange.old} texts' if exchange.old else 'none'} (history: {book.history})")
-    typer.echo(f"rulebook   {preset} {book.version}, {len(asked.judges) if (asked := book.of(exchange.direction)) else 0} rules")
+    typer.echo(
+        f"read       {len(exchange.parts)} texts, coverage {told['coverage']}, about {exchange.tokens} tokens"
+    )
+    typer.echo(
+        f"history    {f'the first {exchange.old} texts' if exchange.old else 'none'} (history: {book.history})"
+    )
+    typer.echo(
+        f"rulebook   {preset} {book.version}, {len(asked.judges) if (asked := book.of(exchange.direction)) else 0} rules"
+    )
     for one in verdict.fired:
         typer.echo(f"fired      {line_of(one)}")
     why = f"by {verdict.by.id}" if verdict.by else "nothing asks for more"
@@ -164,14 +216,18 @@ def explain(
     if verdict.would:
         typer.echo(f"would be   {verdict.would}, if rules in monitor mode were enforced")
     for edit in verdict.edits:
-        typer.echo(f"edit       literal {edit.literal}, characters {edit.start} to {edit.end} become {edit.text}")
+        typer.echo(
+            f"edit       literal {edit.literal}, characters {edit.start} to {edit.end} become {edit.text}"
+        )
 
 
 @app.command()
 def diff(
     before: Annotated[Path, typer.Argument(help="A rule file or folder, or the name of a preset.")],
     after: Annotated[Path, typer.Argument(help="The same, for comparison.")],
-    exchanges: Annotated[Path, typer.Argument(help="JSON lines: bodies, or prompts as strings; - for stdin.", allow_dash=True)],
+    exchanges: Annotated[
+        Path, typer.Argument(help="JSON lines: bodies, or prompts as strings; - for stdin.", allow_dash=True)
+    ],
     output: Output = "table",
 ) -> None:
     """Compare two rulebooks over recorded exchanges. Exit status 1: they differ."""
@@ -187,7 +243,11 @@ def diff(
         typer.echo(json.dumps({"exchanges": len(lines), "changed": changed}, ensure_ascii=False))
     else:
         rows = [
-            (str(one["line"]), *("\n".join((one[side]["action"], *one[side]["rules"])) for side in ("before", "after"))) for one in changed
+            (
+                str(one["line"]),
+                *("\n".join((one[side]["action"], *one[side]["rules"])) for side in ("before", "after")),
+            )
+            for one in changed
         ]
         if rows:
             emit_table(f"{before} against {after}", ("line", "before", "after"), rows)
@@ -208,17 +268,28 @@ def bench(
     found = sorted(cost.costs(library, preset), key=lambda one: -one.microseconds)
     total = cost.whole(library, preset)
     if output == "json":
-        each = [{"rule": one.rule, "us_per_16kb": round(one.microseconds, 2), "alarms_per_16kb": round(one.alarms, 2)} for one in found]
+        each = [
+            {
+                "rule": one.rule,
+                "us_per_16kb": round(one.microseconds, 2),
+                "alarms_per_16kb": round(one.alarms, 2),
+            }
+            for one in found
+        ]
         typer.echo(json.dumps({"rulebook_us_per_16kb": round(total, 1), "rules": each}))
         return
     rows = [(one.rule, f"{one.microseconds:.1f}", f"{one.alarms:.1f}") for one in found[:top]]
-    emit_table("µs of one core for 16 KB, each rule by itself", ("rule", "µs", "false alarms of stage 1"), rows)
+    emit_table(
+        "µs of one core for 16 KB, each rule by itself", ("rule", "µs", "false alarms of stage 1"), rows
+    )
     typer.echo(f"all {len(found)} together: {total:.0f} µs for 16 KB")
 
 
 @app.command()
 def show(
-    effective: Annotated[bool, typer.Option("--effective", help="After replacements and overrides, and from where.")] = False,
+    effective: Annotated[
+        bool, typer.Option("--effective", help="After replacements and overrides, and from where.")
+    ] = False,
     tenant: Tenant = "",
     preset: Annotated[str, typer.Option("--preset", help="Of the tenant, unless control can be asked.")] = "",
     rules: Rules = None,
@@ -233,10 +304,16 @@ def show(
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
     columns = list(rows[0]) if rows else []
-    title = f"Rules of {f'tenant {tenant} under ' if tenant else ''}preset {chosen}" if effective else "Rules as written"
+    title = (
+        f"Rules of {f'tenant {tenant} under ' if tenant else ''}preset {chosen}"
+        if effective
+        else "Rules as written"
+    )
     emit_table(title, columns, [[str(value) for value in row.values()] for row in rows])
     if effective:
-        typer.echo("Later replaces earlier: preset, operator's files by name, tenant's file. Overrides: operator's, tenant's, preset's.")
+        typer.echo(
+            "Later replaces earlier: preset, operator's files by name, tenant's file. Overrides: operator's, tenant's, preset's."
+        )
 
 
 @app.command(name="schema")
@@ -251,7 +328,11 @@ def schema_() -> None:
 def _read(path: Path) -> Iterator[tuple[str, str]]:
     """Source names and texts of a file, or of a folder and its tenants."""
     if path.is_dir():
-        files = [(file.relative_to(path).as_posix(), file) for place in (path, path / TENANTS) for file in sorted(place.glob("*.yaml"))]
+        files = [
+            (file.relative_to(path).as_posix(), file)
+            for place in (path, path / TENANTS)
+            for file in sorted(place.glob("*.yaml"))
+        ]
     elif path.exists():
         name = str(path)
         files = [(f"./{name}" if name.startswith((SHIPPED, TENANTS)) else name, path)]
@@ -300,7 +381,10 @@ def _preset_of(tenant: str) -> str:
             return next((str(one["rules_preset"]) for one in known if one["id"] == tenant), "default")
         except Trouble:
             pass
-    typer.echo("Control cannot be asked for the tenant's preset; shown for `default`. Name another with --preset.", err=True)
+    typer.echo(
+        "Control cannot be asked for the tenant's preset; shown for `default`. Name another with --preset.",
+        err=True,
+    )
     return "default"
 
 
@@ -308,27 +392,45 @@ def _written(library: Library, only: str) -> Iterator[dict[str, Any]]:
     for name in sorted(library.sources):
         for rule in library.file(name).rules:
             if Path(rule.id).match(only):
-                yield {"id": rule.id, "action": rule.action or "score", "severity": rule.severity, "mode": rule.mode, "from": name}
+                yield {
+                    "id": rule.id,
+                    "action": rule.action or "score",
+                    "severity": rule.severity,
+                    "mode": rule.mode,
+                    "from": name,
+                }
 
 
 def _effective(library: Library, preset: str, tenant: str, only: str) -> Iterator[dict[str, Any]]:
     assembled = library.assemble(preset, tenant)
     for rule in assembled.rules.values():
         if Path(rule.id).match(only):
-            patches = [f"{override.at.file}:{override.at.line}" for override in assembled.patches.get(rule.id, ())]
-            said = {"id": rule.id, "action": rule.action or "score", "severity": rule.severity, "mode": rule.mode, "priority": rule.weight}
+            patches = [
+                f"{override.at.file}:{override.at.line}" for override in assembled.patches.get(rule.id, ())
+            ]
+            said = {
+                "id": rule.id,
+                "action": rule.action or "score",
+                "severity": rule.severity,
+                "mode": rule.mode,
+                "priority": rule.weight,
+            }
             yield {**said, "from": f"{rule.at.file}:{rule.at.line}", "overrides": ", ".join(patches)}
 
 
 # -- trying -----------------------------------------------------------------------------------------------------------
 
 
-def _tried(text: str, rules: Path | None, preset: str, tenant: str, model: str, *, answer: bool) -> tuple[Rulebook, Exchange, Verdict]:
+def _tried(
+    text: str, rules: Path | None, preset: str, tenant: str, model: str, *, answer: bool
+) -> tuple[Rulebook, Exchange, Verdict]:
     try:
         book = _library(rules or _default_rules(), {}, "portable").rulebook(preset, tenant)
     except BadRules as error:
         raise Trouble(str(error), INVALID) from None
-    exchange = exchange_from(text, datetime.now(UTC), answer=answer, tenant=tenant, **({"model": model} if model else {}))
+    exchange = exchange_from(
+        text, datetime.now(UTC), answer=answer, tenant=tenant, **({"model": model} if model else {})
+    )
     return book, exchange, evaluate(book, exchange, key=KEY)
 
 

@@ -34,8 +34,14 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 
 def run(
     context: typer.Context,
-    port: Annotated[int | None, typer.Option("--port", help="The proxy's port on this machine, if not EARTHFLOW_PORT or 8443.")] = None,
-    no_relay: Annotated[bool, typer.Option("--no-relay", help="Put the key into the proxy's URL instead of relaying on loopback.")] = False,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", help="The proxy's port on this machine, if not EARTHFLOW_PORT or 8443."),
+    ] = None,
+    no_relay: Annotated[
+        bool,
+        typer.Option("--no-relay", help="Put the key into the proxy's URL instead of relaying on loopback."),
+    ] = False,
 ) -> None:
     """Run a program with its AI calls going through Earthflow:  earthflow run -- python program.py"""
     if not context.args:
@@ -60,7 +66,9 @@ def way_to_proxy(settings: UpSettings, port: int | None = None) -> Way:
     try:
         host, at = url.hostname or "", url.port or settings.port
     except ValueError:
-        raise Trouble("EARTHFLOW_PROXY_URL must be like https://proxy.example.com:8443.", BAD_CONFIGURATION) from None
+        raise Trouble(
+            "EARTHFLOW_PROXY_URL must be like https://proxy.example.com:8443.", BAD_CONFIGURATION
+        ) from None
     way = Way(
         host=host,
         port=at,
@@ -73,7 +81,9 @@ def way_to_proxy(settings: UpSettings, port: int | None = None) -> Way:
     try:
         _ = way.context
     except OSError as error:
-        raise Trouble(f"EARTHFLOW_PROXY_CA or EARTHFLOW_CLIENT_CERT cannot be used: {error}.", BAD_CONFIGURATION) from None
+        raise Trouble(
+            f"EARTHFLOW_PROXY_CA or EARTHFLOW_CLIENT_CERT cannot be used: {error}.", BAD_CONFIGURATION
+        ) from None
     return way
 
 
@@ -83,7 +93,11 @@ def start_relay(way: Way) -> int:
     os.set_inheritable(write, True)
     told = msgspec.json.encode(msgspec.structs.replace(way, program=os.getpid(), held=read))
     starting = subprocess.Popen(
-        [sys.executable, "-m", "cli.relay"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[read], start_new_session=True
+        [sys.executable, "-m", "cli.relay"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[read],
+        start_new_session=True,
     )
     os.close(read)
     assert starting.stdin is not None and starting.stdout is not None
@@ -105,27 +119,38 @@ def client_key(settings: UpSettings) -> str:
         return path.read_text().strip()
     except OSError:
         raise Trouble(
-            f"There is no key: set EARTHFLOW_API_KEY, or start `earthflow up` here first (it keeps one in {path}).", BAD_CONFIGURATION
+            f"There is no key: set EARTHFLOW_API_KEY, or start `earthflow up` here first (it keeps one in {path}).",
+            BAD_CONFIGURATION,
         ) from None
 
 
-def client_environment(settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http") -> dict[str, str]:
+def client_environment(
+    settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http"
+) -> dict[str, str]:
     """The whole environment of a program whose AI calls go through the proxy; without a key, it is a relay's, and none is in it."""
     without = CLEARED if key else (*CLEARED, "EARTHFLOW_API_KEY")
     return environment(client_variables(settings, key, port, host, scheme), without=without)
 
 
-def client_variables(settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http") -> dict[str, str]:
+def client_variables(
+    settings: UpSettings, key: str, port: int, host: str = "127.0.0.1", scheme: str = "http"
+) -> dict[str, str]:
     """The variables by which every kind of AI client finds the proxy and trusts the CA; a relay needs no key. Raises Trouble."""
     now = environment()
-    certificate, bundle = write_trust(settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)], settings.ca_cert)
-    direct = [name.strip() for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name.strip()]
+    certificate, bundle = write_trust(
+        settings.state_dir, [Path(now[name]) for name in REPLACES_ROOTS if now.get(name)], settings.ca_cert
+    )
+    direct = [
+        name.strip() for name in (now.get("NO_PROXY") or now.get("no_proxy") or "").split(",") if name.strip()
+    ]
     try:
         leads_around = partial(_leads_around, ai_hosts(providers(settings.providers)))
     except BadProviders as error:
         raise Trouble(str(error), BAD_CONFIGURATION) from None
     for name in filter(leads_around, direct):
-        typer.echo(f"earthflow: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.", err=True)
+        typer.echo(
+            f"earthflow: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.", err=True
+        )
     no_proxy = ",".join(dict.fromkeys([*(name for name in direct if not leads_around(name)), *NEVER_PROXIED]))
     told = dict.fromkeys(PROXY, f"{scheme}://{f'key:{key}@' if key else ''}{host}:{port}")
     told |= dict.fromkeys(("NO_PROXY", "no_proxy"), no_proxy)
@@ -137,5 +162,6 @@ def _leads_around(hosts: Iterable[str], name: str) -> bool:
     """Whether a NO_PROXY entry covers an AI host, or some of those that a pattern stands for."""
     suffix = name.lower().lstrip("*.")
     return name == "*" or any(
-        host == suffix or host.endswith(f".{suffix}") or ("*" in host and fnmatchcase(suffix, host)) for host in hosts
+        host == suffix or host.endswith(f".{suffix}") or ("*" in host and fnmatchcase(suffix, host))
+        for host in hosts
     )

@@ -28,7 +28,10 @@ def read_or_make(state: Path, given: Mapping[str, str | None]) -> tuple[dict[str
         return made | told, True
     found = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
     if not {MASTER, ADMIN} <= found.keys():
-        raise Trouble(f"{path} lacks {MASTER} or {ADMIN}. Put it back, or use another EARTHFLOW_STATE_DIR.", BAD_CONFIGURATION)
+        raise Trouble(
+            f"{path} lacks {MASTER} or {ADMIN}. Put it back, or use another EARTHFLOW_STATE_DIR.",
+            BAD_CONFIGURATION,
+        )
     return {name: found[name] for name in (MASTER, ADMIN)} | told, False
 
 

@@ -34,18 +34,24 @@ class UpSettings(Settings):
     """Settings of `earthflow up`, `run`, `ca` and `demo` on one machine."""
 
     state_dir: Folder = Field(default_factory=_default_state, validation_alias="EARTHFLOW_STATE_DIR")
-    env: Literal["development", "staging", "production"] = Field("development", validation_alias="EARTHFLOW_ENV")
+    env: Literal["development", "staging", "production"] = Field(
+        "development", validation_alias="EARTHFLOW_ENV"
+    )
     port: int = Field(8443, validation_alias="EARTHFLOW_PORT")
     dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT")
     listen_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_LISTEN_HOST")
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
-    url: str | None = Field(None, validation_alias="EARTHFLOW_URL", pattern=r"^https?://[^@\s]+$")  # of the API, for `tenants`, `keys`, …
+    url: str | None = Field(
+        None, validation_alias="EARTHFLOW_URL", pattern=r"^https?://[^@\s]+$"
+    )  # of the API, for `tenants`, `keys`, …
     context: str | None = Field(None, validation_alias="EARTHFLOW_CONTEXT")
     config_dir: Folder = Field(default_factory=_default_config, validation_alias="EARTHFLOW_CONFIG_DIR")
     # Where the proxy is, for `run` and `doctor`, if not on this machine; the CA that it opens AI hosts with; how itself is checked.
-    proxy_url: str | None = Field(None, validation_alias="EARTHFLOW_PROXY_URL", pattern=r"^https?://[^/@\s]+$")
+    proxy_url: str | None = Field(
+        None, validation_alias="EARTHFLOW_PROXY_URL", pattern=r"^https?://[^/@\s]+$"
+    )
     ca_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CA_CERT")
     proxy_ca: Path | None = Field(None, validation_alias="EARTHFLOW_PROXY_CA")
     client_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CLIENT_CERT")

@@ -12,18 +12,34 @@ from rules.exchange import Exchange
 from rules.rulebook import Rulebook
 from rules.testing import Result
 
-STYLES = {"block": "bold white on red", "redact": "black on yellow", "flag": "black on cyan", "allow": "green", None: "underline"}
+STYLES = {
+    "block": "bold white on red",
+    "redact": "black on yellow",
+    "flag": "black on cyan",
+    "allow": "green",
+    None: "underline",
+}
 
 
 def highlighted(text: str, number: int, verdict: Verdict) -> Text | None:
     """The text with what was found in it marked; None where nothing was."""
-    found = [(one, place) for one in verdict.fired for finding in one.findings for place in finding.places if place[0] == number]
+    found = [
+        (one, place)
+        for one in verdict.fired
+        for finding in one.findings
+        for place in finding.places
+        if place[0] == number
+    ]
     if not found:
         return None
     marked = Text(text)
     for one, (_, start, end) in found:
         marked.stylize(STYLES[one.judge.action], start, end)
-    return marked if console.is_terminal else Text(_bracketed(text, [(start, end) for _, (_, start, end) in found]))
+    return (
+        marked
+        if console.is_terminal
+        else Text(_bracketed(text, [(start, end) for _, (_, start, end) in found]))
+    )
 
 
 def _bracketed(text: str, places: list[tuple[int, int]]) -> str:
@@ -46,7 +62,12 @@ def line_of(one: Fired) -> str:
     mode = " (monitor: would)" if judge.monitor else ""
     points = "".join(f", {points} points of {name}" for name, points in judge.score)
     values = [finding.view.text[finding.start : finding.end] for finding in one.findings]
-    shown = ": " + ", ".join(repr(value if len(value) <= 60 else f"{value[:57]}…") for value in dict.fromkeys(values)) if values else ""
+    shown = (
+        ": "
+        + ", ".join(repr(value if len(value) <= 60 else f"{value[:57]}…") for value in dict.fromkeys(values))
+        if values
+        else ""
+    )
     return f"{judge.action or 'score'}{mode} {judge.id} [{judge.severity}{points}] {judge.message}{shown}"
 
 
@@ -66,11 +87,18 @@ def verdict_as_json(book: Rulebook, exchange: Exchange, verdict: Verdict) -> dic
                 "severity": one.judge.severity,
                 "monitor": one.judge.monitor,
                 "message": one.judge.message,
-                "findings": [{"part": part, "start": start, "end": end} for f in one.findings for part, start, end in f.places],
+                "findings": [
+                    {"part": part, "start": start, "end": end}
+                    for f in one.findings
+                    for part, start, end in f.places
+                ],
             }
             for one in verdict.fired
         ],
-        "edits": [{"literal": edit.literal, "start": edit.start, "end": edit.end, "text": edit.text} for edit in verdict.edits],
+        "edits": [
+            {"literal": edit.literal, "start": edit.start, "end": edit.end, "text": edit.text}
+            for edit in verdict.edits
+        ],
     }
 
 
@@ -89,7 +117,12 @@ def complaint_as_json(complaint: Complaint) -> dict[str, Any]:
 
 def result_as_json(result: Result) -> dict[str, Any]:
     """A test that failed, its place and why."""
-    return {"rule": result.rule.id, "file": result.test.at.file, "line": result.test.at.line, "why": result.why}
+    return {
+        "rule": result.rule.id,
+        "file": result.test.at.file,
+        "line": result.test.at.line,
+        "why": result.why,
+    }
 
 
 def counted(number: int, noun: str) -> str:

@@ -97,12 +97,20 @@ class Stack:
             return
         self.engines = self._exit.enter_context(Engines(self.settings, self._postgres))
         adopted = "" if self.engines.ours else " (already running, used as they are)"
-        names = [name for name, own in (("PostgreSQL", self.settings.own_postgres), ("Valkey", self.settings.own_redis)) if own]
+        names = [
+            name
+            for name, own in (("PostgreSQL", self.settings.own_postgres), ("Valkey", self.settings.own_redis))
+            if own
+        ]
         self._say(f"engines     {' and '.join(names)} in {self.engines.folder}{adopted}")
 
     def environment(self, **more: str) -> dict[str, str]:
         """What control and proxy are told."""
-        told = {**self.secrets, "EARTHFLOW_ENV": self.settings.env, "EARTHFLOW_STATE_DIR": str(self.settings.state_dir)}
+        told = {
+            **self.secrets,
+            "EARTHFLOW_ENV": self.settings.env,
+            "EARTHFLOW_STATE_DIR": str(self.settings.state_dir),
+        }
         if self.engines is not None and self.settings.own_postgres:
             told["EARTHFLOW_DATABASE_URL"] = self.engines.database_url
         if self.engines is not None and self.settings.own_redis:
@@ -134,7 +142,9 @@ class Stack:
         if port is None:
             stop(process)
             status = process.returncode
-            raise Trouble(f"{name} did not start; it said why above.", status if status == BAD_CONFIGURATION else 1)
+            raise Trouble(
+                f"{name} did not start; it said why above.", status if status == BAD_CONFIGURATION else 1
+            )
         self.services[name] = Service(name, process, port)
 
     @property
@@ -165,7 +175,9 @@ class Stack:
         except Refused as refused:
             if refused.code != "tenant_exists":
                 raise
-            made = self.control.post("/v1/tenants", wanted)  # there was a default tenant once; its id stays with its audit
+            made = self.control.post(
+                "/v1/tenants", wanted
+            )  # there was a default tenant once; its id stays with its audit
         key: str = made["api_key"]
         secrets_file.write_private(self.settings.state_dir / CLIENT_KEY, key)
         self._say(f"tenant key  {key}   (tenant {made['id']}; shown once)")

@@ -38,13 +38,24 @@ def _told(api: Control) -> dict[str, Any]:
     return {
         "url": api.url,
         "version": health["version"],
-        "health": {"status": health["status"], **{name: check["status"] for name, check in health["checks"].items()}},
+        "health": {
+            "status": health["status"],
+            **{name: check["status"] for name, check in health["checks"].items()},
+        },
         "tenants": len(api.get("/v1/tenants")["tenants"]),
-        "last_hour": {"exchanges": stats["total"], **stats["by_status"], "failed": stats["by_outcome"].get("upstream_error", 0)},
+        "last_hour": {
+            "exchanges": stats["total"],
+            **stats["by_status"],
+            "failed": stats["by_outcome"].get("upstream_error", 0),
+        },
         "top_rules": {one["rule"]: one["count"] for one in stats["top_triggered_rules"][:5]},
         "master_key": {"state": rotation["state"], "in_use": rotation["in_use"]},
     }
 
 
 def _line(value: Any) -> Any:
-    return "  ".join(f"{name} {one}" for name, one in value.items()) or "none" if isinstance(value, dict) else value
+    return (
+        "  ".join(f"{name} {one}" for name, one in value.items()) or "none"
+        if isinstance(value, dict)
+        else value
+    )

@@ -14,10 +14,18 @@ app = typer.Typer(help="Tenants: list, show, create, update, delete.", no_args_i
 Preset = Annotated[str | None, typer.Option("--preset", help="default, strict or monitor.")]
 Name = Annotated[str | None, typer.Option("--name", help="What people call it.")]
 TokensPerDay = Annotated[int | None, typer.Option("--max-tokens-per-day", help="As providers count them.")]
-Retention = Annotated[int | None, typer.Option("--retention-days", help="For how long its audit is kept, if shorter than for all.")]
+Retention = Annotated[
+    int | None,
+    typer.Option("--retention-days", help="For how long its audit is kept, if shorter than for all."),
+]
 PerMinute = Annotated[int | None, typer.Option("--max-requests-per-minute", help="Its own limit.")]
-UnknownHosts = Annotated[str | None, typer.Option("--unknown-hosts", help="tunnel or deny, for hosts that are no AI provider's.")]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="NAME=VALUE; may be given several times, and replaces all there were.")]
+UnknownHosts = Annotated[
+    str | None, typer.Option("--unknown-hosts", help="tunnel or deny, for hosts that are no AI provider's.")
+]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", help="NAME=VALUE; may be given several times, and replaces all there were."),
+]
 COLUMNS = ("id", "name", "rules_preset", "max_requests_per_minute", "keys", "created_at")
 
 
@@ -49,7 +57,9 @@ def create(
     body = {
         "name": name,
         "id": id,
-        **_said(None, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label),
+        **_said(
+            None, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label
+        ),
     }
     emit(control().post("/v1/tenants", body), output)
 
@@ -67,7 +77,9 @@ def update(
     output: Output = "table",
 ) -> None:
     """Change what is said, and leave the rest."""
-    body = _said(name, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label)
+    body = _said(
+        name, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label
+    )
     if not body:
         raise Trouble("Nothing to change. Say for example: --max-requests-per-minute 5000", USAGE)
     emit(control().patch(f"/v1/tenants/{tenant}", body), output)

@@ -21,7 +21,9 @@ def bundle_path(state: Path) -> Path:
     return state / "client" / "ca-bundle.pem"
 
 
-def write_trust(state: Path, also: Sequence[Path] = (), certificate_file: Path | None = None) -> tuple[Path, Path]:
+def write_trust(
+    state: Path, also: Sequence[Path] = (), certificate_file: Path | None = None
+) -> tuple[Path, Path]:
     """Write both files; (our CA, the bundle). Roots in `also` make a bundle of its own, named by them, beside everybody's.
 
     The CA's certificate is that of the state folder, if it does not come in a file. Raises Trouble where there is no CA.
@@ -29,8 +31,14 @@ def write_trust(state: Path, also: Sequence[Path] = (), certificate_file: Path |
     bundle = bundle_path(state)
     certificate = bundle.with_name("ca.pem")
     bundle.parent.mkdir(parents=True, exist_ok=True)
-    ours = _given(certificate_file) if certificate_file else ca.public_certificate(state / "ca").public_bytes(Encoding.PEM)
-    own = list(dict.fromkeys(path.read_bytes() for path in also if path.is_file() and path.parent != bundle.parent))
+    ours = (
+        _given(certificate_file)
+        if certificate_file
+        else ca.public_certificate(state / "ca").public_bytes(Encoding.PEM)
+    )
+    own = list(
+        dict.fromkeys(path.read_bytes() for path in also if path.is_file() and path.parent != bundle.parent)
+    )
     if own:
         bundle = bundle.with_stem(f"{bundle.stem}-{hashlib.sha256(b''.join(own)).hexdigest()[:12]}")
     for path, content in ((certificate, ours), (bundle, b"\n".join([_system_roots(), *own, ours]))):
@@ -44,7 +52,10 @@ def _given(path: Path) -> bytes:
     try:
         return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.PEM)
     except (OSError, ValueError):
-        raise Trouble(f"EARTHFLOW_CA_CERT: {path} holds no PEM certificate. Get it with: earthflow ca export", BAD_CONFIGURATION) from None
+        raise Trouble(
+            f"EARTHFLOW_CA_CERT: {path} holds no PEM certificate. Get it with: earthflow ca export",
+            BAD_CONFIGURATION,
+        ) from None
 
 
 def _system_roots() -> bytes:

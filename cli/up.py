@@ -18,7 +18,10 @@ LOOK_SECONDS = 0.5
 
 def up(
     env_file: Annotated[
-        Path | None, typer.Option("--env-file", help="NAME=value lines to take as environment; ./.env is never read by itself.")
+        Path | None,
+        typer.Option(
+            "--env-file", help="NAME=value lines to take as environment; ./.env is never read by itself."
+        ),
     ] = None,
 ) -> None:
     """Start engines, control and proxy here, and stay until Ctrl-C."""

@@ -8,18 +8,24 @@ from cli.confirm import Yes, confirm
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 
-app = typer.Typer(help="Webhooks: list, create, update, delete, test, deliveries, replay, new-secret.", no_args_is_help=True)
+app = typer.Typer(
+    help="Webhooks: list, create, update, delete, test, deliveries, replay, new-secret.", no_args_is_help=True
+)
 
 COLUMNS = ("id", "url", "statuses", "state", "failures", "tried_again_at", "disabled")
 LOG = ("id", "state", "events", "attempts", "status", "error", "took_ms", "created_at", "due_at")
 NOT_DELIVERED = 3
 Id = Annotated[str, typer.Argument(help="The webhook's id.")]
 Url = Annotated[str | None, typer.Option("--url", help="https://…")]
-Statuses = Annotated[list[str] | None, typer.Option("--status", help="ALLOW, FLAG, REDACT, BLOCK; several times for several.")]
+Statuses = Annotated[
+    list[str] | None, typer.Option("--status", help="ALLOW, FLAG, REDACT, BLOCK; several times for several.")
+]
 
 
 @app.command("list")
-def list_(tenant: Annotated[str, typer.Argument(help="The tenant's id.")], output: RowsOutput = "table") -> None:
+def list_(
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")], output: RowsOutput = "table"
+) -> None:
     """A tenant's webhooks."""
     emit_rows(COLUMNS, control().get(f"/v1/tenants/{tenant}/webhooks")["webhooks"], output)
 
@@ -32,14 +38,22 @@ def create(
     output: Output = "table",
 ) -> None:
     """Tell this URL of decisions: of BLOCK, if nothing else is said. The secret is shown here and never again."""
-    emit(control().post(f"/v1/tenants/{tenant}/webhooks", {"url": url, "statuses": status or ["BLOCK"]}), output)
+    emit(
+        control().post(f"/v1/tenants/{tenant}/webhooks", {"url": url, "statuses": status or ["BLOCK"]}),
+        output,
+    )
 
 
 @app.command()
 def update(webhook: Id, url: Url = None, status: Statuses = None, output: Output = "table") -> None:
     """Change what is said; and have it tried again, where it was disabled or rests."""
     said = {"url": url, "statuses": status or None}
-    emit(control().patch(f"/v1/webhooks/{webhook}", {name: value for name, value in said.items() if value is not None}), output)
+    emit(
+        control().patch(
+            f"/v1/webhooks/{webhook}", {name: value for name, value in said.items() if value is not None}
+        ),
+        output,
+    )
 
 
 @app.command()
@@ -60,7 +74,9 @@ def test(webhook: Id, output: Output = "table") -> None:
 
 @app.command()
 def deliveries(
-    webhook: Id, limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 50, output: RowsOutput = "table"
+    webhook: Id,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 50,
+    output: RowsOutput = "table",
 ) -> None:
     """What was sent and what came of it, newest first."""
     emit_rows(LOG, control().get(f"/v1/webhooks/{webhook}/deliveries?limit={limit}")["deliveries"], output)

@@ -17,7 +17,12 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(str(inner))
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved and not any(ip in net for net in NEVER if net.version == ip.version)
+    return (
+        ip.is_global
+        and not ip.is_multicast
+        and not ip.is_reserved
+        and not any(ip in net for net in NEVER if net.version == ip.version)
+    )
 
 
 def is_internal(address: str) -> bool:

@@ -36,7 +36,9 @@ Reason = Literal[
     "rate_limit",
     "token_budget",
 ]
-Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]  # blocked: the answer, by a rule
+Outcome = Literal[
+    "ok", "refused", "blocked", "upstream_error", "client_abort"
+]  # blocked: the answer, by a rule
 
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
@@ -61,7 +63,9 @@ class Place(msgspec.Struct, frozen=True):
     lost: int = 0
 
 
-class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw_only=True, omit_defaults=True):
+class Decision(
+    msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw_only=True, omit_defaults=True
+):
     """What was decided of one exchange, and how much of it could be seen (`coverage`, `unreadable`).
 
     `prompt` is there where AUDIT_HASH_PROMPTS is false alone, and closed: `prompt_cipher` of contract/unwrap.py opens it.
@@ -92,7 +96,9 @@ class Decision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw
     client: str = ""
 
 
-class Completion(msgspec.Struct, frozen=True, tag="completion", tag_field="kind", kw_only=True, omit_defaults=True):
+class Completion(
+    msgspec.Struct, frozen=True, tag="completion", tag_field="kind", kw_only=True, omit_defaults=True
+):
     """How the exchange ended. Tokens are the provider's own count, absent when it gave none; bytes and times measured here.
 
     `added_ms` is what Earthflow took between a call's last byte and its decision.

@@ -13,7 +13,9 @@ OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 def set_up(level: str, form: Form) -> None:
     """Ours from `level` up, all others' from WARNING up: mitmproxy's own chatter quotes hosts and headers."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Json() if form == "json" else _Text("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(
+        _Json() if form == "json" else _Text("%(asctime)s %(levelname)s %(name)s %(message)s")
+    )
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     logging.getLogger("earthflow").setLevel(level)
     logging.getLogger("mitmproxy").setLevel("WARNING")
@@ -33,7 +35,9 @@ class _Text(logging.Formatter):
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         told: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": datetime.fromtimestamp(record.created, UTC)
+            .isoformat(timespec="milliseconds")
+            .replace("+00:00", "Z"),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),

@@ -62,7 +62,9 @@ def providers(more: Path | None = None) -> tuple[Entry, ...]:
 
 def ai_hosts(entries: Iterable[Entry] | None = None) -> tuple[str, ...]:
     """All their hosts as written; a `*` stands for letters, digits, `-` and `.`."""
-    return tuple(dict.fromkeys(host for entry in (_shipped() if entries is None else entries) for host in entry.hosts))
+    return tuple(
+        dict.fromkeys(host for entry in (_shipped() if entries is None else entries) for host in entry.hosts)
+    )
 
 
 def _text() -> str:
@@ -93,16 +95,26 @@ def _read(text: str, name: str, shipped: _File) -> tuple[Entry, ...]:
 def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
     for host in written.hosts:
         if not HOST.fullmatch(host):
-            raise BadProviders(f"{name}: provider `{provider}`: `{host}` is not a host; write it in lower case, such as `*.example.com`")
+            raise BadProviders(
+                f"{name}: provider `{provider}`: `{host}` is not a host; write it in lower case, such as `*.example.com`"
+            )
     paths: list[tuple[str, str]] = []
     sockets: list[tuple[str, str]] = []
     for prefix, which in written.paths.items():
         if which not in known.sets and which not in known.sockets:
             sets = dict.fromkeys((*known.sets, *known.sockets))
-            raise BadProviders(f"{name}: provider `{provider}`: there is no set `{which}`; there are {', '.join(sets)}")
+            raise BadProviders(
+                f"{name}: provider `{provider}`: there is no set `{which}`; there are {', '.join(sets)}"
+            )
         paths += [(prefix + path, format) for path, format in known.sets.get(which, {}).items()]
-        sockets += [(prefix + path, format) for path, format in known.sockets.get(which, {}).items() if written.sockets]
+        sockets += [
+            (prefix + path, format)
+            for path, format in known.sockets.get(which, {}).items()
+            if written.sockets
+        ]
     for path, _ in (*paths, *sockets):
         if not PATH.fullmatch(path):
-            raise BadProviders(f"{name}: provider `{provider}`: `{path}` is not a path; lower case, `{{model}}` or `{{}}`")
+            raise BadProviders(
+                f"{name}: provider `{provider}`: `{path}` is not a path; lower case, `{{model}}` or `{{}}`"
+            )
     return Entry(provider, tuple(written.hosts), written.refusal, tuple(paths), tuple(sockets))

@@ -22,7 +22,9 @@ def _fernet_key(value: SecretStr) -> SecretStr:
     try:
         Fernet(value.get_secret_value())
     except ValueError:
-        raise ValueError(f"must be a Fernet key: 44 base64 characters holding exactly 32 bytes. Make one with: {MINT_MASTER_KEY}") from None
+        raise ValueError(
+            f"must be a Fernet key: 44 base64 characters holding exactly 32 bytes. Make one with: {MINT_MASTER_KEY}"
+        ) from None
     return value
 
 
@@ -55,21 +57,31 @@ class Settings(BaseSettings):
     An empty variable is an unset one, as compose files write it.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _pass_over_service_links(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Kubernetes puts `REDIS_PORT=tcp://10.0.0.1:6379` there for a service named redis; that is no port."""
-        return {name: value for name, value in values.items() if not (name.endswith("_PORT") and str(value).startswith("tcp://"))}
+        return {
+            name: value
+            for name, value in values.items()
+            if not (name.endswith("_PORT") and str(value).startswith("tcp://"))
+        }
 
 
 class Core(Settings):
     """Who we are and where our files live."""
 
     master_key: MasterKey = Field(validation_alias="EARTHFLOW_MASTER_KEY")
-    env: Literal["development", "staging", "production"] = Field("production", validation_alias="EARTHFLOW_ENV")
-    log_level: Literal["DEBUG", "INFO", "WARN", "WARNING", "ERROR"] = Field("INFO", validation_alias="EARTHFLOW_LOG_LEVEL")
+    env: Literal["development", "staging", "production"] = Field(
+        "production", validation_alias="EARTHFLOW_ENV"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARN", "WARNING", "ERROR"] = Field(
+        "INFO", validation_alias="EARTHFLOW_LOG_LEVEL"
+    )
     log_format: Literal["text", "json"] | None = Field(None, validation_alias="EARTHFLOW_LOG_FORMAT")
     state_dir: Folder = Field(Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR")
 
@@ -108,8 +120,12 @@ class Redis(Settings):
         """The URL to connect to; holds the password, so never print it."""
         if self.redis_url:
             return self._with_ca(self.redis_url.get_secret_value())
-        password = f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
-        return self._with_ca(f"{'rediss' if self.redis_tls else 'redis'}://{password}{self.redis_host}:{self.redis_port}/0")
+        password = (
+            f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
+        )
+        return self._with_ca(
+            f"{'rediss' if self.redis_tls else 'redis'}://{password}{self.redis_host}:{self.redis_port}/0"
+        )
 
     def _with_ca(self, url: str) -> str:
         if self.redis_ca is None or not url.startswith("rediss://"):
@@ -127,7 +143,11 @@ def explain(error: ValidationError) -> list[str]:
             continue
         name = str(problem["loc"][0])
         if problem["type"] == "missing":
-            hint = f"Make one with: {MINT_MASTER_KEY}" if name == "EARTHFLOW_MASTER_KEY" else "It is required; see .env.example."
+            hint = (
+                f"Make one with: {MINT_MASTER_KEY}"
+                if name == "EARTHFLOW_MASTER_KEY"
+                else "It is required; see .env.example."
+            )
             message = f"is not set. {hint}"
         sentences.append(f"{name} {message[0].lower() + message[1:]}")
     return sentences

@@ -4,7 +4,9 @@ RECORDS = "ef:1:records"  # the stream of records; one field, `FIELD`, holding `
 FIELD = b"r"
 GROUP = "control"  # the consumer group of the audit
 CONSUMER = "ingest"  # one reader at a time, under a lock in PostgreSQL: order is kept, and its own backlog is read first
-SENT = "ef:1:sent"  # hash: "<worker>:<boot>" -> highest seq sent, written in the same transaction as the entries
+SENT = (
+    "ef:1:sent"  # hash: "<worker>:<boot>" -> highest seq sent, written in the same transaction as the entries
+)
 
 
 def sent_field(worker: str, boot: str) -> str:

@@ -46,9 +46,15 @@ async def serve(settings: ControlSettings) -> int:
             return _say(str(error), BAD_CONFIGURATION)
         except (database.Unreachable, database.Unusable) as error:
             return _say(str(error), 1)
-        redis = aioredis.Redis.from_url(settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT)
+        redis = aioredis.Redis.from_url(
+            settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT
+        )
         opened.push_async_callback(redis.aclose)
-        return await _run(State(settings, pool, reading, redis, vault, rules, hash_of(rules), keyring, settings.sender(), seen))
+        return await _run(
+            State(
+                settings, pool, reading, redis, vault, rules, hash_of(rules), keyring, settings.sender(), seen
+            )
+        )
 
 
 def _say(sentence: str, status: int) -> int:
@@ -68,7 +74,10 @@ async def _run(state: State) -> int:
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         problem = "is taken" if taken else f"cannot be had on {settings.dashboard_host}: {error.strerror}"
-        return _say(f"port {settings.dashboard_port} {problem}. Stop what listens there, or set EARTHFLOW_DASHBOARD_PORT.", 1)
+        return _say(
+            f"port {settings.dashboard_port} {problem}. Stop what listens there, or set EARTHFLOW_DASHBOARD_PORT.",
+            1,
+        )
     else:
         print(f"{PROGRAM}: listening on port {runner.addresses[0][1]}", flush=True)
         await ended.wait()

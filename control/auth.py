@@ -37,8 +37,18 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
         wait = request.app[STATE].guesses.wait(_address(request), request.remote or "")
         if wait:
             await request.app[STATE].guesses.slow()
-            raise ApiError(429, "too_many_wrong_keys", "Too many wrong keys came from this address.", headers={"Retry-After": str(wait)})
-        raise ApiError(401, "unauthorized", "This key is not valid here.", "Send the admin key or a tenant's key as X-API-Key.")
+            raise ApiError(
+                429,
+                "too_many_wrong_keys",
+                "Too many wrong keys came from this address.",
+                headers={"Retry-After": str(wait)},
+            )
+        raise ApiError(
+            401,
+            "unauthorized",
+            "This key is not valid here.",
+            "Send the admin key or a tenant's key as X-API-Key.",
+        )
     request[CALLER] = who.tenant or who.role
     if who.role == "metrics" and not metrics:
         raise ApiError(403, "forbidden", "This key reads /v1/dashboard/metrics and nothing else.")
@@ -48,7 +58,9 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
 def _known(request: web.Request, text: str) -> Caller | None:
     state = request.app[STATE]
     given = text.encode("utf-8", "surrogateescape")
-    admins = [hmac.compare_digest(given, key.get_secret_value().encode()) for key in state.settings.admin_keys]
+    admins = [
+        hmac.compare_digest(given, key.get_secret_value().encode()) for key in state.settings.admin_keys
+    ]
     if any(admins):
         return Caller("admin")
     key = state.keyring.find(text)
@@ -63,13 +75,17 @@ def _address(request: web.Request) -> str:
 async def admin(request: web.Request) -> None:
     """Raises ApiError 401 or 403 for anybody else."""
     if (await caller(request)).role != "admin":
-        raise ApiError(403, "forbidden", "This needs an admin's key.", "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key.")
+        raise ApiError(
+            403, "forbidden", "This needs an admin's key.", "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key."
+        )
 
 
 async def reader_of_metrics(request: web.Request) -> None:
     """An admin, or a key for metrics. Raises ApiError 401 or 403 for anybody else."""
     if (await caller(request, metrics=True)).role == "tenant":
-        raise ApiError(403, "forbidden", "This needs an admin's key, or one for metrics.", "POST /v1/keys makes one.")
+        raise ApiError(
+            403, "forbidden", "This needs an admin's key, or one for metrics.", "POST /v1/keys makes one."
+        )
 
 
 async def tenant_of(request: web.Request) -> str:
@@ -90,21 +106,34 @@ def named(request: web.Request, part: str = "id") -> str:
 
 async def proxy(request: web.Request) -> Way:
     """How to serve this proxy. Raises ApiError 401 for who holds no master key that opens the database."""
-    state, given = request.app[STATE], request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+    state, given = (
+        request.app[STATE],
+        request.headers.get("Authorization", "").encode("utf-8", "surrogateescape"),
+    )
     if hmac.compare_digest(given, f"Bearer {state.vault.proxy_token}".encode()):
         return Way(state.vault.wrapped, seal_key(state.vault.master))
     if len(given) == len(f"Bearer {state.vault.proxy_token}"):
         for row in (await masters.every(state.pool)).rows:  # one that is being left still serves its proxies
-            if row.token and row.seal and hmac.compare_digest(given, b"Bearer " + state.vault.open(row.token)):
+            if (
+                row.token
+                and row.seal
+                and hmac.compare_digest(given, b"Bearer " + state.vault.open(row.token))
+            ):
                 return Way(row.wrapped, state.vault.open(row.seal))
     raise ApiError(401, "unauthorized", "Only a proxy with the same EARTHFLOW_MASTER_KEY may ask this.")
 
 
 def _presented(request: web.Request) -> str:
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    given = {request.headers.get("X-API-Key", ""), bearer.strip() if scheme.lower() == "bearer" else ""} - {""}
+    given = {request.headers.get("X-API-Key", ""), bearer.strip() if scheme.lower() == "bearer" else ""} - {
+        ""
+    }
     if len(given) > 1:
-        raise ApiError(400, "two_keys", "X-API-Key and Authorization carry different keys.", "Send one of them.")
+        raise ApiError(
+            400, "two_keys", "X-API-Key and Authorization carry different keys.", "Send one of them."
+        )
     if not given:
-        raise ApiError(401, "unauthorized", "No key was sent.", "Send the admin key or a tenant's key as X-API-Key.")
+        raise ApiError(
+            401, "unauthorized", "No key was sent.", "Send the admin key or a tenant's key as X-API-Key."
+        )
     return given.pop()

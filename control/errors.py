@@ -17,21 +17,36 @@ CALLER = web.RequestKey("caller", str)  # for the log: a role, or a tenant's id
 # What a handler may raise, sorted by what it means for who asks again.
 NOTHING_DONE = (web.HTTPException, psycopg.DataError)
 DATABASE_AWAY = (psycopg.Error, PoolTimeout)
-QUIET = ("/health", "/health/ready", "/internal/snapshot", "/internal/watermark/{worker}/{boot}")  # asked all the time
+QUIET = (
+    "/health",
+    "/health/ready",
+    "/internal/snapshot",
+    "/internal/watermark/{worker}/{boot}",
+)  # asked all the time
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class ApiError(Exception):
     """Raised by a handler, answered by the middleware."""
 
-    def __init__(self, status: int, code: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None):
+    def __init__(
+        self, status: int, code: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None
+    ):
         super().__init__(message)
-        self.status, self.code, self.message, self.hint, self.headers = status, code, message, hint, dict(headers or {})
+        self.status, self.code, self.message, self.hint, self.headers = (
+            status,
+            code,
+            message,
+            hint,
+            dict(headers or {}),
+        )
 
 
 def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers)
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
+    )
 
 
 @web.middleware
@@ -48,7 +63,9 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _log(request: web.Request, status: int, request_id: str, began: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "none"
-    level = logging.DEBUG if route in QUIET or status == 429 else logging.INFO  # a flood does not fill the log, too
+    level = (
+        logging.DEBUG if route in QUIET or status == 429 else logging.INFO
+    )  # a flood does not fill the log, too
     if logger.isEnabledFor(level):
         told = {
             "method": request.method, "route": route, "status": status, "ms": round((time.monotonic() - began) * 1000, 1),
@@ -64,26 +81,45 @@ async def _handled(request: web.Request, handler: Handler, request_id: str) -> w
     except ApiError as error:
         return _shape(request_id, error)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
-        return _shape(request_id, ApiError(400, "bad_request", "A value holds what cannot be stored or searched for."))
+        return _shape(
+            request_id, ApiError(400, "bad_request", "A value holds what cannot be stored or searched for.")
+        )
     except psycopg.errors.QueryCanceled:
-        return _shape(request_id, ApiError(400, "too_much", "That takes too long to find.", "Ask for a shorter time: from=…&to=…."))
+        return _shape(
+            request_id,
+            ApiError(400, "too_much", "That takes too long to find.", "Ask for a shorter time: from=…&to=…."),
+        )
     except (psycopg.OperationalError, PoolTimeout) as error:
         logger.warning("PostgreSQL is away (%s); request %s", type(error).__name__, request_id)
-        return _shape(request_id, ApiError(503, "database_away", "PostgreSQL does not answer.", "Try again; see /health/ready."))
+        return _shape(
+            request_id,
+            ApiError(503, "database_away", "PostgreSQL does not answer.", "Try again; see /health/ready."),
+        )
     except web.HTTPException as error:
         if error.status < 400:
             raise
         code = (error.reason or "error").lower().replace(" ", "_")
-        shaped = _shape(request_id, ApiError(error.status, code, f"{error.reason}: {request.method} {request.path}"))
+        shaped = _shape(
+            request_id, ApiError(error.status, code, f"{error.reason}: {request.method} {request.path}")
+        )
         shaped.headers.update({name: value for name, value in error.headers.items() if name == "Allow"})
         return shaped
     except Exception as error:
-        logger.error("%s in request %s", type(error).__name__, request_id, exc_info=logger.isEnabledFor(logging.DEBUG))
-        return _shape(request_id, ApiError(500, "internal", "Something failed on our side.", "Look for the request id in control's log."))
+        logger.error(
+            "%s in request %s", type(error).__name__, request_id, exc_info=logger.isEnabledFor(logging.DEBUG)
+        )
+        return _shape(
+            request_id,
+            ApiError(
+                500, "internal", "Something failed on our side.", "Look for the request id in control's log."
+            ),
+        )
 
 
 def _shape(request_id: str, error: ApiError) -> web.Response:
     body = {"code": error.code, "message": error.message, "hint": error.hint, "request_id": request_id}
     return answer(
-        {"error": {key: value for key, value in body.items() if value}}, error.status, {"x-request-id": request_id, **error.headers}
+        {"error": {key: value for key, value in body.items() if value}},
+        error.status,
+        {"x-request-id": request_id, **error.headers},
     )

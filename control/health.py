@@ -24,11 +24,21 @@ async def ready(request: web.Request) -> web.Response:
     """What works and what does not; 503 where PostgreSQL is away, since control is nothing without it. `?strict=1`: 503 for anything."""
     state = request.app[STATE]
     database, queue = await asyncio.gather(_database(state), _queue(state))
-    ingest: dict[str, object] = {"status": "DEGRADED", "detail": state.ingest_detail} if state.ingest_detail else {"status": "OK"}
+    ingest: dict[str, object] = (
+        {"status": "DEGRADED", "detail": state.ingest_detail} if state.ingest_detail else {"status": "OK"}
+    )
     rules: dict[str, object] = {"status": "OK", "version": state.rules_hash[:12]}
     if state.rules_complaint:
-        rules |= {"status": "DEGRADED", "detail": f"changed rule files are not used; see the log: {state.rules_complaint}"}
-    checks: dict[str, dict[str, object]] = {"postgres": database, "redis": queue, "ingest": ingest, "rules": rules}
+        rules |= {
+            "status": "DEGRADED",
+            "detail": f"changed rule files are not used; see the log: {state.rules_complaint}",
+        }
+    checks: dict[str, dict[str, object]] = {
+        "postgres": database,
+        "redis": queue,
+        "ingest": ingest,
+        "rules": rules,
+    }
     states = {check["status"] for check in checks.values()}
     status = "DOWN" if database["status"] == "DOWN" else "DEGRADED" if states != {"OK"} else "OK"
     body = {"status": status, "version": VERSION, "service": "control", "checks": checks}
@@ -38,7 +48,10 @@ async def ready(request: web.Request) -> web.Response:
 
 async def _database(state: State) -> dict[str, object]:
     try:
-        return {"status": "OK", "snapshot": (await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)).version}
+        return {
+            "status": "OK",
+            "snapshot": (await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)).version,
+        }
     except (psycopg.Error, PoolTimeout, TimeoutError):
         return {"status": "DOWN", "detail": "PostgreSQL does not answer"}
 
@@ -47,5 +60,8 @@ async def _queue(state: State) -> dict[str, object]:
     try:
         await asyncio.wait_for(state.redis.ping(), PATIENCE)
     except (RedisError, OSError, TimeoutError):
-        return {"status": "DEGRADED", "detail": "Redis does not answer; proxies keep their records until it does"}
+        return {
+            "status": "DEGRADED",
+            "detail": "Redis does not answer; proxies keep their records until it does",
+        }
     return {"status": "OK"}

@@ -48,14 +48,32 @@ async def _waiting(state: State) -> int | None:
         groups: list[dict[str, Any]] = await state.redis.xinfo_groups(RECORDS)
     except (RedisError, OSError):
         return None
-    return next((int(group.get("lag") or 0) + int(group["pending"]) for group in groups if group["name"] == GROUP.encode()), 0)
+    return next(
+        (
+            int(group.get("lag") or 0) + int(group["pending"])
+            for group in groups
+            if group["name"] == GROUP.encode()
+        ),
+        0,
+    )
 
 
 class _Fleet(Collector):
     def __init__(
-        self, counts: Mapping[Series, int], recent: Mapping[str, Any], waiting: int | None, hooks: Mapping[str, int], state: State
+        self,
+        counts: Mapping[Series, int],
+        recent: Mapping[str, Any],
+        waiting: int | None,
+        hooks: Mapping[str, int],
+        state: State,
     ):
-        self._counts, self._recent, self._waiting, self._hooks, self._state = counts, recent, waiting, hooks, state
+        self._counts, self._recent, self._waiting, self._hooks, self._state = (
+            counts,
+            recent,
+            waiting,
+            hooks,
+            state,
+        )
 
     def collect(self) -> Iterable[Metric]:
         """As they were read."""
@@ -68,15 +86,33 @@ class _Fleet(Collector):
         recent, complaint = self._recent, self._state.rules_complaint
         decided = max(1, recent["decided"])
         over = f"over the last {MINUTES} minutes"
-        yield _gauge("block_rate", f"Share of decisions that were BLOCK, {over}.", recent["blocked"] / decided)
-        yield _gauge("error_rate", f"Share of exchanges whose provider failed, {over}.", recent["failed"] / decided)
-        yield _gauge("latency_p99_ms", f"What Earthflow itself added to a call, p99 {over}.", recent["p99"] or 0.0)
+        yield _gauge(
+            "block_rate", f"Share of decisions that were BLOCK, {over}.", recent["blocked"] / decided
+        )
+        yield _gauge(
+            "error_rate", f"Share of exchanges whose provider failed, {over}.", recent["failed"] / decided
+        )
+        yield _gauge(
+            "latency_p99_ms", f"What Earthflow itself added to a call, p99 {over}.", recent["p99"] or 0.0
+        )
         seconds = (recent["p99"] or 0.0) / 1000
-        yield _gauge("added_latency_p99_seconds", f"The same, in the unit that Prometheus wants, {over}.", seconds)
-        yield _gauge("rules_reload_success", "Whether the rule files, as they are, take effect.", 0.0 if complaint else 1.0)
+        yield _gauge(
+            "added_latency_p99_seconds", f"The same, in the unit that Prometheus wants, {over}.", seconds
+        )
+        yield _gauge(
+            "rules_reload_success",
+            "Whether the rule files, as they are, take effect.",
+            0.0 if complaint else 1.0,
+        )
         yield _gauge("redis_up", "Whether Redis answers.", 0.0 if self._waiting is None else 1.0)
-        yield _gauge("audit_waiting_records", "Records in Redis that are not in PostgreSQL yet.", float(self._waiting or 0))
-        yield _gauge("webhook_waiting", "Deliveries and decisions that wait for a webhook.", self._hooks["waiting"])
+        yield _gauge(
+            "audit_waiting_records",
+            "Records in Redis that are not in PostgreSQL yet.",
+            float(self._waiting or 0),
+        )
+        yield _gauge(
+            "webhook_waiting", "Deliveries and decisions that wait for a webhook.", self._hooks["waiting"]
+        )
         yield _gauge("webhook_dead", "Deliveries that were given up.", self._hooks["dead"])
         build = GaugeMetricFamily("earthflow_build_info", "The version that runs.", labels=["version"])
         build.add_metric([VERSION], 1)

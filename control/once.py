@@ -40,7 +40,9 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
             await answers.forget_one(connection, who.role, key)
             raise
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
-            await answers.keep(connection, who.role, key, Answered(asked, response.status, state.vault.wrap(response.body)))
+            await answers.keep(
+                connection, who.role, key, Answered(asked, response.status, state.vault.wrap(response.body))
+            )
         return response
 
 
@@ -53,5 +55,8 @@ def _again(before: Answered, asked: bytes, state: State) -> web.Response:
         message = "This request was begun before, and may have been done: control ended, or lost PostgreSQL, meanwhile."
         raise ApiError(409, "perhaps_done", message, "Look whether it was, then use a new Idempotency-Key.")
     return web.Response(
-        status=before.status, body=state.vault.open(before.body), content_type="application/json", headers={REPLAYED: "true"}
+        status=before.status,
+        body=state.vault.open(before.body),
+        content_type="application/json",
+        headers={REPLAYED: "true"},
     )

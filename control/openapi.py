@@ -25,7 +25,12 @@ QUERY: dict[str, dict[str, Any]] = {
     "from": TIME,
     "to": TIME,
 }
-KEY_HEADER = {"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"}}
+KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
+}
 INTRODUCTION = (
     "<p>Send a key as <code>X-API-Key</code> or <code>Authorization: Bearer</code>. "
     "For programs: <a href=openapi.json>openapi.json</a>.</p>"
@@ -78,9 +83,13 @@ async def page(request: web.Request) -> web.Response:
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
             named = ", ".join(one["name"] for one in operation["parameters"] if one["in"] == "query")
-            parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])}</p>")
+            parts.append(
+                f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])}</p>"
+            )
             parts.append(f"<p>Query: <code>{html.escape(named)}</code></p>" if named else "")
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Earthflow API</title><style>{STYLE}</style>"
+    head = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>Earthflow API</title><style>{STYLE}</style>"
+    )
     text = f"{head}<h1>Earthflow API {VERSION}</h1>{INTRODUCTION}"
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return web.Response(text=text + "".join(parts), content_type="text/html", headers=headers)
@@ -89,7 +98,9 @@ async def page(request: web.Request) -> web.Response:
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """The whole document."""
     described = [route for route in routes if route.answers is not None]
-    types = {one for route in described for one in (route.answers, route.body) if isinstance(one, type)} | {Failure}
+    types = {one for route in described for one in (route.answers, route.body) if isinstance(one, type)} | {
+        Failure
+    }
     ordered = sorted(types, key=lambda one: one.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=REF)
     by_type = dict(zip(ordered, schemas, strict=True))
@@ -98,7 +109,11 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Earthflow", "version": VERSION, "description": "Tenants, keys, rules, audit, webhooks and metrics."},
+        "info": {
+            "title": "Earthflow",
+            "version": VERSION,
+            "description": "Tenants, keys, rules, audit, webhooks and metrics.",
+        },
         "security": [{"key": []}, {"bearer": []}],
         "paths": paths,
         "components": {
@@ -114,7 +129,10 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
 def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     named = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     parameters = [{"name": name, "in": "path", "required": True, "schema": ID} for name in named]
-    parameters += [{"name": name, "in": "query", "required": False, "schema": QUERY.get(name, TEXT)} for name in route.query]
+    parameters += [
+        {"name": name, "in": "query", "required": False, "schema": QUERY.get(name, TEXT)}
+        for name in route.query
+    ]
     parameters += [KEY_HEADER] if route.method == "POST" else []
     operation: dict[str, Any] = {
         "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
@@ -132,4 +150,8 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
 
 
 def _content(what: Any, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
-    return {what: {"schema": {"type": "string"}}} if isinstance(what, str) else {"application/json": {"schema": by_type[what]}}
+    return (
+        {what: {"schema": {"type": "string"}}}
+        if isinstance(what, str)
+        else {"application/json": {"schema": by_type[what]}}
+    )

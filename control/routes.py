@@ -22,11 +22,19 @@ ROUTES = (
     Route("POST", "/v1/tenants/{id}/keys", keys.create, keys.KeyView, keys.NewKey, 201),
     Route("DELETE", "/v1/tenants/{id}/keys/{key}", keys.revoke, keys.Revoked),
     Route("GET", "/v1/tenants/{id}/webhooks", webhooks.of_tenant, webhooks.Webhooks),
-    Route("POST", "/v1/tenants/{id}/webhooks", webhooks.create, webhooks.WebhookView, webhooks.NewWebhook, 201),
+    Route(
+        "POST", "/v1/tenants/{id}/webhooks", webhooks.create, webhooks.WebhookView, webhooks.NewWebhook, 201
+    ),
     Route("GET", "/v1/webhooks/{id}", webhooks.show, webhooks.WebhookView),
     Route("PATCH", "/v1/webhooks/{id}", webhooks.change, webhooks.WebhookView, webhooks.WebhookChanges),
     Route("DELETE", "/v1/webhooks/{id}", webhooks.delete, Deleted),
-    Route("GET", "/v1/webhooks/{id}/deliveries", webhooks.deliveries, webhooks.Deliveries, query=("limit", "cursor")),
+    Route(
+        "GET",
+        "/v1/webhooks/{id}/deliveries",
+        webhooks.deliveries,
+        webhooks.Deliveries,
+        query=("limit", "cursor"),
+    ),
     Route("POST", "/v1/webhooks/{id}/test", webhooks.test, webhooks.Tried),
     Route("POST", "/v1/webhooks/{id}/replay", webhooks.replay, webhooks.Replayed, webhooks.Replay),
     Route("POST", "/v1/webhooks/{id}/secret", webhooks.new_secret, webhooks.NewSecret),

@@ -81,8 +81,14 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 def _failed(library: Library, own: Mapping[str, Path]) -> Iterator[Complaint]:
     """The tests in our own files that fail, in the rulebook that they are for."""
     for tenant in ("", *library.tenants):
-        files = {f"{TENANTS}{tenant}.yaml"} if tenant else {name for name in own if not name.startswith(TENANTS)}
+        files = (
+            {f"{TENANTS}{tenant}.yaml"} if tenant else {name for name in own if not name.startswith(TENANTS)}
+        )
         for result in run(library, "default", tenant, files=files):
             if result.why:
                 line = library.sources[result.test.at.file].splitlines()[result.test.at.line - 1]
-                yield Complaint(result.test.at, f"the test of rule `{result.rule.id}` fails: it {result.why}", source=line[:200])
+                yield Complaint(
+                    result.test.at,
+                    f"the test of rule `{result.rule.id}` fails: it {result.why}",
+                    source=line[:200],
+                )

@@ -62,7 +62,10 @@ def complaint(url: str) -> str:
 
 def sign(secret: bytes, id: str, timestamp: int, body: bytes) -> str:
     """The signature of a delivery by one secret."""
-    return "v1," + base64.b64encode(hmac.digest(secret, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)).decode()
+    return (
+        "v1,"
+        + base64.b64encode(hmac.digest(secret, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)).decode()
+    )
 
 
 def shown(secret: bytes) -> str:
@@ -81,9 +84,14 @@ class Sender:
 
     def start(self) -> None:
         """Be ready to send."""
-        connector = aiohttp.TCPConnector(resolver=_Resolver(self), ssl=self._tls, limit=0, force_close=True, use_dns_cache=False)
+        connector = aiohttp.TCPConnector(
+            resolver=_Resolver(self), ssl=self._tls, limit=0, force_close=True, use_dns_cache=False
+        )
         self._session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=self._timeout), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=self._timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
         )
 
     async def close(self) -> None:
@@ -118,8 +126,12 @@ class Sender:
         except ValueError:
             return
         named = host.lower().rstrip(".") in self._internal
-        if not (is_public(address) or (named and (is_internal(address) or (self._development and ip.is_loopback)))):
-            raise Denied(f"{host} is not a public address; name it in WEBHOOK_INTERNAL_HOSTS if it is your own")
+        if not (
+            is_public(address) or (named and (is_internal(address) or (self._development and ip.is_loopback)))
+        ):
+            raise Denied(
+                f"{host} is not a public address; name it in WEBHOOK_INTERNAL_HOSTS if it is your own"
+            )
 
 
 class _Resolver(AbstractResolver):
@@ -127,15 +139,28 @@ class _Resolver(AbstractResolver):
 
     def __init__(self, sender: Sender):
         self._sender = sender
-        self._threads = ThreadPoolExecutor(RESOLVERS, "webhook-names")  # a name server that is silent stops nobody else's names
-        self._asked: dict[tuple[str, int], asyncio.Future[list[Any]]] = {}  # of each name one question at a time
+        self._threads = ThreadPoolExecutor(
+            RESOLVERS, "webhook-names"
+        )  # a name server that is silent stops nobody else's names
+        self._asked: dict[
+            tuple[str, int], asyncio.Future[list[Any]]
+        ] = {}  # of each name one question at a time
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
         """As aiohttp asks. Raises Denied, or OSError where the name does not resolve."""
         found: list[ResolveResult] = []
         for family_, _, protocol, _, address in await self._ask(host, port):
             self._sender.check(host, str(address[0]))
-            result: Any = {"hostname": host, "host": address[0], "port": port, "family": family_, "proto": protocol, "flags": 0}
+            result: Any = {
+                "hostname": host,
+                "host": address[0],
+                "port": port,
+                "family": family_,
+                "proto": protocol,
+                "flags": 0,
+            }
             found.append(result)
         return found
 

@@ -5,7 +5,15 @@ from typing import Annotated, Self
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
 from contract.settings import Core, Redis, host_names
@@ -37,7 +45,9 @@ class ControlSettings(Core, Redis):
     webhook_timeout: PositiveFloat = Field(5, validation_alias="WEBHOOK_TIMEOUT_SECONDS")
     webhook_backoff: PositiveInt = Field(500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS")
     webhook_long_hours: PositiveInt = Field(72, validation_alias="WEBHOOK_LONG_RETRY_HOURS", le=24 * 90)
-    webhook_internal: Annotated[frozenset[str], NoDecode] = Field(frozenset(), validation_alias="WEBHOOK_INTERNAL_HOSTS")
+    webhook_internal: Annotated[frozenset[str], NoDecode] = Field(
+        frozenset(), validation_alias="WEBHOOK_INTERNAL_HOSTS"
+    )
     webhook_ca: Path | None = Field(None, validation_alias="WEBHOOK_CA")
     retention_days: PositiveInt = Field(365, validation_alias="AUDIT_RETENTION_DAYS", le=36_500)
     hash_prompts: bool = Field(True, validation_alias="AUDIT_HASH_PROMPTS")
@@ -85,7 +95,12 @@ class ControlSettings(Core, Redis):
 
     def sender(self) -> Sender:
         """What sends webhooks."""
-        return Sender(self.webhook_timeout, self.webhook_internal, self.webhook_ca, development=self.env == "development")
+        return Sender(
+            self.webhook_timeout,
+            self.webhook_internal,
+            self.webhook_ca,
+            development=self.env == "development",
+        )
 
     @property
     def rate(self) -> Rate:
@@ -99,10 +114,18 @@ class ControlSettings(Core, Redis):
             return self.database_url.get_secret_value()
         password = self.postgres_password.get_secret_value() if self.postgres_password else None
         return make_conninfo(
-            host=self.postgres_host, port=self.postgres_port, dbname=self.postgres_db, user=self.postgres_user, password=password
+            host=self.postgres_host,
+            port=self.postgres_port,
+            dbname=self.postgres_db,
+            user=self.postgres_user,
+            password=password,
         )
 
     @property
     def database_place(self) -> str:
         """Where the database is, for messages; without credentials."""
-        return "EARTHFLOW_DATABASE_URL" if self.database_url is not None else f"{self.postgres_host}:{self.postgres_port}"
+        return (
+            "EARTHFLOW_DATABASE_URL"
+            if self.database_url is not None
+            else f"{self.postgres_host}:{self.postgres_port}"
+        )

@@ -27,12 +27,21 @@ def answering(judges: Iterable[Judge]) -> list[Judge]:
 
 def in_stream(judges: Iterable[Judge], patterns: Sequence[Pattern]) -> list[Judge]:
     """Those of them that decide inside of a stream, and what their context allows."""
-    return [judge for judge in judges if decides_in_stream(judge, patterns) or (judge.action == "allow" and judge.content is None)]
+    return [
+        judge
+        for judge in judges
+        if decides_in_stream(judge, patterns) or (judge.action == "allow" and judge.content is None)
+    ]
 
 
 def decides_in_stream(judge: Judge, patterns: Sequence[Pattern]) -> bool:
     """Whether the rule acts on a finding before its first character is released."""
-    if judge.action not in ("block", "redact") or judge.monitor or judge.content is None or not _is_single(judge.content):
+    if (
+        judge.action not in ("block", "redact")
+        or judge.monitor
+        or judge.content is None
+        or not _is_single(judge.content)
+    ):
         return False
     try:
         for number in mentioned(judge.content):
@@ -42,9 +51,16 @@ def decides_in_stream(judge: Judge, patterns: Sequence[Pattern]) -> bool:
     return True
 
 
-def live_texts(judges: Sequence[Judge], conditions: Conditions, patterns: Sequence[Pattern]) -> Mapping[Kind, Live]:
+def live_texts(
+    judges: Sequence[Judge], conditions: Conditions, patterns: Sequence[Pattern]
+) -> Mapping[Kind, Live]:
     """What a text of each kind may still become, by all rules that may speak of it."""
-    asked = [(judge, number) for judge in judges if judge.content is not None for number in mentioned(judge.content)]
+    asked = [
+        (judge, number)
+        for judge in judges
+        if judge.content is not None
+        for number in mentioned(judge.content)
+    ]
     reach: dict[int, int] = {}
     for judge, number in asked:
         reach[number] = max(reach.get(number, 0), *(exempt.near for exempt in judge.exempt), 0)
@@ -52,7 +68,9 @@ def live_texts(judges: Sequence[Judge], conditions: Conditions, patterns: Sequen
     def live(kind: Kind) -> Live:
         known = conditions.known("response", "assistant", kind)
         numbers = sorted({number for judge, number in asked if may_hold(judge.when, known)})
-        groups = [numbers] if len(numbers) <= TOGETHER else [list(group) for _, group in groupby(numbers, _group)]
+        groups = (
+            [numbers] if len(numbers) <= TOGETHER else [list(group) for _, group in groupby(numbers, _group)]
+        )
         return _live(tuple(tuple((patterns[number], reach[number]) for number in group) for group in groups))
 
     return {kind: live(kind) for kind in STREAMED}

@@ -45,7 +45,9 @@ class Clauses(Document):
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
             if key in seen:
-                self.fault(key_node, f"key `{key}` stands twice in `when`", "give it a list of values, or use `all`")
+                self.fault(
+                    key_node, f"key `{key}` stands twice in `when`", "give it a list of values, or use `all`"
+                )
             seen.add(key)
             if key in ("any", "all"):
                 members = tuple(self.when(item) for item in self.items(value_node, f"`{key}`"))
@@ -57,7 +59,9 @@ class Clauses(Document):
             elif key in CONTEXT:
                 clauses.append(self.field(key, key_node, value_node))
             else:
-                self.fault(key_node, f"unknown field `{key}` in `when`", likely(key, (*CONTEXT, "any", "all", "not")))
+                self.fault(
+                    key_node, f"unknown field `{key}` in `when`", likely(key, (*CONTEXT, "any", "all", "not"))
+                )
         return Group("all", tuple(clauses))
 
     def field(self, name: str, key_node: yaml.Node, value_node: yaml.Node) -> Field:
@@ -77,9 +81,15 @@ class Clauses(Document):
     def window(self, node: yaml.Node, value: str) -> None:
         parsed = WINDOW.fullmatch(value)
         if parsed is None or (parsed[5] == "24" and parsed[6] != "00"):
-            self.fault(node, f"`{value}` is not a time window", 'such as "Mon-Fri 08:00-18:00 Europe/Paris"; without a zone it is UTC')
+            self.fault(
+                node,
+                f"`{value}` is not a time window",
+                'such as "Mon-Fri 08:00-18:00 Europe/Paris"; without a zone it is UTC',
+            )
             return
         try:
             ZoneInfo(parsed[7] or "UTC")
         except (KeyError, ValueError, OSError):
-            self.fault(node, f"there is no time zone `{parsed[7]}`", "such as Europe/Paris, Africa/Algiers or UTC")
+            self.fault(
+                node, f"there is no time zone `{parsed[7]}`", "such as Europe/Paris, Africa/Algiers or UTC"
+            )

@@ -16,7 +16,12 @@ from rules.exchange import NOWHERE, Direction, Exchange, Kind, Part, Role
 from rules.model import Clause, Field, Group
 
 UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
-COMPARE: dict[str, Callable[[int, int], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+COMPARE: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 OF_PART = ("role", "part", "tool")
 KEPT_VALUES = 256  # of a model, a host, a path, for which a predicate knows the answer
 LONGEST_KEPT = 256  # characters of such a value
@@ -60,7 +65,9 @@ class Conditions:
         """The clause as alternatives. Raises TooComplex."""
         return ALWAYS if clause is None else self._terms(clause, wanted=True)
 
-    def known(self, direction: Direction, role: Role | None = None, kind: Kind | None = None) -> tuple[int, int]:
+    def known(
+        self, direction: Direction, role: Role | None = None, kind: Kind | None = None
+    ) -> tuple[int, int]:
         """The bits that hold, and those that do not, for whatever part of whatever call in this direction."""
         call, part = Exchange(direction=direction), Part("", role or "other", kind or "text", NOWHERE)
         said = {"direction"} | ({"role"} if role else set()) | ({"part"} if kind else set())
@@ -94,7 +101,9 @@ class Conditions:
             bit = 1 << self._bit(clause)
             return ((bit, 0),) if wanted else ((0, bit),)
         if clause.how == "not":
-            return self._joined([self._terms(inner, wanted=not wanted) for inner in clause.clauses], every=wanted)
+            return self._joined(
+                [self._terms(inner, wanted=not wanted) for inner in clause.clauses], every=wanted
+            )
         inside = [self._terms(inner, wanted=wanted) for inner in clause.clauses]
         return self._joined(inside, every=(clause.how == "all") == wanted)
 
@@ -163,7 +172,9 @@ def _call_test(field: Field) -> Callable[[Exchange], bool]:
             return _comparison(name, field.values[0])
         case "time":
             windows = [_window(value) for value in field.values]
-            return lambda exchange: exchange.time is not None and any(window(exchange.time) for window in windows)
+            return lambda exchange: (
+                exchange.time is not None and any(window(exchange.time) for window in windows)
+            )
     pattern = _globs(field.values)
 
     @lru_cache(maxsize=KEPT_VALUES)

@@ -30,14 +30,20 @@ class Need:
         findings = found.get(self.pattern, ())
         if self.entropy or self.validate is not None:
             findings = [finding for finding in findings if self._stands(finding.value)]
-        if self.count > 1 and len({finding.value for finding in findings}) < self.count and all(f.value is not None for f in findings):
+        if (
+            self.count > 1
+            and len({finding.value for finding in findings}) < self.count
+            and all(f.value is not None for f in findings)
+        ):
             return ()
         return findings
 
     def _stands(self, value: str | None) -> bool:
         if value is None:  # too much was found to look at each: no check can clear it
             return True
-        return (not self.entropy or entropy(value) >= self.entropy) and (self.validate is None or self.validate(value))
+        return (not self.entropy or entropy(value) >= self.entropy) and (
+            self.validate is None or self.validate(value)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,8 @@ def compile_exceptions(written: Sequence[Except], conditions: Conditions) -> tup
 
 
 def _exempt(written: Sequence[Except], near: int, when: Condition) -> Exempt:
-    regexes = [one.regex for one in written if one.regex] + [keywords_as_regex(one.keywords) for one in written if one.keywords]
+    regexes = [one.regex for one in written if one.regex] + [
+        keywords_as_regex(one.keywords) for one in written if one.keywords
+    ]
     values = frozenset(value.casefold() for one in written for value in one.values)
     return Exempt(values, joined(tuple(regexes)), near, when)

@@ -38,7 +38,11 @@ class Contents(Clauses):
             what = "a `not` inside of a `not`" if inside == "not" else "a `not` finds nothing by itself"
             self.complain(match.at, what, "put it into `all`, beside what must stand there")
         if match.how == "all" and all(isinstance(one, Matches) and one.how == "not" for one in match.members):
-            self.complain(match.at, "an `all` that only says what must not stand there finds nothing", "add what must stand there")
+            self.complain(
+                match.at,
+                "an `all` that only says what must not stand there finds nothing",
+                "add what must stand there",
+            )
         for one in match.members:
             self.check_nots(one, "not" if "not" in (match.how, inside) else match.how)
 
@@ -54,9 +58,15 @@ class Contents(Clauses):
             "min_confidence": self.choice(get_args(Confidence), "confidence"),
             **self.checks(),
         }
-        values = self.mapping(node, {**handlers, "all": self.word, "any": self.word, "not": self.word}, what="`match`")
+        values = self.mapping(
+            node, {**handlers, "all": self.word, "any": self.word, "not": self.word}, what="`match`"
+        )
         if sum(key in values for key in ("regex", "keywords", "detector")) != 1:
-            self.fault(node, "a match is one of `regex`, `keywords` or `detector`", "several matches form a list; any of them is enough")
+            self.fault(
+                node,
+                "a match is one of `regex`, `keywords` or `detector`",
+                "several matches form a list; any of them is enough",
+            )
         if "min_confidence" in values and "detector" not in values:
             self.fault(node, "`min_confidence` belongs to a `detector`")
         if "within" in values and "near" not in values and "detector" not in values:
@@ -99,7 +109,11 @@ class Contents(Clauses):
     def validate(self, node: yaml.Node) -> str:
         name = self.word(node)
         if name and validator(name) is None:
-            self.fault(node, f"there is no validator `{name}`", likely(name, names()) if "phone" not in name else "`phone`, or `phone.FR`")
+            self.fault(
+                node,
+                f"there is no validator `{name}`",
+                likely(name, names()) if "phone" not in name else "`phone`, or `phone.FR`",
+            )
         return name
 
     def exceptions(self, node: yaml.Node) -> tuple[Except, ...]:
@@ -118,7 +132,9 @@ class Contents(Clauses):
             said = self.mapping(item, handlers, what="`except`")
             if not {"values", "regex", "keywords"} & said.keys():
                 self.fault(
-                    item, "an exception names `values`, a `regex` or `keywords` of the finding", "for a context, use `not` in `when`"
+                    item,
+                    "an exception names `values`, a `regex` or `keywords` of the finding",
+                    "for a context, use `not` in `when`",
                 )
             found.append(Except(self.mark(item), **said))
         return tuple(found)
@@ -131,6 +147,10 @@ class Contents(Clauses):
             try:
                 compile_regex(value)
             except BadPattern as error:
-                hint = "look-around and back-references are not supported; use `except`, `near` or a `not`" if "(?" in str(error) else ""
+                hint = (
+                    "look-around and back-references are not supported; use `except`, `near` or a `not`"
+                    if "(?" in str(error)
+                    else ""
+                )
                 self.fault(node, str(error), hint)
         return value

@@ -49,15 +49,25 @@ class Document:
         """The node tree, once its size and depth are known to be small."""
         start = Mark(self.name, 1, 1)
         if len(self.text) > MAX_BYTES:
-            raise BadRules([Complaint(start, f"the file is larger than {MAX_BYTES:,} bytes", "split it into several files")])
+            raise BadRules(
+                [
+                    Complaint(
+                        start, f"the file is larger than {MAX_BYTES:,} bytes", "split it into several files"
+                    )
+                ]
+            )
         depth = 0
         try:
             for event in yaml.parse(self.text, Loader=yaml.CSafeLoader):
                 at = self.mark(event)
                 if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                    self.complain(at, "anchors and aliases are not supported", "write the value out where it is used")
+                    self.complain(
+                        at, "anchors and aliases are not supported", "write the value out where it is used"
+                    )
                     raise BadRules(self.complaints)
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                    event, yaml.CollectionEndEvent
+                )
                 if depth > MAX_DEPTH:
                     self.complain(at, f"nested deeper than {MAX_DEPTH} levels")
                     raise BadRules(self.complaints)
@@ -70,7 +80,9 @@ class Document:
         except yaml.reader.ReaderError as error:
             before = self.text[: int(error.position)]
             at = Mark(self.name, before.count("\n") + 1, len(before) - before.rfind("\n"))
-            raise BadRules([Complaint(at, f"not YAML: the character #x{error.character:04x} must not stand here")]) from None
+            raise BadRules(
+                [Complaint(at, f"not YAML: the character #x{error.character:04x} must not stand here")]
+            ) from None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise BadRules([Complaint(start, f"not YAML: {error}")]) from None
         if root is None:
@@ -88,12 +100,18 @@ class Document:
                     continue
                 for name, members in value.value:
                     if not NAME.fullmatch(str(name.value)):
-                        self.fault(name, f"`{name.value}` is not a name for a list", "lower-case letters, digits, `_` and `-`")
+                        self.fault(
+                            name,
+                            f"`{name.value}` is not a name for a list",
+                            "lower-case letters, digits, `_` and `-`",
+                        )
                     elif name.value in self.lists:
                         self.fault(name, f"list `{name.value}` stands twice", "keep one of them")
                     self.lists[str(name.value)] = self.words(members)
 
-    def mapping(self, node: yaml.Node, handlers: dict[str, Handler], *, what: str, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    def mapping(
+        self, node: yaml.Node, handlers: dict[str, Handler], *, what: str, required: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         """The mapping's values, each read by the handler of its key; unknown, double and missing keys are complaints."""
         if not isinstance(node, yaml.MappingNode):
             self.fault(node, f"{what} must be a mapping of keys to values")
@@ -128,7 +146,11 @@ class Document:
             word = self.word(item)
             if word.startswith("$") and NAME.fullmatch(word[1:]):
                 if word[1:] not in self.lists:
-                    self.fault(item, f"there is no list `{word[1:]}`", likely(word[1:], self.lists) if self.lists else "name it in `lists`")
+                    self.fault(
+                        item,
+                        f"there is no list `{word[1:]}`",
+                        likely(word[1:], self.lists) if self.lists else "name it in `lists`",
+                    )
                 found.extend(self.lists.get(word[1:], ()))
             else:
                 found.append(word)
@@ -159,8 +181,15 @@ class Document:
 
         def read_number(node: yaml.Node) -> float | int:
             value = self.word(node)
-            if not re.fullmatch(r"\d{1,12}" if whole else r"\d{1,3}(?:\.\d{1,3})?", value) or not low <= float(value) <= high:
-                self.fault(node, f"`{value}` is not a valid {what}", hint or f"a {'whole ' if whole else ''}number from {low} to {high}")
+            if (
+                not re.fullmatch(r"\d{1,12}" if whole else r"\d{1,3}(?:\.\d{1,3})?", value)
+                or not low <= float(value) <= high
+            ):
+                self.fault(
+                    node,
+                    f"`{value}` is not a valid {what}",
+                    hint or f"a {'whole ' if whole else ''}number from {low} to {high}",
+                )
                 return low
             return int(value) if whole else float(value)
 

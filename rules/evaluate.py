@@ -187,12 +187,18 @@ class _Case:
         self.blocking: list[Judge] = []
         self.scored: list[Fired] = []
         self._redacting = [one for one in fired if one.judge.action == "redact"]
-        self._covered: list[tuple[Judge, int]] = []  # parts of the history that are taken out whole, and for which rule
+        self._covered: list[
+            tuple[Judge, int]
+        ] = []  # parts of the history that are taken out whole, and for which rule
         for one in fired:
             if one.judge.action == "block":
                 self._block(one.judge, one.findings, self._new(one) or not one.findings)
         self._score(book, fired, allows)
-        self.blocking += [one.judge for one in self._redacting if any(self._fixed(place[0]) for f in one.findings for place in f.places)]
+        self.blocking += [
+            one.judge
+            for one in self._redacting
+            if any(self._fixed(place[0]) for f in one.findings for place in f.places)
+        ]
         self.blocking += [judge for judge, text in self._covered if self._fixed(text)]
         self._actions = {one.judge.action for one in (*fired, *self.scored)} - {None}
 
@@ -220,7 +226,11 @@ class _Case:
             for finding in one.findings:
                 ((text, start, end), *more) = finding.places
                 stand_in = _stand_in(one.judge, finding, key)
-                if not more and finding.view.depth == 0 and Edit(self._exchange.parts[text].literal, start, end, stand_in) in made:
+                if (
+                    not more
+                    and finding.view.depth == 0
+                    and Edit(self._exchange.parts[text].literal, start, end, stand_in) in made
+                ):
                     yield stand_in, self._exchange.parts[text].text[start:end]
 
     def _block(self, judge: Judge, findings: Iterable[Finding], new: object) -> None:
@@ -236,16 +246,31 @@ class _Case:
             total = sum(points for _, points in counted)
             new = sum(points for one, points in counted if self._new(one) or not one.findings)
             block, flag = _score_judge(name, "block"), _score_judge(name, "flag")
-            if threshold.block is not None and total >= threshold.block and not any(_allowed(block, allow) for allow in allows):
+            if (
+                threshold.block is not None
+                and total >= threshold.block
+                and not any(_allowed(block, allow) for allow in allows)
+            ):
                 self.scored.append(Fired(block, ()))
-                self._block(block, (f for one, _ in counted for f in one.findings if self._is_old(f)), new >= threshold.block)
-            elif threshold.flag is not None and total >= threshold.flag and not any(_allowed(flag, allow) for allow in allows):
+                self._block(
+                    block,
+                    (f for one, _ in counted for f in one.findings if self._is_old(f)),
+                    new >= threshold.block,
+                )
+            elif (
+                threshold.flag is not None
+                and total >= threshold.flag
+                and not any(_allowed(flag, allow) for allow in allows)
+            ):
                 self.scored.append(Fired(flag, ()))
 
     def _covers(self, key: bytes) -> Iterator[tuple[int, Edit]]:
         for judge, text in self._covered:
             part = self._exchange.parts[text]
-            yield judge.priority, Edit(part.literal, 0, len(part.text), stand_in(judge.id, COVER, part.text, key))
+            yield (
+                judge.priority,
+                Edit(part.literal, 0, len(part.text), stand_in(judge.id, COVER, part.text, key)),
+            )
 
     def _new(self, one: Fired) -> tuple[Finding, ...]:
         return tuple(finding for finding in one.findings if not self._is_old(finding))

@@ -95,5 +95,7 @@ class Exchange:
 
         History was judged when it was new; a conversation must not stay blocked for it.
         """
-        newest = next((n for n in range(len(self.parts) - 1, -1, -1) if self.parts[n].role in ("user", "tool")), -1)
+        newest = next(
+            (n for n in range(len(self.parts) - 1, -1, -1) if self.parts[n].role in ("user", "tool")), -1
+        )
         return next((n + 1 for n in range(newest - 1, -1, -1) if self.parts[n].role == "assistant"), 0)

@@ -22,7 +22,10 @@ try:
 except ImportError:  # no wheel for this machine
     hyperscan = None
 
-BUDGET, PER_BYTES = 1_500, 128  # ends that are noted: so many, and one more for each so many bytes; then only which, not where
+BUDGET, PER_BYTES = (
+    1_500,
+    128,
+)  # ends that are noted: so many, and one more for each so many bytes; then only which, not where
 
 
 class Store(Protocol):
@@ -42,7 +45,9 @@ class Hyper:
 
     name = "hyperscan"
 
-    def __init__(self, expressions: Sequence[str], store: Store | None = None, without: frozenset[int] = frozenset()):
+    def __init__(
+        self, expressions: Sequence[str], store: Store | None = None, without: frozenset[int] = frozenset()
+    ):
         """Those in `without` are left to the portable engine."""
         strange = {number for number, expression in enumerate(expressions) if not widened(expression)}
         self.refused: tuple[int, ...] = tuple(sorted(without | strange))
@@ -53,7 +58,11 @@ class Hyper:
         try:
             self._build(expressions, store)
         except hyperscan.error:
-            large = {number for number, expression in enumerate(expressions) if number not in self.refused and not _takes(expression)}
+            large = {
+                number
+                for number, expression in enumerate(expressions)
+                if number not in self.refused and not _takes(expression)
+            }
             self.refused = tuple(sorted(large.union(self.refused)))
             self._build(expressions, store)
         self._portable = Portable([expressions[number] for number in self.refused])
@@ -63,7 +72,9 @@ class Hyper:
         taken = [number for number in range(len(expressions)) if number not in self.refused]
         if not taken:
             return
-        self._expressions = [(number, expression) for number in taken for expression in widened(expressions[number])]
+        self._expressions = [
+            (number, expression) for number in taken for expression in widened(expressions[number])
+        ]
         self._every = _database(self._expressions, hyperscan.HS_FLAG_MULTILINE, store)
 
     @property
@@ -71,7 +82,11 @@ class Hyper:
         """Each expression once, for texts in which some occur without end; compiled by whoever asks first."""
         with self._compiling:
             if self._once is None:
-                self._once = _database(self._expressions, hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_SINGLEMATCH, self._store)
+                self._once = _database(
+                    self._expressions,
+                    hyperscan.HS_FLAG_MULTILINE | hyperscan.HS_FLAG_SINGLEMATCH,
+                    self._store,
+                )
         return self._once
 
     def warm(self) -> None:
@@ -96,7 +111,11 @@ class Hyper:
 
     def occurring(self, data: bytes) -> set[int]:
         """Which expressions occur, wherever that is."""
-        found = {number for number, _ in self._run("calm", self._calm, data, 1 << 60) or ()} if self._every is not None else set()
+        found = (
+            {number for number, _ in self._run("calm", self._calm, data, 1 << 60) or ()}
+            if self._every is not None
+            else set()
+        )
         return found | {self.refused[index] for index in self._portable.ends(data)}
 
     def _run(self, which: str, database: Any, data: bytes, budget: int) -> list[tuple[int, int]] | None:
@@ -134,7 +153,9 @@ def sound() -> bool:
     )
     try:
         return all(
-            _finds(expression, before + text, flag) for expression, text, flag in cases for before in ("", "x" * 63, "é " * 40 + "\n")
+            _finds(expression, before + text, flag)
+            for expression, text, flag in cases
+            for before in ("", "x" * 63, "é " * 40 + "\n")
         )
     except hyperscan.error:
         return False
@@ -172,7 +193,11 @@ def _database(expressions: Sequence[tuple[int, bytes]], flags: int, store: Store
     kept = store.get(key) if store else None
     if kept is not None:
         return hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
-    database = _compiled([expression for _, expression in expressions], [number for number, _ in expressions], [flags] * len(expressions))
+    database = _compiled(
+        [expression for _, expression in expressions],
+        [number for number, _ in expressions],
+        [flags] * len(expressions),
+    )
     if store:
         store.put(key, hyperscan.dumpb(database))
     return database

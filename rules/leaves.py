@@ -62,8 +62,12 @@ def _constant(name: str) -> Any:
 
 
 _quick = msgspec.json.Decoder(float_hook=Number)
-_thorough = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_no_constant)
-_lenient = json.JSONDecoder(object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_constant)
+_thorough = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_no_constant
+)
+_lenient = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_constant
+)
 
 
 def parse(body: bytes, *, constants: bool = False) -> Any | Unreadable:
@@ -167,7 +171,11 @@ class Walk:
         if quotes == 2 * self._strings + self._quotes and b"\\u0022" not in body:
             return
         if b"\\" in body:
-            quotes = body.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"') if b"\\\\" in body else quotes - body.count(b'\\"')
+            quotes = (
+                body.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
+                if b"\\\\" in body
+                else quotes - body.count(b'\\"')
+            )
         if quotes != 2 * self._strings:
             raise Unread("duplicate_key")
 

@@ -34,7 +34,9 @@ BENIGN = (
 )  # fmt: skip
 
 
-def advice(library: Library, names: set[str], today: date, preset: str = "default", tenant: str = "") -> Iterator[Complaint]:
+def advice(
+    library: Library, names: set[str], today: date, preset: str = "default", tenant: str = ""
+) -> Iterator[Complaint]:
     """What there is to say of the rules in these files, beyond what BadRules says. Raises BadRules."""
     assembled = library.assemble(preset, tenant)
     book = library.rulebook(preset, tenant)
@@ -47,7 +49,12 @@ def advice(library: Library, names: set[str], today: date, preset: str = "defaul
             effective = assembled.rules.get(rule.id)
             if effective is None or effective.at != rule.at:
                 where = f"{effective.at.file}:{effective.at.line}" if effective else "nowhere"
-                yield _say(library, rule, f"rule `{rule.id}` never takes effect: {where} replaces it", "give it an id of its own")
+                yield _say(
+                    library,
+                    rule,
+                    f"rule `{rule.id}` never takes effect: {where} replaces it",
+                    "give it an id of its own",
+                )
                 continue
             yield from _of_rule(library, rule, today)
     yield from _late(library, book, assembled.rules, names)
@@ -63,17 +70,33 @@ def _of_rule(library: Library, rule: Rule, today: date) -> Iterator[Complaint]:
     kinds = {test.must_match for test in rule.tests}
     if kinds != {True, False}:
         missing = "`match` and `ok`" if not kinds else "`ok`" if kinds == {True} else "`match`"
-        yield _say(library, rule, f"rule `{rule.id}` has no {missing} test", "a rule without its proof is a guess")
+        yield _say(
+            library, rule, f"rule `{rule.id}` has no {missing} test", "a rule without its proof is a guess"
+        )
     if rule.action == "block" and not rule.message:
-        yield _say(library, rule, f"rule `{rule.id}` blocks without a message", "callers read it; say what they may do instead")
+        yield _say(
+            library,
+            rule,
+            f"rule `{rule.id}` blocks without a message",
+            "callers read it; say what they may do instead",
+        )
     if rule.expires is not None and rule.expires < today:
-        yield _say(library, rule, f"rule `{rule.id}` expired on {rule.expires}", "remove it, or give it another day")
+        yield _say(
+            library, rule, f"rule `{rule.id}` expired on {rule.expires}", "remove it, or give it another day"
+        )
     elif rule.expires is not None and rule.expires - today <= SOON:
         yield _say(library, rule, f"rule `{rule.id}` expires on {rule.expires}", "in two weeks or less")
     if rule.action == "allow" and rule.expires is None:
-        yield _say(library, rule, f"rule `{rule.id}` allows for ever", "an exception should have an `expires`")
+        yield _say(
+            library, rule, f"rule `{rule.id}` allows for ever", "an exception should have an `expires`"
+        )
     if "*" in rule.allows:
-        yield _say(library, rule, f"rule `{rule.id}` takes away every rule of its priority or below", "name the rules that it is about")
+        yield _say(
+            library,
+            rule,
+            f"rule `{rule.id}` takes away every rule of its priority or below",
+            "name the rules that it is about",
+        )
     for match in _leaves(rule.match) if rule.match is not None else ():
         yield from _of_match(library, rule, match)
 
@@ -81,41 +104,84 @@ def _of_rule(library: Library, rule: Rule, today: date) -> Iterator[Complaint]:
 def _of_match(library: Library, rule: Rule, match: Match) -> Iterator[Complaint]:
     for word in (*match.keywords, *match.near):
         if len(word) < SHORT_KEYWORD and word.isascii():
-            yield _say(library, rule, f"`{word}` is short, so it is found often", "keywords of four letters or more cost least", match)
+            yield _say(
+                library,
+                rule,
+                f"`{word}` is short, so it is found often",
+                "keywords of four letters or more cost least",
+                match,
+            )
             break
     if match.regex:
         if re.search(r"\\b[^\x00-\x7f]|[^\x00-\x7f]\\b", match.regex):
             hint = r"use (?:^|\s) or punctuation where a word begins or ends"
-            yield _say(library, rule, r"`\b` beside a letter beyond ASCII never holds there as one expects", hint, match)
+            yield _say(
+                library,
+                rule,
+                r"`\b` beside a letter beyond ASCII never holds there as one expects",
+                hint,
+                match,
+            )
         if width(match.regex) is None:
-            yield _say(library, rule, "nothing bounds what this regex matches", "write {0,200} in place of * or +", match)
+            yield _say(
+                library,
+                rule,
+                "nothing bounds what this regex matches",
+                "write {0,200} in place of * or +",
+                match,
+            )
         if not match.near and fixed_characters(match.regex) < SHORT_LITERAL:
-            hint = "a few fixed letters, or `near`, make it cheap; `earthflow rules bench` shows what it costs"
+            hint = (
+                "a few fixed letters, or `near`, make it cheap; `earthflow rules bench` shows what it costs"
+            )
             yield _say(library, rule, "this regex has no fixed letters to look for first", hint, match)
     regex = match.regex or (keywords_as_regex(match.keywords) if match.keywords else "")
     if regex and not match.near and sound() and Hyper([regex]).refused:
-        yield _say(library, rule, "hyperscan cannot take this pattern; the slower engine looks for it", "make it shorter or simpler", match)
+        yield _say(
+            library,
+            rule,
+            "hyperscan cannot take this pattern; the slower engine looks for it",
+            "make it shorter or simpler",
+            match,
+        )
 
 
-def _late(library: Library, book: Rulebook, rules: Mapping[str, Rule], names: set[str]) -> Iterator[Complaint]:
+def _late(
+    library: Library, book: Rulebook, rules: Mapping[str, Rule], names: set[str]
+) -> Iterator[Complaint]:
     """Rules that would act on an answer, but in a stream only when all of it is there."""
     acting = {judge.id for judge in book.stream.judges} if book.stream else set()
     for judge in book.answers.judges if book.answers else ():
         rule = rules.get(judge.id)
-        if rule is None or rule.at.file not in names or judge.id in acting or judge.monitor or judge.content is None:
+        if (
+            rule is None
+            or rule.at.file not in names
+            or judge.id in acting
+            or judge.monitor
+            or judge.content is None
+        ):
             continue
         if judge.action in ("block", "redact"):
             hint = "a rule acts inside of a stream if it looks for one pattern, or any of several, without `count`, `all` or `not`"
-            yield _say(library, rule, f"rule `{rule.id}` is judged at the end of a streamed answer, when it is shown already", hint)
+            yield _say(
+                library,
+                rule,
+                f"rule `{rule.id}` is judged at the end of a streamed answer, when it is shown already",
+                hint,
+            )
 
 
 def _failing(library: Library, names: set[str], preset: str, tenant: str) -> Iterator[Complaint]:
     for result in run(library, preset, tenant, files=names):
         if result.why:
-            yield library.complaint(result.test.at, f"the test of rule `{result.rule.id}` fails: it {result.why}", "", "error")
+            yield library.complaint(
+                result.test.at, f"the test of rule `{result.rule.id}` fails: it {result.why}", "", "error"
+            )
 
 
-def _on_benign(library: Library, book: Rulebook, names: set[str], preset: str, tenant: str) -> Iterator[Complaint]:
+def _on_benign(
+    library: Library, book: Rulebook, names: set[str], preset: str, tenant: str
+) -> Iterator[Complaint]:
     """Rules of these files that fire on texts that hold nothing."""
     rules = library.assemble(preset, tenant).rules
     hits: dict[str, str] = {}
@@ -125,7 +191,12 @@ def _on_benign(library: Library, book: Rulebook, names: set[str], preset: str, t
         text = exchange.parts[0].text
         for one in evaluate(book, exchange).fired:
             rule = rules.get(one.judge.id)
-            if rule is not None and rule.at.file in names and one.judge.content is not None and patterns_of(one.judge.content):
+            if (
+                rule is not None
+                and rule.at.file in names
+                and one.judge.content is not None
+                and patterns_of(one.judge.content)
+            ):
                 hits.setdefault(rule.id, text)
     for name, text in hits.items():
         yield _say(library, rules[name], f"rule `{name}` fires on an ordinary text", f"such as {text[:60]!r}")

@@ -60,8 +60,12 @@ class Live:
         least = min((int(_tree(pattern.regex).getwidth()[0]) for pattern, _ in known), default=sys.maxsize)
         self._least = least
         self._idle: set[str] = set()
-        self._encoded = re.compile(rf"[A-Za-z0-9+/_=-]{{{min(ENCODED, -(-least * 4 // 3))}}}|(?:[0-9a-fA-F]{{2}}[ :,]){{3}}")
-        self.behind = EDGE + max((max(reach, pattern.within + EDGE if pattern.near else 0) for pattern, reach in known), default=0)
+        self._encoded = re.compile(
+            rf"[A-Za-z0-9+/_=-]{{{min(ENCODED, -(-least * 4 // 3))}}}|(?:[0-9a-fA-F]{{2}}[ :,]){{3}}"
+        )
+        self.behind = EDGE + max(
+            (max(reach, pattern.within + EDGE if pattern.near else 0) for pattern, reach in known), default=0
+        )
 
     @property
     def ready(self) -> bool:
@@ -98,7 +102,9 @@ class Live:
         name = before + text
         if name in self._idle:
             return True
-        if not is_plain(name) or (before in _DIGITS and text[:1] in _DIGITS):  # digits of some encoding might go on
+        if not is_plain(name) or (
+            before in _DIGITS and text[:1] in _DIGITS
+        ):  # digits of some encoding might go on
             return False
         if self.may_match(name, len(before)) or self.start(name, len(before)) < len(name):
             return False
@@ -109,7 +115,10 @@ class Live:
 
     def may_match(self, text: str, first: int) -> bool:
         """Whether a match may end behind `first`, going by the lengths alone; what is encoded may have begun before."""
-        return len(text) - first >= self._least or self._encoded.search(text, max(0, first - ENCODED)) is not None
+        return (
+            len(text) - first >= self._least
+            or self._encoded.search(text, max(0, first - ENCODED)) is not None
+        )
 
     def _start(self, text: str, first: int) -> int:
         first = max(first, len(text) - MAX_TAIL)
@@ -136,7 +145,9 @@ def _run(text: str, first: int) -> int:
         return length
     for digits in (_DIGITS, _HEX_PAIRS):
         begun = len(text[first:].rstrip(digits)) + first
-        if length - begun >= ENCODED and (digits is _DIGITS or _PAIRS.search(text, length - ENCODED) is not None):
+        if length - begun >= ENCODED and (
+            digits is _DIGITS or _PAIRS.search(text, length - ENCODED) is not None
+        ):
             return begun
     return length
 
@@ -247,7 +258,9 @@ def _item(item: tuple[Any, Any], caseless: bool, dotall: bool) -> str:
         return f"(?{flag}:{_sequence(list(argument[3]), within, dots)})"
     if code in (op.MAX_REPEAT, op.MIN_REPEAT):
         low, high, inside = argument
-        return f"(?:{_sequence(list(inside), caseless, dotall)}){{{low},{'' if high is op.MAXREPEAT else high}}}"
+        return (
+            f"(?:{_sequence(list(inside), caseless, dotall)}){{{low},{'' if high is op.MAXREPEAT else high}}}"
+        )
     raise Boundless(str(code))
 
 

@@ -66,7 +66,9 @@ def shipped() -> Mapping[str, str]:
 @cache
 def detectors() -> Mapping[str, Match]:
     """The shapes that `detector` names."""
-    return read_detectors("detectors.yaml", resources.files("rules").joinpath("detectors.yaml").read_text(encoding="utf-8"))
+    return read_detectors(
+        "detectors.yaml", resources.files("rules").joinpath("detectors.yaml").read_text(encoding="utf-8")
+    )
 
 
 def version_of(preset: str, sources: Mapping[str, str], tenant: str = "") -> str:
@@ -79,7 +81,9 @@ def version_of(preset: str, sources: Mapping[str, str], tenant: str = "") -> str
     return content.hexdigest()[:12]
 
 
-def build(preset: str, sources: Mapping[str, str], tenant: str = "", *, portable: bool | None = None) -> Rulebook:
+def build(
+    preset: str, sources: Mapping[str, str], tenant: str = "", *, portable: bool | None = None
+) -> Rulebook:
     """One rulebook by itself. Raises BadRules with every complaint; then nothing was built."""
     return Library(sources, portable=portable).rulebook(preset, tenant)
 
@@ -134,7 +138,9 @@ class Library:
 
     def sparing(self, triggers: frozenset[str]) -> "Library":
         """The same sources, with these triggers left to the portable engine."""
-        return Library(self.sources, store=self._store, portable=self._portable, without=self.without | triggers)
+        return Library(
+            self.sources, store=self._store, portable=self._portable, without=self.without | triggers
+        )
 
     def warm(self) -> None:
         """Have ready what streams need, and what only hostile texts do."""
@@ -148,12 +154,18 @@ class Library:
     @property
     def tenants(self) -> list[str]:
         """The tenants that have a file of their own."""
-        return [name[len(TENANTS) :].removesuffix(".yaml") for name in sorted(self.sources) if name.startswith(TENANTS)]
+        return [
+            name[len(TENANTS) :].removesuffix(".yaml")
+            for name in sorted(self.sources)
+            if name.startswith(TENANTS)
+        ]
 
     def check(self, presets: Iterable[str] = PRESETS) -> None:
         """Everything can be built. Raises BadRules with every complaint."""
         complaints: dict[Complaint, None] = {}
-        for preset, tenant in chain(((preset, "") for preset in presets), (("default", tenant) for tenant in self.tenants)):
+        for preset, tenant in chain(
+            ((preset, "") for preset in presets), (("default", tenant) for tenant in self.tenants)
+        ):
             try:
                 self.rulebook(preset, tenant)
             except BadRules as error:
@@ -182,16 +194,27 @@ class Library:
         thresholds = {name: threshold for file in files for name, threshold in file.thresholds}
         history: History = next((file.history for file in reversed(files) if file.history), "redact")
         patches: dict[str, tuple[Override, ...]] = {}
-        for override in (override for group in (ordered[1], ordered[2], ordered[0]) for file in group for override in file.overrides):
+        for override in (
+            override
+            for group in (ordered[1], ordered[2], ordered[0])
+            for file in group
+            for override in file.overrides
+        ):
             hit = [name for name in rules if fnmatchcase(name, override.glob)]
             if not hit:
-                complaints.append(self.complaint(override.at, f"override `{override.glob}` hits no rule", likely(override.glob, rules)))
+                complaints.append(
+                    self.complaint(
+                        override.at, f"override `{override.glob}` hits no rule", likely(override.glob, rules)
+                    )
+                )
             for name in hit:
                 rules[name] = rules[name].patched(override)
                 patches[name] = (*patches.get(name, ()), override)
                 fault = _misfit(rules[name])
                 if fault:
-                    complaints.append(self.complaint(override.at, f"override `{override.glob}`: rule `{name}` {fault}"))
+                    complaints.append(
+                        self.complaint(override.at, f"override `{override.glob}`: rule `{name}` {fault}")
+                    )
         if complaints:
             raise BadRules(complaints)
         return Assembled(rules, thresholds, history, files, patches)
@@ -220,7 +243,9 @@ class Library:
                     add(wanted, depth + 1)
                 else:
                     known = [source for source in self.sources if not source.startswith(TENANTS)]
-                    complaints.append(self.complaint(at, f"`{wanted}` is not there to extend", likely(wanted, known)))
+                    complaints.append(
+                        self.complaint(at, f"`{wanted}` is not there to extend", likely(wanted, known))
+                    )
             ordered.append((name, file))
 
         for name in names:
@@ -231,9 +256,13 @@ class Library:
         """A file as written, the same object each time; a tenant's is not kept."""
         if name.startswith(TENANTS):
             return read(name, self.sources[name])
-        return self._files.get(name) or self._files.setdefault(name, _read(_file_name(name), self.sources[name]))
+        return self._files.get(name) or self._files.setdefault(
+            name, _read(_file_name(name), self.sources[name])
+        )
 
-    def complaint(self, at: Mark, message: str, help: str = "", level: Literal["error", "warning"] = "error") -> Complaint:
+    def complaint(
+        self, at: Mark, message: str, help: str = "", level: Literal["error", "warning"] = "error"
+    ) -> Complaint:
         """A complaint with the line of the source that it is about."""
         text = next((text for name, text in self.sources.items() if _file_name(name) == at.file), "")
         lines = text.splitlines()
@@ -276,20 +305,30 @@ class Library:
         """What is wrong with a rule that can only be known now."""
         for match in _leaves(rule.match) if rule.match else ():
             if match.detector and match.detector not in detectors():
-                yield self.complaint(match.at, f"there is no detector `{match.detector}`", likely(match.detector, detectors()))
+                yield self.complaint(
+                    match.at, f"there is no detector `{match.detector}`", likely(match.detector, detectors())
+                )
                 continue
-            regex = match.regex or (detectors()[match.detector].regex if match.detector else keywords_as_regex(match.keywords))
+            regex = match.regex or (
+                detectors()[match.detector].regex if match.detector else keywords_as_regex(match.keywords)
+            )
             for sample in SAMPLE_HASHES if rule.action == "redact" else ():
                 own = placeholder(rule.id, rule.redact, sample)
                 if not (match.near or match.validate) and compile_regex(regex).search(own.encode()):
-                    yield self.complaint(match.at, f"the rule would find its own placeholder {own}", "write another one in `redact`")
+                    yield self.complaint(
+                        match.at,
+                        f"the rule would find its own placeholder {own}",
+                        "write another one in `redact`",
+                    )
                     break
         try:
             for clause in (rule.when, *(exception.when for exception in rule.except_)):
                 conditions.compile(clause)
         except TooComplex:
             yield self.complaint(
-                rule.at, f"the conditions of rule `{rule.id}` are too many when written out", "split it into several rules"
+                rule.at,
+                f"the conditions of rule `{rule.id}` are too many when written out",
+                "split it into several rules",
             )
 
     def _build(self, preset: str, tenant: str) -> Rulebook:
@@ -304,7 +343,10 @@ class Library:
         patterns = tuple(base.numbers)
         answers = answering(judges)
         stream = in_stream(answers, patterns)
-        version, kinds = version_of(preset, self.sources, tenant), frozenset(kind_of(judge.id) for judge in judges)
+        version, kinds = (
+            version_of(preset, self.sources, tenant),
+            frozenset(kind_of(judge.id) for judge in judges),
+        )
 
         def book(judges: Sequence[Judge], only: Collection[int] | None = None, **more: Any) -> Rulebook:
             return Rulebook(
@@ -312,7 +354,9 @@ class Library:
                 version=version,
                 judges=tuple(judges),
                 scanner=self._scanner(preset, base, only),
-                conditions=base.conditions.only(one for judge in judges for one in (judge.when, *(exempt.when for exempt in judge.exempt))),
+                conditions=base.conditions.only(
+                    one for judge in judges for one in (judge.when, *(exempt.when for exempt in judge.exempt))
+                ),
                 asking=_asking(judges),
                 contextual=tuple(number for number, judge in enumerate(judges) if judge.content is None),
                 thresholds=tuple(assembled.thresholds.items()),
@@ -324,7 +368,9 @@ class Library:
         return book(
             [judge for judge in judges if "request" in judge.directions],
             answers=book(answers, _patterns(answers)) if answers else None,
-            stream=book(stream, _patterns(stream), live=live_texts(stream, base.conditions, patterns)) if stream else None,
+            stream=book(stream, _patterns(stream), live=live_texts(stream, base.conditions, patterns))
+            if stream
+            else None,
         )
 
     def _judge(self, rule: Rule, base: Base) -> Judge:
@@ -338,7 +384,9 @@ class Library:
 
     def _scanner(self, preset: str, base: Base, only: Collection[int] | None = None) -> Scanner:
         try:
-            return Scanner(base.layers, portable=self._portable, store=self._store, without=self.without, only=only)
+            return Scanner(
+                base.layers, portable=self._portable, store=self._store, without=self.without, only=only
+            )
         except BadPattern as error:
             at = Mark(_file_name(SHIPPED + preset), 1, 1)
             raise BadRules([Complaint(at, str(error), "use fewer or shorter keywords")]) from None

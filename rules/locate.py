@@ -8,8 +8,13 @@ from typing import NamedTuple
 
 from rules.patterns import CONTINUATION, Regex, compile_regex, width
 
-FEW, SHORT = 20, 1024  # of a text with more than SHORT bytes, where so much occurs in a call that nobody noted where
-MAX_FINDINGS = 200  # per pattern and text; what lies behind the 200th is covered by one finding to the text's end
+FEW, SHORT = (
+    20,
+    1024,
+)  # of a text with more than SHORT bytes, where so much occurs in a call that nobody noted where
+MAX_FINDINGS = (
+    200  # per pattern and text; what lies behind the 200th is covered by one finding to the text's end
+)
 SECRET = b"secret"  # the group whose span is the finding, where a regex has it
 SURROGATE = re.compile("[\ud800-\udfff]")
 KELVIN, LONG_S = "\u212a", "\u017f"
@@ -46,7 +51,9 @@ class Locator:
 
     def occurs(self, data: bytes) -> bool:
         """Whether there is anything to find in a text."""
-        return (self._near is None or self._near.search(data) is not None) and self._regex.search(data) is not None
+        return (self._near is None or self._near.search(data) is not None) and self._regex.search(
+            data
+        ) is not None
 
     def spans(self, text: str, data: bytes, ends: list[int] | None) -> Iterator[Span]:
         """Where the pattern occurs in a text, given as characters and as bytes; `ends` are where its trigger did (None: somewhere)."""
@@ -85,9 +92,13 @@ class Locator:
             at, last = first, min(last, len(data))
             while at <= last and (match := self._regex.search(data, at, last)) is not None:
                 yield match
-                at = max(match.span(self._group)[1] if match.span(self._group)[1] > at else match.end(), at + 1)
+                at = max(
+                    match.span(self._group)[1] if match.span(self._group)[1] > at else match.end(), at + 1
+                )
 
-    def _around(self, words: Sequence[tuple[int, int]], places: "_Characters | None", ascii: bool, length: int) -> list[tuple[int, int]]:
+    def _around(
+        self, words: Sequence[tuple[int, int]], places: "_Characters | None", ascii: bool, length: int
+    ) -> list[tuple[int, int]]:
         """Stretches of bytes around words, wide enough for a match and the distance to it."""
         if self._width is None:
             return [(0, length)]

@@ -21,7 +21,9 @@ from rules.patterns import CONTINUATION, Regex, compile_regex
 
 MAX_DEPTH = 2  # a view of a view, and no further
 MAX_RUNS = 2_000  # encoded runs that are decoded in one text
-MAX_TOKENS = 20_000  # of a view that are followed back one by one; beyond them a finding covers the whole text
+MAX_TOKENS = (
+    20_000  # of a view that are followed back one by one; beyond them a finding covers the whole text
+)
 MAX_FOLDED = 200_000  # characters whose plain form is kept
 JOINED = 16  # parts whose joints are looked at together; the last four once more with the next
 EDGE = 128  # characters on each side of a joint
@@ -52,12 +54,16 @@ LOOKALIKES = {pair[0]: pair[1] for pair in _ALIKE.split()}
 
 def _in_re2(characters: str) -> str:
     """A class of characters as RE2 and hyperscan both write it."""
-    return "".join(character if character == "-" else f"\\x{{{ord(character):x}}}" for character in characters)
+    return "".join(
+        character if character == "-" else f"\\x{{{ord(character):x}}}" for character in characters
+    )
 
 
 # Base64 of printable ASCII shows in which characters may follow which; hex of it in its first digits.
 _BASE64_DIGITS = r"(?:[MNO][DTjz][AEIMQUYcgk][w-z0-5]){2}"
-BASE64_TEXT = _BASE64_DIGITS + r"|(?:[CI-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}"
+BASE64_TEXT = (
+    _BASE64_DIGITS + r"|(?:[CI-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}"
+)
 HEX_TEXT = r"(?:[2-7][0-9a-fA-F]){8}"
 HEX_PAIRS = r"(?:[2-7][0-9a-fA-F][ :,]){7}[2-7][0-9a-fA-F]"
 _LOOKS = _in_re2("".join(character for character in LOOKALIKES if re.match(f"[{OTHER_LETTERS}]", character)))
@@ -80,7 +86,16 @@ _ESCAPED_CODE = re.compile(r"\\(?:u00|x)([2-7][0-9A-Fa-f])")
 _ESCAPED = re.compile(r"\\(?:[nrtbf][0-9A-Za-z_]|u00[2-7]|x[2-7]|/)")
 _PERCENT_RUN = re.compile(r"(?:%[2-7][0-9A-Fa-f])+")
 _PERCENT = re.compile(r"%[2-7][0-9A-Fa-f]")
-_SIMPLE = {"\\n": "\n", "\\r": "\r", "\\t": "\t", "\\b": "\b", "\\f": "\f", '\\"': '"', "\\'": "'", "\\/": "/"}
+_SIMPLE = {
+    "\\n": "\n",
+    "\\r": "\r",
+    "\\t": "\t",
+    "\\b": "\b",
+    "\\f": "\f",
+    '\\"': '"',
+    "\\'": "'",
+    "\\/": "/",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,15 +125,29 @@ def unhide(view: View, tripped: frozenset[str], into: list[View]) -> bool:
             shown = _without(shown, hidden)
             if shown not in known:
                 known.add(shown)
-                into.append(_deeper(view, shown, lambda: ((found.start(), found.end(), 0) for found in _HIDDEN.finditer(text))))
+                into.append(
+                    _deeper(
+                        view,
+                        shown,
+                        lambda: ((found.start(), found.end(), 0) for found in _HIDDEN.finditer(text)),
+                    )
+                )
     if "escape" in tripped and _ESCAPED.search(text):
         shown, over = _without_escapes(text)
         much |= over
-        into.append(_deeper(view, shown, lambda: ((found.start(), found.end(), 1) for found in _ESCAPE.finditer(text))))
+        into.append(
+            _deeper(
+                view, shown, lambda: ((found.start(), found.end(), 1) for found in _ESCAPE.finditer(text))
+            )
+        )
     if "percent" in tripped and _PERCENT.search(text):
         shown, over = _without_percent(text)
         much |= over
-        into.append(_deeper(view, shown, lambda: ((found.start(), found.end(), 1) for found in _PERCENT.finditer(text))))
+        into.append(
+            _deeper(
+                view, shown, lambda: ((found.start(), found.end(), 1) for found in _PERCENT.finditer(text))
+            )
+        )
     data = text.encode("utf-8", "replace") if tripped & _DECODERS.keys() else b""
     for name in _DECODERS.keys() & tripped:
         much |= _decode_runs(view, data, *_DECODERS[name], into)
@@ -127,7 +156,9 @@ def unhide(view: View, tripped: frozenset[str], into: list[View]) -> bool:
 
 def _deeper(view: View, shown: str, tokens: Callable[[], Iterator[tuple[int, int, int]]]) -> View:
     """A view in which each token (start, end) of the outer text has shrunk to so many characters; followed back only when needed."""
-    starts: list[int] = []  # in the view, where a stretch begins that is as far from its original as `shifts` says
+    starts: list[
+        int
+    ] = []  # in the view, where a stretch begins that is as far from its original as `shifts` says
     shifts: list[int] = []
     edges: dict[int, int] = {}  # a shrunk token's place in the view -> its end in the original
 
@@ -178,7 +209,10 @@ class _Folding(dict[int, str]):
 
 
 PLAIN = frozenset(string.printable) - {"\x0b"}
-_style, _looks = _Folding({}), _Folding(LOOKALIKES)  # full-width and mathematical characters; and letters that look like ASCII ones, too
+_style, _looks = (
+    _Folding({}),
+    _Folding(LOOKALIKES),
+)  # full-width and mathematical characters; and letters that look like ASCII ones, too
 
 
 def _replaced(text: str, others: set[str], folding: _Folding) -> str:
@@ -209,11 +243,21 @@ def _without_escapes(text: str) -> tuple[str, bool]:
 
 
 def _without_percent(text: str) -> tuple[str, bool]:
-    shown, count = _PERCENT_RUN.subn(lambda found: bytes.fromhex(found[0].replace("%", "")).decode("ascii"), text, count=MAX_RUNS)
+    shown, count = _PERCENT_RUN.subn(
+        lambda found: bytes.fromhex(found[0].replace("%", "")).decode("ascii"), text, count=MAX_RUNS
+    )
     return shown, count == MAX_RUNS
 
 
-def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, decode: Callable[[bytes], bytes], into: list[View]) -> bool:
+def _decode_runs(
+    view: View,
+    data: bytes,
+    clue: Regex,
+    mask: bytes,
+    width: int,
+    decode: Callable[[bytes], bytes],
+    into: list[View],
+) -> bool:
     """Encoded runs that hold text, each a view; a finding in one is a finding of the whole run.
 
     A run is decoded from each place at which a group of `width` characters may begin (0: where its clue stands), and what is text
@@ -252,7 +296,12 @@ def _decode_runs(view: View, data: bytes, clue: Regex, mask: bytes, width: int, 
 def _first_pair(data: bytes, start: int, here: int) -> int:
     """Where the pairs of hexadecimal digits begin that lead up to `here`, not before `start`."""
     at = here
-    while at - 3 >= start and data[at - 3] in _HEX_DIGITS and data[at - 2] in _HEX_DIGITS and data[at - 1] in SEPARATORS:
+    while (
+        at - 3 >= start
+        and data[at - 3] in _HEX_DIGITS
+        and data[at - 2] in _HEX_DIGITS
+        and data[at - 1] in SEPARATORS
+    ):
         at -= 3
     return at + 3 if start < at < here and data[at - 1] in _HEX_DIGITS else at
 
@@ -283,7 +332,9 @@ def _pairs(run: bytes) -> bytes:
 def _readable(decoded: bytes) -> str:
     """Bytes as text, or nothing where they are none; what is no text between text becomes spaces."""
     shown = decoded.decode("utf-8", "replace")
-    if "\ufffd" not in shown.strip("\ufffd") or (_IN_SHORT if len(shown) <= SHORT else _IN_LONG) in decoded.translate(_PRINTABLE):
+    if "\ufffd" not in shown.strip("\ufffd") or (
+        _IN_SHORT if len(shown) <= SHORT else _IN_LONG
+    ) in decoded.translate(_PRINTABLE):
         return shown.replace("\ufffd", " ")
     return ""
 
@@ -298,7 +349,12 @@ _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS = string.hexdigits.encode()
 _PAIRS = re.compile(rb"(?:[0-9a-fA-F]{2}[ :,])*[0-9a-fA-F]{2}")
 _DECODERS = {
-    "base64": (compile_regex(BASE64_TEXT), _mask((string.ascii_letters + string.digits + "+/-_").encode()), 4, _base64),
+    "base64": (
+        compile_regex(BASE64_TEXT),
+        _mask((string.ascii_letters + string.digits + "+/-_").encode()),
+        4,
+        _base64,
+    ),
     "hex": (compile_regex(HEX_TEXT), _mask(_HEX_DIGITS), 2, _hex),
     "pairs": (compile_regex(HEX_PAIRS), _mask(_HEX_DIGITS + SEPARATORS), 0, _pairs),
 }
@@ -321,7 +377,9 @@ def runs(parts: Sequence[Part]) -> list[list[int]]:
 
 def joints(texts: Sequence[str], runs: Sequence[Sequence[int]]) -> Iterator[View]:
     """For each run of texts that follow one another: what stands at their joints, without a separator."""
-    for run in (whole[at : at + JOINED] for whole in runs for at in range(0, max(1, len(whole) - 1), JOINED - 4)):
+    for run in (
+        whole[at : at + JOINED] for whole in runs for at in range(0, max(1, len(whole) - 1), JOINED - 4)
+    ):
         pieces: list[_Cut] = []
         for number in run:
             text = texts[number]
@@ -355,7 +413,10 @@ def _joined_back(pieces: Sequence[_Cut]) -> Back:
             if bounds[index] >= end:
                 break
             piece = pieces[index]
-            first, last = max(start, bounds[index]) - bounds[index], min(end, bounds[index + 1]) - bounds[index]
+            first, last = (
+                max(start, bounds[index]) - bounds[index],
+                min(end, bounds[index + 1]) - bounds[index],
+            )
             if piece.number < 0 or (piece.begins and first == 0) or (piece.ends and last == len(piece.text)):
                 return []
             if first < last:

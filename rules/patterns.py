@@ -61,9 +61,13 @@ def _folded(character: str) -> str:
 def compile_regex(regex: str) -> Regex:
     """Raises BadPattern, in words, for what RE2 cannot do, for an empty match, and for anchors to the whole text."""
     if re.search(r"(?<!\\)(?:\\\\)*\\[AzC]", regex):
-        raise BadPattern(r"`\A`, `\z` and `\C` are not supported; use `^` and `$`, which mean the start and end of a text")
+        raise BadPattern(
+            r"`\A`, `\z` and `\C` are not supported; use `^` and `$`, which mean the start and end of a text"
+        )
     if re.search(r"\(\?[a-zA-Z]*-[a-zA-Z]*m", regex):
-        raise BadPattern("the flag `m` cannot be switched off; `^` and `$` already mean the start and end of a text")
+        raise BadPattern(
+            "the flag `m` cannot be switched off; `^` and `$` already mean the start and end of a text"
+        )
     if re.search(r"\(\?[a-zA-Z]*U", regex):
         raise BadPattern("the flag `U` is not supported; write `*?` or `+?` where the shortest is meant")
     try:
@@ -86,7 +90,9 @@ def joined(regexes: tuple[str, ...]) -> tuple[Regex, ...]:
     chosen.never_capture = True
     chosen.max_mem = MAX_PATTERN_MEMORY * max(1, len(regexes))
     try:
-        return (re2.compile("|".join(f"(?:{regex})" for regex in regexes).encode(), chosen),) if regexes else ()
+        return (
+            (re2.compile("|".join(f"(?:{regex})" for regex in regexes).encode(), chosen),) if regexes else ()
+        )
     except re2.error:  # such as a `\Q` without its end, which takes in what follows
         return tuple(map(compile_regex, regexes))
 
@@ -114,7 +120,11 @@ def readable(regex: str) -> str | None:
     if POSIX_CLASS.search(regex) or re.search(r"\{,\d", regex) or "\u017f" in regex or "\u212a" in regex:
         return None
     try:
-        return re.sub(r"(?<!\\)((?:\\\\)*)\\x\{([0-9a-fA-F]{1,6})\}", lambda found: found[1] + re.escape(chr(int(found[2], 16))), regex)
+        return re.sub(
+            r"(?<!\\)((?:\\\\)*)\\x\{([0-9a-fA-F]{1,6})\}",
+            lambda found: found[1] + re.escape(chr(int(found[2], 16))),
+            regex,
+        )
     except ValueError:
         return None
 

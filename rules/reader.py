@@ -11,10 +11,24 @@ from rules.complaint import BadRules, Mark, likely
 from rules.contents import Contents
 from rules.document import NAME, Handler
 from rules.exchange import REASONS
-from rules.model import Action, History, Match, Mode, Override, Redact, Rule, RuleFile, Severity, Test, Threshold
+from rules.model import (
+    Action,
+    History,
+    Match,
+    Mode,
+    Override,
+    Redact,
+    Rule,
+    RuleFile,
+    Severity,
+    Test,
+    Threshold,
+)
 
 RULE_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
-PLAIN = re.compile(r'[^"\\\x00-\x1f]{1,200}')  # safe inside a JSON string, and inside JSON inside a JSON string
+PLAIN = re.compile(
+    r'[^"\\\x00-\x1f]{1,200}'
+)  # safe inside a JSON string, and inside JSON inside a JSON string
 
 
 def read(name: str, text: str) -> RuleFile:
@@ -55,7 +69,10 @@ class _Reader(Contents):
 
     def detectors(self) -> dict[str, Match]:
         values = self.mapping(
-            self.compose(), {"earthflow": self.schema, "detectors": lambda node: node}, what="the detectors", required=("detectors",)
+            self.compose(),
+            {"earthflow": self.schema, "detectors": lambda node: node},
+            what="the detectors",
+            required=("detectors",),
         )
         handlers = {"regex": self.regex, "message": self.word, **self.checks()}
         found: dict[str, Match] = {}
@@ -88,7 +105,9 @@ class _Reader(Contents):
                 self.fault(value, "`flag` is above `block`, so it would never be reached")
             if key.value in {name for name, _ in found}:
                 self.fault(key, f"threshold `{key.value}` stands twice", "keep one of them")
-            found.append((self.score_name(key), Threshold(said.get("flag"), said.get("block"), self.mark(key))))
+            found.append(
+                (self.score_name(key), Threshold(said.get("flag"), said.get("block"), self.mark(key)))
+            )
         return tuple(found)
 
     def score_name(self, node: yaml.Node) -> str:
@@ -128,7 +147,11 @@ class _Reader(Contents):
             if rule is None:
                 continue
             if rule.id in seen:
-                self.complain(rule.at, f"rule id `{rule.id}` is already used on line {seen[rule.id].line}", "ids are unique")
+                self.complain(
+                    rule.at,
+                    f"rule id `{rule.id}` is already used on line {seen[rule.id].line}",
+                    "ids are unique",
+                )
             seen[rule.id] = rule.at
             rules.append(rule)
         return tuple(rules)
@@ -163,15 +186,27 @@ class _Reader(Contents):
         at = self.mark(node)
         name, action = values["id"], values.get("action")
         if action is None and "score" not in values:
-            self.complain(at, f"rule `{name}` has neither `action` nor `score`", f"`action` is one of {', '.join(get_args(Action))}")
+            self.complain(
+                at,
+                f"rule `{name}` has neither `action` nor `score`",
+                f"`action` is one of {', '.join(get_args(Action))}",
+            )
         if "when" not in values and "match" not in values:
             self.complain(at, f"rule `{name}` says neither `when` nor `match`", "it would fire on every call")
         if action == "redact" and "match" not in values:
             self.complain(at, f"rule `{name}` redacts but has no `match` that finds what to redact")
         if "redact" in values and action != "redact":
-            self.complain(at, f"rule `{name}` says how to redact, but its action is another one", "write `action: redact`")
+            self.complain(
+                at,
+                f"rule `{name}` says how to redact, but its action is another one",
+                "write `action: redact`",
+            )
         if "except" in values and "match" not in values:
-            self.complain(at, f"rule `{name}` has an `except` but no `match` to make exceptions from", "use `not` in `when`")
+            self.complain(
+                at,
+                f"rule `{name}` has an `except` but no `match` to make exceptions from",
+                "use `not` in `when`",
+            )
         if (action == "allow") != ("allows" in values):
             self.complain(at, f"rule `{name}`: `action: allow` and `allows: [rule ids]` belong together")
         if "except" in values:
@@ -181,14 +216,20 @@ class _Reader(Contents):
     def rule_id(self, node: yaml.Node) -> str:
         value = self.word(node)
         if value and not RULE_ID.fullmatch(value):
-            self.fault(node, f"`{value}` is not a rule id", "lower-case letters, digits, `.`, `_` and `-`, 80 at most")
+            self.fault(
+                node,
+                f"`{value}` is not a rule id",
+                "lower-case letters, digits, `.`, `_` and `-`, 80 at most",
+            )
         return value
 
     def redact(self, node: yaml.Node) -> Redact:
         values = self.mapping(node, {"with": self.placeholder, "restore": self.truth}, what="`redact`")
         redact = Redact(**{{"with": "placeholder"}.get(key, key): value for key, value in values.items()})
         if redact.restore and "{hash}" not in redact.placeholder:
-            self.fault(node, "`restore` needs `{hash}` in the placeholder", "else two values could not be told apart")
+            self.fault(
+                node, "`restore` needs `{hash}` in the placeholder", "else two values could not be told apart"
+            )
         return redact
 
     def placeholder(self, node: yaml.Node) -> str:
@@ -224,7 +265,9 @@ class _Reader(Contents):
         return tuple(self.test(item) for item in self.items(node, "`tests`"))
 
     def test(self, node: yaml.Node) -> Test:
-        values = self.mapping(node, {"match": self.sample, "ok": self.sample, "redacted": self.word}, what="a test")
+        values = self.mapping(
+            node, {"match": self.sample, "ok": self.sample, "redacted": self.word}, what="a test"
+        )
         if ("match" in values) == ("ok" in values):
             self.fault(node, "a test says either `match` (the rule must fire) or `ok` (it must not)")
         sample = values.get("match", values.get("ok", ""))
@@ -238,10 +281,24 @@ class _Reader(Contents):
             return self.word(node)
         known = [name for name in CONTEXT if name != "coverage"]  # which follows from `unreadable` and `text`
         handlers: dict[str, Handler] = dict.fromkeys((*known, "text"), self.word)
-        handlers |= {name: self.choice(words, name) for name, words in WORDS.items() if name in ("role", "part", "stream")}
-        handlers |= {"size": self.number("size", 0, 10**12), "tokens": self.number("number of tokens", 0, 10**6)}
-        handlers |= {"time": self.moment, "unreadable": self.reasons, "direction": self.choice(WORDS["direction"][:-1], "direction")}
-        return tuple((name, str(value)) for name, value in self.mapping(node, handlers, what="a test's context").items())
+        handlers |= {
+            name: self.choice(words, name)
+            for name, words in WORDS.items()
+            if name in ("role", "part", "stream")
+        }
+        handlers |= {
+            "size": self.number("size", 0, 10**12),
+            "tokens": self.number("number of tokens", 0, 10**6),
+        }
+        handlers |= {
+            "time": self.moment,
+            "unreadable": self.reasons,
+            "direction": self.choice(WORDS["direction"][:-1], "direction"),
+        }
+        return tuple(
+            (name, str(value))
+            for name, value in self.mapping(node, handlers, what="a test's context").items()
+        )
 
     def moment(self, node: yaml.Node) -> str:
         value = self.word(node)

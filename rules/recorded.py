@@ -6,7 +6,13 @@ from typing import Any
 from rules.exchange import Exchange, Kind, Part, Role, Unreadable
 from rules.leaves import Leaf, leaves, parse
 
-ROLES: dict[object, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "model": "assistant"}
+ROLES: dict[object, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+    "model": "assistant",
+}
 ROLES |= {"tool": "tool", "function": "tool"}
 
 
@@ -17,11 +23,20 @@ def exchange_from(text: str, now: datetime, *, answer: bool = False, **context: 
     body = text.encode("utf-8", "replace")
     document = parse(body) if text.lstrip()[:1] in ("{", "[") else Unreadable("opaque")
     if not isinstance(document, dict | list):
-        return Exchange(parts=(Part(text, "assistant" if answer else "user", "text", 0),), size=len(text), time=now, **context)
+        return Exchange(
+            parts=(Part(text, "assistant" if answer else "user", "text", 0),),
+            size=len(text),
+            time=now,
+            **context,
+        )
     found = leaves(body, document)
     if isinstance(found, Unreadable):
         return Exchange(unreadable=(found.reason,), size=len(body), time=now, **context)
-    parts = tuple(_part(leaf, answer=answer) for leaf in found if not leaf.is_key or leaf.path[:1] not in (("messages",), ("model",)))
+    parts = tuple(
+        _part(leaf, answer=answer)
+        for leaf in found
+        if not leaf.is_key or leaf.path[:1] not in (("messages",), ("model",))
+    )
     top = document if isinstance(document, dict) else {}
     said = {"model": str(top.get("model", "")), "stream": top.get("stream") is True}
     return Exchange(parts=parts, size=len(body), time=now, **{**said, **context})
@@ -33,7 +48,11 @@ def _part(leaf: Leaf, *, answer: bool) -> Part:
     message = leaf.around[2] if len(leaf.around) > 2 and leaf.path[:1] == ("messages",) else {}
     role = ROLES.get(message.get("role"), "other") if isinstance(message, dict) else "other"
     role = "assistant" if answer else role
-    types = {block.get("type") for block in leaf.around if isinstance(block, dict) and isinstance(block.get("type"), str)}
+    types = {
+        block.get("type")
+        for block in leaf.around
+        if isinstance(block, dict) and isinstance(block.get("type"), str)
+    }
     if leaf.path[:1] == ("system",):
         return Part(leaf.text, "system", "text", leaf.literal)
     if leaf.path[:1] in (("tools",), ("functions",)):

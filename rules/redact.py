@@ -17,8 +17,12 @@ from rules.model import Redact
 # A string or a number of a valid JSON document, wherever a scan from the left meets one. Linear: no two ways to match.
 LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*', re.DOTALL)
 # One decoded character that is written as more than itself.
-ESCAPE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.", re.DOTALL)
-LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")  # no digits, which might be numbers; no vowels, which might make words
+ESCAPE = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.", re.DOTALL
+)
+LETTERS = str.maketrans(
+    "0123456789abcdef", "bcdfghjklmnpqrst"
+)  # no digits, which might be numbers; no vowels, which might make words
 HASH_LENGTH = 8
 
 
@@ -48,7 +52,9 @@ def stand_in(rule: str, redact: Redact, value: str, key: bytes) -> str:
     if "{hash}" not in redact.placeholder:
         return placeholder(rule, redact, "")
     content = f"{rule}\0{value}".encode("utf-8", "surrogatepass")
-    return placeholder(rule, redact, hmac.digest(key, content, "sha256").hex()[:HASH_LENGTH].translate(LETTERS))
+    return placeholder(
+        rule, redact, hmac.digest(key, content, "sha256").hex()[:HASH_LENGTH].translate(LETTERS)
+    )
 
 
 def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
@@ -58,7 +64,10 @@ def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
         if result and result[-1][1].literal == edit.literal and edit.start < result[-1][1].end:
             kept_weight, kept = result[-1]
             text = edit.text if weight > kept_weight else kept.text
-            result[-1] = (max(weight, kept_weight), Edit(edit.literal, kept.start, max(kept.end, edit.end), text))
+            result[-1] = (
+                max(weight, kept_weight),
+                Edit(edit.literal, kept.start, max(kept.end, edit.end), text),
+            )
         else:
             result.append((weight, edit))
     return tuple(edit for _, edit in result)
@@ -72,7 +81,9 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
     source = body.decode("utf-8")
     pieces, done = [], 0
     literals = enumerate(LITERAL.finditer(source))
-    for wanted, group in groupby(sorted(edits, key=attrgetter("literal", "start")), key=attrgetter("literal")):
+    for wanted, group in groupby(
+        sorted(edits, key=attrgetter("literal", "start")), key=attrgetter("literal")
+    ):
         token = next((match for number, match in literals if number == wanted), None)
         if token is None:
             raise ValueError(f"the body has no literal {wanted}")

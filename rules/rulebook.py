@@ -81,10 +81,14 @@ class Base:
 
     def __init__(self) -> None:
         self.numbers: dict[Pattern, int] = {}
-        self.contents: dict[int, Content] = {}  # by the identity of what was written, which the reader's cache keeps alive
+        self.contents: dict[
+            int, Content
+        ] = {}  # by the identity of what was written, which the reader's cache keeps alive
         self.conditions = Conditions()
         self.layers: list[tuple[Pattern, ...]] = []
-        self.known: dict[int, Rule] = {}  # what was compiled, by identity; kept, so that no other can have the same
+        self.known: dict[
+            int, Rule
+        ] = {}  # what was compiled, by identity; kept, so that no other can have the same
         self.judges: dict[int, Judge] = {}
 
     def end_layer(self) -> None:
@@ -120,5 +124,7 @@ def judge_of(rule: Rule, base: Base) -> Judge:
         when=when,
         by_part=conditions.speaks_of_parts(when),
         exempt=compile_exceptions(rule.except_, conditions),
-        directions=frozenset(direction for direction in spoken if may_hold(when, conditions.known(direction))),
+        directions=frozenset(
+            direction for direction in spoken if may_hold(when, conditions.known(direction))
+        ),
     )

@@ -80,7 +80,15 @@ class Scanned:
 class Layer:
     """Patterns compiled together, once, and shared by all rulebooks that hold the same ones."""
 
-    def __init__(self, patterns: tuple[Pattern, ...], *, wired: bool, portable: bool, store: Store | None, without: frozenset[str]):
+    def __init__(
+        self,
+        patterns: tuple[Pattern, ...],
+        *,
+        wired: bool,
+        portable: bool,
+        store: Store | None,
+        without: frozenset[str],
+    ):
         wires = tuple(TRIPWIRES.values()) if wired else ()
         self.wires = tuple(TRIPWIRES) if wired else ()
         self.patterns = patterns
@@ -92,11 +100,17 @@ class Layer:
             self.asking[number_of[pattern.trigger]].append(number)
         left = frozenset(number for number, trigger in enumerate(triggers) if trigger in without)
         self.stage1: Stage1 = Portable(triggers) if portable else Hyper(triggers, store, left)
-        self.refused = tuple(triggers[number] for number in self.stage1.refused) if isinstance(self.stage1, Hyper) else ()
+        self.refused = (
+            tuple(triggers[number] for number in self.stage1.refused)
+            if isinstance(self.stage1, Hyper)
+            else ()
+        )
 
 
 @lru_cache(maxsize=KEPT_LAYERS)
-def _layer(patterns: tuple[Pattern, ...], wired: bool, portable: bool, store: Store | None, without: frozenset[str]) -> Layer:
+def _layer(
+    patterns: tuple[Pattern, ...], wired: bool, portable: bool, store: Store | None, without: frozenset[str]
+) -> Layer:
     return Layer(patterns, wired=wired, portable=portable, store=store, without=without)
 
 
@@ -127,7 +141,9 @@ class Scanner:
         self._numbers: list[list[int]] = []  # of each layer's patterns
         first = 0
         for layer in layers:
-            numbers = [number for number in range(first, first + len(layer)) if only is None or number in only]
+            numbers = [
+                number for number in range(first, first + len(layer)) if only is None or number in only
+            ]
             first += len(layer)
             if numbers or not self._layers:
                 wanted = tuple(self.patterns[number] for number in numbers)
@@ -135,7 +151,9 @@ class Scanner:
                 self._numbers.append(numbers)
         self.engine = self._layers[0].stage1.name
         beyond = tuple(WIRES_BEYOND_ASCII.values())
-        self._beyond_ascii, self._mixed = (Portable(each) if choice else _wires(each) for each in (beyond, (MIXED,)))
+        self._beyond_ascii, self._mixed = (
+            Portable(each) if choice else _wires(each) for each in (beyond, (MIXED,))
+        )
 
     def warm(self) -> None:
         """Have ready what only hostile texts need; takes seconds the first time."""
@@ -148,19 +166,29 @@ class Scanner:
         data = encoded(text + "\n")
         seen: set[int] = set()
         for layer, numbers in zip(self._layers, self._numbers, strict=True):
-            seen |= {numbers[number] for trigger in layer.stage1.ends(data) for number in layer.asking[trigger]}
+            seen |= {
+                numbers[number] for trigger in layer.stage1.ends(data) for number in layer.asking[trigger]
+            }
         triggers = {number: self.patterns[number].trigger for number in patterns if number not in seen}
-        return [trigger for trigger in triggers.values() if compile_regex("(?m)" + trigger).search(data) is not None]
+        return [
+            trigger
+            for trigger in triggers.values()
+            if compile_regex("(?m)" + trigger).search(data) is not None
+        ]
 
     @property
     def refused(self) -> tuple[str, ...]:
         """Triggers that the portable engine looks for, since hyperscan cannot."""
         return tuple(trigger for layer in self._layers for trigger in layer.refused)
 
-    def scan(self, texts: Sequence[str], runs: Sequence[Sequence[int]] = (), clean: Clean | None = None) -> Scanned:
+    def scan(
+        self, texts: Sequence[str], runs: Sequence[Sequence[int]] = (), clean: Clean | None = None
+    ) -> Scanned:
         """Every finding. `runs` are texts that follow one another, whose joints are looked at; texts known to be `clean` are not."""
         result = Scanned()
-        numbers = [number for number, text in enumerate(texts) if text and (clean is None or text not in clean)]
+        numbers = [
+            number for number, text in enumerate(texts) if text and (clean is None or text not in clean)
+        ]
         if not numbers and not runs:
             return result
         level: Sequence[View] | _Plain = _Plain(texts, numbers)
@@ -215,18 +243,29 @@ class Scanner:
         if buffer.folds:
             yield "lookalike"
         if not buffer.ascii:
-            names = {tuple(WIRES_BEYOND_ASCII)[number] for number in self._beyond_ascii.occurring(buffer.data)}
+            names = {
+                tuple(WIRES_BEYOND_ASCII)[number] for number in self._beyond_ascii.occurring(buffer.data)
+            }
             yield from names - {"letter"}
             if "letter" in names and self._mixed.occurring(buffer.data):
                 yield "lookalike"
 
-    def _take(self, number: int, spans: Iterable[Span], view: View, result: Scanned, seen: set[tuple[int, tuple[Place, ...]]]) -> None:
+    def _take(
+        self,
+        number: int,
+        spans: Iterable[Span],
+        view: View,
+        result: Scanned,
+        seen: set[tuple[int, tuple[Place, ...]]],
+    ) -> None:
         for start, end, counted in spans:
             places = tuple(view.back(start, end))
             if not places or (number, places) in seen:
                 continue
             seen.add((number, places))
-            result.findings.append(Finding(number, places, view.text[start:end] if counted else None, view, start, end))
+            result.findings.append(
+                Finding(number, places, view.text[start:end] if counted else None, view, start, end)
+            )
 
 
 class _Pairs:

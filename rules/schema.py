@@ -32,7 +32,10 @@ def schema() -> Schema:
         },
         "history": _choice(get_args(History), "what to do with findings in what was said before"),
         "rules": {"type": "array", "items": _rule()},
-        "overrides": {"type": "object", "additionalProperties": _object({**_patch(), "direction": _choice(WORDS["direction"])})},
+        "overrides": {
+            "type": "object",
+            "additionalProperties": _object({**_patch(), "direction": _choice(WORDS["direction"])}),
+        },
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -48,10 +51,20 @@ def _rule() -> Schema:
         "message": {**_TEXT, "description": "the reason, as callers and the audit see it"},
         **_patch(),
         "when": {"$ref": "#/$defs/when", "description": "the context: all fields must hold"},
-        "match": {"anyOf": [{"$ref": "#/$defs/match"}, {"type": "array", "items": {"$ref": "#/$defs/match"}, "minItems": 1}]},
+        "match": {
+            "anyOf": [
+                {"$ref": "#/$defs/match"},
+                {"type": "array", "items": {"$ref": "#/$defs/match"}, "minItems": 1},
+            ]
+        },
         "except": {"anyOf": [_except(), {"type": "array", "items": _except()}]},
         "redact": _object({"with": _TEXT, "restore": {"type": "boolean"}}),
-        "score": {"type": "object", "propertyNames": _NAME, "additionalProperties": _whole(1, 10), "minProperties": 1},
+        "score": {
+            "type": "object",
+            "propertyNames": _NAME,
+            "additionalProperties": _whole(1, 10),
+            "minProperties": 1,
+        },
         "allows": _several(_TEXT),
         "expires": {"type": "string", "format": "date"},
         "tests": {"type": "array", "items": _test()},
@@ -75,7 +88,9 @@ def _match() -> Schema:
         "near": _several(_TEXT),
         "within": _whole(0, 400),
         "entropy": {"type": "number", "minimum": 0, "maximum": 8},
-        "validate": {"anyOf": [{"enum": sorted(names())}, {"type": "string", "pattern": "^phone\\.[A-Z]{2}$"}]},
+        "validate": {
+            "anyOf": [{"enum": sorted(names())}, {"type": "string", "pattern": "^phone\\.[A-Z]{2}$"}]
+        },
         "count": _whole(1, 100),
     }
     detector = {"detector": {"enum": sorted(detectors())}, "min_confidence": _choice(get_args(Confidence))}
@@ -94,7 +109,9 @@ def _match() -> Schema:
 
 def _when() -> Schema:
     clause: Schema = {"$ref": "#/$defs/when"}
-    fields: Schema = {name: _several({"enum": list(words)}) for name, words in WORDS.items() if name != "stream"}
+    fields: Schema = {
+        name: _several({"enum": list(words)}) for name, words in WORDS.items() if name != "stream"
+    }
     fields |= {name: _several(_SCALAR) for name in GLOBS}
     fields |= {
         "stream": {"anyOf": [{"type": "boolean"}, {"enum": ["true", "false"]}]},
@@ -121,11 +138,18 @@ def _except() -> Schema:
 
 def _test() -> Schema:
     sample: Schema = {"anyOf": [_SCALAR, {"type": "object", "additionalProperties": _SCALAR}]}
-    return {"oneOf": [_object({kind: sample, "redacted": _SCALAR}, required=(kind,)) for kind in ("match", "ok")]}
+    return {
+        "oneOf": [_object({kind: sample, "redacted": _SCALAR}, required=(kind,)) for kind in ("match", "ok")]
+    }
 
 
 def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
-    return {"type": "object", "properties": properties, "additionalProperties": False, **({"required": list(required)} if required else {})}
+    return {
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        **({"required": list(required)} if required else {}),
+    }
 
 
 def _several(one: Schema) -> Schema:

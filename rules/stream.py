@@ -23,7 +23,9 @@ from rules.live import NOTHING, Live, is_plain
 from rules.redact import Edit
 from rules.rulebook import Rulebook
 
-MAX_HELD = 8 * 1024  # characters of one text that wait; patterns of a bounded width need less, so this is for the others
+MAX_HELD = (
+    8 * 1024
+)  # characters of one text that wait; patterns of a bounded width need less, so this is for the others
 MAX_KEPT = 1024 * 1024  # characters of an answer that are judged once more at its end
 PATIENCE = 32  # events without it for which a text waits
 MAX_WAITING = 1024 * 1024  # characters of events that wait; an answer that makes more wait is ended
@@ -100,7 +102,9 @@ class _Waiting[Payload]:
 class Stream[Payload]:
     """One answer. After `blocked` is set nothing more is released."""
 
-    def __init__(self, book: Rulebook, exchange: Exchange, *, key: bytes, restore: Sequence[tuple[str, str]] = ()):
+    def __init__(
+        self, book: Rulebook, exchange: Exchange, *, key: bytes, restore: Sequence[tuple[str, str]] = ()
+    ):
         """`exchange` is the answer's context, without parts; `restore` are placeholders and what stands for them."""
         self.blocked: Verdict | None = None
         self.redacted = False
@@ -134,7 +138,9 @@ class Stream[Payload]:
 
     # -- coming and going ---------------------------------------------------------------------------------------------
 
-    def feed(self, payload: Payload, pieces: Sequence[Piece], *, last: bool = False) -> list[Released[Payload]]:
+    def feed(
+        self, payload: Payload, pieces: Sequence[Piece], *, last: bool = False
+    ) -> list[Released[Payload]]:
         """Take one event; give what may go on now. `last`: it looks as if nothing more would be said."""
         touched: dict[_Channel, None] = {}
         places: list[_Place] = []
@@ -219,7 +225,11 @@ class Stream[Payload]:
     def _judged(self) -> Verdict:
         verdict = evaluate(self._book, self._so_far(), key=self._key)
         known = {one.judge.id for one in verdict.fired}
-        verdict = replace(verdict, fired=(*verdict.fired, *(one for name, one in self._fired.items() if name not in known)), edits=())
+        verdict = replace(
+            verdict,
+            fired=(*verdict.fired, *(one for name, one in self._fired.items() if name not in known)),
+            edits=(),
+        )
         if self.blocked is not None:
             return replace(verdict, action="BLOCK", by=self.blocked.by, would=None)
         if self.redacted and verdict.action in ("ALLOW", "FLAG"):
@@ -230,7 +240,12 @@ class Stream[Payload]:
 
     def _so_far(self) -> Exchange:
         parts = [part._replace(text="".join(texts)) for part, texts in self._said.values()]
-        return replace(self._exchange, parts=(*parts, *self._fields.values()), unreadable=tuple(self.unreadable), size=self.size)
+        return replace(
+            self._exchange,
+            parts=(*parts, *self._fields.values()),
+            unreadable=tuple(self.unreadable),
+            size=self.size,
+        )
 
     def _conclude(self) -> None:
         """Block where the whole asks for it, before the last event is out."""
@@ -252,10 +267,17 @@ class Stream[Payload]:
                 new.append(name)
             else:
                 self.cannot_read("too_deep")
-        channels = [one if len(names) == len(one.names) else self._split(one, names, places) for one, names in together.items()]
+        channels = [
+            one if len(names) == len(one.names) else self._split(one, names, places)
+            for one, names in together.items()
+        ]
         part = Part("", piece.role, piece.kind, piece.literal, piece.tool)
         if new:
-            live = self._acting.live.get("tool_call" if piece.kind == "tool_call" else "text", NOTHING) if self._acting else NOTHING
+            live = (
+                self._acting.live.get("tool_call" if piece.kind == "tool_call" else "text", NOTHING)
+                if self._acting
+                else NOTHING
+            )
             channels.append(_Channel(part, live, set(new)))
             self._channels.update(dict.fromkeys(new, channels[-1]))
         for channel in channels:
@@ -272,10 +294,14 @@ class Stream[Payload]:
         self._channels.update(dict.fromkeys(names, other))
         places += [place._replace(channel=other) for place in places if place.channel is channel]
         for event in self._queue:
-            event.places += tuple(place._replace(channel=other) for place in event.places if place.channel is channel)
+            event.places += tuple(
+                place._replace(channel=other) for place in event.places if place.channel is channel
+            )
         return other
 
-    def _judge(self, touched: Sequence[_Channel], whole: Sequence[Piece], *, at_end: bool) -> tuple[Edit, ...]:
+    def _judge(
+        self, touched: Sequence[_Channel], whole: Sequence[Piece], *, at_end: bool
+    ) -> tuple[Edit, ...]:
         """Settle what can be; the edits of the texts that are whole."""
         fields = [Part(piece.text, piece.role, piece.kind, piece.literal, piece.tool) for piece in whole]
         moved: list[tuple[_Channel, int]] = []  # and where it was settled before
@@ -287,7 +313,9 @@ class Stream[Payload]:
                 self._settle(channel)
             if channel.settled > before:
                 moved.append((channel, before))
-        edits = self._decide([one for one in moved if one[0].live.may_match(one[0].window, one[1] - one[0].base)], fields)
+        edits = self._decide(
+            [one for one in moved if one[0].live.may_match(one[0].window, one[1] - one[0].base)], fields
+        )
         for channel, before in moved:
             if self._restore is not None and channel.part.literal != NOWHERE:
                 for edit in self._restore.edits(channel.window, channel.base, before, channel.settled):
@@ -321,12 +349,19 @@ class Stream[Payload]:
             return ()
         # For this one look, a part's literal is its number; NOWHERE stays what it is.
         parts = [*(channel.part._replace(text=channel.window) for channel, _ in scanned), *fields]
-        numbered = tuple(part if part.literal == NOWHERE else part._replace(literal=number) for number, part in enumerate(parts))
+        numbered = tuple(
+            part if part.literal == NOWHERE else part._replace(literal=number)
+            for number, part in enumerate(parts)
+        )
         found = book.scanner.scan([part.text for part in numbered])
         if found.hidden:
             self.cannot_read("hidden")
-        findings = [finding for finding in found.findings if all(_is_new(place, scanned) for place in finding.places)]
-        self._remember(fields, {number - len(scanned) for finding in findings for number, _, _ in finding.places})
+        findings = [
+            finding for finding in found.findings if all(_is_new(place, scanned) for place in finding.places)
+        ]
+        self._remember(
+            fields, {number - len(scanned) for finding in findings for number, _, _ in finding.places}
+        )
         if not findings:
             return ()
         verdict = decide(book, replace(self._exchange, parts=numbered), findings, key=self._key)
@@ -380,7 +415,11 @@ class Stream[Payload]:
         channel = place.channel
         if place.end <= channel.free:
             return True
-        if self._count - channel.last < PATIENCE or channel.strict or any(edit.end > channel.settled for edit in channel.edits):
+        if (
+            self._count - channel.last < PATIENCE
+            or channel.strict
+            or any(edit.end > channel.settled for edit in channel.edits)
+        ):
             return False
         # If nothing more came to it, this would be its end.
         moved, channel.settled, settled = channel.settled, channel.length, channel.settled
@@ -463,7 +502,9 @@ class Restore:
     def start(self, text: str, first: int) -> int:
         """Where a placeholder may have begun that is not whole yet; the text's length where none has."""
         for at in range(max(first, len(text) - self._longest + 1), len(text)):
-            if text[at] in self._firsts and any(placeholder.startswith(text[at:]) for placeholder in self._pairs):
+            if text[at] in self._firsts and any(
+                placeholder.startswith(text[at:]) for placeholder in self._pairs
+            ):
                 return at
         return len(text)
 

@@ -29,7 +29,9 @@ class Result:
     why: str = ""
 
 
-def run(library: Library, preset: str, tenant: str = "", only: str = "*", files: Collection[str] | None = None) -> Iterator[Result]:
+def run(
+    library: Library, preset: str, tenant: str = "", only: str = "*", files: Collection[str] | None = None
+) -> Iterator[Result]:
     """Every test of the rules whose ids match `only` (and that stand in `files`), against the whole rulebook. Raises BadRules."""
     book = library.rulebook(preset, tenant)
     for rule in library.assemble(preset, tenant).rules.values():
@@ -50,7 +52,9 @@ def proven(library: Library, presets: Iterable[str]) -> Library:
     for preset in presets:
         whole = library.rulebook(preset)
         rules = library.assemble(preset).rules
-        for book, judge in ((one, judge) for one in (whole, whole.answers) if one is not None for judge in one.judges):
+        for book, judge in (
+            (one, judge) for one in (whole, whole.answers) if one is not None for judge in one.judges
+        ):
             patterns = sorted(patterns_of(judge.content)) if judge.content is not None else []
             texts = [test.text for test in rules[judge.id].tests if test.must_match and test.text]
             missed.update(trigger for text in texts for trigger in book.scanner.missed(text, patterns))
@@ -87,7 +91,9 @@ def exchange_of(test: Test, rule: Rule) -> Exchange:
     if text is not None and "tokens" in context:
         text = text.ljust(int(context.pop("tokens")) * CHARACTERS_PER_TOKEN)
     values: dict[str, Any] = (
-        {"direction": "response"} if rule.direction == "response" or said_of(rule.when, "direction") == {"response"} else {}
+        {"direction": "response"}
+        if rule.direction == "response" or said_of(rule.when, "direction") == {"response"}
+        else {}
     )
     values |= dict(_typed(context))
     part = Part(text or "", "assistant" if values.get("direction") == "response" else "user", "text", 0)

@@ -25,7 +25,9 @@ _NO_DIGITS = re.compile(r"\D", re.ASCII)
 def luhn(text: str) -> bool:
     """ISO/IEC 7812-1: cards, IMEIs and others; what is no digit is passed over."""
     digits = [int(digit) for digit in _NO_DIGITS.sub("", text)]
-    return len(digits) > 1 and (sum(digits[-1::-2]) + sum(_DOUBLED[digit] for digit in digits[-2::-2])) % 10 == 0
+    return (
+        len(digits) > 1 and (sum(digits[-1::-2]) + sum(_DOUBLED[digit] for digit in digits[-2::-2])) % 10 == 0
+    )
 
 
 def iban(text: str) -> bool:
@@ -68,14 +70,26 @@ def validator(name: str) -> Validator | None:
     if name == "phone" or re.fullmatch(r"phone\.[A-Z]{2}", name):
         region = name.partition(".")[2]
         return _phone(region) if not region or region in phonenumbers.SUPPORTED_REGIONS else None
-    return _numbers(name) if name in names() and hasattr(importlib.import_module(f"stdnum.{name}"), "is_valid") else None
+    return (
+        _numbers(name)
+        if name in names() and hasattr(importlib.import_module(f"stdnum.{name}"), "is_valid")
+        else None
+    )
 
 
 @cache
 def names() -> frozenset[str]:
     """All names but those of telephones."""
     modules = pkgutil.walk_packages(stdnum.__path__, "stdnum.")
-    return frozenset({"luhn", "iban", "date", "phone", *(module.name.removeprefix("stdnum.") for module in modules if not module.ispkg)})
+    return frozenset(
+        {
+            "luhn",
+            "iban",
+            "date",
+            "phone",
+            *(module.name.removeprefix("stdnum.") for module in modules if not module.ispkg),
+        }
+    )
 
 
 @cache
@@ -85,7 +99,12 @@ def _numbers(name: str) -> Validator:
     def valid(text: str) -> bool:
         try:
             return len(text) <= LONGEST and check(text)
-        except (ValueError, IndexError, KeyError, TypeError):  # numbers of other shapes than the module thought of
+        except (
+            ValueError,
+            IndexError,
+            KeyError,
+            TypeError,
+        ):  # numbers of other shapes than the module thought of
             return False
 
     return valid
@@ -94,7 +113,9 @@ def _numbers(name: str) -> Validator:
 def _phone(region: str) -> Validator:
     def valid(text: str) -> bool:
         try:
-            return len(text) <= LONGEST and phonenumbers.is_valid_number(phonenumbers.parse(text, region or None))
+            return len(text) <= LONGEST and phonenumbers.is_valid_number(
+                phonenumbers.parse(text, region or None)
+            )
         except phonenumbers.NumberParseException:
             return False
 

@@ -27,7 +27,10 @@ WIDE = r"\x80-\xff"
 _CLASSES = {
     op.CATEGORY_DIGIT: (r"\d", False),
     op.CATEGORY_NOT_DIGIT: (r"\D", True),
-    op.CATEGORY_SPACE: (r"\t\n\f\r\x20", False),  # hyperscan's own takes the vertical tab, too; RE2's does not
+    op.CATEGORY_SPACE: (
+        r"\t\n\f\r\x20",
+        False,
+    ),  # hyperscan's own takes the vertical tab, too; RE2's does not
     op.CATEGORY_NOT_SPACE: (r"\S\x0b", True),
     op.CATEGORY_WORD: (r"\w", False),
     op.CATEGORY_NOT_WORD: (r"\W", True),
@@ -60,20 +63,31 @@ def widened(pattern: str) -> tuple[bytes, ...]:
             warnings.simplefilter("ignore")
             tree = sre.parse(text)
         caseless, dotall = bool(tree.state.flags & re.IGNORECASE), bool(tree.state.flags & re.DOTALL)
-        found = [_needed(one, caseless, dotall) or _sequence(one, caseless, dotall).text for one in _alternatives(tree, caseless, dotall)]
+        found = [
+            _needed(one, caseless, dotall) or _sequence(one, caseless, dotall).text
+            for one in _alternatives(tree, caseless, dotall)
+        ]
     except (re.error, OverflowError, RecursionError, ValueError, _TooStrange):
         return ()
-    return tuple(dict.fromkeys((("(?i)" if caseless else "") + one).encode() for one in found)) if all(found) else ()
+    return (
+        tuple(dict.fromkeys((("(?i)" if caseless else "") + one).encode() for one in found))
+        if all(found)
+        else ()
+    )
 
 
-def _alternatives(items: Iterable[tuple[Any, Any]], caseless: bool, dotall: bool) -> list[list[tuple[Any, Any]]]:
+def _alternatives(
+    items: Iterable[tuple[Any, Any]], caseless: bool, dotall: bool
+) -> list[list[tuple[Any, Any]]]:
     """What stands on either side of the outermost bars; each is an expression of its own, which is what hyperscan does best."""
     items = list(_flat(items, caseless, dotall))
     if len(items) == 1 and items[0][0] is op.BRANCH:
         return [list(one) for branch in items[0][1][1] for one in _alternatives(branch, caseless, dotall)]
     # Python's parser takes out what all branches begin with.
     if len(items) == 2 and items[0][0] in (op.LITERAL, op.AT) and items[1][0] is op.BRANCH:
-        return [[items[0], *one] for branch in items[1][1][1] for one in _alternatives(branch, caseless, dotall)]
+        return [
+            [items[0], *one] for branch in items[1][1][1] for one in _alternatives(branch, caseless, dotall)
+        ]
     return [items]
 
 
@@ -93,7 +107,10 @@ def _longest(items: Iterable[tuple[Any, Any]], caseless: bool) -> int:
     if len(items) == 1 and items[0][0] is op.BRANCH:
         return min(_longest(branch, caseless) for branch in items[0][1][1])
     pieces = [_piece(item, caseless, False) for item in items]
-    return max((_run(items[number:], pieces[number:]) for number in range(len(items)) if pieces[number].least), default=0)
+    return max(
+        (_run(items[number:], pieces[number:]) for number in range(len(items)) if pieces[number].least),
+        default=0,
+    )
 
 
 def _needed(items: Sequence[tuple[Any, Any]], caseless: bool, dotall: bool) -> str:
@@ -103,10 +120,16 @@ def _needed(items: Sequence[tuple[Any, Any]], caseless: bool, dotall: bool) -> s
         branches = [_needed(branch, caseless, dotall) for branch in items[0][1][1]]
         return f"(?:{'|'.join(branches)})" if all(branches) else ""
     pieces = [_piece(item, caseless, dotall) for item in items]
-    runs = [_run(items[number:], pieces[number:]) if pieces[number].least else 0 for number in range(len(items))]
+    runs = [
+        _run(items[number:], pieces[number:]) if pieces[number].least else 0 for number in range(len(items))
+    ]
     strong = (number for number, run in enumerate(runs) if run >= STRONG)
     start = next(strong, max(range(len(runs)), key=lambda number: (runs[number], -number), default=0))
-    while start and _is_short(items[start - 1]) and sum(piece.least for piece in pieces[max(0, start - 3) : start]) <= EXTRA:
+    while (
+        start
+        and _is_short(items[start - 1])
+        and sum(piece.least for piece in pieces[max(0, start - 3) : start]) <= EXTRA
+    ):
         start -= 1
     while start and items[start - 1][0] is op.AT:
         start -= 1
@@ -120,7 +143,11 @@ def _is_short(item: tuple[Any, Any]) -> bool:
     """Whether it has no room to wander, so that it may stand before the fixed characters and make them rarer."""
     code, argument = item
     if code in (op.MAX_REPEAT, op.MIN_REPEAT):
-        return argument[1] is not op.MAXREPEAT and argument[1] - argument[0] <= SHORT and all(map(_is_short, argument[2]))
+        return (
+            argument[1] is not op.MAXREPEAT
+            and argument[1] - argument[0] <= SHORT
+            and all(map(_is_short, argument[2]))
+        )
     if code is op.SUBPATTERN:
         return all(map(_is_short, argument[3]))
     if code is op.BRANCH:
@@ -178,7 +205,11 @@ def _start(item: tuple[Any, Any], caseless: bool, dotall: bool) -> _Piece:
     if code in (op.MAX_REPEAT, op.MIN_REPEAT):
         low, _, inside = argument
         if len(inside) == 1 and inside[0][0] in CLASSES:
-            return _Piece(f"{_class(inside[0], caseless, dotall)[0]}{{{min(low, EXTRA)}}}" if low else "", 0, min(low, EXTRA))
+            return _Piece(
+                f"{_class(inside[0], caseless, dotall)[0]}{{{min(low, EXTRA)}}}" if low else "",
+                0,
+                min(low, EXTRA),
+            )
         piece = _sequence(inside, caseless, dotall)
         times = min(low, max(1, EXTRA // max(1, piece.least))) if low else 0
         return _Piece(f"(?:{piece.text}){{{times}}}" if times else "", 0, times)
@@ -216,7 +247,9 @@ def _piece(item: tuple[Any, Any], caseless: bool, dotall: bool) -> _Piece:
         branches = [_sequence(branch, caseless, dotall) for branch in argument[1]]
         text = "(?:" + "|".join(branch.text for branch in branches) + ")"
         least = min(branch.least for branch in branches)
-        return _Piece(text, min(branch.fixed for branch in branches), least, any(branch.open for branch in branches))
+        return _Piece(
+            text, min(branch.fixed for branch in branches), least, any(branch.open for branch in branches)
+        )
     if code in (op.MAX_REPEAT, op.MIN_REPEAT):
         low, high, inside = argument
         return _repeat(low, high, inside, caseless, dotall)
@@ -248,7 +281,9 @@ def _repeat(low: int, high: Any, inside: Any, caseless: bool, dotall: bool) -> _
         return _Piece(f"{text}{{{low},{most}}}", 0, low, low != high)
     piece = _sequence(inside, caseless, dotall)
     most = "" if unbounded else str(high)
-    return _Piece(f"(?:{piece.text}){{{low},{most}}}", piece.fixed * low, piece.least * low, low != high or piece.open)
+    return _Piece(
+        f"(?:{piece.text}){{{low},{most}}}", piece.fixed * low, piece.least * low, low != high or piece.open
+    )
 
 
 def _literal(code: int, caseless: bool) -> _Piece:
@@ -300,7 +335,12 @@ def _class(item: tuple[Any, Any], caseless: bool, dotall: bool) -> tuple[str, bo
     if negated:
         return (f"[^{text}]" if text else r"[\x00-\xff]"), True
     if caseless and sum(high - low + 1 for low, high in others) <= MAX_FOLDED:
-        others += [(ord(one), ord(one)) for low, high in others for code in range(low, high + 1) for one in _alike(chr(code))]
+        others += [
+            (ord(one), ord(one))
+            for low, high in others
+            for code in range(low, high + 1)
+            for one in _alike(chr(code))
+        ]
         others = sorted(set(others))
     elif caseless and others:
         wide = True

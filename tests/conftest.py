@@ -19,7 +19,15 @@ from tests.support import shared
 from tests.support.house import FORGETFUL, House, Tenant
 
 MOST_WORKERS = 4  # each has an Earthflow of its own, of some 700 MB
-SLOWEST_FIRST = ("tests/e2e", "tests/control", "tests/netns", "tests/tools", "tests/clients", "tests/addons", "tests/properties")
+SLOWEST_FIRST = (
+    "tests/e2e",
+    "tests/control",
+    "tests/netns",
+    "tests/tools",
+    "tests/clients",
+    "tests/addons",
+    "tests/properties",
+)
 BEGAN = time.monotonic()
 
 for name, percent in shared.PROFILES.items():
@@ -75,7 +83,10 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_configure(config: pytest.Config) -> None:
     """A worker ends with the run, however that ends."""
-    if hasattr(config, "workerinput") and (arrange := end_with_parent(signal.SIGTERM, os.getppid())) is not None:
+    if (
+        hasattr(config, "workerinput")
+        and (arrange := end_with_parent(signal.SIGTERM, os.getppid())) is not None
+    ):
         arrange()
 
 
@@ -109,4 +120,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     spent = os.times()
     processor = spent.user + spent.system + spent.children_user + spent.children_system
     load = " ".join(f"{one:.1f}" for one in os.getloadavg())
-    terminalreporter.write_line(f"{time.monotonic() - BEGAN:.0f} s, of processors {processor:.0f} s; load {load}")
+    terminalreporter.write_line(
+        f"{time.monotonic() - BEGAN:.0f} s, of processors {processor:.0f} s; load {load}"
+    )

@@ -125,7 +125,12 @@ def test_the_rule_in_the_readme_loads_and_its_tests_pass() -> None:
 
 def test_the_prompt_tried_in_the_readme_shows_what_the_readme_says() -> None:
     shown = next(block for block in blocks("text") if "REDACT under default" in block)
-    command = next(line for block in blocks("sh") for line in block.splitlines() if line.startswith("earthflow rules try"))
+    command = next(
+        line
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("earthflow rules try")
+    )
     said = CliRunner().invoke(app, shlex.split(command)[1:]).stdout
     assert re.sub(r"rules [0-9a-f]{12}", "rules VERSION", said) == shown
 
@@ -142,13 +147,20 @@ def test_the_published_schema_is_the_readers() -> None:
 
 
 def test_every_command_of_the_rule_document_is_there() -> None:
-    named = set(re.findall(r"^    earthflow rules (\w+)", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE))
+    named = set(
+        re.findall(r"^    earthflow rules (\w+)", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE)
+    )
     said = CliRunner().invoke(app, ["rules", "--help"]).stdout
     assert named == {"lint", "test", "try", "explain", "diff", "bench", "show"}
     assert all(name in said for name in named)
 
 
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")))
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
+)
 
 
 def headings(name: str) -> list[str]:
@@ -175,9 +187,22 @@ def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
 def sources() -> list[Path]:
     """What speaks of documents: programs, settings, other documents."""
     folders = ("addons", "control", "cli", "rules", "contract", "deploy", "docs")
-    found = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in (".py", ".md", ".yaml", ".sh")]
-    written = [path for path in found if "packs" not in path.parts]  # packs hold texts that rules are tried on
-    return [*written, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", ".env.example", "Makefile", "compose.yaml"))]
+    found = [
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in (".py", ".md", ".yaml", ".sh")
+    ]
+    written = [
+        path for path in found if "packs" not in path.parts
+    ]  # packs hold texts that rules are tried on
+    return [
+        *written,
+        *(
+            ROOT / name
+            for name in ("README.md", "CONTRIBUTING.md", ".env.example", "Makefile", "compose.yaml")
+        ),
+    ]
 
 
 def test_every_document_and_section_that_is_named_anywhere_is_there() -> None:
@@ -200,12 +225,16 @@ def test_every_test_that_a_document_names_is_there() -> None:
 
 def test_every_file_the_readme_names_is_there() -> None:
     for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]*|\w+\.(?:md|yaml|conf))`", README):
-        assert (ROOT / name).exists() or name == "secrets.env" or name.startswith((".venv", "~", "tenants/")), name
+        assert (
+            (ROOT / name).exists() or name == "secrets.env" or name.startswith((".venv", "~", "tenants/"))
+        ), name
 
 
 def test_make_has_the_targets_the_readme_names() -> None:
     for target in re.findall(r"\bmake (\w+)", README):
-        done = subprocess.run(["make", "-n", target], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["make", "-n", target], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -243,7 +272,13 @@ def test_a_wrong_python_is_told_what_to_install(tmp_path: Path) -> None:
         (tmp_path / name).write_text("#!/bin/sh\necho Python 3.9.2\nexit 1\n")
         (tmp_path / name).chmod(0o755)
     told = environment({"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHON": "python3"})
-    done = subprocess.run(["bash", ROOT / "deploy/install.sh", tmp_path / "venv"], env=told, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", ROOT / "deploy/install.sh", tmp_path / "venv"],
+        env=told,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 78
     assert "Earthflow needs Python 3.12 or newer (not 3.13.0 to 3.13.2); here is Python 3.9.2" in done.stderr
     assert "apt install python3" in done.stderr

@@ -68,7 +68,11 @@ def tracked() -> list[tuple[str, str]]:
     command = ["git", "ls-files", "-z", "--stage", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     found = [line.rpartition("\t")[::2] for line in listed if line]
-    return [(mode.split(" ")[0], path) for mode, path in found if (ROOT / path).exists() or (ROOT / path).is_symlink()]
+    return [
+        (mode.split(" ")[0], path)
+        for mode, path in found
+        if (ROOT / path).exists() or (ROOT / path).is_symlink()
+    ]
 
 
 def test_the_top_level_is_what_the_design_says() -> None:
@@ -87,7 +91,12 @@ def test_no_tracked_file_is_large() -> None:
 
 def test_no_tracked_file_names_a_path_of_one_machine() -> None:
     texts = {path: (ROOT / path).read_bytes().decode("utf-8", "replace") for _, path in tracked()}
-    found = [f"{path}: {hit[0]}" for path, text in texts.items() if path != "tests/test_tree.py" for hit in MACHINE.finditer(text)]
+    found = [
+        f"{path}: {hit[0]}"
+        for path, text in texts.items()
+        if path != "tests/test_tree.py"
+        for hit in MACHINE.finditer(text)
+    ]
     assert found == []
 
 
@@ -125,13 +134,18 @@ def test_a_library_is_imported_where_it_belongs(library: str) -> None:
     wrong = [
         name
         for name, tree in modules()
-        if any(one.split(".")[0] == library for one in imports(tree)) and not re.fullmatch(HOMES[library], name)
+        if any(one.split(".")[0] == library for one in imports(tree))
+        and not re.fullmatch(HOMES[library], name)
     ]
     assert wrong == []
 
 
 def test_the_environment_is_read_in_settings_alone() -> None:
-    wrong = [name for name, tree in modules() if "os.environ" in ast.unparse(tree) and not name.endswith("settings.py")]
+    wrong = [
+        name
+        for name, tree in modules()
+        if "os.environ" in ast.unparse(tree) and not name.endswith("settings.py")
+    ]
     assert wrong == []
 
 
@@ -155,7 +169,10 @@ def test_nobody_imports_the_script_of_mitmdump() -> None:
 def test_no_file_of_addons_bears_the_name_of_a_library() -> None:
     """mitmdump puts the script's folder on sys.path for good."""
     taken = set(sys.stdlib_module_names) | set(packages_distributions())
-    ours = {path.stem for path in (ROOT / "addons").iterdir() if path.suffix == ".py" or path.is_dir()} - {"__init__", "__pycache__"}
+    ours = {path.stem for path in (ROOT / "addons").iterdir() if path.suffix == ".py" or path.is_dir()} - {
+        "__init__",
+        "__pycache__",
+    }
     assert ours & taken - {"earthflow"} == set()
 
 

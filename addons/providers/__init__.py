@@ -11,7 +11,9 @@ from addons.providers.refusals import FAMILIES
 from contract.providers import BadProviders, Entry, providers
 
 FORMATS: dict[str, Format] = {
-    format.name: format for module in (openai, anthropic, gemini, bedrock, mcp, others) for format in module.FORMATS
+    format.name: format
+    for module in (openai, anthropic, gemini, bedrock, mcp, others)
+    for format in module.FORMATS
 }
 
 
@@ -42,8 +44,12 @@ class Directory:
 
 def _provider(entry: Entry) -> Provider:
     if entry.refusal not in FAMILIES:
-        raise BadProviders(f"provider `{entry.name}`: there is no refusal `{entry.refusal}`; there are {', '.join(FAMILIES)}")
-    return Provider(entry.name, FAMILIES[entry.refusal], _paths(entry, entry.paths), _paths(entry, entry.sockets))
+        raise BadProviders(
+            f"provider `{entry.name}`: there is no refusal `{entry.refusal}`; there are {', '.join(FAMILIES)}"
+        )
+    return Provider(
+        entry.name, FAMILIES[entry.refusal], _paths(entry, entry.paths), _paths(entry, entry.sockets)
+    )
 
 
 def _paths(entry: Entry, written: Iterable[tuple[str, str]]) -> Paths:
@@ -51,7 +57,9 @@ def _paths(entry: Entry, written: Iterable[tuple[str, str]]) -> Paths:
     patterns: list[tuple[re.Pattern[str], Format]] = []
     for path, name in written:
         if name not in FORMATS:
-            raise BadProviders(f"provider `{entry.name}`: there is no format `{name}`; there are {', '.join(FORMATS)}")
+            raise BadProviders(
+                f"provider `{entry.name}`: there is no format `{name}`; there are {', '.join(FORMATS)}"
+            )
         if "{" in path:
             patterns.append((_pattern(path), FORMATS[name]))
         else:

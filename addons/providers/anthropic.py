@@ -38,7 +38,11 @@ def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
     if path[0] != "messages" or len(path) < 3:
         return FIELD
     role = role_of(around[2])
-    types = [block["type"] for block in around[1:] if isinstance(block, dict) and isinstance(block.get("type"), str)]
+    types = [
+        block["type"]
+        for block in around[1:]
+        if isinstance(block, dict) and isinstance(block.get("type"), str)
+    ]
     if path[-2:] == ("source", "data") and types[-1:] == ["base64"] and is_base64(leaf.text):
         return Unreadable("document" if "document" in types else "image")
     if "tool_use" in types or "server_tool_use" in types:
@@ -52,6 +56,13 @@ def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
 
 
 FORMATS = (
-    JsonFormat("anthropic-messages", VOCABULARY, _messages, needs=("messages",), plain="messages", family=FAMILIES["anthropic"]),
+    JsonFormat(
+        "anthropic-messages",
+        VOCABULARY,
+        _messages,
+        needs=("messages",),
+        plain="messages",
+        family=FAMILIES["anthropic"],
+    ),
     JsonFormat("anthropic-batches", VOCABULARY, _batches, needs=("requests",), family=FAMILIES["anthropic"]),
 )

@@ -67,6 +67,20 @@ def _streams(document: Mapping[str, Any], path: str) -> bool:
 
 
 FORMATS = (
-    JsonFormat("bedrock-converse", VOCABULARY, _converse, needs=("messages", "system"), family=FAMILIES["bedrock"], streams=_streams),
-    JsonFormat("bedrock-invoke", VOCABULARY, _invoke, needs=("messages", *PROMPTS), family=FAMILIES["bedrock"], streams=_streams),
+    JsonFormat(
+        "bedrock-converse",
+        VOCABULARY,
+        _converse,
+        needs=("messages", "system"),
+        family=FAMILIES["bedrock"],
+        streams=_streams,
+    ),
+    JsonFormat(
+        "bedrock-invoke",
+        VOCABULARY,
+        _invoke,
+        needs=("messages", *PROMPTS),
+        family=FAMILIES["bedrock"],
+        streams=_streams,
+    ),
 )

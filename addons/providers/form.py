@@ -15,7 +15,22 @@ MAX_SECTIONS = 1000
 KIND = "multipart/form-data"
 MEDIA = {"audio": "audio", "video": "image", "image": "image"}
 SHORT = 200  # characters; a longer field is text whatever its name
-TECHNICAL = frozenset("model response_format temperature language purpose size n quality style user stream background".split())  # noqa: SIM905
+TECHNICAL = frozenset(
+    [
+        "model",
+        "response_format",
+        "temperature",
+        "language",
+        "purpose",
+        "size",
+        "n",
+        "quality",
+        "style",
+        "user",
+        "stream",
+        "background",
+    ]
+)
 
 
 class Section:
@@ -25,7 +40,9 @@ class Section:
         self.name, self.filename, self.kind = segment.name, segment.filename, segment.content_type or ""
         self.head = b"".join(f"{name}: {value}\r\n".encode() for name, value in segment.headerlist)
         values = [value for _, value in segment.headerlist]
-        self.told = list(dict.fromkeys(text for value in values for text in (value, unquote(value))))  # besides its data
+        self.told = list(
+            dict.fromkeys(text for value in values for text in (value, unquote(value)))
+        )  # besides its data
         self.is_plain = all(_is_plain(name.lower(), value.lower()) for name, value in segment.headerlist)
         self.data = data
         try:
@@ -41,7 +58,12 @@ def _is_plain(name: str, value: str) -> bool:
     if name == "content-transfer-encoding":
         return value.strip() in ("7bit", "8bit", "binary")
     charset = parse_options_header(value)[1].get("charset", "utf-8") if name == "content-type" else "utf-8"
-    return name in ("content-disposition", "content-type", "content-length") and charset in ("utf-8", "utf8", "us-ascii", "ascii")
+    return name in ("content-disposition", "content-type", "content-length") and charset in (
+        "utf-8",
+        "utf8",
+        "us-ascii",
+        "ascii",
+    )
 
 
 def is_form(content_type: str) -> bool:
@@ -71,18 +93,31 @@ def read_form(body: bytes, content_type: str, model: str) -> "tuple[Call, Form] 
         parts += [Part(text, "other", "field", NOWHERE) for text in section.told]
         if section.text is None or section.data.startswith(b"%PDF"):
             unreadable[MEDIA.get(section.kind.partition("/")[0], "document")] = None
-        if section.text is not None and section.filename is None and section.name in TECHNICAL and len(section.text) <= SHORT:
+        if (
+            section.text is not None
+            and section.filename is None
+            and section.name in TECHNICAL
+            and len(section.text) <= SHORT
+        ):
             said.setdefault(section.name, section.text)
             parts.append(Part(section.text, "other", "field", number))
         elif section.text is not None:
             parts.append(Part(section.text, "user", "text", number))
-    call = Call(said.get("model", model), said.get("stream") == "true", tuple(parts), tuple(unreadable), said.get("user", ""))
+    call = Call(
+        said.get("model", model),
+        said.get("stream") == "true",
+        tuple(parts),
+        tuple(unreadable),
+        said.get("user", ""),
+    )
     return call, form
 
 
 def _sections(body: bytes, boundary: str) -> Iterable[Section]:
     """Raises MultipartError for whatever the standard does not allow."""
-    with PushMultipartParser(boundary, content_length=len(body), max_segment_count=MAX_SECTIONS, strict=True) as parser:
+    with PushMultipartParser(
+        boundary, content_length=len(body), max_segment_count=MAX_SECTIONS, strict=True
+    ) as parser:
         segment: MultipartSegment | None = None
         data: list[bytes] = []
         for event in parser.parse(body):
@@ -106,7 +141,15 @@ class Form:
         told = dict(_texts(self.sections, edits))
         pieces = []
         for number, section in enumerate(self.sections):
-            pieces += [b"--", self._boundary, b"\r\n", section.head, b"\r\n", told.get(number, section.data), b"\r\n"]
+            pieces += [
+                b"--",
+                self._boundary,
+                b"\r\n",
+                section.head,
+                b"\r\n",
+                told.get(number, section.data),
+                b"\r\n",
+            ]
         return b"".join((*pieces, b"--", self._boundary, b"--\r\n"))
 
 

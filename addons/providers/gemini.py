@@ -22,7 +22,10 @@ VOCABULARY = frozenset(
     """.split()  # noqa: SIM905
 )
 SYSTEM = ("systemInstruction", "system_instruction")
-CALLS, RESULTS = ("functionCall", "function_call", "executableCode"), ("functionResponse", "function_response", "codeExecutionResult")
+CALLS, RESULTS = (
+    ("functionCall", "function_call", "executableCode"),
+    ("functionResponse", "function_response", "codeExecutionResult"),
+)
 INLINE = ("inlineData", "inline_data")
 
 
@@ -39,7 +42,11 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[0] == "instances":
         return "user", "text"
     if "parts" not in path:
-        return ("user", "text") if path in (("contents",), ("content",)) or (len(path) == 2 and path[0] == "contents") else FIELD
+        return (
+            ("user", "text")
+            if path in (("contents",), ("content",)) or (len(path) == 2 and path[0] == "contents")
+            else FIELD
+        )
     at = path.index("parts")
     role = role_of(around[at], "user")
     if any(key in path[at:] for key in CALLS):
@@ -56,7 +63,9 @@ def _live(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "tool", "tool_result", tool_name(leaf.around)
     if path[0] in ("realtimeInput", "realtime_input"):
         if path[-1] == "data" and is_base64(leaf.text):
-            return media(text_of(leaf.around[-1], "mimeType") or text_of(leaf.around[-1], "mime_type") or "audio/pcm")
+            return media(
+                text_of(leaf.around[-1], "mimeType") or text_of(leaf.around[-1], "mime_type") or "audio/pcm"
+            )
         return "user", "text" if path[-1] == "text" else "field"
     return _classify(document, leaf)
 
@@ -69,9 +78,19 @@ LIVE = VOCABULARY | frozenset(
     responseModalities speechConfig voiceConfig prebuiltVoiceConfig voiceName languageCode handle
     """.split()  # noqa: SIM905
 )
-MESSAGES = ("setup", "clientContent", "client_content", "realtimeInput", "realtime_input", "toolResponse", "tool_response")
+MESSAGES = (
+    "setup",
+    "clientContent",
+    "client_content",
+    "realtimeInput",
+    "realtime_input",
+    "toolResponse",
+    "tool_response",
+)
 FORMATS = (
-    JsonFormat("gemini-live", LIVE, _live, needs=MESSAGES, family=FAMILIES["gemini-live"], named_results=True),
+    JsonFormat(
+        "gemini-live", LIVE, _live, needs=MESSAGES, family=FAMILIES["gemini-live"], named_results=True
+    ),
     JsonFormat(
         "gemini",
         VOCABULARY,

@@ -54,8 +54,16 @@ class JsonFormat:
             return Unreadable(error.why)
         if any(_has_tokens(document.get(key)) for key in self.tokens):
             reading.unreadable["opaque"] = None
-        named, user = (str(name) if type(name) in NAMES else "" for name in (document.get("model"), user_of(document)))
-        return Call(named or model, self.streams(document, path), reading.told_parts(), tuple(reading.unreadable), user)
+        named, user = (
+            str(name) if type(name) in NAMES else "" for name in (document.get("model"), user_of(document))
+        )
+        return Call(
+            named or model,
+            self.streams(document, path),
+            reading.told_parts(),
+            tuple(reading.unreadable),
+            user,
+        )
 
 
 class _Reading:
@@ -85,7 +93,10 @@ class _Reading:
         if not results or self._format.named_results:
             return tuple(self._parts)
         names = dict(_tool_calls(self._document))
-        return tuple(part._replace(tool=names.get(part.tool, "")) if part.kind == "tool_result" else part for part in self._parts)
+        return tuple(
+            part._replace(tool=names.get(part.tool, "")) if part.kind == "tool_result" else part
+            for part in self._parts
+        )
 
     def _take(self, leaves: Iterator[Leaf]) -> None:
         for leaf in leaves:
@@ -96,7 +107,15 @@ class _Reading:
                 if isinstance(placed, Unreadable):
                     self.unreadable[placed.reason] = None
                 else:
-                    self._parts.append(Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else ""))
+                    self._parts.append(
+                        Part(
+                            leaf.text,
+                            placed[0],
+                            placed[1],
+                            leaf.literal,
+                            placed[2] if len(placed) > 2 else "",
+                        )
+                    )
 
     def _take_plain(self, messages: list[Any], first: int) -> int:
         """Read messages that are a role and a text, from the `first` on. The number of the next that is not."""
@@ -108,7 +127,13 @@ class _Reading:
             place = 3
             if name == "content":
                 name, role, other, content, place = other, content, name, role, 1
-            if name != "role" or other != "content" or type(content) is not str or type(role) is not str or role not in PLAIN_ROLES:
+            if (
+                name != "role"
+                or other != "content"
+                or type(content) is not str
+                or type(role) is not str
+                or role not in PLAIN_ROLES
+            ):
                 break
             self._parts.append(Part(content, PLAIN_ROLES[role], "text", literal + place))
             literal += 4
@@ -121,12 +146,20 @@ class _Reading:
 def user_of(document: Mapping[str, Any]) -> object:
     """Whom the client says it calls for: OpenAI's `user` or `safety_identifier`, Anthropic's `metadata.user_id`."""
     metadata = document.get("metadata")
-    return document.get("user") or document.get("safety_identifier") or (metadata.get("user_id") if isinstance(metadata, dict) else None)
+    return (
+        document.get("user")
+        or document.get("safety_identifier")
+        or (metadata.get("user_id") if isinstance(metadata, dict) else None)
+    )
 
 
 def _has_tokens(value: Any) -> bool:
     """Whether numbers stand where words do: tokens, which only the provider can read."""
-    inner = [one for item in value for one in (item if isinstance(item, list) else (item,))] if isinstance(value, list) else ()
+    inner = (
+        [one for item in value for one in (item if isinstance(item, list) else (item,))]
+        if isinstance(value, list)
+        else ()
+    )
     return any(type(one) is int for one in inner)
 
 
@@ -135,7 +168,9 @@ def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     lists = [document.get(key) for key in ("messages", "input", "items")]
     items = [item for found in lists if isinstance(found, list) for item in found if isinstance(item, dict)]
     inner = [item.get(key) for item in items for key in ("tool_calls", "content")]
-    blocks = [block for found in inner if isinstance(found, list) for block in found if isinstance(block, dict)]
+    blocks = [
+        block for found in inner if isinstance(found, list) for block in found if isinstance(block, dict)
+    ]
     for block in (*items, *blocks):
         call = block["toolUse"] if isinstance(block.get("toolUse"), dict) else block
         name = tool_name((call, call.get("function")))

@@ -48,7 +48,9 @@ class McpFormat(JsonFormat):
     def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
         """As of any call in JSON; what stands in a batch is read message by message."""
         document = parse(body) if body.lstrip()[:1] == b"[" else None
-        if not isinstance(document, list) or not any(isinstance(one, dict) and "jsonrpc" in one for one in document):
+        if not isinstance(document, list) or not any(
+            isinstance(one, dict) and "jsonrpc" in one for one in document
+        ):
             return super().read_call(body, path, model)
         walk, parts, unreadable = Walk(self.vocabulary), list[Part](), dict[str, None]()
         try:
@@ -57,7 +59,15 @@ class McpFormat(JsonFormat):
                 if isinstance(placed, Unreadable):
                     unreadable[placed.reason] = None
                 else:
-                    parts.append(Part(leaf.text, placed[0], placed[1], leaf.literal, placed[2] if len(placed) > 2 else ""))
+                    parts.append(
+                        Part(
+                            leaf.text,
+                            placed[0],
+                            placed[1],
+                            leaf.literal,
+                            placed[2] if len(placed) > 2 else "",
+                        )
+                    )
             walk.end(body)
         except Unread as error:
             return Unreadable(error.why)
@@ -73,4 +83,6 @@ def _of_batch(document: list[Any], leaf: Leaf) -> Placed | Unreadable:
     return _classify(message, leaf._replace(path=leaf.path[1:], around=leaf.around[1:]))
 
 
-FORMATS = (McpFormat("mcp", VOCABULARY, _classify, needs=("jsonrpc",), family=FAMILIES["mcp"], named_results=True),)
+FORMATS = (
+    McpFormat("mcp", VOCABULARY, _classify, needs=("jsonrpc",), family=FAMILIES["mcp"], named_results=True),
+)

@@ -31,7 +31,13 @@ BYTES: dict[tuple[str | int, ...], str] = {
     ("input_audio", "data"): "audio",
     ("file", "file_data"): "document",
 }
-ITEM_BYTES = {"image_url": "image", "file_data": "document", "data": "audio", "result": "image", "screenshot": "image"}
+ITEM_BYTES = {
+    "image_url": "image",
+    "file_data": "document",
+    "data": "audio",
+    "result": "image",
+    "screenshot": "image",
+}
 
 
 def _chat(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
@@ -47,9 +53,13 @@ def _chat(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     role = role_of(document["messages"][path[1]])
     if path[2] in ("tool_calls", "function_call"):
         return role, "tool_call", tool_name(leaf.around[3:])
-    if path[2] != "content" or (len(path) > 3 and path[-1] == "type" and leaf.around[-1].get("type") == leaf.text):
+    if path[2] != "content" or (
+        len(path) > 3 and path[-1] == "type" and leaf.around[-1].get("type") == leaf.text
+    ):
         return role, "field"
-    return (role, "tool_result", text_of(leaf.around[2], "tool_call_id")) if role == "tool" else (role, "text")
+    return (
+        (role, "tool_result", text_of(leaf.around[2], "tool_call_id")) if role == "tool" else (role, "text")
+    )
 
 
 def _responses(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
@@ -90,7 +100,10 @@ def _realtime(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[0] in ("session", "response") and len(path) > 1:
         return _responses(document[path[0]], leaf._replace(path=path[1:], around=around[1:]))
     if path[0] == "item" and len(path) > 1:
-        return _responses(document, leaf._replace(path=("input", 0, *path[1:]), around=(document, [document["item"]], *around[1:])))
+        return _responses(
+            document,
+            leaf._replace(path=("input", 0, *path[1:]), around=(document, [document["item"]], *around[1:])),
+        )
     if path[0] == "audio" and is_base64(leaf.text):
         return Unreadable("audio")
     return FIELD
@@ -127,7 +140,9 @@ FORMATS = (
         family=FAMILIES["openai-responses"],
     ),
     JsonFormat("completions", VOCABULARY, _said(*PROMPTS), needs=("prompt",), tokens=("prompt",)),
-    JsonFormat("embeddings", VOCABULARY, _said(*PROMPTS), needs=(*PROMPTS, "content"), tokens=("input", "prompt")),
+    JsonFormat(
+        "embeddings", VOCABULARY, _said(*PROMPTS), needs=(*PROMPTS, "content"), tokens=("input", "prompt")
+    ),
     JsonFormat("images", VOCABULARY, _said("prompt"), needs=("prompt",)),
     JsonFormat("speech", VOCABULARY, _said("input"), needs=("input",), streams_text=False),
     JsonFormat("files", VOCABULARY, _said(*PROMPTS), needs=("file", "purpose", "data")),

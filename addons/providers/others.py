@@ -45,7 +45,9 @@ def _cohere_v1(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     role = SPEAKERS.get(text_of(around[2], "role").lower(), "other")
     if path[2] == "tool_calls":
         return role, "tool_call", tool_name(around[3:])
-    return (role, "tool_result", "") if role == "tool" else (role, "text" if path[2] == "message" else "field")
+    return (
+        (role, "tool_result", "") if role == "tool" else (role, "text" if path[2] == "message" else "field")
+    )
 
 
 def _ollama(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:

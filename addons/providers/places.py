@@ -7,9 +7,14 @@ from typing import Any
 from rules.exchange import Kind, Role, Unreadable
 from rules.leaves import Leaf
 
-BASE64 = re.compile(r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*", re.ASCII)
+BASE64 = re.compile(
+    r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*",
+    re.ASCII,
+)
 
-Placed = tuple[Role, Kind] | tuple[Role, Kind, str]  # the last is a tool's name; of a result, the id of its call
+Placed = (
+    tuple[Role, Kind] | tuple[Role, Kind, str]
+)  # the last is a tool's name; of a result, the id of its call
 # Tells a leaf's place in the conversation, or the reason why its text cannot be looked at (an image's bytes).
 Classify = Callable[[Mapping[str, Any], Leaf], Placed | Unreadable]
 
@@ -23,7 +28,9 @@ ROLES: dict[str, Role] = {
     "tool": "tool",
     "function": "tool",
 }
-PLAIN_ROLES = {name: role for name, role in ROLES.items() if role != "tool"}  # whose text is text and no tool's result
+PLAIN_ROLES = {
+    name: role for name, role in ROLES.items() if role != "tool"
+}  # whose text is text and no tool's result
 
 
 def role_of(message: Any, default: Role = "other") -> Role:

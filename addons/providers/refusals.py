@@ -52,7 +52,12 @@ def _responses_end(message: str, decision: str) -> Ending:
         "error": {"code": "invalid_prompt", "message": message},
         "output": [],
     }
-    failed = {"type": "response.failed", "sequence_number": 2**31, "response": response, "error": _openai_error(message)}
+    failed = {
+        "type": "response.failed",
+        "sequence_number": 2**31,
+        "response": response,
+        "error": _openai_error(message),
+    }
     return [("response.failed", _json(failed))]
 
 
@@ -75,7 +80,11 @@ def _gemini(message: str, decision: str, status: int) -> Refusal:
 def _gemini_end(message: str, decision: str) -> Ending:
     """Its SDKs raise what begins with an error; its command line knows no error here, and would ask again for want of a last word."""
     error = {"code": 400, "message": message, "status": "FAILED_PRECONDITION"}
-    candidate = {"index": 0, "content": {"role": "model", "parts": [{"text": f"\n{message}"}]}, "finishReason": "STOP"}
+    candidate = {
+        "index": 0,
+        "content": {"role": "model", "parts": [{"text": f"\n{message}"}]},
+        "finishReason": "STOP",
+    }
     return [("", _json({"error": error, "candidates": [candidate], "responseId": f"ef-{decision}"}))]
 
 
@@ -94,7 +103,13 @@ def _mistral(message: str, decision: str, status: int) -> Refusal:
 def _mistral_end(message: str, decision: str) -> Ending:
     """Its SDK has no event for an error, and shows nothing of one that it does not know; but a chunk may end with one."""
     choice = {"index": 0, "delta": {"role": "assistant", "content": f"\n{message}"}, "finish_reason": "error"}
-    chunk = {"id": f"ef-{decision}", "object": "chat.completion.chunk", "created": 0, "model": "earthflow", "choices": [choice]}
+    chunk = {
+        "id": f"ef-{decision}",
+        "object": "chat.completion.chunk",
+        "created": 0,
+        "model": "earthflow",
+        "choices": [choice],
+    }
     return [("", _json(chunk)), ("", b"[DONE]")]
 
 
@@ -106,7 +121,12 @@ def _cohere_end(message: str, decision: str) -> Ending:
     """The second version's last event has a place for an error; the first version's is a line of its own."""
     response = {"text": message, "generation_id": decision}
     first = {"event_type": "stream-end", "is_finished": True, "finish_reason": "ERROR", "response": response}
-    return [("message-end", _json({**first, "type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}}))]
+    return [
+        (
+            "message-end",
+            _json({**first, "type": "message-end", "delta": {"finish_reason": "ERROR", "error": message}}),
+        )
+    ]
 
 
 def _ollama(message: str, decision: str, status: int) -> Refusal:
@@ -119,7 +139,18 @@ def _ollama_end(message: str, decision: str) -> Ending:
 
 def _realtime_end(message: str, decision: str) -> Ending:
     """An event of the dialogue, before it is closed."""
-    return [("", _json({"type": "error", "event_id": f"event_ef_{decision}", "error": {**_openai_error(message), "event_id": None}}))]
+    return [
+        (
+            "",
+            _json(
+                {
+                    "type": "error",
+                    "event_id": f"event_ef_{decision}",
+                    "error": {**_openai_error(message), "event_id": None},
+                }
+            ),
+        )
+    ]
 
 
 def _nothing_end(message: str, decision: str) -> Ending:

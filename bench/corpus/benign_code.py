@@ -5,9 +5,15 @@ from random import Random
 
 from bench.corpus.draw import chars, expand, fill, words
 
-_NOUNS = words("order invoice user cart item report event message job page product session booking ticket payment shipment node batch")
-_VERBS = words("load save build render parse fetch update count merge validate sort filter send collect export compute resolve normalize")
-_FIELDS = words("name total count status price created_at updated_at weight title country quantity position score label kind size")
+_NOUNS = words(
+    "order invoice user cart item report event message job page product session booking ticket payment shipment node batch"
+)
+_VERBS = words(
+    "load save build render parse fetch update count merge validate sort filter send collect export compute resolve normalize"
+)
+_FIELDS = words(
+    "name total count status price created_at updated_at weight title country quantity position score label kind size"
+)
 _PLACEHOLDERS = [
     "your-api-key-here",
     "changeme",
@@ -20,7 +26,9 @@ _PLACEHOLDERS = [
     "********",
     "TODO",  # what people write where a secret will stand; sample text
 ]
-_ENVIRONMENT = words("API_KEY DATABASE_URL SECRET_KEY OPENAI_API_KEY GITHUB_TOKEN SMTP_PASSWORD AWS_SECRET_ACCESS_KEY SENTRY_DSN REDIS_URL")
+_ENVIRONMENT = words(
+    "API_KEY DATABASE_URL SECRET_KEY OPENAI_API_KEY GITHUB_TOKEN SMTP_PASSWORD AWS_SECRET_ACCESS_KEY SENTRY_DSN REDIS_URL"
+)
 
 
 def _grow(rng: Random, parts: list[str], joint: str = "\n\n") -> str:
@@ -65,7 +73,9 @@ def python_code(rng: Random) -> str:
         '    raise PermissionError("wrong password")',
         "def test_<verb>_<noun>() -> None:\n    assert <verb>_<noun>({'<field>': <n>}) == [<n>]\n    assert <verb>_<noun>({}) == []",
     ]
-    return "import logging\nimport os\n\nlogger = logging.getLogger(__name__)\n\n\n" + _grow(rng, parts, "\n\n\n")
+    return "import logging\nimport os\n\nlogger = logging.getLogger(__name__)\n\n\n" + _grow(
+        rng, parts, "\n\n\n"
+    )
 
 
 def javascript_code(rng: Random) -> str:
@@ -92,7 +102,9 @@ def minified_javascript(rng: Random) -> str:
         '{z:1}.exports={{z:3}:"<noun>-{h:8}",{z:3}:"{a:5}_{a:5}",{z:2}:[{d:3},{d:2},.{d:2}]},',
         "const {z:2}=({z:1},{z:1})=>{z:1}?.{z:1}??{z:1}[{z:1}+<n>]||[],",
     ]
-    return _grow(rng, [part.replace("e<n;", "e!==n;") for part in parts], "") + fill(rng, "\n//# sourceMappingURL=main.{h:8}.js.map")
+    return _grow(rng, [part.replace("e<n;", "e!==n;") for part in parts], "") + fill(
+        rng, "\n//# sourceMappingURL=main.{h:8}.js.map"
+    )
 
 
 def go_code(rng: Random) -> str:
@@ -141,7 +153,9 @@ def configuration(rng: Random) -> str:
 
 def git_diff(rng: Random) -> str:
     """Return a git log entry with its diff."""
-    head = fill(rng, "commit {h:40}\nMerge: {h:7} {h:7}\nDate:   Tue Mar 1{d:1} 1{d:1}:2{d:1}:0{d:1} 2026 +0100\n\n")
+    head = fill(
+        rng, "commit {h:40}\nMerge: {h:7} {h:7}\nDate:   Tue Mar 1{d:1} 1{d:1}:2{d:1}:0{d:1} 2026 +0100\n\n"
+    )
     parts = [
         "diff --git a/src/<noun>/<verb>.py b/src/<noun>/<verb>.py\nindex {h:7}..{h:7} 100644\n--- a/src/<noun>/<verb>.py\n"
         "+++ b/src/<noun>/<verb>.py\n@@ -<n>,7 +<n>,8 @@ def <verb>_<noun>(rows):\n     total = <n>\n-    return rows[:<n>]\n"
@@ -157,8 +171,13 @@ def git_diff(rng: Random) -> str:
 
 def stack_trace(rng: Random) -> str:
     """Return a stack trace of Python, Java or Node with the question of its author."""
-    python = ['  File "/srv/app/<noun>/<verb>.py", line <n>, in <verb>_<noun>\n    return <verb>(<noun>, <field>=<n>)']
-    java = ["\tat com.example.<noun>.<verb>Service.<verb>(<noun>Service.java:<n>)", "\tat java.base/java.lang.Thread.run(Thread.java:<n>)"]
+    python = [
+        '  File "/srv/app/<noun>/<verb>.py", line <n>, in <verb>_<noun>\n    return <verb>(<noun>, <field>=<n>)'
+    ]
+    java = [
+        "\tat com.example.<noun>.<verb>Service.<verb>(<noun>Service.java:<n>)",
+        "\tat java.base/java.lang.Thread.run(Thread.java:<n>)",
+    ]
     node = [
         "    at <verb>Item (/app/dist/<noun>.js:<n>:<n>)",
         "    at async Promise.all (index <n>)",
@@ -172,11 +191,20 @@ def stack_trace(rng: Random) -> str:
                 java,
                 "Caused by: java.io.IOException",
             ),
-            ("TypeError: Cannot read properties of undefined (reading '<field>')\n", node, "Node.js v22.<n>.0"),
+            (
+                "TypeError: Cannot read properties of undefined (reading '<field>')\n",
+                node,
+                "Node.js v22.<n>.0",
+            ),
         ]
     )
     question = rng.choice(
-        ["Why does this happen?", "Any idea what is wrong here?", "Pourquoi cette erreur ?", "It started after the upgrade."]
+        [
+            "Why does this happen?",
+            "Any idea what is wrong here?",
+            "Pourquoi cette erreur ?",
+            "It started after the upgrade.",
+        ]
     )
     body = "\n".join(_code(rng, rng.choice(frames)) for _ in range(rng.randint(6, 18)))
     return f"{question}\n\n{_code(rng, head)}{body}\n{_code(rng, tail)}"

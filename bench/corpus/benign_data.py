@@ -7,11 +7,19 @@ from bench.corpus.checks import ean13
 from bench.corpus.draw import chars, digits, expand, fill, uuid4, words
 from bench.corpus.encodings import b64
 
-_SERVICES = words("gateway billing auth worker crm-sync web nginx scheduler mailer importer checkout ledger search thumbnailer indexer")
-_EVENTS = words("started finished retried skipped queued flushed rotated accepted rejected compacted replicated warmed expired")
-_GOODS = words("lamp chair desk kettle backpack jacket helmet keyboard monitor blender mug tent notebook drill sofa speaker carpet scarf")
+_SERVICES = words(
+    "gateway billing auth worker crm-sync web nginx scheduler mailer importer checkout ledger search thumbnailer indexer"
+)
+_EVENTS = words(
+    "started finished retried skipped queued flushed rotated accepted rejected compacted replicated warmed expired"
+)
+_GOODS = words(
+    "lamp chair desk kettle backpack jacket helmet keyboard monitor blender mug tent notebook drill sofa speaker carpet scarf"
+)
 _COLOURS = words("black white oak red navy sand green grey copper ivory")
-_CITIES = words("Lisbon Oslo Kyoto Marrakesh Montreal Algiers Vienna Porto Dublin Hanoi Tunis Bergen Perth Quito Lyon Oran Rabat")
+_CITIES = words(
+    "Lisbon Oslo Kyoto Marrakesh Montreal Algiers Vienna Porto Dublin Hanoi Tunis Bergen Perth Quito Lyon Oran Rabat"
+)
 
 
 def _moment(rng: Random) -> str:
@@ -30,8 +38,13 @@ def log_lines(rng: Random) -> str:
             [
                 f"{_moment(rng)} INFO [{service}] {event} request_id={uuid4(rng)} in {rng.randint(1, 900)} ms",
                 fill(rng, f"{_moment(rng)} DEBUG {service} trace={{h:32}} span={{h:16}} {event}"),
-                fill(rng, f"level=info ts={_moment(rng)} caller={service}.go:{{d:3}} msg={event} commit={{h:40}}"),
-                fill(rng, f"{service}[{{d:5}}]: job {{h:24}} {event}, {{d:4}} rows, checksum sha256:{{h:64}}"),
+                fill(
+                    rng,
+                    f"level=info ts={_moment(rng)} caller={service}.go:{{d:3}} msg={event} commit={{h:40}}",
+                ),
+                fill(
+                    rng, f"{service}[{{d:5}}]: job {{h:24}} {event}, {{d:4}} rows, checksum sha256:{{h:64}}"
+                ),
                 f"{_moment(rng)} WARN [{service}] token refresh {event}, password policy unchanged, attempt {rng.randint(1, 9)}",
             ]
         )
@@ -43,7 +56,9 @@ def api_answer(rng: Random) -> str:
     """Return a JSON API answer with ids, hashes and amounts."""
     items = [
         {
-            "id": rng.choice([uuid4(rng), rng.randint(1000, 9_999_999), fill(rng, "{h:24}"), fill(rng, "ord_{a:14}")]),
+            "id": rng.choice(
+                [uuid4(rng), rng.randint(1000, 9_999_999), fill(rng, "{h:24}"), fill(rng, "ord_{a:14}")]
+            ),
             "object": rng.choice(_GOODS),
             "amount": rng.randint(100, 900000),
             "currency": rng.choice(["eur", "usd", "dzd", "gbp"]),
@@ -60,7 +75,9 @@ def api_answer(rng: Random) -> str:
 
 def csv_table(rng: Random) -> str:
     """Return a CSV table of measurements."""
-    names = rng.sample(words("sensor temperature humidity pressure speed voltage weight width height score rank ratio"), 5)
+    names = rng.sample(
+        words("sensor temperature humidity pressure speed voltage weight width height score rank ratio"), 5
+    )
     rows = [",".join(["date", "batch", *names])]
     for number in range(rng.randint(10, 40)):
         measures = [f"{rng.uniform(0, 900):.{rng.randint(0, 4)}f}" for _ in names]
@@ -70,11 +87,21 @@ def csv_table(rng: Random) -> str:
 
 def image_uri(rng: Random) -> str:
     """Return an HTML or Markdown snippet with a base64 image."""
-    kind, head = rng.choice([("png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"), ("gif", b"GIF89a"), ("jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF")])
+    kind, head = rng.choice(
+        [
+            ("png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"),
+            ("gif", b"GIF89a"),
+            ("jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF"),
+        ]
+    )
     uri = f"data:image/{kind};base64,{b64(head + rng.randbytes(rng.randint(240, 1900)))}"
     good = rng.choice(_GOODS)
     return rng.choice(
-        [f'<img alt="{good}" width="{rng.randint(16, 640)}" src="{uri}">', f"![{good}]({uri})", f".{good} {{ background: url({uri}); }}"]
+        [
+            f'<img alt="{good}" width="{rng.randint(16, 640)}" src="{uri}">',
+            f"![{good}]({uri})",
+            f".{good} {{ background: url({uri}); }}",
+        ]
     )
 
 
@@ -83,10 +110,17 @@ def catalogue(rng: Random) -> str:
     out = ["Product list, please sort it by price:"]
     for _ in range(rng.randint(5, 20)):
         body = rng.choice(["30", "40", "50", "61", "76", "87"]) + digits(rng, 10)
-        reference = fill(rng, rng.choice(["SKU {A:3}-{d:5}", "ref. {U:8}", "S/N {A:2}{d:8}", "art. {d:6}", "MPN {A:1}{d:4}-{A:2}"]))
+        reference = fill(
+            rng,
+            rng.choice(
+                ["SKU {A:3}-{d:5}", "ref. {U:8}", "S/N {A:2}{d:8}", "art. {d:6}", "MPN {A:1}{d:4}-{A:2}"]
+            ),
+        )
         price = f"{rng.randint(3, 900)}.{rng.choice(['00', '50', '90', '99'])}"
         good = f"{rng.choice(_COLOURS)} {rng.choice(_GOODS)}"
-        out.append(f"- {good}, EAN {body}{ean13(body)}, {reference}, {price} EUR, {rng.randint(1, 400)} in stock")
+        out.append(
+            f"- {good}, EAN {body}{ean13(body)}, {reference}, {price} EUR, {rng.randint(1, 400)} in stock"
+        )
     return "\n".join(out)
 
 
@@ -101,9 +135,18 @@ def itinerary(rng: Random) -> str:
             rng.choice(
                 [
                     fill(rng, f"{date} {times} flight {{A:2}}{{d:4}} {start} - {end}, seat {seat}"),
-                    fill(rng, f"{date} hotel in {end}, {rng.randint(1, 6)} nights, confirmation {{d:9}}, {rng.randint(40, 300)} EUR"),
-                    fill(rng, f"{date} {times} train {{d:4}} from {start} to {end}, coach {{d:1}}, ticket {{A:2}}{{d:7}}"),
-                    fill(rng, f"Rental car in {start}, class {{A:4}}, voucher {{U:10}}, {rng.randint(2, 9)} days"),
+                    fill(
+                        rng,
+                        f"{date} hotel in {end}, {rng.randint(1, 6)} nights, confirmation {{d:9}}, {rng.randint(40, 300)} EUR",
+                    ),
+                    fill(
+                        rng,
+                        f"{date} {times} train {{d:4}} from {start} to {end}, coach {{d:1}}, ticket {{A:2}}{{d:7}}",
+                    ),
+                    fill(
+                        rng,
+                        f"Rental car in {start}, class {{A:4}}, voucher {{U:10}}, {rng.randint(2, 9)} days",
+                    ),
                 ]
             )
         )

@@ -55,5 +55,7 @@ def security_document(rng: Random) -> str:
         out += expand(rng, SECURITY, rng.choice(SECURITY["h"])) + "\n\n"
         mark = rng.choice(["", "- "])
         sentences = rng.sample(SECURITY["p"], rng.randint(2, 5))
-        out += ("\n" if mark else " ").join(mark + expand(rng, SECURITY, sentence) for sentence in sentences) + "\n\n"
+        out += ("\n" if mark else " ").join(
+            mark + expand(rng, SECURITY, sentence) for sentence in sentences
+        ) + "\n\n"
     return out.strip()

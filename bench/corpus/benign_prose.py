@@ -71,16 +71,28 @@ ENGLISH: Grammar = _NUMBERS | {
         "the old one is broken|customers asked for it|the deadline moved|the tests were encouraging|the harbour is closed|"
         "nobody read the manual|the exchange rate fell|the budget was approved|the season starts early"
     ),
-    "person": _split("sister|neighbour|manager|uncle|daughter|colleague|teacher|landlord|grandmother|best friend|tenant|cousin"),
+    "person": _split(
+        "sister|neighbour|manager|uncle|daughter|colleague|teacher|landlord|grandmother|best friend|tenant|cousin"
+    ),
     "city": _split(
         "Lisbon|Oslo|Kyoto|Marrakesh|Montreal|Algiers|Vienna|Porto|Dublin|Ghent|Valparaíso|Hanoi|Tunis|Kraków|Bergen|Perth|Quito"
     ),
     "month": _split("January|February|March|April|May|June|July|August|September|October|November|December"),
-    "place": _split("harbour|old market|cathedral|river|botanical garden|castle|lighthouse|museum|lake|town hall|bridge|vineyard|station"),
-    "food": _split("goat cheese|couscous|lemon tart|lentil soup|grilled fish|olives|fresh figs|rice pudding|rye bread|mushroom risotto"),
-    "symptom": _split("a mild headache|a sore throat|back pain after gardening|trouble sleeping|a dry cough|itchy eyes|a stiff neck"),
-    "care": _split("rest|see a doctor|take a day off|do some stretching|avoid coffee|use a humidifier|walk every day"),
-    "suggest": _split("a quiet place|a menu|three options|something near the sea|a cheaper alternative|a good title|a realistic schedule"),
+    "place": _split(
+        "harbour|old market|cathedral|river|botanical garden|castle|lighthouse|museum|lake|town hall|bridge|vineyard|station"
+    ),
+    "food": _split(
+        "goat cheese|couscous|lemon tart|lentil soup|grilled fish|olives|fresh figs|rice pudding|rye bread|mushroom risotto"
+    ),
+    "symptom": _split(
+        "a mild headache|a sore throat|back pain after gardening|trouble sleeping|a dry cough|itchy eyes|a stiff neck"
+    ),
+    "care": _split(
+        "rest|see a doctor|take a day off|do some stretching|avoid coffee|use a humidifier|walk every day"
+    ),
+    "suggest": _split(
+        "a quiet place|a menu|three options|something near the sea|a cheaper alternative|a good title|a realistic schedule"
+    ),
 }
 
 FRENCH: Grammar = _NUMBERS | {
@@ -128,8 +140,12 @@ FRENCH: Grammar = _NUMBERS | {
     "adj": _split(
         "simple|moderne|calme|cher|coloré|fiable|formel|étonnant|court|généreux|clair|pratique|traditionnel|fragile|chaleureux|détaillé"
     ),
-    "proche": _split("sœur|voisine|cheffe|tante|fille|collègue|professeure|grand-mère|amie|locataire|cousine"),
-    "ville": _split("Lyon|Nantes|Oran|Bruxelles|Genève|Québec|Strasbourg|Bordeaux|Annaba|Dakar|Liège|Lille|Ajaccio|Rabat|Namur|Grenoble"),
+    "proche": _split(
+        "sœur|voisine|cheffe|tante|fille|collègue|professeure|grand-mère|amie|locataire|cousine"
+    ),
+    "ville": _split(
+        "Lyon|Nantes|Oran|Bruxelles|Genève|Québec|Strasbourg|Bordeaux|Annaba|Dakar|Liège|Lille|Ajaccio|Rabat|Namur|Grenoble"
+    ),
     "mois": _split("janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre"),
     "mois2": _split("de janvier|de février|de mars|de mai|de juin|de juillet|de septembre|de novembre"),
     "lieu": _split(
@@ -185,7 +201,9 @@ SPANISH: Grammar = _NUMBERS | {
         "sencillo|moderno|tranquilo|caro|colorido|fiable|formal|curioso|breve|generoso|claro|práctico|tradicional|frágil|cálido|detallado"
     ),
     "familia": _split("hermana|vecina|jefa|tía|hija|compañera|profesora|abuela|amiga|prima"),
-    "ciudad": _split("Sevilla|Bogotá|Lima|Valencia|Montevideo|Rosario|Bilbao|Quito|Oaxaca|Granada|Cádiz|Medellín|Santiago|Vigo|Cuenca"),
+    "ciudad": _split(
+        "Sevilla|Bogotá|Lima|Valencia|Montevideo|Rosario|Bilbao|Quito|Oaxaca|Granada|Cádiz|Medellín|Santiago|Vigo|Cuenca"
+    ),
     "mes": _split("enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"),
     "lugar": _split(
         "del puerto|del mercado|de la catedral|del río|del jardín botánico|del castillo|del faro|del museo|del lago|de la estación"
@@ -193,7 +211,9 @@ SPANISH: Grammar = _NUMBERS | {
     "comida": _split(
         "queso de cabra|arroz con leche|tarta de limón|sopa de lentejas|pescado a la plancha|aceitunas|higos|tortilla|empanadas"
     ),
-    "sintoma": _split("dolor de cabeza|dolor de garganta|dolor de espalda|insomnio|tos seca|picor de ojos|el cuello rígido"),
+    "sintoma": _split(
+        "dolor de cabeza|dolor de garganta|dolor de espalda|insomnio|tos seca|picor de ojos|el cuello rígido"
+    ),
     "cuidado": _split("descansar|ir al médico|estirar|evitar el café|beber más agua|caminar cada día"),
 }
 
@@ -242,15 +262,25 @@ GERMAN: Grammar = _NUMBERS | {
         "schlichter|moderner|ruhiger|teuer|farbenfroh|zuverlässig|förmlich|"
         "ungewöhnlich|knapper|großzügig|klar|praktisch|altmodisch|freundlich"
     ),
-    "person": _split("Schwester|Nachbarin|Chefin|Tante|Tochter|Kollegin|Lehrerin|Großmutter|Freundin|Mieterin|Cousine"),
-    "stadt": _split("Bremen|Graz|Zürich|Leipzig|Linz|Basel|Kiel|Dresden|Freiburg|Innsbruck|Rostock|Bern|Erfurt|Ulm|Weimar"),
+    "person": _split(
+        "Schwester|Nachbarin|Chefin|Tante|Tochter|Kollegin|Lehrerin|Großmutter|Freundin|Mieterin|Cousine"
+    ),
+    "stadt": _split(
+        "Bremen|Graz|Zürich|Leipzig|Linz|Basel|Kiel|Dresden|Freiburg|Innsbruck|Rostock|Bern|Erfurt|Ulm|Weimar"
+    ),
     "monat": _split("Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember"),
-    "ort": _split("am Hafen|am alten Markt|am Dom|am Fluss|am Botanischen Garten|an der Burg|am Leuchtturm|am Museum|am See|am Bahnhof"),
+    "ort": _split(
+        "am Hafen|am alten Markt|am Dom|am Fluss|am Botanischen Garten|an der Burg|am Leuchtturm|am Museum|am See|am Bahnhof"
+    ),
     "essen": _split(
         "Ziegenkäse|Milchreis|Zitronenkuchen|Linsensuppe|gegrillten Fisch|Oliven|frische Feigen|Roggenbrot|Pilzrisotto|Apfelstrudel"
     ),
-    "symptom": _split("Kopfschmerzen|Halsschmerzen|Rückenschmerzen|Schlafprobleme|trockenen Husten|juckende Augen|einen steifen Nacken"),
-    "pflege": _split("mich ausruhen|zum Arzt gehen|mich dehnen|auf Kaffee verzichten|mehr Wasser trinken|täglich spazieren gehen"),
+    "symptom": _split(
+        "Kopfschmerzen|Halsschmerzen|Rückenschmerzen|Schlafprobleme|trockenen Husten|juckende Augen|einen steifen Nacken"
+    ),
+    "pflege": _split(
+        "mich ausruhen|zum Arzt gehen|mich dehnen|auf Kaffee verzichten|mehr Wasser trinken|täglich spazieren gehen"
+    ),
 }
 
 ARABIC: Grammar = _NUMBERS | {
@@ -270,8 +300,12 @@ ARABIC: Grammar = _NUMBERS | {
         بعد <n> كيلومترا يمر الطريق قرب <makan> حيث يقدمون <taam>.
         تبلغ ميزانية السنة <big> دينار، منها <pct> بالمئة من أجل <shay>.
     """),
-    "fariq": _split("فريق المبيعات|المجلس البلدي|قسم المحاسبة|المورد|مكتب الدراسات|مجلس الإدارة|نادي القراءة|قسم التصميم|مكتب السياحة"),
-    "amal": _split("مراجعة|إنهاء|تأجيل|طلب|مناقشة|تنظيم|ترجمة|قياس|إصلاح|مقارنة|تقديم|تبسيط|طلاء|تجربة|شحن|إلغاء|تلخيص|وصف|تصوير|تحضير"),
+    "fariq": _split(
+        "فريق المبيعات|المجلس البلدي|قسم المحاسبة|المورد|مكتب الدراسات|مجلس الإدارة|نادي القراءة|قسم التصميم|مكتب السياحة"
+    ),
+    "amal": _split(
+        "مراجعة|إنهاء|تأجيل|طلب|مناقشة|تنظيم|ترجمة|قياس|إصلاح|مقارنة|تقديم|تبسيط|طلاء|تجربة|شحن|إلغاء|تلخيص|وصف|تصوير|تحضير"
+    ),
     "shay": _split(
         "العقد|الكتيب|الدراجة|التقرير السنوي|بيت الحديقة|النشرة|طاولة المطبخ|المعرض|جدول التسليم|الدورة التدريبية|اللوح الشمسي|"
         "الاستبيان|آلة القهوة|كعكة الزفاف|دليل السفر|عقد الإيجار|النموذج|الفهرس|ملعب الأطفال|كتاب الطبخ|السقف"
@@ -282,10 +316,16 @@ ARABIC: Grammar = _NUMBERS | {
     ),
     "sifa": _split("بسيط|حديث|هادئ|غال|ملون|موثوق|رسمي|غريب|قصير|واضح|عملي|تقليدي|دافئ|مفصل"),
     "qarib": _split("أختي|جارتي|مديرتي|خالتي|ابنتي|زميلتي|أستاذتي|جدتي|صديقتي"),
-    "madina": _split("الجزائر|وهران|قسنطينة|تونس|الرباط|القاهرة|عمان|بيروت|عنابة|تلمسان|فاس|مسقط|بجاية|غرداية"),
+    "madina": _split(
+        "الجزائر|وهران|قسنطينة|تونس|الرباط|القاهرة|عمان|بيروت|عنابة|تلمسان|فاس|مسقط|بجاية|غرداية"
+    ),
     "shahr": _split("جانفي|فيفري|مارس|أفريل|ماي|جوان|جويلية|أوت|سبتمبر|أكتوبر|نوفمبر|ديسمبر"),
-    "makan": _split("الميناء|السوق القديم|الجامع الكبير|النهر|الحديقة|القلعة|المنارة|المتحف|البحيرة|محطة القطار|الجسر"),
-    "taam": _split("جبن الماعز|الكسكسي|فطيرة الليمون|حساء العدس|السمك المشوي|الزيتون|التين الطازج|الأرز بالحليب|التمر"),
+    "makan": _split(
+        "الميناء|السوق القديم|الجامع الكبير|النهر|الحديقة|القلعة|المنارة|المتحف|البحيرة|محطة القطار|الجسر"
+    ),
+    "taam": _split(
+        "جبن الماعز|الكسكسي|فطيرة الليمون|حساء العدس|السمك المشوي|الزيتون|التين الطازج|الأرز بالحليب|التمر"
+    ),
     "alam": _split("صداع خفيف|ألم في الحلق|ألم في الظهر|قلة النوم|سعال جاف|حكة في العين"),
     "ilaj": _split("أرتاح|أزور الطبيب|أتجنب القهوة|أشرب ماء أكثر|أمشي كل يوم"),
 }

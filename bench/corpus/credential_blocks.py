@@ -14,19 +14,28 @@ _HOSTS = words(
     "db.internal.acme-retail.com prod-db-01.corp.local pg-main.eu-west-3.rds.amazonaws.com 10.20.4.17 cluster0.k3p9x.mongodb.net "
     "cache.svc.cluster.local mq.prod.northwind.io mysql-7.hosting.example.net sql01.fabrikam.com data.contoso.org localhost"
 )
-_DATABASES = words("app analytics billing catalog crm hr inventory orders payroll production shop users warehouse wiki")
+_DATABASES = words(
+    "app analytics billing catalog crm hr inventory orders payroll production shop users warehouse wiki"
+)
 _SYMBOLS = "!#%&*+-.=?@^_~"
 _SECRET_NAMES = words(
     "password passwd pwd db_password DB_PASSWORD POSTGRES_PASSWORD MYSQL_ROOT_PASSWORD SMTP_PASSWORD admin_password "
     "redis_password ldap_bind_password keystore_password"
 )
-_OPAQUE_NAMES = words("SECRET_KEY CLIENT_SECRET API_SECRET AUTH_TOKEN JWT_SECRET ENCRYPTION_KEY SESSION_SECRET api_key client_secret")
+_OPAQUE_NAMES = words(
+    "SECRET_KEY CLIENT_SECRET API_SECRET AUTH_TOKEN JWT_SECRET ENCRYPTION_KEY SESSION_SECRET api_key client_secret"
+)
 
 
 def password(rng: Random, symbols: str = _SYMBOLS) -> str:
     """Return a strong password of 12 to 24 characters with letters, digits and symbols."""
     length = rng.randint(12, 24)
-    core = [rng.choice("ABCDEFGHJKLMNPQRSTUVWXYZ"), rng.choice("abcdefghijkmnopqrstuvwxyz"), rng.choice(DIGITS), rng.choice(symbols)]
+    core = [
+        rng.choice("ABCDEFGHJKLMNPQRSTUVWXYZ"),
+        rng.choice("abcdefghijkmnopqrstuvwxyz"),
+        rng.choice(DIGITS),
+        rng.choice(symbols),
+    ]
     core += rng.choices(ALNUM + symbols, k=length - len(core) - 1)
     rng.shuffle(core)
     return rng.choice(ALNUM) + "".join(core)
@@ -45,7 +54,9 @@ def pem_rsa(rng: Random) -> str:
 
 def pem_pkcs8(rng: Random) -> str:
     """Return a PKCS#8 private key block."""
-    return pem(rng, "PRIVATE KEY", 1218, bytes.fromhex("308204be020100300d06092a864886f70d0101010500048204a8"))
+    return pem(
+        rng, "PRIVATE KEY", 1218, bytes.fromhex("308204be020100300d06092a864886f70d0101010500048204a8")
+    )
 
 
 def pem_ec(rng: Random) -> str:
@@ -60,7 +71,11 @@ def pem_encrypted(rng: Random) -> str:
 
 def pem_openssh(rng: Random) -> str:
     """Return an OpenSSH private key block of the size of an ed25519 key."""
-    head = b"openssh-key-v1\0" + bytes.fromhex("000000046e6f6e65000000046e6f6e650000000000000001000000330000000b") + b"ssh-ed25519"
+    head = (
+        b"openssh-key-v1\0"
+        + bytes.fromhex("000000046e6f6e65000000046e6f6e650000000000000001000000330000000b")
+        + b"ssh-ed25519"
+    )
     block = pem(rng, "OPENSSH PRIVATE KEY", 290, head)
     lines = block.split("\n")
     return "\n".join([lines[0], group("".join(lines[1:-1]), 70, sep="\n"), lines[-1]])
@@ -78,9 +93,19 @@ def jwt(rng: Random) -> str:
     algorithm, size = rng.choice([("HS256", 32), ("HS512", 64), ("RS256", 256), ("ES256", 64)])
     header = {"alg": algorithm, "typ": "JWT"} | ({"kid": chars(rng, ALNUM, 12)} if rng.random() < 0.3 else {})
     issued = rng.randint(1_690_000_000, 1_790_000_000)
-    claims: dict[str, object] = {"sub": rng.choice([digits(rng, 10, "123456789"), uuid4(rng)]), "iat": issued, "exp": issued + 3600}
-    claims |= {"iss": f"https://{rng.choice(['auth', 'login', 'id'])}.{rng.choice(_DATABASES)}.example"} if rng.random() < 0.5 else {}
-    claims |= {"scope": rng.choice(["read", "read write", "admin", "openid profile"])} if rng.random() < 0.5 else {}
+    claims: dict[str, object] = {
+        "sub": rng.choice([digits(rng, 10, "123456789"), uuid4(rng)]),
+        "iat": issued,
+        "exp": issued + 3600,
+    }
+    claims |= (
+        {"iss": f"https://{rng.choice(['auth', 'login', 'id'])}.{rng.choice(_DATABASES)}.example"}
+        if rng.random() < 0.5
+        else {}
+    )
+    claims |= (
+        {"scope": rng.choice(["read", "read write", "admin", "openid profile"])} if rng.random() < 0.5 else {}
+    )
     parts = [json.dumps(part, separators=(",", ":")).encode() for part in (header, claims)]
     return ".".join([*map(b64url, parts), b64url(rng.randbytes(size))])
 
@@ -101,12 +126,16 @@ def database_url(rng: Random, schemes: str, port: int) -> str:
 def redis_url(rng: Random) -> str:
     """Return a Redis URL with a password and mostly no user."""
     user, secret = rng.choice(["", "", "default"]), chars(rng, ALNUM, rng.randint(20, 44))
-    return f"{rng.choice(['redis', 'rediss'])}://{user}:{secret}@{rng.choice(_HOSTS)}:6379/{rng.randint(0, 5)}"
+    return (
+        f"{rng.choice(['redis', 'rediss'])}://{user}:{secret}@{rng.choice(_HOSTS)}:6379/{rng.randint(0, 5)}"
+    )
 
 
 def basic_auth_url(rng: Random) -> str:
     """Return an https or ftp URL with user and password."""
-    path = rng.choice(["api/v1/export", "repo.git", "metrics", "feeds/orders.xml", "simple/", "artifactory/libs-release"])
+    path = rng.choice(
+        ["api/v1/export", "repo.git", "metrics", "feeds/orders.xml", "simple/", "artifactory/libs-release"]
+    )
     return f"{rng.choice(['https', 'https', 'http', 'ftp'])}://{rng.choice(_USERS)}:{_url_password(rng)}@{rng.choice(_HOSTS)}/{path}"
 
 
@@ -119,19 +148,37 @@ def sqlserver(rng: Random) -> str:
 def password_assignment(rng: Random) -> str:
     """Return a `password = …` style assignment with a strong random password."""
     name, secret = rng.choice(_SECRET_NAMES), password(rng)
-    return rng.choice([f"{name}={secret}", f"{name}: {secret}", f'{name} = "{secret}"', f"{name}='{secret}'", f'"{name}": "{secret}"'])
+    return rng.choice(
+        [
+            f"{name}={secret}",
+            f"{name}: {secret}",
+            f'{name} = "{secret}"',
+            f"{name}='{secret}'",
+            f'"{name}": "{secret}"',
+        ]
+    )
 
 
 def secret_assignment(rng: Random) -> str:
     """Return a named opaque secret, as configuration files and environments hold it."""
     name = rng.choice(_OPAQUE_NAMES)
     secret = fill(rng, rng.choice(["{h:32}", "{h:64}", "{a:40}", "{u:43}", "{a:32}"]))
-    return rng.choice([f"{name}={secret}", f"{name}: {secret}", f'{name} = "{secret}"', f'"{name}": "{secret}"', f"export {name}={secret}"])
+    return rng.choice(
+        [
+            f"{name}={secret}",
+            f"{name}: {secret}",
+            f'{name} = "{secret}"',
+            f'"{name}": "{secret}"',
+            f"export {name}={secret}",
+        ]
+    )
 
 
 def bearer(rng: Random) -> str:
     """Return an Authorization header with an opaque bearer token."""
-    return "Authorization: Bearer " + fill(rng, rng.choice(["{a:32}", "{u:43}", "{h:40}", "{h:64}", "{a:64}", "{u:86}"]))
+    return "Authorization: Bearer " + fill(
+        rng, rng.choice(["{a:32}", "{u:43}", "{h:40}", "{h:64}", "{a:64}", "{u:86}"])
+    )
 
 
 def basic_header(rng: Random) -> str:
@@ -157,7 +204,13 @@ def npmrc(rng: Random) -> str:
 def docker_auth(rng: Random) -> str:
     """Return the auths part of a Docker configuration."""
     auth = b64(f"{rng.choice(_USERS)}:{_url_password(rng)}".encode())
-    return json.dumps({"auths": {rng.choice(["https://index.docker.io/v1/", "ghcr.io", "registry.corp.local"]): {"auth": auth}}})
+    return json.dumps(
+        {
+            "auths": {
+                rng.choice(["https://index.docker.io/v1/", "ghcr.io", "registry.corp.local"]): {"auth": auth}
+            }
+        }
+    )
 
 
 def azure_storage(rng: Random) -> str:
@@ -211,20 +264,38 @@ def discord_bot(rng: Random) -> str:
 
 def pypi(rng: Random) -> str:
     """Return a PyPI upload token: a macaroon."""
-    identifier = json.dumps({"version": 1, "permissions": "user"} if rng.random() < 0.5 else [1, uuid4(rng)]).encode()
-    data = b"\x02\x01\x08pypi" + b".org\x02\x24" + uuid4(rng).encode() + b"\x00\x02" + bytes([len(identifier)]) + identifier
+    identifier = json.dumps(
+        {"version": 1, "permissions": "user"} if rng.random() < 0.5 else [1, uuid4(rng)]
+    ).encode()
+    data = (
+        b"\x02\x01\x08pypi"
+        + b".org\x02\x24"
+        + uuid4(rng).encode()
+        + b"\x00\x02"
+        + bytes([len(identifier)])
+        + identifier
+    )
     return "pypi-" + b64url(data + b"\x00\x00\x06\x20" + rng.randbytes(32))
 
 
 def grafana_cloud(rng: Random) -> str:
     """Return a Grafana Cloud access policy token."""
-    body = {"o": digits(rng, 6, "1234567"), "n": fill(rng, "{z:6}-{z:4}"), "k": fill(rng, "{a:24}"), "m": {"r": rng.choice(["eu", "us"])}}
+    body = {
+        "o": digits(rng, 6, "1234567"),
+        "n": fill(rng, "{z:6}-{z:4}"),
+        "k": fill(rng, "{a:24}"),
+        "m": {"r": rng.choice(["eu", "us"])},
+    }
     return "glc_" + b64(json.dumps(body, separators=(",", ":")).encode())
 
 
 def sentry_org(rng: Random) -> str:
     """Return a Sentry organisation token."""
-    body = {"iat": rng.randint(1_690_000_000, 1_790_000_000) + 0.25, "url": "https://sentry.io", "region_url": "https://de.sentry.io"}
+    body = {
+        "iat": rng.randint(1_690_000_000, 1_790_000_000) + 0.25,
+        "url": "https://sentry.io",
+        "region_url": "https://de.sentry.io",
+    }
     body["org"] = fill(rng, "{z:4-10}")
     return "sntrys_" + b64(json.dumps(body).encode()) + "_" + b64url(rng.randbytes(32))
 
@@ -239,7 +310,12 @@ def onepassword_service(rng: Random) -> str:
     """Return a 1Password service account token."""
     body = {
         "signInAddress": "my.1password.eu",
-        "userAuth": {"method": "SRPg-4096", "alg": "PBES2g-HS256", "iterations": 650000, "salt": fill(rng, "{u:22}")},
+        "userAuth": {
+            "method": "SRPg-4096",
+            "alg": "PBES2g-HS256",
+            "iterations": 650000,
+            "salt": fill(rng, "{u:22}"),
+        },
         "email": fill(rng, "{c:13}@1passwordserviceaccounts.com"),
         "srpX": fill(rng, "{h:64}"),
         "secretKey": fill(rng, "A3-{U:6}-{U:6}-{U:5}-{U:5}-{U:5}-{U:5}"),
@@ -250,7 +326,9 @@ def onepassword_service(rng: Random) -> str:
 
 def aws_bedrock(rng: Random) -> str:
     """Return a long-term Amazon Bedrock API key."""
-    return "ABSK" + b64(fill(rng, "BedrockAPIKey-{l:4}-at-{d:12}:").encode() + b64(rng.randbytes(33)).encode())
+    return "ABSK" + b64(
+        fill(rng, "BedrockAPIKey-{l:4}-at-{d:12}:").encode() + b64(rng.randbytes(33)).encode()
+    )
 
 
 def age_secret(rng: Random) -> str:

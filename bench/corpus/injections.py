@@ -13,7 +13,9 @@ _CAPITALISED = ENGLISH | {"goal_cap": [goal[:1].upper() + goal[1:] for goal in E
 
 def _attack(grammar: Grammar) -> Callable[[Random], str]:
     def make(rng: Random) -> str:
-        text = " ".join(expand(rng, grammar, template) for template in rng.sample(grammar["s"], rng.choice([1, 1, 1, 2])))
+        text = " ".join(
+            expand(rng, grammar, template) for template in rng.sample(grammar["s"], rng.choice([1, 1, 1, 2]))
+        )
         text = _SENTENCE.sub(lambda match: match[0].upper(), text)
         return text.upper() if rng.random() < 0.03 else text
 

@@ -10,11 +10,63 @@ _CONSONANTS, _VOWELS = "BCDFGLMNPRSTVZ", "AEIOU"
 _ODD = dict(
     zip(
         string.digits + string.ascii_uppercase,
-        (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23),
+        (
+            1,
+            0,
+            5,
+            7,
+            9,
+            13,
+            15,
+            17,
+            19,
+            21,
+            1,
+            0,
+            5,
+            7,
+            9,
+            13,
+            15,
+            17,
+            19,
+            21,
+            2,
+            4,
+            18,
+            20,
+            11,
+            3,
+            6,
+            8,
+            12,
+            14,
+            16,
+            10,
+            22,
+            25,
+            24,
+            23,
+        ),
         strict=True,
     )
 )
-_ITALIAN_TOWNS = ("H501", "F205", "L219", "F839", "D612", "A944", "G273", "C351", "A662", "L736", "G224", "L781", "B354", "D969")
+_ITALIAN_TOWNS = (
+    "H501",
+    "F205",
+    "L219",
+    "F839",
+    "D612",
+    "A944",
+    "G273",
+    "C351",
+    "A662",
+    "L736",
+    "G224",
+    "L781",
+    "B354",
+    "D969",
+)
 
 
 def _serial(rng: Random, size: int, first: int = 1) -> str:
@@ -56,9 +108,14 @@ def es_nie(rng: Random) -> str:
 def it_codice_fiscale(rng: Random) -> str:
     """Italian tax code of a person."""
     born, female = day(rng), rng.random() < 0.5
-    name = chars(rng, _CONSONANTS, 3) + rng.choice([chars(rng, _CONSONANTS, 3), chars(rng, _CONSONANTS, 2) + rng.choice(_VOWELS)])
+    name = chars(rng, _CONSONANTS, 3) + rng.choice(
+        [chars(rng, _CONSONANTS, 3), chars(rng, _CONSONANTS, 2) + rng.choice(_VOWELS)]
+    )
     body = f"{name}{born:%y}{'ABCDEHLMPRST'[born.month - 1]}{born.day + 40 * female:02}{rng.choice(_ITALIAN_TOWNS)}"
-    total = sum(_ODD[char] if index % 2 == 0 else int(char, 36) - (10 if char.isalpha() else 0) for index, char in enumerate(body))
+    total = sum(
+        _ODD[char] if index % 2 == 0 else int(char, 36) - (10 if char.isalpha() else 0)
+        for index, char in enumerate(body)
+    )
     return body + string.ascii_uppercase[total % 26]
 
 
@@ -77,7 +134,9 @@ def de_steuer_id(rng: Random) -> str:
 def de_rvnr(rng: Random) -> str:
     """German pension insurance number."""
     letter = rng.choice(string.ascii_uppercase)
-    head = f"{rng.choice(['02', '04', '08', '10', '12', '13', '17', '19', '24', '53', '65'])}{day(rng):%d%m%y}"
+    head = (
+        f"{rng.choice(['02', '04', '08', '10', '12', '13', '17', '19', '24', '53', '65'])}{day(rng):%d%m%y}"
+    )
     serial = _serial(rng, 2)
     number = f"{head}{ord(letter) - 64:02}{serial}"
     products = (int(d) * w for d, w in zip(number, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True))
@@ -261,7 +320,11 @@ def gb_nhs(rng: Random) -> str:
 def ie_pps(rng: Random) -> str:
     """Irish personal public service number."""
     body, second = digits(rng, 7), rng.choice(["", "A", "A", "B"])
-    total = weighted(body, range(8, 1, -1)) + (ord(second) - 64) * 9 if second else weighted(body, range(8, 1, -1))
+    total = (
+        weighted(body, range(8, 1, -1)) + (ord(second) - 64) * 9
+        if second
+        else weighted(body, range(8, 1, -1))
+    )
     return f"{body}{'WABCDEFGHIJKLMNOPQRSTUV'[total % 23]}{second}"
 
 

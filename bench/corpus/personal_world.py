@@ -6,8 +6,39 @@ from bench.corpus.checks import iban, luhn, mod11_2, mod97, verhoeff, weighted
 from bench.corpus.draw import chars, day, digits, group
 
 _CHINA_OLD = ("110101", "110102", "110105", "310101", "310104", "120101")
-_CHINA_NEW = (*_CHINA_OLD, "440106", "440305", "330106", "320102", "510104", "420106", "610113", "370202", "210102")
-_MEXICO = ("AS", "BC", "CH", "DF", "GT", "HG", "JC", "MC", "MN", "NL", "OC", "PL", "QT", "SL", "SR", "TS", "VZ", "YN", "NE")
+_CHINA_NEW = (
+    *_CHINA_OLD,
+    "440106",
+    "440305",
+    "330106",
+    "320102",
+    "510104",
+    "420106",
+    "610113",
+    "370202",
+    "210102",
+)
+_MEXICO = (
+    "AS",
+    "BC",
+    "CH",
+    "DF",
+    "GT",
+    "HG",
+    "JC",
+    "MC",
+    "MN",
+    "NL",
+    "OC",
+    "PL",
+    "QT",
+    "SL",
+    "SR",
+    "TS",
+    "VZ",
+    "YN",
+    "NE",
+)
 _CURP = "0123456789ABCDEFGHIJKLMNÑOPQRSTUVWXYZ"
 
 
@@ -72,7 +103,11 @@ def iban_number(rng: Random) -> tuple[str, str]:
     country, language, account = rng.choice(
         [
             ("FR", "fr", _iban_fr(rng)),
-            ("DE", "de", rng.choice(["37040044", "10010010", "50010517", "12030000", "20050550"]) + digits(rng, 10)),
+            (
+                "DE",
+                "de",
+                rng.choice(["37040044", "10010010", "50010517", "12030000", "20050550"]) + digits(rng, 10),
+            ),
             ("ES", "es", _iban_es(rng)),
             ("IT", "it", _iban_it(rng)),
             ("BE", "nl", _iban_be(rng)),
@@ -222,7 +257,11 @@ def mx_curp(rng: Random) -> str:
     born = day(rng)
     vowel = rng.choice("AEIOU")
     head = f"{rng.choice('BCDFGHLMNPRSTVZ')}{vowel}{chars(rng, 'CGHLMRSV', 2)}{born:%y%m%d}{rng.choice('HM')}{rng.choice(_MEXICO)}"
-    body = head + chars(rng, "BCDFGHJLMNPRSTVZ", 3) + (rng.choice("ABC") if born.year >= 2000 else rng.choice("0012"))
+    body = (
+        head
+        + chars(rng, "BCDFGHJLMNPRSTVZ", 3)
+        + (rng.choice("ABC") if born.year >= 2000 else rng.choice("0012"))
+    )
     total = sum(_CURP.index(char) * (18 - index) for index, char in enumerate(body))
     return f"{body}{-total % 10}"
 

@@ -30,8 +30,12 @@ _PROSE = lines("""
     Translate the comment and keep {} as it is.
     Our colleague sent {} by mail, please document how to use it.
 """)
-_NAMES = words("token api_key secret value cfg credential auth key data conn customer_ref record identity field x setting")
-_SERVICES = words("gateway billing-api auth worker-3 crm-sync web nginx scheduler mailer importer checkout ledger")
+_NAMES = words(
+    "token api_key secret value cfg credential auth key data conn customer_ref record identity field x setting"
+)
+_SERVICES = words(
+    "gateway billing-api auth worker-3 crm-sync web nginx scheduler mailer importer checkout ledger"
+)
 _LOOKALIKES: dict[str, str] = {
     "A": "АΑＡ", "B": "ВΒＢ", "C": "СＣ", "E": "ЕΕＥ", "H": "НΗＨ", "I": "ІΙＩ", "K": "КΚＫ", "M": "МΜＭ", "N": "ΝＮ", "O": "ОΟＯ",
     "P": "РΡＰ", "S": "ЅＳ", "T": "ТΤＴ", "X": "ХΧＸ", "Y": "ΥＹ", "Z": "ΖＺ", "J": "ЈＪ", "a": "аａ", "c": "сｃ", "d": "ԁｄ",
@@ -74,7 +78,9 @@ def json_escapes(rng: Random, value: str, context: str | None = None) -> list[st
     """The value in a JSON document that is itself text, quotes escaped and some characters as \\uXXXX."""
     chosen = _places(rng, len(value), rng.randint(1, max(1, len(value) // 3)))
     escaped = "".join(
-        f"\\u{ord(char):04{rng.choice('xX')}}" if index in chosen and ord(char) < 0x10000 else json.dumps(char, ensure_ascii=False)[1:-1]
+        f"\\u{ord(char):04{rng.choice('xX')}}"
+        if index in chosen and ord(char) < 0x10000
+        else json.dumps(char, ensure_ascii=False)[1:-1]
         for index, char in enumerate(value)
     )
     mark = "\ue000"
@@ -141,7 +147,9 @@ def _config_line(rng: Random, value: str, context: str | None) -> str:
     if context:
         return context.replace("{}", value)
     name = rng.choice(_NAMES)
-    return rng.choice([f"{name}={value}", f"{name}: {value}", f"the {name} is {value}", f"use {value} for the login", value])
+    return rng.choice(
+        [f"{name}={value}", f"{name}: {value}", f"the {name} is {value}", f"use {value} for the login", value]
+    )
 
 
 def base64_encoded(rng: Random, value: str, context: str | None = None) -> list[str]:
@@ -161,7 +169,9 @@ def base64_encoded(rng: Random, value: str, context: str | None = None) -> list[
 def zero_width(rng: Random, value: str, context: str | None = None) -> list[str]:
     """The value with zero-width characters sprinkled inside at one to four places."""
     chosen = {place + 1 for place in _places(rng, max(1, len(value) - 1), rng.randint(1, 4))}
-    text = "".join((rng.choice(_ZERO_WIDTH) if index in chosen else "") + char for index, char in enumerate(value))
+    text = "".join(
+        (rng.choice(_ZERO_WIDTH) if index in chosen else "") + char for index, char in enumerate(value)
+    )
     return [_sentence(rng, text, context)]
 
 
@@ -186,7 +196,9 @@ def percent(rng: Random, value: str, context: str | None = None) -> list[str]:
         share = rng.choice([0.2, 0.5, 1.0])
         forced = _places(rng, len(value), 1)
         text = "".join(
-            "".join(f"%{byte:02X}" for byte in char.encode()) if index in forced or rng.random() < share else quote(char, safe="")
+            "".join(f"%{byte:02X}" for byte in char.encode())
+            if index in forced or rng.random() < share
+            else quote(char, safe="")
             for index, char in enumerate(value)
         )
     name, host = rng.choice(_NAMES), rng.choice(words("api.example.com app.example.org internal.example.net"))
@@ -200,7 +212,16 @@ def percent(rng: Random, value: str, context: str | None = None) -> list[str]:
 def hex_encoded(rng: Random, value: str, context: str | None = None) -> list[str]:
     """The value, alone or in a short line, hex encoded in prose."""
     data = (value if rng.random() < 0.5 else _config_line(rng, value, context)).encode()
-    text = rng.choice([data.hex(), data.hex(), data.hex().upper(), data.hex(" "), "0x" + data.hex(), "".join(f"\\x{b:02x}" for b in data)])
+    text = rng.choice(
+        [
+            data.hex(),
+            data.hex(),
+            data.hex().upper(),
+            data.hex(" "),
+            "0x" + data.hex(),
+            "".join(f"\\x{b:02x}" for b in data),
+        ]
+    )
     return [rng.choice(_INVISIBLE_NOTE).replace("{}", text)]
 
 

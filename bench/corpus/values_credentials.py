@@ -49,7 +49,9 @@ _TEMPLATES: dict[str, tuple[str, ...]] = {
     "slack_user": ("xoxp-{d:12}-{d:12}-{d:13}-{h:32}",),
     "slack_app": ("xapp-1-A0{U:9}-{d:13}-{h:64}",),
     "slack_webhook": ("https://hooks.slack.com/services/T0{U:9}/B0{U:9}/{a:24}",),
-    "teams_webhook": ("https://{z:6-10}.webhook.office.com/webhookb2/{uuid}@{uuid}/IncomingWebhook/{h:32}/{uuid}",),
+    "teams_webhook": (
+        "https://{z:6-10}.webhook.office.com/webhookb2/{uuid}@{uuid}/IncomingWebhook/{h:32}/{uuid}",
+    ),
     "discord_webhook": ("https://discord.com/api/webhooks/1{d:18}/{u:68}",),
     "telegram_bot": ("7{d:9}:AA{u:33}", "6{d:9}:AA{u:33}"),
     "twilio_key": ("SK{h:32}",),
@@ -152,7 +154,9 @@ def _database(schemes: str, port: int) -> Maker:
 
 
 def _kubernetes_bootstrap(rng: Random) -> str:
-    return f"kubeadm join 10.0.{rng.randint(0, 9)}.{rng.randint(2, 250)}:6443 --token " + fill(rng, "{l:6}.{l:16}")
+    return f"kubeadm join 10.0.{rng.randint(0, 9)}.{rng.randint(2, 250)}:6443 --token " + fill(
+        rng, "{l:6}.{l:16}"
+    )
 
 
 def _session_cookie(rng: Random) -> str:

@@ -60,25 +60,45 @@ PERSONAL: dict[str, Callable[[Random], Value]] = {
     "card_jcb": _card(("3528", "3560", "3589"), 16, "JCB"),
     "iban": _iban,
     "imei": _of(world.imei, en=["IMEI", "phone's IMEI number"], fr=["numéro IMEI"], es=["IMEI"]),
-    "fr_nir": _of(europe.fr_nir, fr=["numéro de sécurité sociale", "NIR", "numéro de sécu"], en=["French social security number"]),
+    "fr_nir": _of(
+        europe.fr_nir,
+        fr=["numéro de sécurité sociale", "NIR", "numéro de sécu"],
+        en=["French social security number"],
+    ),
     "fr_siret": _of(europe.fr_siret, fr=["SIRET", "numéro SIRET"], en=["SIRET number"]),
     "es_dni": _of(europe.es_dni, es=["DNI", "número de DNI", "NIF"], en=["Spanish DNI"]),
     "es_nie": _of(europe.es_nie, es=["NIE", "número de NIE"], en=["Spanish NIE"]),
-    "it_codice_fiscale": _of(europe.it_codice_fiscale, it=["codice fiscale"], en=["Italian tax code (codice fiscale)"]),
-    "de_steuer_id": _of(
-        europe.de_steuer_id, de=["Steuer-ID", "steuerliche Identifikationsnummer", "Steueridentifikationsnummer"], en=["German tax ID"]
+    "it_codice_fiscale": _of(
+        europe.it_codice_fiscale, it=["codice fiscale"], en=["Italian tax code (codice fiscale)"]
     ),
-    "de_rvnr": _of(europe.de_rvnr, de=["Rentenversicherungsnummer", "Sozialversicherungsnummer"], en=["German social insurance number"]),
+    "de_steuer_id": _of(
+        europe.de_steuer_id,
+        de=["Steuer-ID", "steuerliche Identifikationsnummer", "Steueridentifikationsnummer"],
+        en=["German tax ID"],
+    ),
+    "de_rvnr": _of(
+        europe.de_rvnr,
+        de=["Rentenversicherungsnummer", "Sozialversicherungsnummer"],
+        en=["German social insurance number"],
+    ),
     "nl_bsn": _of(europe.nl_bsn, nl=["BSN", "burgerservicenummer"], en=["Dutch BSN"]),
-    "be_national": _of(europe.be_national, nl=["rijksregisternummer"], fr=["numéro national", "numéro de registre national"]),
+    "be_national": _of(
+        europe.be_national, nl=["rijksregisternummer"], fr=["numéro national", "numéro de registre national"]
+    ),
     "pt_nif": _of(europe.pt_nif, pt=["NIF", "número de contribuinte"], en=["Portuguese NIF"]),
     "pl_pesel": _of(europe.pl_pesel, pl=["PESEL", "numer PESEL"], en=["Polish PESEL"]),
-    "se_personnummer": _of(europe.se_personnummer, sv=["personnummer"], en=["Swedish personal number (personnummer)"]),
-    "no_fodselsnummer": _of(europe.no_fodselsnummer, no=["fødselsnummer", "personnummer"], en=["Norwegian national ID"]),
+    "se_personnummer": _of(
+        europe.se_personnummer, sv=["personnummer"], en=["Swedish personal number (personnummer)"]
+    ),
+    "no_fodselsnummer": _of(
+        europe.no_fodselsnummer, no=["fødselsnummer", "personnummer"], en=["Norwegian national ID"]
+    ),
     "dk_cpr": _of(europe.dk_cpr, da=["CPR-nummer", "cpr-nr."], en=["Danish CPR number"]),
     "fi_hetu": _of(europe.fi_hetu, fi=["henkilötunnus", "hetu"], en=["Finnish personal identity code"]),
     "is_kennitala": _of(europe.is_kennitala, **{"is": ["kennitala"]}, en=["Icelandic kennitala"]),
-    "ch_ahv": _of(europe.ch_ahv, de=["AHV-Nummer", "Sozialversicherungsnummer"], fr=["numéro AVS"], it=["numero AVS"]),
+    "ch_ahv": _of(
+        europe.ch_ahv, de=["AHV-Nummer", "Sozialversicherungsnummer"], fr=["numéro AVS"], it=["numero AVS"]
+    ),
     "ro_cnp": _of(europe.ro_cnp, ro=["CNP-ul", "codul numeric personal", "CNP"], en=["Romanian CNP"]),
     "bg_egn": _of(europe.bg_egn, bg=["ЕГН"], en=["Bulgarian EGN"]),
     "hr_oib": _of(europe.hr_oib, hr=["OIB"], en=["Croatian OIB"]),
@@ -96,7 +116,9 @@ PERSONAL: dict[str, Callable[[Random], Value]] = {
     "il_id": _of(world.il_id, he=["מספר תעודת זהות", "מספר הזהות"], en=["Israeli ID number"]),
     "za_id": _of(world.za_id, en=["South African ID number", "SA ID number"]),
     "in_aadhaar": _of(world.in_aadhaar, en=["Aadhaar number", "Aadhaar"], hi=["आधार नंबर"]),
-    "cn_resident": _of(world.cn_resident, zh=["身份证号", "身份证号码", "居民身份证"], en=["Chinese resident ID"]),
+    "cn_resident": _of(
+        world.cn_resident, zh=["身份证号", "身份证号码", "居民身份证"], en=["Chinese resident ID"]
+    ),
     "kr_rrn": _of(world.kr_rrn, ko=["주민등록번호"], en=["Korean resident registration number"]),
     "jp_my_number": _of(world.jp_my_number, ja=["マイナンバー", "個人番号"], en=["Japanese My Number"]),
     "tw_id": _of(world.tw_id, zh=["身分證字號", "統一編號"], en=["Taiwan ID number"]),
@@ -108,8 +130,14 @@ PERSONAL: dict[str, Callable[[Random], Value]] = {
     "cl_rut": _of(world.cl_rut, es=["RUT", "RUN"], en=["Chilean RUT"]),
     "mx_curp": _of(world.mx_curp, es=["CURP"], en=["Mexican CURP"]),
     "ar_cuit": _of(world.ar_cuit, es=["CUIT", "CUIL"], en=["Argentine CUIT"]),
-    "ec_cedula": _of(world.ec_cedula, es=["número de cédula", "documento (cédula ecuatoriana)"], en=["Ecuadorian cedula number"]),
-    "ca_sin": _of(world.ca_sin, en=["SIN", "social insurance number"], fr=["numéro d'assurance sociale", "NAS"]),
+    "ec_cedula": _of(
+        world.ec_cedula,
+        es=["número de cédula", "documento (cédula ecuatoriana)"],
+        en=["Ecuadorian cedula number"],
+    ),
+    "ca_sin": _of(
+        world.ca_sin, en=["SIN", "social insurance number"], fr=["numéro d'assurance sociale", "NAS"]
+    ),
     "us_npi": _of(world.us_npi, en=["NPI", "NPI number", "provider NPI"]),
     "au_tfn": _of(world.au_tfn, en=["TFN", "tax file number"]),
     "nz_ird": _of(world.nz_ird, en=["IRD number", "New Zealand IRD number"]),

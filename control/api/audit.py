@@ -93,7 +93,9 @@ async def show(request: web.Request) -> web.Response:
     except ValueError:
         found = None
     if found is None or (who.role != "admin" and found[0].decision.tenant != who.tenant):
-        raise ApiError(404, "not_found", "There is no such exchange.", "GET /v1/audit finds them; old ones are dropped.")
+        raise ApiError(
+            404, "not_found", "There is no such exchange.", "GET /v1/audit finds them; old ones are dropped."
+        )
     row, wrapped, prompt = found
     return answer(shown(row, _prompt(request, prompt, wrapped)))
 
@@ -161,7 +163,12 @@ async def _sought(request: web.Request, *also: str) -> Sought:
     who = await auth.caller(request)
     for name in request.query:
         if name not in (*FILTERS, *also):
-            raise ApiError(400, "unknown_parameter", f"There is no parameter {name[:50]}.", likely(name, (*FILTERS, *also)))
+            raise ApiError(
+                400,
+                "unknown_parameter",
+                f"There is no parameter {name[:50]}.",
+                likely(name, (*FILTERS, *also)),
+            )
     told = {name: _value(request, name) for name in FILTERS if name in request.query}
     since, until = (_time(told.pop(name, None), name) for name in ("from", "to"))
     if who.role != "admin":
@@ -191,7 +198,9 @@ def _time(text: str | None, name: str) -> datetime | None:
             raise ValueError
         return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
     except ValueError:
-        raise ApiError(400, f"bad_{name}", f"{name} is no time.", "Write it like 2026-02-01T00:00:00Z.") from None
+        raise ApiError(
+            400, f"bad_{name}", f"{name} is no time.", "Write it like 2026-02-01T00:00:00Z."
+        ) from None
 
 
 def _cursor(place: Place) -> str:
@@ -206,4 +215,6 @@ def _after(request: web.Request) -> Place | None:
         day, id = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
         return Place(date.fromisoformat(day), str(uuid.UUID(id)))
     except (ValueError, binascii.Error):
-        raise ApiError(400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before.") from None
+        raise ApiError(
+            400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before."
+        ) from None

@@ -34,13 +34,20 @@ async def snapshot(request: web.Request) -> web.Response:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.changed.wait(), min(left, LOOK_EVERY))
     current = await snapshots.read(
-        state.pool, state.rules, state.rules_hash, state.settings.rate, way.data_key, keep_prompts=not state.settings.hash_prompts
+        state.pool,
+        state.rules,
+        state.rules_hash,
+        state.settings.rate,
+        way.data_key,
+        keep_prompts=not state.settings.hash_prompts,
     )
     if current is None:
         hint = "The control process that was started last serves the snapshot; this one has other rule files."
         raise ApiError(503, "other_rules", "This control process is not the one that serves rules now.", hint)
     body = await asyncio.to_thread(seal, current, way.seal)
-    return web.Response(body=body, headers={"ETag": str(current.version)}, content_type="application/octet-stream")
+    return web.Response(
+        body=body, headers={"ETag": str(current.version)}, content_type="application/octet-stream"
+    )
 
 
 def _number(text: str, otherwise: int) -> int:
@@ -50,5 +57,7 @@ def _number(text: str, otherwise: int) -> int:
 async def watermark(request: web.Request) -> web.Response:
     """Up to where a spool's records are stored."""
     await auth.proxy(request)
-    seq = await audit.watermark_of(request.app[STATE].pool, request.match_info["worker"], request.match_info["boot"])
+    seq = await audit.watermark_of(
+        request.app[STATE].pool, request.match_info["worker"], request.match_info["boot"]
+    )
     return answer({"seq": seq})

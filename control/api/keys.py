@@ -114,7 +114,9 @@ async def create_for_nobody(request: web.Request) -> web.Response:
     return await _create(request, None, wanted.role, wanted)
 
 
-async def _create(request: web.Request, tenant: str | None, role: Role, wanted: NewKey | NewRoleKey) -> web.Response:
+async def _create(
+    request: web.Request, tenant: str | None, role: Role, wanted: NewKey | NewRoleKey
+) -> web.Response:
     state = request.app[STATE]
     text, minted = _mint(state, role)
     not_after = datetime.now(UTC) + timedelta(seconds=wanted.expires_in) if wanted.expires_in else None
@@ -140,7 +142,12 @@ async def revoke_of_nobody(request: web.Request) -> web.Response:
 async def _revoke(request: web.Request, tenant: str | None) -> web.Response:
     state = request.app[STATE]
     if not await keys.revoke(state.pool, tenant, auth.named(request, "key")):
-        raise ApiError(404, "not_found", "There is no such key, or it has ended already.", "GET the list of keys to see them.")
+        raise ApiError(
+            404,
+            "not_found",
+            "There is no such key, or it has ended already.",
+            "GET the list of keys to see them.",
+        )
     await state.tell_proxies()
     return answer(Revoked(request.match_info["key"]))
 
@@ -156,10 +163,19 @@ async def rotate(request: web.Request) -> web.Response:
     if wanted.dry_run:
         return answer(RotationView(True, [RotatedView(tenant=tenant) for tenant in of]))
     minted = {tenant: _mint(state, "tenant") for tenant in of}
-    done = await keys.rotate(state.pool, {tenant: stored for tenant, (_, stored) in minted.items()}, wanted.revoke_after)
+    done = await keys.rotate(
+        state.pool, {tenant: stored for tenant, (_, stored) in minted.items()}, wanted.revoke_after
+    )
     await state.tell_proxies()
     shown = [
-        RotatedView(tenant=one.tenant, old=one.old, old_until=one.not_after, new=one.new, api_key=minted[one.tenant][0]) for one in done
+        RotatedView(
+            tenant=one.tenant,
+            old=one.old,
+            old_until=one.not_after,
+            new=one.new,
+            api_key=minted[one.tenant][0],
+        )
+        for one in done
     ]
     return answer(RotationView(False, shown))
 

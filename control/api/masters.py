@@ -78,7 +78,9 @@ async def verify(request: web.Request) -> web.Response:
     try:
         return answer(Verified(key_id(key), await masters.verify(state.pool, key)))
     except WrongMasterKey as error:
-        raise ApiError(409, "wrong_master_key", str(error), "GET /v1/master says which ids open it.") from None
+        raise ApiError(
+            409, "wrong_master_key", str(error), "GET /v1/master says which ids open it."
+        ) from None
 
 
 async def finalize(request: web.Request) -> web.Response:
@@ -105,7 +107,9 @@ async def _new_key(request: web.Request) -> str:
     try:
         Fernet(key)
     except ValueError:
-        raise ApiError(400, "bad_key", "new_key is no Fernet key: 44 base64 characters holding exactly 32 bytes.") from None
+        raise ApiError(
+            400, "bad_key", "new_key is no Fernet key: 44 base64 characters holding exactly 32 bytes."
+        ) from None
     return key
 
 

@@ -5,7 +5,19 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from contract.decision import Action, Completion, Coverage, Decision, Fired, Outcome, Place, Reason, Record, Time, time_of
+from contract.decision import (
+    Action,
+    Completion,
+    Coverage,
+    Decision,
+    Fired,
+    Outcome,
+    Place,
+    Reason,
+    Record,
+    Time,
+    time_of,
+)
 from control.store.search import EARLIER, Row
 
 IMPORTED = Place("import", "v2", 0)  # records that no proxy of ours has sent
@@ -92,10 +104,16 @@ def records_of(line: bytes) -> list[Record]:
         raise ValueError(f"it is of version {one.version}")
     if abs(time_of(one.id) - one.time) > EARLIER:
         raise ValueError("its id was not made at its time")
-    if any(len(fired.rule) > LONGEST for fired in (*one.rules, *(one.completion.rules if one.completion else ()))):
+    if any(
+        len(fired.rule) > LONGEST for fired in (*one.rules, *(one.completion.rules if one.completion else ()))
+    ):
         raise ValueError("a rule's id is too long")
     one.id = str(uuid.UUID(one.id))
-    told = {name: getattr(one, name) for name in one.__struct_fields__ if name not in ("status", "version", "completion")}
+    told = {
+        name: getattr(one, name)
+        for name in one.__struct_fields__
+        if name not in ("status", "version", "completion")
+    }
     records: list[Record] = [Decision(action=one.status, place=IMPORTED, **told)]
     if one.completion is not None:
         ending = {name: getattr(one.completion, name) for name in one.completion.__struct_fields__}
@@ -106,6 +124,14 @@ def records_of(line: bytes) -> list[Record]:
 def shown(row: Row, prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET) -> Exchange:
     """An exchange as the API shows it."""
     decision, completion = row.decision, row.completion
-    told = {name: getattr(decision, name) for name in decision.__struct_fields__ if name not in ("schema", "place", "action", "prompt")}
-    ending = Ending(**{name: getattr(completion, name) for name in Ending.__struct_fields__}) if completion is not None else None
+    told = {
+        name: getattr(decision, name)
+        for name in decision.__struct_fields__
+        if name not in ("schema", "place", "action", "prompt")
+    }
+    ending = (
+        Ending(**{name: getattr(completion, name) for name in Ending.__struct_fields__})
+        if completion is not None
+        else None
+    )
     return Exchange(status=decision.action, completion=ending, webhook=row.webhook, prompt=prompt, **told)

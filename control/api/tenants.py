@@ -90,7 +90,9 @@ async def create(request: web.Request) -> web.Response:
     values |= {"id": wanted.id or f"t-{secrets.token_hex(5)}", "prompt_key": state.vault.new_secret()}
     key = keys.mint()
     try:
-        tenant = await tenants.create(state.pool, values, key_id=key.id, key_digest=keys.digest(state.keyring.pepper, key.secret))
+        tenant = await tenants.create(
+            state.pool, values, key_id=key.id, key_digest=keys.digest(state.keyring.pepper, key.secret)
+        )
     except TenantExists:
         message = f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
         raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
@@ -141,11 +143,19 @@ def _there(tenant: Tenant | None) -> Tenant:
 
 def _columns(written: NewTenant | Changes) -> dict[str, Any]:
     """What was written, by columns."""
-    values = {name: value for name in written.__struct_fields__ if (value := getattr(written, name)) is not msgspec.UNSET}
+    values = {
+        name: value
+        for name in written.__struct_fields__
+        if (value := getattr(written, name)) is not msgspec.UNSET
+    }
     return {COLUMNS.get(name, name): value for name, value in values.items()}
 
 
-def _shown(tenant: Tenant, *, api_key: str | msgspec.UnsetType = msgspec.UNSET, webhook_secret: str | None = None) -> TenantView:
+def _shown(
+    tenant: Tenant, *, api_key: str | msgspec.UnsetType = msgspec.UNSET, webhook_secret: str | None = None
+) -> TenantView:
     told = {name: value for name, value in tenant._asdict().items() if name not in ("preset", "created")}
     secret = webhook_secret or msgspec.UNSET
-    return TenantView(rules_preset=tenant.preset, created_at=tenant.created, api_key=api_key, webhook_secret=secret, **told)
+    return TenantView(
+        rules_preset=tenant.preset, created_at=tenant.created, api_key=api_key, webhook_secret=secret, **told
+    )

@@ -119,7 +119,9 @@ async def create(request: web.Request) -> web.Response:
     """One more webhook; its secret is shown here and never again. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
-    wanted = await body_of(request, NewWebhook, '{"url": "https://hooks.example.com/earthflow", "statuses": ["BLOCK"]}')
+    wanted = await body_of(
+        request, NewWebhook, '{"url": "https://hooks.example.com/earthflow", "statuses": ["BLOCK"]}'
+    )
     values, secret = new_values(request, wanted.url, wanted.statuses)
     made = await webhooks.create(state.pool, auth.named(request), values)
     if made is None:
@@ -130,14 +132,23 @@ async def create(request: web.Request) -> web.Response:
 def new_values(request: web.Request, url: str, statuses: list[Status]) -> tuple[dict[str, object], str]:
     """A new webhook as it is stored, and its secret as it is shown. Raises ApiError for a URL that is none."""
     secret = os.urandom(32)
-    values = {"id": f"wh-{secrets.token_hex(6)}", "url": url_of(url), "statuses": list(dict.fromkeys(statuses))}
+    values = {
+        "id": f"wh-{secrets.token_hex(6)}",
+        "url": url_of(url),
+        "statuses": list(dict.fromkeys(statuses)),
+    }
     return {**values, "secret": request.app[STATE].vault.wrap(secret)}, shown(secret)
 
 
 def url_of(url: str) -> str:
     """The URL. Raises ApiError where it can be no webhook's."""
     if problem := complaint(url):
-        raise ApiError(400, "bad_url", f"That URL cannot be a webhook's: {problem}.", "Write it like https://hooks.example.com/earthflow.")
+        raise ApiError(
+            400,
+            "bad_url",
+            f"That URL cannot be a webhook's: {problem}.",
+            "Write it like https://hooks.example.com/earthflow.",
+        )
     return url
 
 
@@ -151,7 +162,11 @@ async def change(request: web.Request) -> web.Response:
     await auth.admin(request)
     wanted = await body_of(request, WebhookChanges, '{"statuses": ["BLOCK", "REDACT"]}')
     url = url_of(wanted.url) if wanted.url is not None else None
-    return answer(_shown(_there(await webhooks.change(request.app[STATE].pool, auth.named(request), url, wanted.statuses))))
+    return answer(
+        _shown(
+            _there(await webhooks.change(request.app[STATE].pool, auth.named(request), url, wanted.statuses))
+        )
+    )
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -165,8 +180,12 @@ async def delete(request: web.Request) -> web.Response:
 async def deliveries(request: web.Request) -> web.Response:
     """What was sent and what came of it, newest first; `next` is the `cursor` of the following page."""
     webhook, limit = await _own(request), limit_of(request)
-    found = await webhooks.log(request.app[STATE].pool, webhook.id, limit, _uuid(request.query.get("cursor"), "cursor"))
-    return answer(Deliveries([_delivery(one) for one in found], found[-1].id if len(found) == limit else None))
+    found = await webhooks.log(
+        request.app[STATE].pool, webhook.id, limit, _uuid(request.query.get("cursor"), "cursor")
+    )
+    return answer(
+        Deliveries([_delivery(one) for one in found], found[-1].id if len(found) == limit else None)
+    )
 
 
 async def test(request: web.Request) -> web.Response:
@@ -177,7 +196,9 @@ async def test(request: web.Request) -> web.Response:
     due = await webhooks.this(state.pool, id) if id else None
     if due is None:
         raise _nothing()
-    got = await state.sender.send(due.url, due.id, due.body, [state.vault.open(wrapped) for wrapped in due.secrets])
+    got = await state.sender.send(
+        due.url, due.id, due.body, [state.vault.open(wrapped) for wrapped in due.secrets]
+    )
     if got.taken and got.status is not None:
         await webhooks.delivered(state.pool, due, got.status, got.took_ms)
     else:
@@ -192,7 +213,12 @@ async def replay(request: web.Request) -> web.Response:
     webhook = _there(await webhooks.one(request.app[STATE].pool, auth.named(request)))
     count = await webhooks.replay(request.app[STATE].pool, webhook.id, _uuid(wanted.delivery, "delivery"))
     if wanted.delivery is not None and not count:
-        raise ApiError(404, "not_found", "That webhook has no such delivery of decisions.", "GET its deliveries to see them.")
+        raise ApiError(
+            404,
+            "not_found",
+            "That webhook has no such delivery of decisions.",
+            "GET its deliveries to see them.",
+        )
     return answer(Replayed(count))
 
 
@@ -220,7 +246,9 @@ def _there(webhook: Webhook | None) -> Webhook:
 
 
 def _nothing() -> ApiError:
-    return ApiError(404, "not_found", "There is no such webhook.", "GET /v1/tenants/{id}/webhooks lists a tenant's.")
+    return ApiError(
+        404, "not_found", "There is no such webhook.", "GET /v1/tenants/{id}/webhooks lists a tenant's."
+    )
 
 
 def _uuid(text: str | None, name: str) -> str | None:

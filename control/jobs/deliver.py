@@ -23,7 +23,9 @@ logger = logging.getLogger("earthflow.webhooks")
 
 LOOK_SECONDS, RETRY_SECONDS, OLD_SECONDS = 0.2, 1.0, 30.0
 MOST_AT_ONCE = 200  # attempts of all webhooks together
-RESTS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480))  # after fast retries; the last one again and again
+RESTS = tuple(
+    timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480)
+)  # after fast retries; the last one again and again
 GONE = 410
 
 
@@ -37,7 +39,9 @@ async def run(state: State) -> None:
         except (psycopg.Error, PoolTimeout) as error:
             logger.warning("webhooks wait: PostgreSQL does not answer (%s)", type(error).__name__)
         except Exception as error:  # whatever it is: told, and tried again
-            logger.error("webhooks wait: %s", type(error).__name__, exc_info=logger.isEnabledFor(logging.DEBUG))
+            logger.error(
+                "webhooks wait: %s", type(error).__name__, exc_info=logger.isEnabledFor(logging.DEBUG)
+            )
         await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -71,7 +75,9 @@ async def _deliver(state: State, connection: Connection) -> None:
 def _noted(task: asyncio.Task[None]) -> None:
     """An attempt whose outcome could not be noted is made again; that is one webhook's trouble, not all others'."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.warning("an attempt for %s was not noted, and is made again (%s)", task.get_name(), type(error).__name__)
+        logger.warning(
+            "an attempt for %s was not noted, and is made again (%s)", task.get_name(), type(error).__name__
+        )
 
 
 async def attempt(state: State, one: Due) -> None:

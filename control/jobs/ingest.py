@@ -29,7 +29,14 @@ AHEAD = timedelta(days=1)  # a record further in the future is no record of ours
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a tenant, a worker, a boot
 LARGEST_SEQ = 2**62  # what PostgreSQL's int8 ranges can hold, and no spool reaches
-REFUSED = (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded, TypeError, ValueError, OverflowError)
+REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -64,7 +71,9 @@ async def _ingest(state: State, connection: Connection) -> None:
     start = "0"
     while True:
         try:
-            answer: Any = await state.redis.xreadgroup(GROUP, CONSUMER, {RECORDS: start}, count=BATCH, block=BLOCK_MS)
+            answer: Any = await state.redis.xreadgroup(
+                GROUP, CONSUMER, {RECORDS: start}, count=BATCH, block=BLOCK_MS
+            )
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
@@ -88,7 +97,9 @@ async def _ingest(state: State, connection: Connection) -> None:
         state.ingest_detail = ""
 
 
-async def _store(connection: Connection, partitions: Partitions, arrivals: list[Arrival], unreadable: list[Unreadable]) -> None:
+async def _store(
+    connection: Connection, partitions: Partitions, arrivals: list[Arrival], unreadable: list[Unreadable]
+) -> None:
     """One transaction for all; where PostgreSQL refuses a value, one for each, and what is refused is kept aside."""
     try:
         await audit.store(connection, partitions, arrivals, unreadable)
@@ -103,7 +114,12 @@ async def _store(connection: Connection, partitions: Partitions, arrivals: list[
             except REFUSED as error:
                 reason = f"PostgreSQL refuses it: {type(error).__name__}"
                 logger.error("entry %s is kept in quarantine: %s", arrival.entry, reason)
-                await audit.store(connection, partitions, [], [Unreadable(arrival.entry, arrival.payload, reason, arrival.record.place)])
+                await audit.store(
+                    connection,
+                    partitions,
+                    [],
+                    [Unreadable(arrival.entry, arrival.payload, reason, arrival.record.place)],
+                )
 
 
 async def _group(state: State) -> None:
@@ -124,15 +140,27 @@ def _read(entries: list[Entry], retention_days: int) -> tuple[list[Arrival], lis
         try:
             record = decode(payload)
             made = time_of(record.id)
-            if not (NAME.fullmatch(record.place.worker) and NAME.fullmatch(record.place.boot) and NAME.fullmatch(record.tenant)):
+            if not (
+                NAME.fullmatch(record.place.worker)
+                and NAME.fullmatch(record.place.boot)
+                and NAME.fullmatch(record.tenant)
+            ):
                 raise ValueError("its place or its tenant has no name of ours")
             if not 0 <= record.place.seq < LARGEST_SEQ:
                 raise ValueError("its place has no number of ours")
         except (ValueError, OverflowError, RecursionError) as error:
-            unreadable.append(Unreadable(entry.decode(), payload, f"{type(error).__name__}: {error}"[:500].replace("\0", "?")))
+            unreadable.append(
+                Unreadable(
+                    entry.decode(), payload, f"{type(error).__name__}: {error}"[:500].replace("\0", "?")
+                )
+            )
             continue
         if not oldest <= made <= now + AHEAD:
-            unreadable.append(Unreadable(entry.decode(), payload, f"its time, {made}, is outside of what is kept", record.place))
+            unreadable.append(
+                Unreadable(
+                    entry.decode(), payload, f"its time, {made}, is outside of what is kept", record.place
+                )
+            )
         else:
             arrivals.append(Arrival(entry.decode(), payload, record))
     return arrivals, unreadable

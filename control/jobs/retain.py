@@ -39,5 +39,9 @@ async def forget(state: State, now: datetime) -> list[str]:
         rows = await retention.drop_tenants_rows(connection, now.date())
         await retention.drop_logs(connection, state.settings.retention_days)
     if dropped or rows:
-        logger.info("dropped %s, and %d rows of tenants with a shorter retention", ", ".join(dropped) or "no partition", rows)
+        logger.info(
+            "dropped %s, and %d rows of tenants with a shorter retention",
+            ", ".join(dropped) or "no partition",
+            rows,
+        )
     return dropped

@@ -29,7 +29,8 @@ async def claim(conninfo: str, scope: str, key: str) -> AsyncIterator[Connection
 async def read(connection: Connection, scope: str, key: str) -> Answered | None:
     """What this key was answered."""
     rows = await connection.execute(
-        "SELECT asked, status, body FROM answered WHERE scope = %s AND key = %s AND at > now() - %s", (scope, key, KEPT)
+        "SELECT asked, status, body FROM answered WHERE scope = %s AND key = %s AND at > now() - %s",
+        (scope, key, KEPT),
     )
     row = await rows.fetchone()
     return Answered(**row) if row else None

@@ -72,7 +72,12 @@ class Partitions:
 
 
 async def store(
-    connection: Connection, partitions: Partitions, arrivals: Sequence[Arrival], unreadable: Sequence[Unreadable], *, live: bool = True
+    connection: Connection,
+    partitions: Partitions,
+    arrivals: Sequence[Arrival],
+    unreadable: Sequence[Unreadable],
+    *,
+    live: bool = True,
 ) -> int:
     """One batch in one transaction: rows, counts, what webhooks are told, quarantine, watermarks. Twice the same batch changes nothing.
 
@@ -82,18 +87,29 @@ async def store(
     async with connection.transaction():
         await partitions.ensure(connection, set(days.values()))
         decisions = [_decision(days[a], a, a.record) for a in arrivals if isinstance(a.record, Decision)]
-        completions = [_completion(days[a], a, a.record) for a in arrivals if isinstance(a.record, Completion)]
+        completions = [
+            _completion(days[a], a, a.record) for a in arrivals if isinstance(a.record, Completion)
+        ]
         new_decisions = await _insert(connection, "decision", decisions)
         new_completions = await _insert(connection, "completion", completions)
         each = {(type(arrival.record), arrival.record.id): arrival.record for arrival in arrivals}
-        new = [one for one in each.values() if one.id in (new_decisions if isinstance(one, Decision) else new_completions)]
+        new = [
+            one
+            for one in each.values()
+            if one.id in (new_decisions if isinstance(one, Decision) else new_completions)
+        ]
         if live:
             await _follow(connection, arrivals, unreadable, new)
     partitions.made(set(days.values()))
     return len(new_decisions)
 
 
-async def _follow(connection: Connection, arrivals: Sequence[Arrival], unreadable: Sequence[Unreadable], new: Sequence[Record]) -> None:
+async def _follow(
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    unreadable: Sequence[Unreadable],
+    new: Sequence[Record],
+) -> None:
     """What follows from records of proxies of ours."""
     await keys.mark_used(connection, _used(new))
     await webhooks.queue(connection, new)
@@ -136,7 +152,13 @@ def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
 
 def _completion(day: date, arrival: Arrival, one: Completion) -> tuple[object, ...]:
     rules = BETWEEN.join(fired.rule for fired in one.rules)
-    counted = (_tokens(one.input_tokens), _tokens(one.output_tokens), _integer(one.first_byte_ms), _integer(one.duration_ms), one.added_ms)
+    counted = (
+        _tokens(one.input_tokens),
+        _tokens(one.output_tokens),
+        _integer(one.first_byte_ms),
+        _integer(one.duration_ms),
+        one.added_ms,
+    )
     return day, one.id, one.tenant, arrival.payload, one.outcome, one.action, rules, *counted
 
 

@@ -42,7 +42,9 @@ async def connect(conninfo: str, place: str, timeout: float) -> Pool:
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
                 reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-                raise Unreachable(f"PostgreSQL does not answer at {place}: {reason}. Check POSTGRES_HOST and POSTGRES_PASSWORD.") from None
+                raise Unreachable(
+                    f"PostgreSQL does not answer at {place}: {reason}. Check POSTGRES_HOST and POSTGRES_PASSWORD."
+                ) from None
             await asyncio.sleep(0.5)
     return await _pool(conninfo, 8, {})
 
@@ -68,7 +70,9 @@ async def _pool(conninfo: str, size: int, more: Mapping[str, Any]) -> Pool:
 
 async def alone(conninfo: str) -> Connection:
     """A connection of one's own, in autocommit; what its session holds, such as a lock, ends with it."""
-    return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, row_factory=dict_row, connect_timeout=5)
+    return await psycopg.AsyncConnection.connect(
+        conninfo, autocommit=True, row_factory=dict_row, connect_timeout=5
+    )
 
 
 async def lead(connection: Connection, lock: int) -> bool:
@@ -84,17 +88,23 @@ async def migrate(pool: Pool) -> list[str]:
             return await _apply(connection)
     except psycopg.Error as error:
         reason = error.diag.message_primary or type(error).__name__
-        raise Unusable(f"PostgreSQL does not let our tables be made: {reason}. Check the rights of POSTGRES_USER.") from None
+        raise Unusable(
+            f"PostgreSQL does not let our tables be made: {reason}. Check the rights of POSTGRES_USER."
+        ) from None
 
 
 async def _apply(connection: Connection) -> list[str]:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-    await connection.execute("CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)")
+    await connection.execute(
+        "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
+    )
     rows = await (await connection.execute("SELECT name, checksum FROM migration")).fetchall()
     known = {row["name"]: row["checksum"] for row in rows}
     ours = _migrations()
     if newer := known.keys() - dict(ours).keys():
-        raise ChangedMigration(f"this database was made by a newer Earthflow (it has {', '.join(sorted(newer))}); install that version")
+        raise ChangedMigration(
+            f"this database was made by a newer Earthflow (it has {', '.join(sorted(newer))}); install that version"
+        )
     applied = []
     for name, sql in ours:
         checksum = hashlib.sha256(sql.encode()).hexdigest()
@@ -103,10 +113,14 @@ async def _apply(connection: Connection) -> list[str]:
             await connection.execute("INSERT INTO migration VALUES (%s, %s)", (name, checksum))
             applied.append(name)
         elif known[name] != checksum:
-            raise ChangedMigration(f"migration {name} differs from the one this database was made with; install the matching version")
+            raise ChangedMigration(
+                f"migration {name} differs from the one this database was made with; install the matching version"
+            )
     return applied
 
 
 def _migrations() -> list[tuple[str, str]]:
     files = resources.files("control.store").joinpath("migrations").iterdir()
-    return sorted((entry.name, entry.read_text(encoding="utf-8")) for entry in files if entry.name.endswith(".sql"))
+    return sorted(
+        (entry.name, entry.read_text(encoding="utf-8")) for entry in files if entry.name.endswith(".sql")
+    )

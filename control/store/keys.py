@@ -83,12 +83,15 @@ async def of_tenant(pool: Pool, tenant: str | None) -> list[Key]:
     """All keys that a tenant has or had, or for None those of no tenant, oldest first."""
     async with pool.connection() as connection:
         rows = await connection.execute(
-            f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %s ORDER BY created, id".encode(), (tenant,)
+            f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %s ORDER BY created, id".encode(),
+            (tenant,),
         )
         return [Key(**row) for row in await rows.fetchall()]
 
 
-async def add(pool: Pool, tenant: str | None, role: Role, name: str, minted: Minted, not_after: datetime | None) -> Key | None:
+async def add(
+    pool: Pool, tenant: str | None, role: Role, name: str, minted: Minted, not_after: datetime | None
+) -> Key | None:
     """One more key, of a tenant or, with another role, of nobody; proxies are told in the same transaction. None: no such tenant."""
     async with pool.connection() as connection, connection.transaction():
         rows = await connection.execute(
@@ -121,7 +124,8 @@ async def to_rotate(pool: Pool, tenant: str | None) -> list[str]:
     """The tenants whose keys would be rotated: this one, or all."""
     async with pool.connection() as connection:
         rows = await connection.execute(
-            "SELECT id FROM tenant WHERE deleted IS NULL AND (%(id)s::text IS NULL OR id = %(id)s) ORDER BY created, id", {"id": tenant}
+            "SELECT id FROM tenant WHERE deleted IS NULL AND (%(id)s::text IS NULL OR id = %(id)s) ORDER BY created, id",
+            {"id": tenant},
         )
         return [row["id"] for row in await rows.fetchall()]
 
@@ -135,13 +139,17 @@ async def rotate(pool: Pool, minted: dict[str, Minted], revoke_after: int) -> li
 
 
 async def _rotate(connection: Connection, tenant: str, new: Minted, revoke_after: int) -> Rotated:
-    await connection.execute("INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (new.id, tenant, new.digest))
+    await connection.execute(
+        "INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (new.id, tenant, new.digest)
+    )
     rows = await connection.execute(
         "UPDATE api_key SET replaced_by = %(new)s, not_after = least(not_after, now() + make_interval(secs => %(seconds)s)) "
         "WHERE tenant = %(tenant)s AND id <> %(new)s AND (not_after IS NULL OR not_after > now()) RETURNING id",
         {"new": new.id, "tenant": tenant, "seconds": revoke_after},
     )
     old = [row["id"] for row in await rows.fetchall()]
-    row = await (await connection.execute("SELECT now() + make_interval(secs => %s) AS ends", (revoke_after,))).fetchone()
+    row = await (
+        await connection.execute("SELECT now() + make_interval(secs => %s) AS ends", (revoke_after,))
+    ).fetchone()
     assert row is not None
     return Rotated(tenant, old, new.id, row["ends"])

@@ -52,7 +52,9 @@ async def open_vault(pool: Pool, master: str) -> Vault:
         if row.id == key_id(master):
             return Vault(master, row.wrapped)
     wanted = " or ".join(row.id for row in found.rows)
-    raise WrongMasterKey(f"EARTHFLOW_MASTER_KEY is not the one of this database: its id is {key_id(master)}, and not {wanted}.")
+    raise WrongMasterKey(
+        f"EARTHFLOW_MASTER_KEY is not the one of this database: its id is {key_id(master)}, and not {wanted}."
+    )
 
 
 async def every(pool: Pool) -> Masters:
@@ -67,7 +69,9 @@ async def rotate(pool: Pool, vault: Vault, new: str) -> Masters:
         await _lock(connection)
         found = await _read(connection)
         if found.pending:
-            raise NotNow("A rotation is under way already. `earthflow keys master status` shows it; finalize or abort it first.")
+            raise NotNow(
+                "A rotation is under way already. `earthflow keys master status` shows it; finalize or abort it first."
+            )
         if found.rows[-1].id != key_id(vault.master):
             raise NotNow(
                 "Control runs with a key that opens this database no more. Set EARTHFLOW_MASTER_KEY to the one in use and start it again."
@@ -76,7 +80,11 @@ async def rotate(pool: Pool, vault: Vault, new: str) -> Masters:
             raise NotNow("The new key is the one in use. Make another one.")
         await connection.execute(
             "UPDATE master_key SET token = %s, seal = %s WHERE id = %s",
-            (vault.wrap(vault.proxy_token.encode()), vault.wrap(seal_key(vault.master)), key_id(vault.master)),
+            (
+                vault.wrap(vault.proxy_token.encode()),
+                vault.wrap(seal_key(vault.master)),
+                key_id(vault.master),
+            ),
         )
         await _add(connection, key_id(new), vault.under(new))
         await _open_all(connection, new)
@@ -113,7 +121,9 @@ async def abort(pool: Pool, vault: Vault) -> Masters:
         if not found.pending:
             raise NotNow("No rotation is under way.")
         if found.rows[0].id != key_id(vault.master):
-            raise NotNow("Control runs with the new key. Set EARTHFLOW_MASTER_KEY back to the old one and start it again, or finalize.")
+            raise NotNow(
+                "Control runs with the new key. Set EARTHFLOW_MASTER_KEY back to the old one and start it again, or finalize."
+            )
         await connection.execute("DELETE FROM master_key WHERE id <> %s", (key_id(vault.master),))
         await connection.execute("UPDATE master_key SET token = NULL, seal = NULL")
         return await _read(connection)
@@ -124,24 +134,34 @@ async def _lock(connection: Connection) -> None:
 
 
 async def _read(connection: Connection) -> Masters:
-    rows = await connection.execute("SELECT id, wrapped, token, seal, added FROM master_key ORDER BY generation")
+    rows = await connection.execute(
+        "SELECT id, wrapped, token, seal, added FROM master_key ORDER BY generation"
+    )
     return Masters([Master(**row) for row in await rows.fetchall()])
 
 
 async def _add(connection: Connection, id: str, wrapped: str) -> None:
     await connection.execute(
-        "INSERT INTO master_key (id, generation, wrapped) SELECT %s, coalesce(max(generation), 0) + 1, %s FROM master_key", (id, wrapped)
+        "INSERT INTO master_key (id, generation, wrapped) SELECT %s, coalesce(max(generation), 0) + 1, %s FROM master_key",
+        (id, wrapped),
     )
 
 
 async def _first(connection: Connection, master: str) -> Vault:
     vault = new_vault(master)
     await _add(connection, key_id(master), vault.wrapped)
-    for table, column in (("pepper", "wrapped"), ("tenant", "prompt_key")):  # all that versions before this one kept
-        rows = await (await connection.execute(f"SELECT DISTINCT {column} AS old FROM {table}".encode())).fetchall()
+    for table, column in (
+        ("pepper", "wrapped"),
+        ("tenant", "prompt_key"),
+    ):  # all that versions before this one kept
+        rows = await (
+            await connection.execute(f"SELECT DISTINCT {column} AS old FROM {table}".encode())
+        ).fetchall()
         for row in rows:
             new = vault.wrap(unwrap(master, row["old"]))
-            await connection.execute(f"UPDATE {table} SET {column} = %s WHERE {column} = %s".encode(), (new, row["old"]))
+            await connection.execute(
+                f"UPDATE {table} SET {column} = %s WHERE {column} = %s".encode(), (new, row["old"])
+            )
     return vault
 
 
@@ -152,7 +172,9 @@ SECRETS = (
 
 
 async def _open_all(connection: Connection, master: str) -> int:
-    rows = await (await connection.execute("SELECT wrapped FROM master_key WHERE id = %s", (key_id(master),))).fetchall()
+    rows = await (
+        await connection.execute("SELECT wrapped FROM master_key WHERE id = %s", (key_id(master),))
+    ).fetchall()
     if not rows:
         raise WrongMasterKey(f"The key {key_id(master)} is not one that opens this database.")
     vault = Vault(master, rows[0]["wrapped"])

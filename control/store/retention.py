@@ -38,13 +38,21 @@ async def drop_days(connection: Connection, oldest: date) -> list[str]:
 
 async def drop_tenants_rows(connection: Connection, today: date) -> int:
     """Delete the records of tenants that keep theirs for a shorter time; how many exchanges."""
-    rows = await connection.execute("SELECT id, retention_days FROM tenant WHERE retention_days IS NOT NULL ORDER BY id")
+    rows = await connection.execute(
+        "SELECT id, retention_days FROM tenant WHERE retention_days IS NOT NULL ORDER BY id"
+    )
     count = 0
     for row in await rows.fetchall():
         oldest = today - timedelta(days=row["retention_days"])
         async with connection.transaction():
-            count += (await connection.execute("DELETE FROM decision WHERE tenant = %s AND day < %s", (row["id"], oldest))).rowcount
-            await connection.execute("DELETE FROM completion WHERE tenant = %s AND day < %s", (row["id"], oldest))
+            count += (
+                await connection.execute(
+                    "DELETE FROM decision WHERE tenant = %s AND day < %s", (row["id"], oldest)
+                )
+            ).rowcount
+            await connection.execute(
+                "DELETE FROM completion WHERE tenant = %s AND day < %s", (row["id"], oldest)
+            )
     return count
 
 
@@ -56,4 +64,6 @@ async def drop_logs(connection: Connection, days: int) -> None:
         "AND d.ended < now() - least(%s, make_interval(days => coalesce(t.retention_days, %s)))",
         (LOGS, days),
     )
-    await connection.execute("DELETE FROM quarantine WHERE arrived < now() - make_interval(days => %s)", (days,))
+    await connection.execute(
+        "DELETE FROM quarantine WHERE arrived < now() - make_interval(days => %s)", (days,)
+    )

@@ -130,7 +130,9 @@ SUMMED = (
 async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
     """Counts over what is looked for: by action, reason, outcome, rule, provider and model; quantiles of durations; tokens. One pass."""
     where, values = _where(sought, None)
-    counts = " UNION ALL ".join(f"(SELECT '{what}' AS what, name, count FROM ({query}) AS one)" for what, query in COUNTED.items())
+    counts = " UNION ALL ".join(
+        f"(SELECT '{what}' AS what, name, count FROM ({query}) AS one)" for what, query in COUNTED.items()
+    )
     found = (
         "WITH found AS MATERIALIZED (SELECT d.action, d.reason, d.provider, d.model, d.rules || coalesce(c.rules, '{}') AS rules, "
         f"c.outcome, c.input_tokens, c.output_tokens, c.duration_ms, c.first_byte_ms FROM {_joined(sought)} WHERE {where}) "
@@ -148,7 +150,9 @@ async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
 
 def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
     """Conditions and their values."""
-    values = {name: value for name in sought.__dataclass_fields__ if (value := getattr(sought, name)) is not None}
+    values = {
+        name: value for name in sought.__dataclass_fields__ if (value := getattr(sought, name)) is not None
+    }
     told = [*values, *(["after"] if after is not None else [])]
     if sought.since is not None:
         values |= _bound("since", sought.since - EARLIER)
@@ -162,7 +166,10 @@ def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
 def _bound(name: str, time: datetime) -> dict[str, Any]:
     """The day and the id of an exchange that began at a time: of a partition, and of a place in it, nothing else need be looked at."""
     moment = max(time.astimezone(UTC), datetime.fromtimestamp(0, UTC))
-    return {f"{name}_day": moment.date(), f"{name}_id": str(uuid.UUID(int=int(moment.timestamp() * 1000) << 80))}
+    return {
+        f"{name}_day": moment.date(),
+        f"{name}_id": str(uuid.UUID(int=int(moment.timestamp() * 1000) << 80)),
+    }
 
 
 def _joined(sought: Sought) -> str:

@@ -33,16 +33,22 @@ async def note_rules(pool: Pool, hash: str) -> None:
 async def overtake(pool: Pool, version: int) -> None:
     """Raise our version above one that a proxy already has, as after a restored backup: it will take nothing lower."""
     async with pool.connection() as connection:
-        await connection.execute("UPDATE snapshot SET version = %s WHERE version <= %s", (version + 1, version))
+        await connection.execute(
+            "UPDATE snapshot SET version = %s WHERE version <= %s", (version + 1, version)
+        )
 
 
-async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_key: str, *, keep_prompts: bool) -> Snapshot | None:
+async def read(
+    pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_key: str, *, keep_prompts: bool
+) -> Snapshot | None:
     """A consistent snapshot of now, with the rule sources and the wrapped data key given; None where another process serves other rules
     by now.
     """
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        state = await (await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")).fetchone()
+        state = await (
+            await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")
+        ).fetchone()
         tenants = await (
             await connection.execute(
                 "SELECT id, preset, prompt_key, unknown_hosts, max_requests_per_minute, max_tokens_per_day "
@@ -72,7 +78,9 @@ async def read(pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_ke
 async def pepper(pool: Pool, wrapped_if_none: str) -> str:
     """The wrapped pepper; the given one becomes it where there is none yet."""
     async with pool.connection() as connection, connection.transaction():
-        await connection.execute("INSERT INTO pepper (wrapped) VALUES (%s) ON CONFLICT DO NOTHING", (wrapped_if_none,))
+        await connection.execute(
+            "INSERT INTO pepper (wrapped) VALUES (%s) ON CONFLICT DO NOTHING", (wrapped_if_none,)
+        )
         row = await (await connection.execute("SELECT wrapped FROM pepper")).fetchone()
     assert row is not None
     return str(row["wrapped"])

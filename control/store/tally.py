@@ -38,7 +38,9 @@ def counted(records: Iterable[Record]) -> Counter[Series]:
         elif isinstance(one, Completion):
             counts[Series("requests", (one.outcome, one.tenant))] += 1
             counts[Series("tokens", ("input", one.tenant))] += min(max(0, one.input_tokens or 0), MOST_TOKENS)
-            counts[Series("tokens", ("output", one.tenant))] += min(max(0, one.output_tokens or 0), MOST_TOKENS)
+            counts[Series("tokens", ("output", one.tenant))] += min(
+                max(0, one.output_tokens or 0), MOST_TOKENS
+            )
     return counts
 
 
@@ -55,7 +57,11 @@ async def add(connection: Connection, counts: Mapping[Series, int]) -> None:
         "INSERT INTO tally (name, labels, value) SELECT name, string_to_array(labels, chr(31)), value "
         "FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS r (name, labels, value) "
         "ON CONFLICT (name, labels) DO UPDATE SET value = tally.value + excluded.value",
-        ([one.name for one in ordered], ["\x1f".join(one.labels) for one in ordered], [risen[one] for one in ordered]),
+        (
+            [one.name for one in ordered],
+            ["\x1f".join(one.labels) for one in ordered],
+            [risen[one] for one in ordered],
+        ),
     )
 
 
@@ -72,7 +78,9 @@ async def _within(connection: Connection, counts: Mapping[Series, int]) -> Count
 async def read(pool: Pool) -> dict[Series, int]:
     """All counts."""
     async with pool.connection() as connection:
-        rows = await (await connection.execute("SELECT name, labels, value FROM tally ORDER BY name, labels")).fetchall()
+        rows = await (
+            await connection.execute("SELECT name, labels, value FROM tally ORDER BY name, labels")
+        ).fetchall()
     return {Series(row["name"], tuple(row["labels"])): int(row["value"]) for row in rows}
 
 

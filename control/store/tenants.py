@@ -39,16 +39,21 @@ async def create(pool: Pool, values: Mapping[str, Any], *, key_id: str, key_dige
         holders = sql.SQL(", ").join([sql.Placeholder()] * len(values))
         try:
             await connection.execute(
-                sql.SQL("INSERT INTO tenant ({}) VALUES ({})").format(names, holders), [*map(_stored, values.values())]
+                sql.SQL("INSERT INTO tenant ({}) VALUES ({})").format(names, holders),
+                [*map(_stored, values.values())],
             )
         except psycopg.errors.UniqueViolation:
             raise TenantExists(values["id"]) from None
-        await connection.execute("INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (key_id, values["id"], key_digest))
+        await connection.execute(
+            "INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (key_id, values["id"], key_digest)
+        )
         await bump(connection)
         return (await _read(connection, values["id"]))[0]
 
 
-async def change(pool: Pool, id: str, values: Mapping[str, Any], webhook: Mapping[str, Any] | None = None) -> Tenant | None:
+async def change(
+    pool: Pool, id: str, values: Mapping[str, Any], webhook: Mapping[str, Any] | None = None
+) -> Tenant | None:
     """Set some columns of a tenant; proxies are told in the same transaction. None where there is no such tenant.
 
     `webhook` takes the place of all it has; an empty one, of none.
@@ -61,8 +66,12 @@ async def change(pool: Pool, id: str, values: Mapping[str, Any], webhook: Mappin
             if webhook:
                 await webhooks.insert(connection, id, webhook)
         if values:
-            settings = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in values)
-            query = sql.SQL("UPDATE tenant SET {} WHERE id = {} AND deleted IS NULL").format(settings, sql.Placeholder())
+            settings = sql.SQL(", ").join(
+                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in values
+            )
+            query = sql.SQL("UPDATE tenant SET {} WHERE id = {} AND deleted IS NULL").format(
+                settings, sql.Placeholder()
+            )
             await connection.execute(query, [*map(_stored, values.values()), id])
             await bump(connection)
         return next(iter(await _read(connection, id)), None)
@@ -71,9 +80,13 @@ async def change(pool: Pool, id: str, values: Mapping[str, Any], webhook: Mappin
 async def delete(pool: Pool, id: str) -> bool:
     """End a tenant: its keys stop at once, its audit stays. Whether there was one."""
     async with pool.connection() as connection, connection.transaction():
-        done = await connection.execute("UPDATE tenant SET deleted = now() WHERE id = %s AND deleted IS NULL", (id,))
+        done = await connection.execute(
+            "UPDATE tenant SET deleted = now() WHERE id = %s AND deleted IS NULL", (id,)
+        )
         if done.rowcount:
-            await connection.execute("UPDATE webhook SET disabled = 'its tenant was deleted' WHERE tenant = %s", (id,))
+            await connection.execute(
+                "UPDATE webhook SET disabled = 'its tenant was deleted' WHERE tenant = %s", (id,)
+            )
             await bump(connection)
         return bool(done.rowcount)
 

@@ -77,14 +77,18 @@ async def insert(connection: Connection, tenant: str, values: Mapping[str, Any])
 async def of_tenant(pool: Pool, tenant: str) -> list[Webhook]:
     """A tenant's webhooks, oldest first."""
     async with pool.connection() as connection:
-        rows = await connection.execute(f"SELECT {COLUMNS} FROM webhook WHERE tenant = %s ORDER BY created, id".encode(), (tenant,))
+        rows = await connection.execute(
+            f"SELECT {COLUMNS} FROM webhook WHERE tenant = %s ORDER BY created, id".encode(), (tenant,)
+        )
         return [Webhook(**row) for row in await rows.fetchall()]
 
 
 async def one(pool: Pool, id: str) -> Webhook | None:
     """A webhook, or None."""
     async with pool.connection() as connection:
-        row = await (await connection.execute(f"SELECT {COLUMNS} FROM webhook WHERE id = %s".encode(), (id,))).fetchone()
+        row = await (
+            await connection.execute(f"SELECT {COLUMNS} FROM webhook WHERE id = %s".encode(), (id,))
+        ).fetchone()
     return Webhook(**row) if row else None
 
 
@@ -97,7 +101,9 @@ async def change(pool: Pool, id: str, url: str | None, statuses: Sequence[str] |
             {"id": id, "url": url, "statuses": list(statuses) if statuses is not None else None},
         )
         row = await rows.fetchone()
-        await connection.execute("UPDATE delivery SET due = now() WHERE webhook = %s AND state = 'waiting'", (id,))
+        await connection.execute(
+            "UPDATE delivery SET due = now() WHERE webhook = %s AND state = 'waiting'", (id,)
+        )
     return Webhook(**row) if row else None
 
 
@@ -119,7 +125,9 @@ async def new_secret(pool: Pool, id: str, wrapped: str) -> bool:
 
 async def queue(connection: Connection, records: Iterable[Record]) -> None:
     """Note what is to be told of these new records, in the caller's transaction."""
-    events = [(one.tenant, one.action, one.id, json.dumps(_event(one))) for one in records if one.action is not None]
+    events = [
+        (one.tenant, one.action, one.id, json.dumps(_event(one))) for one in records if one.action is not None
+    ]
     if events:
         await connection.execute(
             "INSERT INTO webhook_event (webhook, decision, event) SELECT w.id, e.id, e.event "
@@ -136,7 +144,12 @@ def _event(record: Record) -> dict[str, Any]:
         "status": record.action, "rules": [fired.rule for fired in record.rules],
     }  # fmt: skip
     if isinstance(record, Decision):
-        told |= {"reason": record.reason, "provider": record.provider, "host": record.host, "model": record.model}
+        told |= {
+            "reason": record.reason,
+            "provider": record.provider,
+            "host": record.host,
+            "model": record.model,
+        }
     return told
 
 
@@ -161,7 +174,8 @@ async def give_up_old(connection: Connection, oldest: timedelta) -> int:
     count = 0
     async with connection.transaction():
         rows = await connection.execute(
-            "SELECT DISTINCT webhook FROM webhook_event WHERE delivery IS NULL AND at < now() - %s ORDER BY webhook", (oldest,)
+            "SELECT DISTINCT webhook FROM webhook_event WHERE delivery IS NULL AND at < now() - %s ORDER BY webhook",
+            (oldest,),
         )
         for row in await rows.fetchall():
             while await _pack(connection, row["webhook"], older=oldest):
@@ -183,10 +197,17 @@ async def _pack(connection: Connection, webhook: str, older: timedelta | None = 
     body = _message("decisions", [json.loads(row["event"]) for row in events])
     await connection.execute(
         "INSERT INTO delivery (id, webhook, events, body, state, ended, error) VALUES (%s, %s, %s, %s, %s, %s, %s)",
-        (id, webhook, len(events), body, *(("dead", datetime.now(UTC), "it waited for too long") if older else ("waiting", None, None))),
+        (
+            id,
+            webhook,
+            len(events),
+            body,
+            *(("dead", datetime.now(UTC), "it waited for too long") if older else ("waiting", None, None)),
+        ),
     )
     await connection.execute(
-        "UPDATE webhook_event SET delivery = %s WHERE webhook = %s AND seq = ANY (%s)", (id, webhook, [row["seq"] for row in events])
+        "UPDATE webhook_event SET delivery = %s WHERE webhook = %s AND seq = ANY (%s)",
+        (id, webhook, [row["seq"] for row in events]),
     )
     return True
 
@@ -216,7 +237,8 @@ DUE = (
 async def due(connection: Connection, under_way: Collection[str]) -> list[Due]:
     """What is to be tried now and is not `under_way`: of each webhook a few, of one that has failed too often a single one."""
     rows = await connection.execute(
-        DUE + "JOIN LATERAL (SELECT x.id FROM delivery x WHERE x.webhook = w.id AND x.state = 'waiting' AND x.due <= now() "
+        DUE
+        + "JOIN LATERAL (SELECT x.id FROM delivery x WHERE x.webhook = w.id AND x.state = 'waiting' AND x.due <= now() "
         "ORDER BY x.due, x.id LIMIT CASE WHEN w.failures > 0 THEN 1 ELSE %s END) AS first ON first.id = d.id "
         "WHERE d.state = 'waiting' AND w.disabled IS NULL AND w.not_before <= now() AND NOT d.id = ANY (%s::uuid[])",
         (MOST_WAITING, list(under_way)),
@@ -235,7 +257,10 @@ async def delivered(pool: Pool, one: Due, status: int, took_ms: int) -> None:
     """It was taken. Whatever waits for this webhook is due now."""
     async with pool.connection() as connection, connection.transaction():
         await _note(connection, one, "delivered", status, None, took_ms)
-        await connection.execute("UPDATE webhook SET failures = 0, not_before = now() WHERE id = %s AND failures > 0", (one.webhook,))
+        await connection.execute(
+            "UPDATE webhook SET failures = 0, not_before = now() WHERE id = %s AND failures > 0",
+            (one.webhook,),
+        )
         if one.failures:
             await connection.execute(
                 "UPDATE delivery SET due = now() WHERE webhook = %s AND state = 'waiting' AND due > now()",
@@ -243,7 +268,15 @@ async def delivered(pool: Pool, one: Due, status: int, took_ms: int) -> None:
             )
 
 
-async def failed(pool: Pool, one: Due, status: int | None, error: str, took_ms: int, again: timedelta, rest: timedelta | None) -> None:
+async def failed(
+    pool: Pool,
+    one: Due,
+    status: int | None,
+    error: str,
+    took_ms: int,
+    again: timedelta,
+    rest: timedelta | None,
+) -> None:
     """It was not; try this one `again` later, and of its webhook nothing before `rest` is over."""
     async with pool.connection() as connection, connection.transaction():
         await _note(connection, one, "waiting", status, error, took_ms, again)
@@ -263,16 +296,32 @@ async def disable(pool: Pool, webhook: str, why: str) -> None:
     """Send nothing there any more; what waits stays, and can be sent after all."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute("UPDATE webhook SET disabled = %s WHERE id = %s", (why, webhook))
-        await connection.execute("UPDATE delivery SET state = 'dead', ended = now() WHERE webhook = %s AND state = 'waiting'", (webhook,))
+        await connection.execute(
+            "UPDATE delivery SET state = 'dead', ended = now() WHERE webhook = %s AND state = 'waiting'",
+            (webhook,),
+        )
 
 
 async def _note(
-    connection: Connection, one: Due, state: str, status: int | None, error: str | None, took_ms: int, again: timedelta | None = None
+    connection: Connection,
+    one: Due,
+    state: str,
+    status: int | None,
+    error: str | None,
+    took_ms: int,
+    again: timedelta | None = None,
 ) -> None:
     await connection.execute(
         "UPDATE delivery SET state = %(state)s, attempts = attempts + 1, status = %(status)s, error = %(error)s, took_ms = %(took)s, "
         "due = now() + %(again)s, ended = CASE WHEN %(state)s = 'waiting' THEN NULL ELSE now() END WHERE id = %(id)s",
-        {"id": one.id, "state": state, "status": status, "error": error, "took": took_ms, "again": again or timedelta(0)},
+        {
+            "id": one.id,
+            "state": state,
+            "status": status,
+            "error": error,
+            "took": took_ms,
+            "again": again or timedelta(0),
+        },
     )
 
 

@@ -30,7 +30,19 @@ from tests.support.shared import build, examples, thorough
 from tests.support.streams import SHAPES, TEXTS, Shape
 
 KEY = "AKIAQYLPMN5HHHFPZAM2"
-TEXT = ["It", " is AK", "IAQYL", "PMN5", "HHHFPZAM2, c'est noté: ", "é中 ", "mail ann@exam", "ple.org", " and", " that", " is all."]
+TEXT = [
+    "It",
+    " is AK",
+    "IAQYL",
+    "PMN5",
+    "HHHFPZAM2, c'est noté: ",
+    "é中 ",
+    "mail ann@exam",
+    "ple.org",
+    " and",
+    " that",
+    " is all.",
+]
 CALL = ['{"comma', 'nd": "ls -la /t', "mp && echo AKIAQYLPM", 'N5HHHFPZAM2"}']
 WIPE = ['{"comma', 'nd": "rm -', "rf", " /", '"}']
 RULES = """
@@ -55,7 +67,10 @@ rules:
   - {id: t.late, action: block, when: {direction: response}, match: {regex: zebra, count: 1}, mode: monitor}
 """
 LONG_BODY = 2_000  # bytes
-ALL_RULES = ("openai-chat", "anthropic-messages")  # shapes whose cuts are tried with all shipped rules; under the profile `long` all are
+ALL_RULES = (
+    "openai-chat",
+    "anthropic-messages",
+)  # shapes whose cuts are tried with all shipped rules; under the profile `long` all are
 FAMILY = {"openai-chat": "openai", "mistral-chat": "mistral", "openai-responses": "openai-responses", "anthropic-messages": "anthropic", "gemini-sse": "gemini",
           "gemini-array": "gemini", "bedrock-converse": "bedrock", "bedrock-invoke": "bedrock", "cohere-chat": "cohere", "ollama": "ollama",
           "completions": "openai", "cohere-v1-chat": "cohere", "huggingface": "openai", "mcp": "mcp"}  # fmt: skip
@@ -93,11 +108,17 @@ def streamed(name: str, encoding: str = "", rules: Rulebook | None = None) -> St
     assert framing is not None
     assert decoder is not None
     return Streamed(
-        framing, decoder, stream, lambda why: FAMILIES[FAMILY[name]].end(why, "d1"), lambda verdict: blocked_message(verdict, "d1")
+        framing,
+        decoder,
+        stream,
+        lambda why: FAMILIES[FAMILY[name]].end(why, "d1"),
+        lambda verdict: blocked_message(verdict, "d1"),
     )
 
 
-def passed(name: str, chunks: list[bytes], encoding: str = "", rules: Rulebook | None = None) -> tuple[bytes, Streamed]:
+def passed(
+    name: str, chunks: list[bytes], encoding: str = "", rules: Rulebook | None = None
+) -> tuple[bytes, Streamed]:
     answer = streamed(name, encoding, rules)
     out = b""
     for chunk in chunks:
@@ -109,7 +130,9 @@ def passed(name: str, chunks: list[bytes], encoding: str = "", rules: Rulebook |
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_an_answer_in_which_nothing_is_found_passes_byte_for_byte(name: str) -> None:
-    body = b"".join(SHAPES[name].made(["Hello", " you,", " é", "\n", "good day."], ['{"path": "/tmp', '/x"}']))
+    body = b"".join(
+        SHAPES[name].made(["Hello", " you,", " é", "\n", "good day."], ['{"path": "/tmp', '/x"}'])
+    )
     out, answer = passed(name, [body])
     assert out == body
     assert (answer.verdict.action, answer.coverage) == ("ALLOW", "full")
@@ -170,7 +193,9 @@ def test_every_single_cut_of_a_format_without_tools_gives_the_same(name: str) ->
     places=st.lists(st.integers(0, 10**6), max_size=40),
     wipe=st.booleans(),
 )
-def test_any_cut_gives_the_same_and_nothing_of_what_is_found(name: str, text: list[str], places: list[int], wipe: bool) -> None:
+def test_any_cut_gives_the_same_and_nothing_of_what_is_found(
+    name: str, text: list[str], places: list[int], wipe: bool
+) -> None:
     body = b"".join(SHAPES[name].made(text, WIPE if wipe else CALL))
     expected, whole = passed(name, [body])
     edges = sorted({0, len(body), *(place % len(body) for place in places)})
@@ -244,8 +269,15 @@ def test_keeping_a_client_waiting_says_something_only_while_text_is_held() -> No
     assert b"".join(answer.end()) == frames[1] + frames[2]
 
 
-def whole(body: bytes, content_type: str = "application/json", encoding: str = "", restore: tuple[tuple[str, str], ...] = ()):  # type: ignore[no-untyped-def]
-    return judge_whole(book(), Exchange(direction="response"), body, content_type, encoding, key=b"k", restore=restore)
+def whole(
+    body: bytes,
+    content_type: str = "application/json",
+    encoding: str = "",
+    restore: tuple[tuple[str, str], ...] = (),
+):  # type: ignore[no-untyped-def]
+    return judge_whole(
+        book(), Exchange(direction="response"), body, content_type, encoding, key=b"k", restore=restore
+    )
 
 
 def test_a_whole_answer_is_judged_and_every_other_byte_kept() -> None:
@@ -268,17 +300,31 @@ def test_a_whole_answer_gets_its_originals_back() -> None:
 
 
 def test_a_tool_call_in_a_whole_answer_is_judged_as_one() -> None:
-    called = {"choices": [{"message": {"tool_calls": [{"function": {"name": "sh", "arguments": json.dumps({"c": "rm -rf /"})}}]}}]}
+    called = {
+        "choices": [
+            {
+                "message": {
+                    "tool_calls": [{"function": {"name": "sh", "arguments": json.dumps({"c": "rm -rf /"})}}]
+                }
+            }
+        ]
+    }
     assert whole(json.dumps(called).encode()).verdict.action == "BLOCK"
     used = {"content": [{"type": "tool_use", "name": "sh", "input": {"command": "rm -rf / "}}]}
     assert whole(json.dumps(used).encode()).verdict.action == "BLOCK"
-    assert whole(json.dumps({"content": [{"type": "text", "text": "never run rm -rf / "}]}).encode()).verdict.action == "ALLOW"
+    assert (
+        whole(
+            json.dumps({"content": [{"type": "text", "text": "never run rm -rf / "}]}).encode()
+        ).verdict.action
+        == "ALLOW"
+    )
 
 
 def test_an_answer_of_which_nothing_can_be_read_says_why() -> None:
-    assert [unreadable(kind, "") for kind in ("application/json", "text/plain", "", "text/event-stream", "application/problem+json")] == [
-        ""
-    ] * 5
+    assert [
+        unreadable(kind, "")
+        for kind in ("application/json", "text/plain", "", "text/event-stream", "application/problem+json")
+    ] == [""] * 5
     assert unreadable("application/octet-stream", "", sought=True) == ""
     assert unreadable("audio/mpeg", "") == "audio"
     assert unreadable("image/png", "") == "image"
@@ -289,7 +335,11 @@ def test_an_answer_of_which_nothing_can_be_read_says_why() -> None:
     assert whole(f"a text with {KEY}".encode(), "text/plain").verdict.action == "BLOCK"
 
 
-@given(st.binary(max_size=200), st.sampled_from(["application/json", "text/plain", ""]), st.sampled_from(["", "gzip", "br", "zstd", "x"]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["application/json", "text/plain", ""]),
+    st.sampled_from(["", "gzip", "br", "zstd", "x"]),
+)
 def test_any_whole_answer_is_judged(body: bytes, kind: str, encoding: str) -> None:
     assert whole(body, kind, encoding).verdict.action in ("ALLOW", "FLAG", "BLOCK")
 
@@ -350,25 +400,44 @@ SMUGGLED = {
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": HALVES[0]}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": HALVES[1]}},
     ),
-    "another type each time": data(*({**choice(text), "type": f"t{number}"} for number, text in enumerate(HALVES))),
-    "an index that nobody reads": data(*({**choice(text), "output_index": number} for number, text in enumerate(HALVES))),
-    "an index written otherwise": data(choice(HALVES[0]), {"choices": [{"index": "0", "delta": {"content": HALVES[1]}}]}),
+    "another type each time": data(
+        *({**choice(text), "type": f"t{number}"} for number, text in enumerate(HALVES))
+    ),
+    "an index that nobody reads": data(
+        *({**choice(text), "output_index": number} for number, text in enumerate(HALVES))
+    ),
+    "an index written otherwise": data(
+        choice(HALVES[0]), {"choices": [{"index": "0", "delta": {"content": HALVES[1]}}]}
+    ),
     "another type, and junk beside": data(
         *(
-            {"choices": [{"index": 0, "delta": {"content": text, "junk": "zz"}}, {"index": 0, "delta": {"content": "x"}}], "type": f"t{n}"}
+            {
+                "choices": [
+                    {"index": 0, "delta": {"content": text, "junk": "zz"}},
+                    {"index": 0, "delta": {"content": "x"}},
+                ],
+                "type": f"t{n}",
+            }
             for n, text in enumerate(HALVES)
         )
     ),
-    "an end in between": data(choice(HALVES[0], finish_reason="stop"), {"type": "x.done", "choices": []}, choice(HALVES[1])),
+    "an end in between": data(
+        choice(HALVES[0], finish_reason="stop"), {"type": "x.done", "choices": []}, choice(HALVES[1])
+    ),
     "an empty piece in between": data(choice(HALVES[0]), choice(""), choice(HALVES[1])),
     "a thought in between": data(
-        *({"candidates": [{"content": {"parts": [{"text": text}, {"text": " hm ", "thought": True}]}}]} for text in HALVES)
+        *(
+            {"candidates": [{"content": {"parts": [{"text": text}, {"text": " hm ", "thought": True}]}}]}
+            for text in HALVES
+        )
     ),
     "what no JSON is": data(choice(HALVES[0])).replace(b"}\n", b', "x": NaN}\n') + data(choice(HALVES[1])),
     "a byte order mark": b"\xef\xbb\xbf" + data(choice(KEY)),
     "hidden characters": data(*(choice(piece) for piece in (HALVES[0], "\x01", HALVES[1]))),
     "several lines": b'data: {"choices":\ndata: [{"delta": {"content": "' + KEY.encode() + b'"}}]}\n\n',
-    "another event's name": b"".join(b"event: e%d\n" % number + data(choice(text)) for number, text in enumerate(HALVES)),
+    "another event's name": b"".join(
+        b"event: e%d\n" % number + data(choice(text)) for number, text in enumerate(HALVES)
+    ),
 }
 
 
@@ -386,7 +455,10 @@ CALLED = {
     "under a key that is technical elsewhere": {
         "candidates": [{"content": {"parts": [{"functionCall": {"args": {"code": "rm -rf / "}}}]}}]
     },
-    "in a shell call": {"type": "response.output_item.done", "item": {"type": "local_shell_call", "action": {"command": ["rm -rf / "]}}},
+    "in a shell call": {
+        "type": "response.output_item.done",
+        "item": {"type": "local_shell_call", "action": {"command": ["rm -rf / "]}},
+    },
     "in a custom call": {"output": [{"type": "custom_tool_call", "input": "rm -rf / "}]},
 }
 
@@ -419,12 +491,21 @@ def test_a_binary_message_is_read_however_it_is_wrapped() -> None:
 
 
 def test_an_array_that_is_ended_is_an_array() -> None:
-    out, _ = passed("gemini-array", [b'[{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"c":"rm -rf / "}}}]}}]}'])
+    out, _ = passed(
+        "gemini-array",
+        [b'[{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"c":"rm -rf / "}}}]}}]}'],
+    )
     assert json.loads(out)[0]["error"]["message"].startswith("Blocked")
 
 
 def test_many_choices_that_end_at_once_take_no_long_time() -> None:
-    body = data({"choices": [{"index": n, "delta": {"content": f"word{n} "}, "finish_reason": "stop"} for n in range(3000)]})
+    body = data(
+        {
+            "choices": [
+                {"index": n, "delta": {"content": f"word{n} "}, "finish_reason": "stop"} for n in range(3000)
+            ]
+        }
+    )
     began = time.process_time()
     passed("openai-chat", [body])
     assert time.process_time() - began < 5.0  # it was minutes

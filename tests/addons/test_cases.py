@@ -46,9 +46,15 @@ def said(text: str, **more: Any) -> dict[str, Any]:
         ({"text": f"my key is {AWS_KEY}", "keep": [AWS_KEY]}, f"BAD ACTION (lost: {AWS_KEY})"),
         ({"text": PEM, "max": "REDACT"}, "BAD ACTION"),
         ({"text": PEM, "max": "ALLOW", "expect": "quiet"}, "FALSE POSITIVE"),
-        ({"text": "STRICTLY CONFIDENTIAL", "way": "tool_result", "max": "ALLOW", "expect": "quiet"}, "FALSE POSITIVE"),
+        (
+            {"text": "STRICTLY CONFIDENTIAL", "way": "tool_result", "max": "ALLOW", "expect": "quiet"},
+            "FALSE POSITIVE",
+        ),
         ({"text": "rm -rf /", "way": "tool_call", "min": "BLOCK"}, "ok"),
-        ({"text": "rm -rf /", "role": "assistant", "kind": "tool_call", "tool": "Bash", "min": "BLOCK"}, "ok"),
+        (
+            {"text": "rm -rf /", "role": "assistant", "kind": "tool_call", "tool": "Bash", "min": "BLOCK"},
+            "ok",
+        ),
         ({"text": "rm -rf /", "way": "answer_text", "max": "ALLOW"}, "ok"),
         ({"url": CHAT, "body": said(f"my key is {AWS_KEY}"), "gone": [AWS_KEY], "keep": ["my key is"]}, "ok"),
         ({"url": CHAT, "body": "{", "max": "BLOCK"}, "DEFECT: coverage none ('bad_json',)"),
@@ -61,14 +67,26 @@ def test_a_case_is_right_or_says_how_it_is_wrong(case: dict[str, Any], result: s
 
 def test_a_call_is_read_by_the_format_of_its_address() -> None:
     found = tried(id="c", url=CHAT, body=said(f"é {AWS_KEY}"), ascii=True)
-    assert (found["id"], found["action"], found["coverage"], found["unreadable"]) == ("c", "REDACT", "full", [])
+    assert (found["id"], found["action"], found["coverage"], found["unreadable"]) == (
+        "c",
+        "REDACT",
+        "full",
+        [],
+    )
     assert found["rules"] == [{"id": "credentials.aws-access-key", "action": "redact"}]
-    assert found["leaves"].startswith('{"model": "m", "messages": [{"role": "user", "content": "\\u00e9 [REDACTED:')
+    assert found["leaves"].startswith(
+        '{"model": "m", "messages": [{"role": "user", "content": "\\u00e9 [REDACTED:'
+    )
 
 
 def test_nothing_leaves_of_what_is_blocked() -> None:
     found = tried(url=CHAT, body=said(PEM), gone=[PEM])
-    assert (found["action"], found["by"], found["leaves"], found["left"]) == ("BLOCK", "credentials.private-key", None, [])
+    assert (found["action"], found["by"], found["leaves"], found["left"]) == (
+        "BLOCK",
+        "credentials.private-key",
+        None,
+        [],
+    )
 
 
 @pytest.mark.parametrize("name", ["openai-chat", "anthropic-messages", "gemini-array"])
@@ -107,7 +125,8 @@ def test_what_is_no_case_is_said_to_be_none(line: str, sentence: str) -> None:
 
 
 VALUES = st.recursive(
-    st.none() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner)
+    st.none() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
 )
 CASES = st.fixed_dictionaries(
     {},
@@ -117,7 +136,9 @@ CASES = st.fixed_dictionaries(
         "body": VALUES,
         "answer": VALUES,
         "method": st.text(max_size=5),
-        "headers": st.dictionaries(st.sampled_from(["content-type", "Content-Encoding"]), st.text(max_size=12)),
+        "headers": st.dictionaries(
+            st.sampled_from(["content-type", "Content-Encoding"]), st.text(max_size=12)
+        ),
         "gone": st.lists(st.text(max_size=3), max_size=2),
     },
 )

@@ -9,7 +9,12 @@ from addons.connections import GRACE, SLOWEST, Connections, Upload
 from addons.settings import Limits
 
 LIMITS = Limits(
-    max_body=1000, connections_per_address=3, handshake_seconds=15, connection_seconds=3600, stream_idle_seconds=300, stream_seconds=3600
+    max_body=1000,
+    connections_per_address=3,
+    handshake_seconds=15,
+    connection_seconds=3600,
+    stream_idle_seconds=300,
+    stream_seconds=3600,
 )
 
 
@@ -44,7 +49,9 @@ def test_who_says_nothing_is_ended(connections: Connections, ended: list[Hashabl
     assert ended == ["silent", "half a head"]
 
 
-def test_what_is_old_is_ended_when_it_rests_and_at_last_in_any_case(connections: Connections, ended: list[Hashable]) -> None:
+def test_what_is_old_is_ended_when_it_rests_and_at_last_in_any_case(
+    connections: Connections, ended: list[Hashable]
+) -> None:
     for client in ("at rest", "busy"):
         connections.open(client, client)
         connections.begin(client)

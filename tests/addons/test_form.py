@@ -14,7 +14,10 @@ KEY = "AKIAQYLPMN5HHHFPZAM2"
 
 
 def form(*sections: tuple[str, bytes]) -> bytes:
-    body = b"".join(b"--xyz\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + data + b"\r\n" for head, data in sections)
+    body = b"".join(
+        b"--xyz\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + data + b"\r\n"
+        for head, data in sections
+    )
     return body + b"--xyz--\r\n"
 
 
@@ -47,7 +50,9 @@ def test_a_text_is_edited_in_its_place_and_nothing_else() -> None:
 
 
 def test_a_file_of_text_is_read_whatever_it_says_it_is() -> None:
-    call, _ = read(form(('name="file"; filename="x.png"\r\nContent-Type: image/png', f'{{"a": "{KEY}"}}\n'.encode())))
+    call, _ = read(
+        form(('name="file"; filename="x.png"\r\nContent-Type: image/png', f'{{"a": "{KEY}"}}\n'.encode()))
+    )
     assert any(KEY in part.text and part.kind == "text" for part in call.parts)
 
 

@@ -16,7 +16,12 @@ from addons.framing.json_array import JsonArray
 from addons.framing.json_lines import JsonLines
 from addons.framing.sse import ServerSentEvents
 
-MADE: dict[str, Callable[[], Framing]] = {"sse": ServerSentEvents, "lines": JsonLines, "array": JsonArray, "eventstream": EventStream}
+MADE: dict[str, Callable[[], Framing]] = {
+    "sse": ServerSentEvents,
+    "lines": JsonLines,
+    "array": JsonArray,
+    "eventstream": EventStream,
+}
 HEADERS = _header(":event-type", "contentBlockDelta") + _header(":message-type", "event")
 PIECES = st.sampled_from(
     [b"data: ", b"data", b"event: x", b": idle", b"\n", b"\r", b"\r\n", b"\n\n", b"[", b"]", b"{", b"}", b",", b'"', b"\\", b'{"a":"b"}',
@@ -38,7 +43,9 @@ def frames(framing: Framing, chunks: list[bytes]) -> list[Frame]:
 @given(data=BYTES, places=st.lists(st.integers(0, 200), max_size=12))
 @example(data=b"data: a\r\r\ndata: b\r\n\r\n", places=[8, 9])
 @example(data=b'[{"a":"\\""},{"b":[{}]}]', places=list(range(30)))
-def test_however_the_bytes_are_cut_the_frames_are_the_same_and_nothing_is_lost(name: str, data: bytes, places: list[int]) -> None:
+def test_however_the_bytes_are_cut_the_frames_are_the_same_and_nothing_is_lost(
+    name: str, data: bytes, places: list[int]
+) -> None:
     whole = frames(MADE[name](), [data])
     assert b"".join(frame.raw for frame in whole) == data
     unread = [frame for frame in whole if frame.unreadable]
@@ -46,7 +53,9 @@ def test_however_the_bytes_are_cut_the_frames_are_the_same_and_nothing_is_lost(n
     assert b"".join(frame.raw for frame in parts) == data
     if not unread:
         assert parts == whole
-    assert [(frame.data, frame.name) for frame in parts if not frame.unreadable] == [(f.data, f.name) for f in whole if not f.unreadable]
+    assert [(frame.data, frame.name) for frame in parts if not frame.unreadable] == [
+        (f.data, f.name) for f in whole if not f.unreadable
+    ]
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -54,7 +63,12 @@ def test_however_the_bytes_are_cut_the_frames_are_the_same_and_nothing_is_lost(n
 def test_a_rewritten_frame_bears_the_new_data_and_all_else(name: str, data: bytes, text: str) -> None:
     new = json.dumps({"new": text}).encode()
     for frame in frames(MADE[name](), [data]):
-        if frame.data is not None and not frame.unreadable and frame.raw.strip() and (name != "array" or frame.raw.endswith(frame.data)):
+        if (
+            frame.data is not None
+            and not frame.unreadable
+            and frame.raw.strip()
+            and (name != "array" or frame.raw.endswith(frame.data))
+        ):
             framing = MADE[name]()
             again = [one for one in frames(framing, [framing.rewritten(frame, new)]) if one.data is not None]
             assert new in [one.data for one in again], (frame, again)
@@ -83,7 +97,10 @@ def test_a_bedrock_message_is_unwrapped_and_wrapped_again() -> None:
 
 
 def test_a_frame_that_is_too_large_passes_unread_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module, data in (("sse", b"data: " + b"x" * 100 + b"\n\ndata: y\n\n"), ("json_lines", b"x" * 100 + b"\ny\n")):
+    for module, data in (
+        ("sse", b"data: " + b"x" * 100 + b"\n\ndata: y\n\n"),
+        ("json_lines", b"x" * 100 + b"\ny\n"),
+    ):
         monkeypatch.setattr(f"addons.framing.{module}.MAX_FRAME", 50)
         framing = {"sse": ServerSentEvents, "json_lines": JsonLines}[module]()
         found = frames(framing, cut(data, list(range(0, 200, 20))))

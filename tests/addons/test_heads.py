@@ -29,7 +29,9 @@ def test_any_header_gives_a_text(header: str) -> None:
     assert isinstance(proxy_key(header), str)
 
 
-@pytest.mark.parametrize("named", ["api.openai.com", "API.OPENAI.COM", "api.openai.com:443", "api.openai.com."])
+@pytest.mark.parametrize(
+    "named", ["api.openai.com", "API.OPENAI.COM", "api.openai.com:443", "api.openai.com."]
+)
 def test_names_agree_however_they_are_written(named: str) -> None:
     assert names_agree("api.openai.com", [named], [named, None, ""])
 
@@ -38,13 +40,18 @@ def test_addresses_agree_with_and_without_brackets() -> None:
     assert names_agree("2606:4700::1", ["[2606:4700::1]:443"], ["2606:4700::1"])
 
 
-@pytest.mark.parametrize(("hosts", "others"), [(["evil.example"], []), (["a.example", "a.example"], []), (["a.example"], ["evil.example"])])
+@pytest.mark.parametrize(
+    ("hosts", "others"),
+    [(["evil.example"], []), (["a.example", "a.example"], []), (["a.example"], ["evil.example"])],
+)
 def test_names_that_differ_or_stand_twice_do_not_agree(hosts: list[str], others: list[str | None]) -> None:
     assert not names_agree("a.example", hosts, others)
 
 
 def test_what_is_between_client_and_proxy_is_named() -> None:
-    assert private_names(["Proxy-Authorization", "proxy-connection", "X-Earthflow-Decision", "Accept", "Authorization"]) == [
+    assert private_names(
+        ["Proxy-Authorization", "proxy-connection", "X-Earthflow-Decision", "Accept", "Authorization"]
+    ) == [
         "Proxy-Authorization",
         "proxy-connection",
         "X-Earthflow-Decision",

@@ -39,7 +39,9 @@ class Deaf:
     trial = None
 
 
-async def test_every_listener_is_asked_in_order_whatever_one_of_them_does(caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_listener_is_asked_in_order_whatever_one_of_them_does(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     table = HookTable([Listener("first"), Deaf(), Raising(), Awaited(), Listener("last")])
     for _ in range(2):
         seen: list[str] = []

@@ -21,13 +21,18 @@ CLIENTS, PROXIES = 10, 3
 
 
 def caller(tenant: str, per_minute: int | None = None) -> Identity:
-    return Identity(TenantEntry(tenant, "default", "", max_requests_per_minute=per_minute), KeyEntry("k", tenant, ""))
+    return Identity(
+        TenantEntry(tenant, "default", "", max_requests_per_minute=per_minute), KeyEntry("k", tenant, "")
+    )
 
 
 @pytest.fixture
 async def limiters(engines: Engines) -> AsyncIterator[list[Limiter]]:
     """Of three proxies, which know of one another."""
-    connections = [aioredis.Redis.from_url(engines.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5) for _ in range(PROXIES)]
+    connections = [
+        aioredis.Redis.from_url(engines.redis_url, socket_timeout=0.5, socket_connect_timeout=0.5)
+        for _ in range(PROXIES)
+    ]
     made = [Limiter(redis, f"w{number}") for number, redis in enumerate(connections)]
     await connections[0].flushall()
     beats = [asyncio.create_task(limiter.run()) for limiter in made]
@@ -65,11 +70,15 @@ async def load(limiters: list[Limiter], tenant: str, seconds: float) -> tuple[in
 async def test_three_proxies_keep_to_one_limit_and_its_burst(limiters: list[Limiter]) -> None:
     allowed, _ = await load(limiters, "t", SECONDS)
     wanted = CAPACITY + A_SECOND * SECONDS
-    untold = sum(sum(limiter._debt.values()) for limiter in limiters)  # let go while an answer was late, and made good with the next
+    untold = sum(
+        sum(limiter._debt.values()) for limiter in limiters
+    )  # let go while an answer was late, and made good with the next
     assert -max(2, 0.02 * wanted) <= allowed - wanted <= max(2, 0.02 * wanted) + untold
 
 
-async def test_without_redis_each_proxy_keeps_to_its_share_and_nobody_waits(limiters: list[Limiter], engines: Engines) -> None:
+async def test_without_redis_each_proxy_keeps_to_its_share_and_nobody_waits(
+    limiters: list[Limiter], engines: Engines
+) -> None:
     await load(limiters, "u", 0.5)
     pid = (await limiters[0].redis.info("server"))["process_id"]
     os.kill(pid, signal.SIGSTOP)
@@ -84,7 +93,9 @@ async def test_without_redis_each_proxy_keeps_to_its_share_and_nobody_waits(limi
     assert sum(limiter.local for limiter in limiters) > 100
 
 
-async def test_a_tenants_own_limit_overrules_the_rate_for_all_and_says_when_to_come_back(limiters: list[Limiter]) -> None:
+async def test_a_tenants_own_limit_overrules_the_rate_for_all_and_says_when_to_come_back(
+    limiters: list[Limiter],
+) -> None:
     limiter, rate = limiters[0], Rate(per_minute=1000, burst=1.0, window_seconds=60)
     answers = [await limiter.settle(limiter.ask(caller("v", 2), rate)) for _ in range(3)]
     assert [answer.allowed for answer in answers] == [True, True, False]
@@ -92,7 +103,9 @@ async def test_a_tenants_own_limit_overrules_the_rate_for_all_and_says_when_to_c
     assert (await limiter.settle(limiter.ask(caller("w"), rate))).allowed  # another tenant's
 
 
-async def test_tokens_of_all_proxies_are_one_sum_and_known_without_redis(limiters: list[Limiter], engines: Engines) -> None:
+async def test_tokens_of_all_proxies_are_one_sum_and_known_without_redis(
+    limiters: list[Limiter], engines: Engines
+) -> None:
     who = Identity(TenantEntry("tok", "default", "", max_tokens_per_day=100), KeyEntry("k", "tok", ""))
     tellers = [asyncio.create_task(limiter.tell()) for limiter in limiters]
 
@@ -119,9 +132,15 @@ async def test_tokens_of_all_proxies_are_one_sum_and_known_without_redis(limiter
 
 
 @pytest.mark.parametrize("work", [0.002, 0.0])
-async def test_far_above_the_limit_and_with_a_busy_loop_no_more_is_let_go(limiters: list[Limiter], work: float) -> None:
+async def test_far_above_the_limit_and_with_a_busy_loop_no_more_is_let_go(
+    limiters: list[Limiter], work: float
+) -> None:
     """The loop's own work makes answers late; what is let go without them, Redis is told of."""
-    rate, who, limiter = Rate(per_minute=600, burst=0.1, window_seconds=60), caller(f"busy-{work}"), limiters[0]
+    rate, who, limiter = (
+        Rate(per_minute=600, burst=0.1, window_seconds=60),
+        caller(f"busy-{work}"),
+        limiters[0],
+    )
     until, allowed = time.monotonic() + SECONDS, 0
 
     async def client() -> None:

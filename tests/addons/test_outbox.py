@@ -40,7 +40,9 @@ class Control:
 
 def write(spool: Spool, count: int) -> None:
     def make(place: Place) -> Record:
-        return Completion(id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1)
+        return Completion(
+            id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1
+        )
 
     for _ in range(count):
         spool.append(make)
@@ -62,7 +64,9 @@ async def until(outbox: Outbox, wanted: object) -> None:
         await asyncio.gather(job, return_exceptions=True)
 
 
-async def test_everything_written_is_sent_and_leaves_the_disk_once_it_is_stored(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+async def test_everything_written_is_sent_and_leaves_the_disk_once_it_is_stored(
+    valkey: "aioredis.Redis", tmp_path: Path
+) -> None:
     spool, control = Spool(tmp_path), Control()
     outbox = Outbox(spool, valkey, control.watermark)
     write(spool, 40)
@@ -81,7 +85,9 @@ async def test_everything_written_is_sent_and_leaves_the_disk_once_it_is_stored(
     assert list(tmp_path.glob("*.damaged")) == []
 
 
-async def test_what_redis_loses_is_sent_again_even_when_more_was_sent_since(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+async def test_what_redis_loses_is_sent_again_even_when_more_was_sent_since(
+    valkey: "aioredis.Redis", tmp_path: Path
+) -> None:
     spool, control = Spool(tmp_path), Control()
     outbox = Outbox(spool, valkey, control.watermark)
     write(spool, 20)
@@ -95,7 +101,9 @@ async def test_what_redis_loses_is_sent_again_even_when_more_was_sent_since(valk
     await until(outbox, again)
 
 
-async def test_a_record_of_a_version_we_do_not_know_is_sent_as_it_is(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+async def test_a_record_of_a_version_we_do_not_know_is_sent_as_it_is(
+    valkey: "aioredis.Redis", tmp_path: Path
+) -> None:
     spool, control = Spool(tmp_path), Control()
     payload = b'{"kind":"omen","place":{"worker":"w","boot":"b","seq":0}}'
     spool._write(spool_module.HEADER.pack(len(payload), spool_module.zlib.crc32(payload)) + payload)
@@ -106,7 +114,9 @@ async def test_a_record_of_a_version_we_do_not_know_is_sent_as_it_is(valkey: "ai
     await until(Outbox(spool, valkey, control.watermark), sent)
 
 
-async def test_what_stands_behind_a_damaged_frame_is_kept_aside_never_deleted(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+async def test_what_stands_behind_a_damaged_frame_is_kept_aside_never_deleted(
+    valkey: "aioredis.Redis", tmp_path: Path
+) -> None:
     spool, control = Spool(tmp_path), Control()
     outbox = Outbox(spool, valkey, control.watermark)
     write(spool, 12)
@@ -119,7 +129,9 @@ async def test_what_stands_behind_a_damaged_frame_is_kept_aside_never_deleted(va
     assert first.with_suffix(".damaged").read_bytes() == bytes(data)
 
 
-async def test_sending_again_starts_from_the_oldest_and_ends_at_the_newest(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+async def test_sending_again_starts_from_the_oldest_and_ends_at_the_newest(
+    valkey: "aioredis.Redis", tmp_path: Path
+) -> None:
     spool, control = Spool(tmp_path), Control()
     outbox = Outbox(spool, valkey, control.watermark)
     write(spool, 40)
@@ -135,7 +147,9 @@ async def test_sending_again_starts_from_the_oldest_and_ends_at_the_newest(valke
     assert outbox._sent == {spool.boot: 79}
 
 
-async def test_what_was_written_since_the_last_sending_is_not_taken_for_damage(valkey: "aioredis.Redis", tmp_path: Path) -> None:
+async def test_what_was_written_since_the_last_sending_is_not_taken_for_damage(
+    valkey: "aioredis.Redis", tmp_path: Path
+) -> None:
     spool, control = Spool(tmp_path), Control()
     outbox = Outbox(spool, valkey, control.watermark)
     write(spool, 1)

@@ -36,19 +36,31 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "model": "m",
             "stream": True,
             "tools": [
-                {"type": "function", "function": {"name": "look", "description": "look it up", "parameters": {"properties": {"q": {}}}}}
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "look",
+                        "description": "look it up",
+                        "parameters": {"properties": {"q": {}}},
+                    },
+                }
             ],
             "messages": [
                 {"role": "system", "content": "be kind"},
                 {"content": "hi", "role": "user"},
                 {
                     "role": "user",
-                    "content": [{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}}],
+                    "content": [
+                        {"type": "text", "text": "hello"},
+                        {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+                    ],
                 },
                 {
                     "role": "assistant",
                     "content": None,
-                    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}],
+                    "tool_calls": [
+                        {"id": "1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}
+                    ],
                 },
                 {"role": "tool", "tool_call_id": "1", "content": "the result"},
             ],
@@ -74,12 +86,19 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "input": [
                 "bare words",
                 {"role": "user", "content": "hello"},
-                {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "house rules"}]},
+                {
+                    "type": "message",
+                    "role": "developer",
+                    "content": [{"type": "input_text", "text": "house rules"}],
+                },
                 {"type": "reasoning", "summary": [{"type": "summary_text", "text": "I thought"}]},
                 {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"q": 2}'},
                 {"type": "function_call_output", "call_id": "c1", "output": "the result"},
                 {"type": "local_shell_call", "call_id": "c2", "action": {"command": ["rm", "-rf"]}},
-                {"role": "user", "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}]},
+                {
+                    "role": "user",
+                    "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}],
+                },
             ],
         },
         {
@@ -94,10 +113,19 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "look it up": ("system", "tool_definition", "look"),
         },
     ),
-    "completions": ({"model": "m", "prompt": ["once", "upon"], "suffix": "a time"}, {"once": ("user", "text"), "a time": ("user", "text")}),
-    "embeddings": ({"model": "m", "input": ["one", {"type": "text", "text": "two"}]}, {"one": ("user", "text"), "two": ("user", "text")}),
+    "completions": (
+        {"model": "m", "prompt": ["once", "upon"], "suffix": "a time"},
+        {"once": ("user", "text"), "a time": ("user", "text")},
+    ),
+    "embeddings": (
+        {"model": "m", "input": ["one", {"type": "text", "text": "two"}]},
+        {"one": ("user", "text"), "two": ("user", "text")},
+    ),
     "images": ({"model": "m", "prompt": "a cat"}, {"a cat": ("user", "text")}),
-    "speech": ({"model": "m", "input": "say it", "instructions": "softly"}, {"say it": ("user", "text"), "softly": ("system", "text")}),
+    "speech": (
+        {"model": "m", "input": "say it", "instructions": "softly"},
+        {"say it": ("user", "text"), "softly": ("system", "text")},
+    ),
     "anthropic-messages": (
         {
             "model": "m",
@@ -105,16 +133,40 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "tools": [{"name": "look", "description": "look it up", "input_schema": {"type": "object"}}],
             "messages": [
                 {"role": "user", "content": "hello"},
-                {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "look", "input": {"card": 4539148803436467}}]},
                 {
-                    "role": "user",
-                    "content": [{"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "the result"}]}],
+                    "role": "assistant",
+                    "content": [
+                        {"type": "tool_use", "id": "1", "name": "look", "input": {"card": 4539148803436467}}
+                    ],
                 },
                 {
                     "role": "user",
-                    "content": [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a paper"}}],
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "1",
+                            "content": [{"type": "text", "text": "the result"}],
+                        }
+                    ],
                 },
-                {"role": "user", "content": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "document",
+                            "source": {"type": "text", "media_type": "text/plain", "data": "a paper"},
+                        }
+                    ],
+                },
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "image",
+                            "source": {"type": "base64", "media_type": "image/png", "data": PNG},
+                        }
+                    ],
+                },
             ],
         },
         {
@@ -129,7 +181,14 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "anthropic-batches": (
         {
             "requests": [
-                {"custom_id": "a", "params": {"model": "m", "system": "be kind", "messages": [{"role": "user", "content": "hello"}]}}
+                {
+                    "custom_id": "a",
+                    "params": {
+                        "model": "m",
+                        "system": "be kind",
+                        "messages": [{"role": "user", "content": "hello"}],
+                    },
+                }
             ]
         },
         {"be kind": ("system", "text"), "hello": ("user", "text"), "a": ("other", "field")},
@@ -139,9 +198,18 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "systemInstruction": {"parts": [{"text": "be kind"}]},
             "tools": [{"functionDeclarations": [{"name": "look", "description": "look it up"}]}],
             "contents": [
-                {"role": "user", "parts": [{"text": "hello"}, {"inlineData": {"mimeType": "image/png", "data": PNG}}]},
-                {"role": "model", "parts": [{"text": "Sure"}, {"functionCall": {"name": "look", "args": {"q": "deep"}}}]},
-                {"role": "user", "parts": [{"functionResponse": {"name": "look", "response": {"found": "the result"}}}]},
+                {
+                    "role": "user",
+                    "parts": [{"text": "hello"}, {"inlineData": {"mimeType": "image/png", "data": PNG}}],
+                },
+                {
+                    "role": "model",
+                    "parts": [{"text": "Sure"}, {"functionCall": {"name": "look", "args": {"q": "deep"}}}],
+                },
+                {
+                    "role": "user",
+                    "parts": [{"functionResponse": {"name": "look", "response": {"found": "the result"}}}],
+                },
             ],
         },
         {
@@ -158,9 +226,21 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "system": [{"text": "be kind"}],
             "toolConfig": {"tools": [{"toolSpec": {"name": "look", "description": "look it up"}}]},
             "messages": [
-                {"role": "user", "content": [{"text": "hello"}, {"document": {"format": "pdf", "name": "d", "source": {"bytes": PNG}}}]},
-                {"role": "assistant", "content": [{"toolUse": {"toolUseId": "t", "name": "look", "input": {"q": "deep"}}}]},
-                {"role": "user", "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "the result"}]}}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {"text": "hello"},
+                        {"document": {"format": "pdf", "name": "d", "source": {"bytes": PNG}}},
+                    ],
+                },
+                {
+                    "role": "assistant",
+                    "content": [{"toolUse": {"toolUseId": "t", "name": "look", "input": {"q": "deep"}}}],
+                },
+                {
+                    "role": "user",
+                    "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "the result"}]}}],
+                },
             ],
         },
         {
@@ -177,13 +257,24 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "system": "be kind",
             "messages": [
                 {"role": "user", "content": [{"type": "text", "text": "hello"}]},
-                {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "look", "input": {"q": "deep"}}]},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "1", "name": "look", "input": {"q": "deep"}}],
+                },
             ],
         },
-        {"be kind": ("system", "text"), "hello": ("user", "text"), "deep": ("assistant", "tool_call", "look")},
+        {
+            "be kind": ("system", "text"),
+            "hello": ("user", "text"),
+            "deep": ("assistant", "tool_call", "look"),
+        },
     ),
     "cohere-chat": (
-        {"model": "m", "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}], "documents": [{"data": "a paper"}]},
+        {
+            "model": "m",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+            "documents": [{"data": "a paper"}],
+        },
         {"hello": ("user", "text"), "a paper": ("user", "text")},
     ),
     "cohere-v1-chat": (
@@ -224,9 +315,14 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "openai-realtime": (
         {
             "type": "conversation.item.create",
-            "session": {"instructions": "be kind", "tools": [{"type": "function", "name": "look", "description": "look it up"}]},
+            "session": {
+                "instructions": "be kind",
+                "tools": [{"type": "function", "name": "look", "description": "look it up"}],
+            },
             "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]},
-            "response": {"input": [{"type": "function_call_output", "call_id": "c1", "output": "the result"}]},
+            "response": {
+                "input": [{"type": "function_call_output", "call_id": "c1", "output": "the result"}]
+            },
             "audio": PNG,
         },
         {
@@ -239,9 +335,16 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "gemini-live": (
         {
             "setup": {"systemInstruction": {"parts": [{"text": "be kind"}]}},
-            "clientContent": {"turns": [{"role": "user", "parts": [{"text": "hello"}]}, {"role": "model", "parts": [{"text": "Sure"}]}]},
+            "clientContent": {
+                "turns": [
+                    {"role": "user", "parts": [{"text": "hello"}]},
+                    {"role": "model", "parts": [{"text": "Sure"}]},
+                ]
+            },
             "realtimeInput": {"text": "now", "audio": {"mimeType": "audio/pcm", "data": PNG}},
-            "toolResponse": {"functionResponses": [{"id": "1", "name": "look", "response": {"found": "the result"}}]},
+            "toolResponse": {
+                "functionResponses": [{"id": "1", "name": "look", "response": {"found": "the result"}}]
+            },
         },
         {
             "be kind": ("system", "text"),
@@ -256,7 +359,11 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "jsonrpc": "2.0",
             "id": 7,
             "method": "tools/call",
-            "params": {"name": "look", "arguments": {"q": "deep"}, "messages": [{"role": "user", "content": {"text": "hello"}}]},
+            "params": {
+                "name": "look",
+                "arguments": {"q": "deep"},
+                "messages": [{"role": "user", "content": {"text": "hello"}}],
+            },
             "result": {"content": [{"type": "text", "text": "the result"}, {"type": "image", "data": PNG}]},
             "beside": "words",
         },
@@ -267,7 +374,10 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "words": ("user", "text"),
         },
     ),
-    "huggingface": ({"inputs": {"question": "who?", "context": "he"}}, {"who?": ("user", "text"), "he": ("user", "text")}),
+    "huggingface": (
+        {"inputs": {"question": "who?", "context": "he"}},
+        {"who?": ("user", "text"), "he": ("user", "text")},
+    ),
 }
 UNREAD = {
     "openai-responses": ("image",),
@@ -357,7 +467,9 @@ def test_a_path_that_is_not_known_leads_nowhere(path: str) -> None:
         ("openai-chat", {"messages": []}, "/v1/chat/completions", False),
     ],
 )
-def test_whether_an_answer_will_stream_is_known(format: str, body: dict[str, Any], path: str, stream: bool) -> None:
+def test_whether_an_answer_will_stream_is_known(
+    format: str, body: dict[str, Any], path: str, stream: bool
+) -> None:
     assert call(format, body, path).stream is stream
 
 
@@ -372,9 +484,27 @@ def test_the_model_in_the_path_counts_where_the_body_names_none() -> None:
     assert call("openai-chat", {"messages": [], "model": "m"}, model="deployment").model == "m"
 
 
-KEYS = ["role", "content", "type", "text", "source", "data", "url", "tool_calls", "x", "messages", "parts", "toolUse", "name"]
+KEYS = [
+    "role",
+    "content",
+    "type",
+    "text",
+    "source",
+    "data",
+    "url",
+    "tool_calls",
+    "x",
+    "messages",
+    "parts",
+    "toolUse",
+    "name",
+]
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from(["user", "tool", "text", "image", "data:x"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=8)
+    | st.sampled_from(["user", "tool", "text", "image", "data:x"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
     max_leaves=15,
 )
@@ -389,7 +519,9 @@ DOCUMENT = st.dictionaries(st.sampled_from(TOPS) | st.text(max_size=5), JSON, ma
 @pytest.mark.parametrize("format", EVERY)
 @examples(60)
 @given(document=DOCUMENT, wanted=WANTED)
-def test_every_string_of_a_call_is_a_part_or_named_unreadable(format: JsonFormat, document: dict[str, Any], wanted: Any) -> None:
+def test_every_string_of_a_call_is_a_part_or_named_unreadable(
+    format: JsonFormat, document: dict[str, Any], wanted: Any
+) -> None:
     document = {**document, format.needs[0]: wanted}
     read = format.read_call(json.dumps(document).encode(), "/", "")
     assert isinstance(read, Call)
@@ -408,7 +540,9 @@ def strings(value: Any) -> list[str]:
 @pytest.mark.parametrize("format", EVERY)
 @examples(60)
 @given(document=DOCUMENT, wanted=WANTED)
-def test_a_parts_literal_is_where_its_text_stands_in_the_body(format: JsonFormat, document: dict[str, Any], wanted: Any) -> None:
+def test_a_parts_literal_is_where_its_text_stands_in_the_body(
+    format: JsonFormat, document: dict[str, Any], wanted: Any
+) -> None:
     document = {**document, format.needs[0]: wanted}
     body = json.dumps({**document, "n": -1.5e3, "big": 10**30})
     read = format.read_call(body.encode(), "/", "")
@@ -459,7 +593,15 @@ def test_a_hosts_provider_is_found_however_it_is_written(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["openai.com", "api.openai.com.evil.example", "xapi.openai.com", "", "1.2.3.4", "openai.azure.com", "a.openai.azure.com.evil.example"],
+    [
+        "openai.com",
+        "api.openai.com.evil.example",
+        "xapi.openai.com",
+        "",
+        "1.2.3.4",
+        "openai.azure.com",
+        "a.openai.azure.com.evil.example",
+    ],
 )
 def test_other_hosts_have_none(host: str) -> None:
     assert DIRECTORY.of(host) is None
@@ -490,7 +632,10 @@ def test_an_operators_list_adds_and_replaces(tmp_path: Path) -> None:
         ("providers: {x: {hosts: ['*.com']}}", "`*.com` is not a host"),
         ("providers: {x: {hosts: [a.example], paths: {/v1: opanai}}}", "there is no set `opanai`"),
         ("providers: {x: {hosts: [a.example], refusal: rude}}", "there is no refusal `rude`"),
-        ("sets: {s: {/x: yaml}}\nproviders: {x: {hosts: [a.example], paths: {'': s}}}", "there is no format `yaml`"),
+        (
+            "sets: {s: {/x: yaml}}\nproviders: {x: {hosts: [a.example], paths: {'': s}}}",
+            "there is no format `yaml`",
+        ),
         ("providers: {x: {hosts: [a.example], pathes: {}}}", "unknown field `pathes`"),
         ("providers: [", "is not YAML"),
     ],
@@ -505,14 +650,34 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, written: str, said:
     ("message", "counts"),
     [
         ({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}, (3, 4)),
-        ({"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 4}}}, (3, 4)),
+        (
+            {"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 4}}},
+            (3, 4),
+        ),
         ({"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}}, (3, 1)),
         ({"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}}, (3, 4)),
-        ([{"usageMetadata": {"promptTokenCount": 3}}, {"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}}], (3, 4)),
+        (
+            [
+                {"usageMetadata": {"promptTokenCount": 3}},
+                {"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}},
+            ],
+            (3, 4),
+        ),
         ({"response": {"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}}}, (3, 4)),
         ({"metadata": {"usage": {"inputTokens": 3, "outputTokens": 4}}}, (3, 4)),
-        ({"usage": {"billed_units": {"input_tokens": 9}, "tokens": {"input_tokens": 3, "output_tokens": 4}}}, (3, 4)),
-        ({"type": "message-end", "delta": {"usage": {"tokens": {"input_tokens": 3, "output_tokens": 4}}}}, (3, 4)),
+        (
+            {
+                "usage": {
+                    "billed_units": {"input_tokens": 9},
+                    "tokens": {"input_tokens": 3, "output_tokens": 4},
+                }
+            },
+            (3, 4),
+        ),
+        (
+            {"type": "message-end", "delta": {"usage": {"tokens": {"input_tokens": 3, "output_tokens": 4}}}},
+            (3, 4),
+        ),
         ({"meta": {"tokens": {"input_tokens": 3, "output_tokens": 4}}}, (3, 4)),
         ({"done": True, "prompt_eval_count": 3, "eval_count": 4}, (3, 4)),
         ({"usage": None}, (None, None)),

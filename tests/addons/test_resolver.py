@@ -21,7 +21,10 @@ def test_an_internal_address_is_known_in_every_form(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["1.1.1.1", "104.18.6.192", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"])
+@pytest.mark.parametrize(
+    "address",
+    ["1.1.1.1", "104.18.6.192", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"],
+)
 def test_a_public_address_is_allowed(address: str) -> None:
     assert is_public(address)
 
@@ -32,7 +35,9 @@ async def test_a_name_is_judged_by_what_it_resolves_to(host: str) -> None:
         await Resolver({}).resolve(host, 80)
 
 
-async def test_one_internal_answer_among_public_ones_is_enough_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_internal_answer_among_public_ones_is_enough_to_refuse(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def answers(*_: object, **__: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
         return [(2, 1, 6, "", ("1.1.1.1", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
 

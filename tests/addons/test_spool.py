@@ -14,7 +14,9 @@ from tests.support.shared import examples
 
 
 def record(place: Place) -> Record:
-    return Completion(id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1)
+    return Completion(
+        id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1
+    )
 
 
 def seqs(spool: Spool) -> list[int]:
@@ -62,7 +64,9 @@ def test_segments_are_rotated_and_none_is_lost(tmp_path: Path, monkeypatch: pyte
     assert seqs(spool) == list(range(30))
 
 
-def test_what_cannot_be_written_is_counted_and_the_next_record_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_counted_and_the_next_record_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spool = Spool(tmp_path)
     spool.append(record)
     write = spool._write

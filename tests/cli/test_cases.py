@@ -14,7 +14,9 @@ WRITTEN = DOCUMENT.read_text().split("<!-- cases -->\n```jsonl\n")[1].split("```
 
 def tried(*words: str, cases: str = WRITTEN, **more: str) -> subprocess.CompletedProcess[str]:
     command = [EARTHFLOW, "rules", "try", "--cases", "-", *words]
-    return subprocess.run(command, input=cases, env=environment(more), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, input=cases, env=environment(more), capture_output=True, text=True, check=False
+    )
 
 
 def test_the_cases_of_the_document_come_out_as_they_say() -> None:
@@ -30,7 +32,10 @@ def test_programs_get_json_whole_or_by_line_and_csv() -> None:
     whole = json.loads(tried("-o", "json").stdout)
     assert [one["action"] for one in whole] == ["REDACT", "ALLOW", "REDACT", "BLOCK"]
     assert [json.loads(line) for line in tried("-o", "jsonl").stdout.splitlines()] == whole
-    assert tried("-o", "csv").stdout.splitlines()[0] == "id,result,action,by,rules,coverage,unreadable,leaves,left"
+    assert (
+        tried("-o", "csv").stdout.splitlines()[0]
+        == "id,result,action,by,rules,coverage,unreadable,leaves,left"
+    )
 
 
 def test_a_case_that_is_not_right_gives_status_1_and_is_counted() -> None:
@@ -40,21 +45,46 @@ def test_a_case_that_is_not_right_gives_status_1_and_is_counted() -> None:
 
 
 def test_rules_and_providers_of_ones_own_count(tmp_path: Path) -> None:
-    (tmp_path / "own.yaml").write_text("earthflow: 1\nrules:\n  - {id: own.word, action: block, match: {keywords: quince}}\n")
-    (tmp_path / "providers").write_text("providers: {house: {hosts: [llm.house.example], paths: {/v1: openai}}}\n")
-    case = {"url": "https://llm.house.example/v1/embeddings", "body": {"model": "m", "input": "a quince"}, "min": "BLOCK"}
-    done = tried("--rules", str(tmp_path / "own.yaml"), cases=json.dumps(case), EARTHFLOW_PROVIDERS=str(tmp_path / "providers"))
+    (tmp_path / "own.yaml").write_text(
+        "earthflow: 1\nrules:\n  - {id: own.word, action: block, match: {keywords: quince}}\n"
+    )
+    (tmp_path / "providers").write_text(
+        "providers: {house: {hosts: [llm.house.example], paths: {/v1: openai}}}\n"
+    )
+    case = {
+        "url": "https://llm.house.example/v1/embeddings",
+        "body": {"model": "m", "input": "a quince"},
+        "min": "BLOCK",
+    }
+    done = tried(
+        "--rules",
+        str(tmp_path / "own.yaml"),
+        cases=json.dumps(case),
+        EARTHFLOW_PROVIDERS=str(tmp_path / "providers"),
+    )
     assert (done.returncode, "own.word:block" in done.stdout) == (0, True), done.stderr
 
 
 def test_what_cannot_be_tried_is_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("earthflow: 1\nrules:\n  - {id: x, action: blok}\n")
     for done, status, sentence in (
-        (tried(cases='{"text": "a"}\n{"text": 1}\n'), 2, "standard input, line 2 Expected `str | null`, got `int`"),
+        (
+            tried(cases='{"text": "a"}\n{"text": 1}\n'),
+            2,
+            "standard input, line 2 Expected `str | null`, got `int`",
+        ),
         (tried(cases=""), 2, "There is no case in standard input."),
         (tried("a text"), 2, "--cases goes without a text"),
-        (tried("--rules", str(tmp_path / "bad.yaml")), 3, "bad.yaml:3:21: error: `blok` is not a valid action"),
-        (tried("--cases", str(tmp_path / "none.jsonl")), 2, "none.jsonl cannot be read: No such file or directory."),
+        (
+            tried("--rules", str(tmp_path / "bad.yaml")),
+            3,
+            "bad.yaml:3:21: error: `blok` is not a valid action",
+        ),
+        (
+            tried("--cases", str(tmp_path / "none.jsonl")),
+            2,
+            "none.jsonl cannot be read: No such file or directory.",
+        ),
     ):
         assert (done.returncode, sentence in done.stderr) == (status, True), done.stderr
         assert "Traceback" not in done.stderr

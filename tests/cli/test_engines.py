@@ -32,7 +32,11 @@ with Engines(settings_of(Path(sys.argv[1]))) as engines:
 
 def parent(state_folder: Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(state_folder)], env=environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PARENT, str(state_folder)],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -56,7 +60,11 @@ def test_they_start_keep_their_data_and_stop_with_us(state_folder: Path) -> None
 def test_two_at_once_share_one_pair_of_servers(state_folder: Path) -> None:
     first, second = parent(state_folder), parent(state_folder)
     try:
-        said = sorted(line.strip() for process in (first, second) if process.stdout and (line := process.stdout.readline()))
+        said = sorted(
+            line.strip()
+            for process in (first, second)
+            if process.stdout and (line := process.stdout.readline())
+        )
         assert said == ["adopted", "ours"]
     finally:
         for process in (first, second):
@@ -108,7 +116,10 @@ def test_data_of_another_major_version_is_refused_with_words(state_folder: Path)
     with Engines(settings_of(state_folder)) as engines:
         data = engines.folder / "postgres"
     (data / "PG_VERSION").write_text("9\n")
-    with pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"), Engines(settings_of(state_folder)):
+    with (
+        pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"),
+        Engines(settings_of(state_folder)),
+    ):
         pass
 
 

@@ -28,16 +28,38 @@ def test_a_line_of_version_1_is_one_of_version_2() -> None:
     row, had_prompt = upgraded(json.dumps(OLD).encode())
     assert had_prompt
     assert "secret words" not in json.dumps(row)
-    assert (row["status"], row["path"], row["completion"]["input_tokens"], row["rules"][0]["rule"]) == ("BLOCK", "/v1/chat", 5, "r1")
+    assert (row["status"], row["path"], row["completion"]["input_tokens"], row["rules"][0]["rule"]) == (
+        "BLOCK",
+        "/v1/chat",
+        5,
+        "r1",
+    )
     assert abs(time_of(row["id"]) - NOW) < timedelta(seconds=1)
     assert upgraded(json.dumps(OLD).encode()) == (row, True)
     decision, completion = records_of(json.dumps(row).encode())
     assert (decision.tenant, completion.id) == ("t1", decision.id)
 
 
-NAMES = ["timestamp", "tenant_id", "decision", "rules", "rule", "model", "latency_ms", "status_code", "prompt_tokens", "stream", "version"]
+NAMES = [
+    "timestamp",
+    "tenant_id",
+    "decision",
+    "rules",
+    "rule",
+    "model",
+    "latency_ms",
+    "status_code",
+    "prompt_tokens",
+    "stream",
+    "version",
+]
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["t1", "ALLOW", NOW.isoformat(), "2026-01-01"]),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["t1", "ALLOW", NOW.isoformat(), "2026-01-01"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
@@ -45,7 +67,9 @@ VALUES = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES))
 def test_any_object_is_a_record_that_can_be_taken_in_or_unreadable(values: dict[str, Any]) -> None:
-    line = json.dumps({"timestamp": NOW.isoformat(), "tenant_id": "t1", "decision": "ALLOW", **values}).encode()
+    line = json.dumps(
+        {"timestamp": NOW.isoformat(), "tenant_id": "t1", "decision": "ALLOW", **values}
+    ).encode()
     try:
         row, _ = upgraded(line)
     except Unreadable:
@@ -102,14 +126,21 @@ def test_a_line_without_end_takes_no_memory() -> None:
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "audit_v1.jsonl"
-    good = [json.dumps({**OLD, "tenant_id": tmp_path.name.lower().replace("_", "-")[:40], "n": number}) for number in range(1200)]
-    path.write_text("\n".join([*good[:2], "{broken", "", '{"timestamp": 1, "tenant_id": "t"}', *good[2:]]) + "\n")
+    good = [
+        json.dumps({**OLD, "tenant_id": tmp_path.name.lower().replace("_", "-")[:40], "n": number})
+        for number in range(1200)
+    ]
+    path.write_text(
+        "\n".join([*good[:2], "{broken", "", '{"timestamp": 1, "tenant_id": "t"}', *good[2:]]) + "\n"
+    )
     return path
 
 
 def run(house: House, *words: str | Path) -> tuple[int, dict[str, Any], str]:
     told = command_environment(house, EARTHFLOW_ADMIN_API_KEY=house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"])
-    done = subprocess.run([EARTHFLOW, "audit", *words, "-o", "json"], env=told, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [EARTHFLOW, "audit", *words, "-o", "json"], env=told, capture_output=True, text=True, check=False
+    )
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
@@ -117,12 +148,20 @@ def test_a_file_is_migrated_imported_and_found(house: House, log: Path) -> None:
     out = log.with_name("audit_v2.jsonl")
     words = ("migrate", "--from-version", "1", "--to-version", "2", "--input", log, "--output", out)
     status, counts, said = run(house, *words, "--dry-run")
-    assert (status, out.exists(), counts["written"], counts["rejected"], counts["blank"]) == (3, False, 1200, 2, 1)
+    assert (status, out.exists(), counts["written"], counts["rejected"], counts["blank"]) == (
+        3,
+        False,
+        1200,
+        2,
+        1,
+    )
     assert counts["read"] == counts["written"] + counts["rejected"] + counts["blank"]
     assert "line 3: it is no JSON" in said
     assert run(house, *words)[0] == 3
     first = out.read_bytes()
-    assert [json.loads(line)["line"] for line in out.with_name(out.name + ".rejected").read_text().splitlines()] == [3, 5]
+    assert [
+        json.loads(line)["line"] for line in out.with_name(out.name + ".rejected").read_text().splitlines()
+    ] == [3, 5]
     run(house, *words)
     assert out.read_bytes() == first
     assert run(house, "import", out)[:2] == (0, {"read": 1200, "stored": 1200, "known": 0, "refused": 0})
@@ -139,7 +178,10 @@ def test_an_export_can_be_imported(house: House, tmp_path: Path) -> None:
     words = [EARTHFLOW, "audit", "export", "--tenant", tenant.id]
     exported = subprocess.run(words, env=told, capture_output=True, check=True).stdout
     (tmp_path / "log.jsonl").write_bytes(exported)
-    assert run(house, "import", tmp_path / "log.jsonl")[:2] == (0, {"read": 1, "stored": 0, "known": 1, "refused": 0})
+    assert run(house, "import", tmp_path / "log.jsonl")[:2] == (
+        0,
+        {"read": 1, "stored": 0, "known": 1, "refused": 0},
+    )
     other = json.loads(exported)
     for bad, why in (({"id": "x"}, "badly formed"), ({"time": 5}, "Expected"), ({"version": 3}, "version 3"), ({"tenant": "A B"}, "tenant"), ({"model": "\0"}, "holds"), ({"time": "2026-01-01T00:00:00Z"}, "not made at its time"), ({"time": "2026-01-01T00:00:00"}, "Expected")):  # fmt: skip
         (tmp_path / "log.jsonl").write_text(json.dumps({**other, **bad}) + "\n")

@@ -16,21 +16,29 @@ def earthflow(house: House) -> Any:
 
     def run(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
         told = command_environment(house, EARTHFLOW_URL=house.stack.control.url)
-        return subprocess.run([EARTHFLOW, *words], env=told, input=said, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [EARTHFLOW, *words], env=told, input=said, capture_output=True, text=True, check=False
+        )
 
     return run
 
 
 def test_a_tenant_from_its_making_to_its_end(earthflow: Any) -> None:
-    made = json.loads(earthflow("tenants", "create", "Acme", "--id", "acme-cli", "--label", "team=a", "-o", "json").stdout)
+    made = json.loads(
+        earthflow("tenants", "create", "Acme", "--id", "acme-cli", "--label", "team=a", "-o", "json").stdout
+    )
     assert (made["id"], made["labels"], made["api_key"][:8]) == ("acme-cli", {"team": "a"}, "ef_live_")
-    changed = json.loads(earthflow("tenants", "update", "acme-cli", "--max-requests-per-minute", "5000", "-o", "json").stdout)
+    changed = json.loads(
+        earthflow("tenants", "update", "acme-cli", "--max-requests-per-minute", "5000", "-o", "json").stdout
+    )
     assert changed["max_requests_per_minute"] == 5000
     assert "5000" in earthflow("tenants", "show", "acme-cli").stdout
     rows = [json.loads(line) for line in earthflow("tenants", "list", "-o", "jsonl").stdout.splitlines()]
     assert "acme-cli" in {row["id"] for row in rows}
     assert "acme-cli,Acme,default,5000" in earthflow("tenants", "list", "-o", "csv").stdout
-    refused = earthflow("tenants", "delete", "acme-cli", said="acme-cli\n")  # no person: a script must say --yes
+    refused = earthflow(
+        "tenants", "delete", "acme-cli", said="acme-cli\n"
+    )  # no person: a script must say --yes
     assert (refused.returncode, "say --yes" in refused.stderr) == (2, True)
     assert earthflow("tenants", "delete", "acme-cli", "--yes").returncode == 0
     gone = earthflow("tenants", "show", "acme-cli")
@@ -42,10 +50,18 @@ def test_keys_are_made_rotated_and_revoked(earthflow: Any) -> None:
     try:
         more = json.loads(earthflow("keys", "create", "keys-cli", "-o", "json").stdout)
         assert earthflow("keys", "revoke", more["id"], "--tenant", "keys-cli", "--yes").returncode == 0
-        preview = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--dry-run", "-o", "json").stdout)
+        preview = json.loads(
+            earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--dry-run", "-o", "json").stdout
+        )
         assert preview == [{"tenant": "keys-cli"}]
-        (rotated,) = json.loads(earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--revoke-after", "60", "-o", "json").stdout)
-        statuses = [key["status"] for key in json.loads(earthflow("keys", "list", "keys-cli", "-o", "json").stdout)]
+        (rotated,) = json.loads(
+            earthflow(
+                "keys", "rotate", "--tenant-id", "keys-cli", "--revoke-after", "60", "-o", "json"
+            ).stdout
+        )
+        statuses = [
+            key["status"] for key in json.loads(earthflow("keys", "list", "keys-cli", "-o", "json").stdout)
+        ]
         assert statuses == ["ending", "ended", "live"]
         assert rotated["api_key"] not in earthflow("keys", "list", "keys-cli").stdout
     finally:
@@ -66,19 +82,26 @@ def test_the_audit_is_searched_counted_exported_and_followed(house: House, earth
         tenant.post(message(text))
     tenant.audit(3)
     mine = ("--tenant", tenant.id)
-    rows = json.loads(earthflow("audit", "search", *mine, "--status", "ALLOW", "--limit", "2", "-o", "json").stdout)
+    rows = json.loads(
+        earthflow("audit", "search", *mine, "--status", "ALLOW", "--limit", "2", "-o", "json").stdout
+    )
     assert [row["status"] for row in rows] == ["ALLOW", "ALLOW"]
     assert tenant.id in earthflow("audit", "search", *mine).stdout
     lines = earthflow("audit", "export", *mine).stdout.splitlines()
     assert len({json.loads(line)["id"] for line in lines}) == 3
     assert len(earthflow("audit", "export", *mine, "-o", "csv").stdout.splitlines()) == 4
-    counts = json.loads(earthflow("audit", "stats", *mine, "--from", "2025-02-01T00:00:00Z", "-o", "json").stdout)
+    counts = json.loads(
+        earthflow("audit", "stats", *mine, "--from", "2025-02-01T00:00:00Z", "-o", "json").stdout
+    )
     assert (counts["total"], counts["by_status"]) == (3, {"ALLOW": 3})
     assert "Write it like 2026-" in earthflow("audit", "search", "--from", "yesterday").stderr
 
     told = command_environment(house, EARTHFLOW_URL=house.stack.control.url)
     following = subprocess.Popen(
-        [EARTHFLOW, "audit", "tail", *mine, "--count", "1", "-o", "jsonl"], env=told, stdout=subprocess.PIPE, text=True
+        [EARTHFLOW, "audit", "tail", *mine, "--count", "1", "-o", "jsonl"],
+        env=told,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     while following.poll() is None:  # it says nothing before it follows
         tenant.post(message("more"))
@@ -92,7 +115,10 @@ def test_the_audit_is_searched_counted_exported_and_followed(house: House, earth
 def test_health_is_a_status_for_scripts(house: House, earthflow: Any) -> None:
     fine = earthflow("health", "--host", "localhost", "--port", str(house.stack.port))
     assert (fine.returncode, "OK" in fine.stdout) == (0, True)
-    assert json.loads(earthflow("health", "--port", str(house.stack.port), "-o", "json").stdout)["service"] == "proxy"
+    assert (
+        json.loads(earthflow("health", "--port", str(house.stack.port), "-o", "json").stdout)["service"]
+        == "proxy"
+    )
     away = earthflow("health", "--port", "1")
     assert (away.returncode, "Nobody answers" in away.stderr) == (1, True)
 
@@ -122,4 +148,7 @@ def test_a_dry_run_of_the_master_key_is_refused(earthflow: Any) -> None:
 
 
 def test_a_place_that_is_no_earthflow_is_said(earthflow: Any, house: House) -> None:
-    assert "no Earthflow" in earthflow("keys", "list", "a b").stderr or "404" in earthflow("keys", "list", "a b").stderr
+    assert (
+        "no Earthflow" in earthflow("keys", "list", "a b").stderr
+        or "404" in earthflow("keys", "list", "a b").stderr
+    )

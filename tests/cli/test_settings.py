@@ -39,10 +39,21 @@ def test_variables_of_other_programs_are_not_obeyed(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_blank_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("EARTHFLOW_DASHBOARD_HOST", "EARTHFLOW_STATE_DIR", "POSTGRES_HOST", "POSTGRES_PORT", "REDIS_TLS", "EARTHFLOW_ENV"):
+    for name in (
+        "EARTHFLOW_DASHBOARD_HOST",
+        "EARTHFLOW_STATE_DIR",
+        "POSTGRES_HOST",
+        "POSTGRES_PORT",
+        "REDIS_TLS",
+        "EARTHFLOW_ENV",
+    ):
         monkeypatch.setenv(name, "")
     control = ControlSettings()
-    assert (control.dashboard_host, control.postgres_host, control.postgres_port) == ("127.0.0.1", "postgres", 5432)
+    assert (control.dashboard_host, control.postgres_host, control.postgres_port) == (
+        "127.0.0.1",
+        "postgres",
+        5432,
+    )
     assert control.state_dir == Path("/var/lib/earthflow")
 
 
@@ -52,7 +63,9 @@ def test_a_kubernetes_service_link_is_no_port(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("name", ["EARTHFLOW_DATABASE_URL", "EARTHFLOW_REDIS_URL"])
-def test_a_url_that_is_none_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_url_that_is_none_is_refused_without_being_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv(name, "nonsense//u:hunter2@h/db")
     with pytest.raises(ValueError, match="must be a URL") as caught:
         ControlSettings()
@@ -64,17 +77,30 @@ def test_an_earthflow_for_itself_is_led_nowhere_else(monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, "redis://production")
     monkeypatch.setenv("EARTHFLOW_ENV", "production")
     settings = settings_of(tmp_path)
-    assert (settings.own_postgres, settings.own_redis, settings.env, settings.port) == (True, True, "development", 0)
+    assert (settings.own_postgres, settings.own_redis, settings.env, settings.port) == (
+        True,
+        True,
+        "development",
+        0,
+    )
     assert (settings.master_key, settings.admin_key, settings.state_dir) == (None, None, tmp_path)
 
 
 def test_an_env_file_is_read_as_compose_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "env"
-    file.write_text("# a comment\nEF_A=1  # port\nexport EF_B='x # y'\nEF_C=\"ab'\"\nEF_D=a=b\nEF_SET=file\n\nnonsense\n")
+    file.write_text(
+        "# a comment\nEF_A=1  # port\nexport EF_B='x # y'\nEF_C=\"ab'\"\nEF_D=a=b\nEF_SET=file\n\nnonsense\n"
+    )
     monkeypatch.setenv("EF_SET", "before")
     for name in ("EF_A", "EF_B", "EF_C", "EF_D"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     load_env_file(file)
     now = environment()
-    assert [now[f"EF_{letter}"] for letter in ("A", "B", "C", "D", "SET")] == ["1", "x # y", "ab'", "a=b", "before"]
+    assert [now[f"EF_{letter}"] for letter in ("A", "B", "C", "D", "SET")] == [
+        "1",
+        "x # y",
+        "ab'",
+        "a=b",
+        "before",
+    ]

@@ -19,7 +19,9 @@ SDKS = [*sdks.SDKS, *npm.SDKS, *TOOLS]
 STREAMS = {*sdks.STREAMS, *npm.STREAMS, *TOOLS}
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "providers.md"
 PACKAGES: dict[str, str] = json.loads((Path(__file__).parent / "package.json").read_text())["dependencies"]
-VERSIONS = dict(re.findall(r"^([\w-]+)==(\S+)$", (Path(__file__).parent / "requirements.txt").read_text(), re.MULTILINE))
+VERSIONS = dict(
+    re.findall(r"^([\w-]+)==(\S+)$", (Path(__file__).parent / "requirements.txt").read_text(), re.MULTILINE)
+)
 COLUMNS = {
     "allowed": "allowed, read in full",
     "arrive": "redacted",
@@ -40,10 +42,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish() -> None:
     """Write the table, where every SDK was asked everything."""
-    if set(outcomes) != set(SDKS) or any(len(asked) != (6 if sdk in STREAMS else 3) for sdk, asked in outcomes.items()):
+    if set(outcomes) != set(SDKS) or any(
+        len(asked) != (6 if sdk in STREAMS else 3) for sdk, asked in outcomes.items()
+    ):
         return
-    rows = [f"| {sdk} | {_version(sdk)} | {' | '.join(outcomes[sdk].get(asked, 'n/a') for asked in COLUMNS)} |" for sdk in SDKS]
-    table = "\n".join([f"| client | version | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|", *rows])
+    rows = [
+        f"| {sdk} | {_version(sdk)} | {' | '.join(outcomes[sdk].get(asked, 'n/a') for asked in COLUMNS)} |"
+        for sdk in SDKS
+    ]
+    table = "\n".join(
+        [f"| client | version | {' | '.join(COLUMNS.values())} |", "|---" * (len(COLUMNS) + 2) + "|", *rows]
+    )
     text = DOCUMENT.read_text()
     marks = r"(<!-- clients -->\n).*?(<!-- end clients -->)"
     DOCUMENT.write_text(re.sub(marks, lambda found: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL))

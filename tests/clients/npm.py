@@ -19,10 +19,12 @@ MESSAGES = 'messages: [{ role: "user", content: prompt }]'
 SDKS: dict[str, str] = {
     "openai (npm) chat": OPENAI
     + f'say((await client.chat.completions.create({{ model: "gpt-5.2", {MESSAGES} }})).choices[0].message.content);',
-    "openai (npm) responses": OPENAI + 'say((await client.responses.create({ model: "gpt-5.2", input: prompt })).output_text);',
+    "openai (npm) responses": OPENAI
+    + 'say((await client.responses.create({ model: "gpt-5.2", input: prompt })).output_text);',
     "@anthropic-ai/sdk": ANTHROPIC
     + f'say((await client.messages.create({{ model: "claude-sonnet-5", max_tokens: 9, {MESSAGES} }})).content[0].text);',
-    "@google/genai": GOOGLE + 'say((await client.models.generateContent({ model: "gemini-3", contents: prompt })).text);',
+    "@google/genai": GOOGLE
+    + 'say((await client.models.generateContent({ model: "gemini-3", contents: prompt })).text);',
     "ai (Vercel)": VERCEL + "say((await generateText({ model, prompt })).text);",
 }
 

@@ -53,7 +53,14 @@ def say(tenant: Tenant, tmp_path: Path) -> Callable[..., Done]:
             told |= {"HOME": str(tmp_path), **TOOLS[name].environment}
         (tmp_path / "work").mkdir(exist_ok=True)
         return subprocess.run(
-            command, env=told, cwd=tmp_path / "work", stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+            command,
+            env=told,
+            cwd=tmp_path / "work",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
         )
 
     return run
@@ -67,7 +74,12 @@ def _command(name: str, prompt: str, streams: bool) -> Sequence[str]:
         file = MODULES / f"{re.sub('[^a-z]+', '-', name.lower())}{'-stream' if streams else ''}.mjs"
         file.write_text(npm.PROXIED + (npm.STREAMS[name][1] if streams else npm.SDKS[name]))
         return ["node", str(file), prompt]
-    return [PYTHON, "-c", f"import sys\nprompt = sys.argv[1]\n{sdks.STREAMS[name][1] if streams else sdks.SDKS[name]}", prompt]
+    return [
+        PYTHON,
+        "-c",
+        f"import sys\nprompt = sys.argv[1]\n{sdks.STREAMS[name][1] if streams else sdks.SDKS[name]}",
+        prompt,
+    ]
 
 
 def judged(tenant: Tenant, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
@@ -76,7 +88,11 @@ def judged(tenant: Tenant, wanted: Callable[[dict[str, Any]], bool]) -> list[dic
 
     def there() -> bool:
         found = tenant.house.stack.control.get(f"/v1/audit?tenant={tenant.id}&limit=1000")["audit"]
-        rows[:] = [row for row in found if row["method"] in ("POST", "MESSAGE") and row["unreadable"] != ["unknown_path"]]
+        rows[:] = [
+            row
+            for row in found
+            if row["method"] in ("POST", "MESSAGE") and row["unreadable"] != ["unknown_path"]
+        ]
         return any(row["completion"] and wanted(row) for row in rows)
 
     assert wait_until(there, PATIENCE), rows
@@ -85,7 +101,11 @@ def judged(tenant: Tenant, wanted: Callable[[dict[str, Any]], bool]) -> list[dic
 
 def heard(house: House, since: int) -> list[bytes]:
     """What arrived of what the client said to its model."""
-    return [one.body for one in house.providers.heard[since:] if one.method in ("POST", "MESSAGE") and b'"generate":false' not in one.body]
+    return [
+        one.body
+        for one in house.providers.heard[since:]
+        if one.method in ("POST", "MESSAGE") and b'"generate":false' not in one.body
+    ]
 
 
 def named(done: Done) -> set[str]:
@@ -95,7 +115,9 @@ def named(done: Done) -> set[str]:
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_call_is_allowed_read_in_full_and_its_tokens_counted(tenant: Tenant, say: Callable[..., Done], name: str) -> None:
+def test_a_call_is_allowed_read_in_full_and_its_tokens_counted(
+    tenant: Tenant, say: Callable[..., Done], name: str
+) -> None:
     done = say(name, "Hello")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "You wrote" in done.stdout
@@ -116,7 +138,9 @@ def test_a_secret_does_not_arrive(house: House, tenant: Tenant, say: Callable[..
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_block_is_one_request_and_its_user_reads_why(house: House, tenant: Tenant, say: Callable[..., Done], name: str) -> None:
+def test_a_block_is_one_request_and_its_user_reads_why(
+    house: House, tenant: Tenant, say: Callable[..., Done], name: str
+) -> None:
     since = len(house.providers.heard)
     done = say(name, PRIVATE_KEY)
     assert done.returncode != 0
@@ -133,7 +157,9 @@ def answered(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
     def prepare(name: str, case: str) -> None:
         shape = STREAMS[name]
         plain = name in TOOLS and case != "block"  # which would do what a call of a tool asks, and ask again
-        said: Given = stream(shape, CASES[case][0]) if plain else given(Cell(shape, "streamed", case, "", "identity"))
+        said: Given = (
+            stream(shape, CASES[case][0]) if plain else given(Cell(shape, "streamed", case, "", "identity"))
+        )
 
         def first(path: str, call: dict[str, Any], text: str) -> Any:
             return said if shape_of(path, call) or name not in TOOLS else answer(path, call, text)
@@ -145,7 +171,9 @@ def answered(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, st
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_passes_and_is_read_in_full(tenant: Tenant, say: Callable[..., Done], answered: Any, name: str) -> None:
+def test_a_stream_passes_and_is_read_in_full(
+    tenant: Tenant, say: Callable[..., Done], answered: Any, name: str
+) -> None:
     answered(name, "allow")
     done = say(name, "Hello", streams=True)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -155,17 +183,23 @@ def test_a_stream_passes_and_is_read_in_full(tenant: Tenant, say: Callable[..., 
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_what_a_stream_must_not_say_is_edited(tenant: Tenant, say: Callable[..., Done], answered: Any, name: str) -> None:
+def test_what_a_stream_must_not_say_is_edited(
+    tenant: Tenant, say: Callable[..., Done], answered: Any, name: str
+) -> None:
     answered(name, "redact")
     done = say(name, "Hello", streams=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert AWS_KEY not in done.stdout
-    assert re.fullmatch(r"The key is \[REDACTED:credentials_aws_access_key_[b-t]{8}\], keep it\.\s*", done.stdout), done.stdout
+    assert re.fullmatch(
+        r"The key is \[REDACTED:credentials_aws_access_key_[b-t]{8}\], keep it\.\s*", done.stdout
+    ), done.stdout
     judged(tenant, lambda row: row["completion"]["action"] == "REDACT")
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_a_stream_that_is_stopped_is_one_request(house: House, tenant: Tenant, say: Callable[..., Done], answered: Any, name: str) -> None:
+def test_a_stream_that_is_stopped_is_one_request(
+    house: House, tenant: Tenant, say: Callable[..., Done], answered: Any, name: str
+) -> None:
     answered(name, "block")
     since = len(house.providers.heard)
     done = say(name, "Hello", streams=True)

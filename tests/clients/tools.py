@@ -77,9 +77,11 @@ def shape_of(path: str, call: dict[str, Any]) -> str:
         return "gemini-sse"
     if not call.get("stream"):
         return ""
-    return {"responses": "openai-responses", "messages": "anthropic-messages", "completions": "openai-chat"}.get(
-        path.rpartition("/")[2], ""
-    )
+    return {
+        "responses": "openai-responses",
+        "messages": "anthropic-messages",
+        "completions": "openai-chat",
+    }.get(path.rpartition("/")[2], "")
 
 
 def reply_with(said: Callable[[], Given]) -> Callable[[str], list[str]]:

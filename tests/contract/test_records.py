@@ -13,7 +13,9 @@ DECISION = Decision(
     id=new_id(), time=datetime.now(UTC), place=PLACE, tenant="t", key="k", action="BLOCK", coverage="partial",
     unreadable=("image",), rules=(Fired("a.b", "BLOCK", "high", 2),), host="api.openai.com",
 )  # fmt: skip
-COMPLETION = Completion(id=DECISION.id, time=datetime.now(UTC), place=PLACE, tenant="t", outcome="ok", status=200, duration_ms=5)
+COMPLETION = Completion(
+    id=DECISION.id, time=datetime.now(UTC), place=PLACE, tenant="t", outcome="ok", status=200, duration_ms=5
+)
 
 
 @pytest.mark.parametrize("record", [DECISION, COMPLETION], ids=["decision", "completion"])

@@ -27,7 +27,11 @@ def test_a_snapshot_comes_back_and_shows_nothing_on_the_way() -> None:
 
 def test_another_master_key_or_a_changed_byte_does_not_open_it() -> None:
     sealed = seal(SNAPSHOT, seal_key(MASTER))
-    for data, master in ((sealed, Fernet.generate_key().decode()), (sealed[:-4] + b"AAAA", MASTER), (b"", MASTER)):
+    for data, master in (
+        (sealed, Fernet.generate_key().decode()),
+        (sealed[:-4] + b"AAAA", MASTER),
+        (b"", MASTER),
+    ):
         with pytest.raises(WrongMasterKey):
             unseal(data, master)
 

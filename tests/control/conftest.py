@@ -64,7 +64,17 @@ async def state(engines: Engines, database_url: str, monkeypatch: pytest.MonkeyP
     client = aioredis.Redis.from_url(told.redis)
     await client.flushall()
     reading = await database.for_reading(told.database)
-    yield State(told, pool, reading, client, await masters.open_vault(pool, master), {}, "", Keyring(bytes(32)), told.sender())
+    yield State(
+        told,
+        pool,
+        reading,
+        client,
+        await masters.open_vault(pool, master),
+        {},
+        "",
+        Keyring(bytes(32)),
+        told.sender(),
+    )
     await client.aclose()
     await reading.close()
     await pool.close()

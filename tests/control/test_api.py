@@ -19,8 +19,12 @@ def admin(house: House) -> tuple[str, str]:
     return "-H", f"X-API-Key: {house.stack.secrets['EARTHFLOW_ADMIN_API_KEY']}"
 
 
-@pytest.mark.parametrize("path", ["/v1/tenants", "/v1/audit", "/internal/snapshot", "/internal/watermark/a/b"])
-@pytest.mark.parametrize("key", ["", "wrong", mint().text, "é", "a" * 5_000], ids=["none", "wrong", "foreign", "not ascii", "long"])
+@pytest.mark.parametrize(
+    "path", ["/v1/tenants", "/v1/audit", "/internal/snapshot", "/internal/watermark/a/b"]
+)
+@pytest.mark.parametrize(
+    "key", ["", "wrong", mint().text, "é", "a" * 5_000], ids=["none", "wrong", "foreign", "not ascii", "long"]
+)
 def test_without_a_valid_key_nothing_is_told(house: House, path: str, key: str) -> None:
     status, body = ask(house, path, "-H", f"X-API-Key: {key}", "-H", f"Authorization: Bearer {key}")
     assert (status, body["error"]["code"]) == (401, "unauthorized")
@@ -93,4 +97,8 @@ def test_what_is_not_there_has_the_same_shape(house: House) -> None:
 
 def test_health_says_what_works(house: House) -> None:
     status, body = ask(house, "/health/ready")
-    assert (status, body["status"], set(body["checks"])) == (200, "OK", {"postgres", "redis", "ingest", "rules"})
+    assert (status, body["status"], set(body["checks"])) == (
+        200,
+        "OK",
+        {"postgres", "redis", "ingest", "rules"},
+    )

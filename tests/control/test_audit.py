@@ -38,7 +38,9 @@ def found(house: House, tenant: Tenant, query: str = "") -> list[dict[str, Any]]
         ("&from=2999-01-01", 0), ("&provider=openai&status=ALLOW&from=2020-01-01&to=2999-01-01", 2),
     ],
 )  # fmt: skip
-def test_exchanges_are_found_by_what_their_records_say(house: House, caller: Tenant, query: str, count: int) -> None:
+def test_exchanges_are_found_by_what_their_records_say(
+    house: House, caller: Tenant, query: str, count: int
+) -> None:
     assert len(found(house, caller, query)) == count
 
 

@@ -33,7 +33,15 @@ def decision(seq: int, **more: object) -> Decision:
 
 
 def completion(seq: int, of: Decision) -> Completion:
-    return Completion(id=of.id, time=datetime.now(UTC), place=Place("w", "b", seq), tenant="t", outcome="ok", status=200, duration_ms=1)
+    return Completion(
+        id=of.id,
+        time=datetime.now(UTC),
+        place=Place("w", "b", seq),
+        tenant="t",
+        outcome="ok",
+        status=200,
+        duration_ms=1,
+    )
 
 
 async def send(state: State, *records: Record | bytes) -> None:
@@ -105,7 +113,9 @@ POISON = {
     "bad id": encode(decision(0)).replace(b'"id":"', b'"id":"x'),
     "long ago": json.dumps({**json.loads(encode(decision(0))), "id": new_id(1_000_000)}).encode(),
     "far ahead": json.dumps({**json.loads(encode(decision(0))), "id": new_id(4_000_000_000)}).encode(),
-    "a NUL in its place": json.dumps({**json.loads(encode(decision(0))), "place": {"worker": "a\0", "boot": "b", "seq": 0}}).encode(),
+    "a NUL in its place": json.dumps(
+        {**json.loads(encode(decision(0))), "place": {"worker": "a\0", "boot": "b", "seq": 0}}
+    ).encode(),
     "a place beyond counting": json.dumps(
         {**json.loads(encode(decision(0))), "place": {"worker": "w", "boot": "b", "seq": 2**64 - 1}}
     ).encode(),
@@ -145,7 +155,10 @@ async def test_a_flushed_redis_gets_its_group_again(state: State) -> None:
 
 
 async def test_two_control_processes_do_not_ingest_at_once(state: State) -> None:
-    async with await database.alone(state.settings.database) as first, await database.alone(state.settings.database) as second:
+    async with (
+        await database.alone(state.settings.database) as first,
+        await database.alone(state.settings.database) as second,
+    ):
         assert await database.lead(first, audit.INGEST_LOCK)
         assert not await database.lead(second, audit.INGEST_LOCK)
 

@@ -58,7 +58,11 @@ async def test_a_step_that_dies_after_any_statement_leaves_every_secret_open_wit
         return done
 
     async def run() -> None:
-        await (masters.rotate(state.pool, vault, new) if step == "rotate" else getattr(masters, step)(state.pool, vault))
+        await (
+            masters.rotate(state.pool, vault, new)
+            if step == "rotate"
+            else getattr(masters, step)(state.pool, vault)
+        )
 
     statements = 0
     while True:
@@ -93,8 +97,12 @@ async def test_secrets_of_a_version_before_data_keys_are_taken_over(state: State
     old = Fernet(state.vault.master)
     async with state.pool.connection() as connection:
         await connection.execute("DELETE FROM master_key")
-        await connection.execute("INSERT INTO pepper (wrapped) VALUES (%s)", (old.encrypt(b"pepper").decode(),))
-        await connection.execute("INSERT INTO tenant VALUES ('t', 'T', 'default', %s)", (old.encrypt(b"prompt").decode(),))
+        await connection.execute(
+            "INSERT INTO pepper (wrapped) VALUES (%s)", (old.encrypt(b"pepper").decode(),)
+        )
+        await connection.execute(
+            "INSERT INTO tenant VALUES ('t', 'T', 'default', %s)", (old.encrypt(b"prompt").decode(),)
+        )
     with pytest.raises(WrongMasterKey):
         await masters.open_vault(state.pool, Fernet.generate_key().decode())
     vault = await masters.open_vault(state.pool, state.vault.master)
@@ -106,7 +114,9 @@ async def test_secrets_of_a_version_before_data_keys_are_taken_over(state: State
 
 def earthflow(house: House, *words: str, stdin: str = "") -> tuple[int, dict[str, Any]]:
     told = command_environment(house, EARTHFLOW_ADMIN_API_KEY=house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"])
-    done = subprocess.run([EARTHFLOW, *words, "-o", "json"], env=told, input=stdin, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [EARTHFLOW, *words, "-o", "json"], env=told, input=stdin, capture_output=True, text=True, check=False
+    )
     return done.returncode, json.loads(done.stdout) if done.stdout else {"said": done.stderr}
 
 
@@ -116,9 +126,14 @@ def test_a_rotation_by_the_command_through_restarts_in_any_order(state_folder: P
         tenant = house.tenant()
         assert tenant.post(message("one"))[0] == 200
         old, new = house.stack.secrets["EARTHFLOW_MASTER_KEY"], Fernet.generate_key().decode()
-        assert earthflow(house, "keys", "rotate", "--rotate-master", "--new-key", "-", stdin=new)[1]["state"] == "pending"
+        assert (
+            earthflow(house, "keys", "rotate", "--rotate-master", "--new-key", "-", stdin=new)[1]["state"]
+            == "pending"
+        )
         assert earthflow(house, "keys", "master", "verify", "--new-key", new)[0] == 0
-        assert "under way" in earthflow(house, "keys", "rotate", "--rotate-master", "--new-key", new)[1]["said"]
+        assert (
+            "under way" in earthflow(house, "keys", "rotate", "--rotate-master", "--new-key", new)[1]["said"]
+        )
         assert "start it again" in earthflow(house, "keys", "master", "finalize", "--yes")[1]["said"]
         house.stack.secrets["EARTHFLOW_MASTER_KEY"] = new
         restart(house, "control")
@@ -127,11 +142,19 @@ def test_a_rotation_by_the_command_through_restarts_in_any_order(state_folder: P
         assert made.post(message("two"))[0] == 200
         restart(house, "proxy")
         assert made.post(message("three"))[0] == 200
-        assert [key["id"] for key in earthflow(house, "keys", "master", "finalize", "--yes")[1]["keys"]] == [key_id(new)]
+        assert [key["id"] for key in earthflow(house, "keys", "master", "finalize", "--yes")[1]["keys"]] == [
+            key_id(new)
+        ]
         assert tenant.post(message("four"))[0] == 200
         house.stack.secrets["EARTHFLOW_MASTER_KEY"] = old
         stop(house, "control")
-        done = subprocess.run([sys.executable, "-m", "control"], env=house.stack.environment(), capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "control"],
+            env=house.stack.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert (done.returncode, key_id(new) in done.stderr, old in done.stderr) == (78, True, False)
 
 
@@ -152,5 +175,7 @@ def test_only_an_admin_rotates(house: House) -> None:
     for path in ("", "/rotate", "/verify", "/finalize", "/abort"):
         words = ("-X", "POST", "-d", json.dumps({"new_key": Fernet.generate_key().decode()})) if path else ()
         assert ask(house, f"/v1/master{path}", "-H", f"X-API-Key: {tenant.key}", *words)[0] == 403
-    status, body = ask(house, "/v1/master/rotate", *admin(house), "-X", "POST", "-d", json.dumps({"new_key": "x" * 44}))
+    status, body = ask(
+        house, "/v1/master/rotate", *admin(house), "-X", "POST", "-d", json.dumps({"new_key": "x" * 44})
+    )
     assert (status, body["error"]["code"]) == (400, "bad_key")

@@ -11,7 +11,12 @@ from tests.control.test_api import admin
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, curl, message
 
 ROOT = Path(__file__).resolve().parents[2]
-GUIDE = ("earthflow_block_rate", "earthflow_error_rate", "earthflow_latency_p99_ms", "earthflow_rule_violations_total")
+GUIDE = (
+    "earthflow_block_rate",
+    "earthflow_error_rate",
+    "earthflow_latency_p99_ms",
+    "earthflow_rule_violations_total",
+)
 
 
 def scrape(house: House, *words: str) -> str:
@@ -28,8 +33,16 @@ def test_counts_equal_the_audit_and_bear_the_guides_names(house: House, tenant: 
         tenant.post(message(f"my key is {AWS_KEY}"))
     tenant.audit(3)
     text = scrape(house)
-    assert value(text, f'earthflow_decisions_total{{action="REDACT",reason="policy",tenant="{tenant.id}"}}') == 3
-    assert value(text, f'earthflow_rule_violations_total{{action="REDACT",rule="credentials.aws-access-key",tenant="{tenant.id}"}}') == 3
+    assert (
+        value(text, f'earthflow_decisions_total{{action="REDACT",reason="policy",tenant="{tenant.id}"}}') == 3
+    )
+    assert (
+        value(
+            text,
+            f'earthflow_rule_violations_total{{action="REDACT",rule="credentials.aws-access-key",tenant="{tenant.id}"}}',
+        )
+        == 3
+    )
     assert value(text, f'earthflow_requests_total{{outcome="ok",tenant="{tenant.id}"}}') == 3
     assert value(text, f'earthflow_tokens_total{{direction="input",tenant="{tenant.id}"}}') == 33
     assert [name for name in GUIDE if f"\n{name}" not in text] == []
@@ -65,7 +78,9 @@ def test_what_is_stored_twice_is_counted_once(house: House, tenant: Tenant) -> N
 def test_every_metric_says_what_it_is(house: House, line: str) -> None:
     text = scrape(house)
     names = {
-        re.split(r"[{ ]", one)[0].removesuffix("_total").removesuffix("_created") for one in text.splitlines() if not one.startswith("#")
+        re.split(r"[{ ]", one)[0].removesuffix("_total").removesuffix("_created")
+        for one in text.splitlines()
+        if not one.startswith("#")
     }
     told = {one.split(" ")[2].removesuffix("_total") for one in text.splitlines() if one.startswith(line)}
     assert names <= told
@@ -75,11 +90,21 @@ def test_the_document_lists_all_of_them_and_no_other(house: House, tenant: Tenan
     tenant.post(message(f"my key is {AWS_KEY}"))
     tenant.audit(1)
     text = scrape(house)
-    table = (ROOT / "docs" / "operating.md").read_text().split("<!-- metrics -->")[1].split("<!-- end metrics -->")[0]
-    written = {name: (labels, help) for name, labels, help in re.findall(r"^\| `(\w+)` \| (.*?) ?\| (.*) \|$", table, re.MULTILINE)}
+    table = (
+        (ROOT / "docs" / "operating.md")
+        .read_text()
+        .split("<!-- metrics -->")[1]
+        .split("<!-- end metrics -->")[0]
+    )
+    written = {
+        name: (labels, help)
+        for name, labels, help in re.findall(r"^\| `(\w+)` \| (.*?) ?\| (.*) \|$", table, re.MULTILINE)
+    }
     told = {}
     for name, help in re.findall(r"^# HELP (\w+) (.*)$", text, re.MULTILINE):
         series = re.search(rf"^{name}(?:\{{(.*)\}})? ", text, re.MULTILINE)
         assert series, name
         told[name] = (sorted(re.findall(r'(\w+)="', series[1] or "")), help)
-    assert {name: (sorted(labels.split(", ")) if labels else [], help) for name, (labels, help) in written.items()} == told
+    assert {
+        name: (sorted(labels.split(", ")) if labels else [], help) for name, (labels, help) in written.items()
+    } == told

@@ -12,7 +12,11 @@ import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from control.openapi import describe
 from control.routes import ROUTES
@@ -22,7 +26,12 @@ from tests.support.shared import scaled
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
 DESCRIBED = describe(ROUTES)
 # What would change the house for the tests beside this one: tried with the shape of a call alone, as a tenant.
-AS_TENANT = {"POST /v1/keys/rotate", "POST /v1/master/rotate", "POST /v1/master/finalize", "POST /v1/master/abort"}
+AS_TENANT = {
+    "POST /v1/keys/rotate",
+    "POST /v1/master/rotate",
+    "POST /v1/master/finalize",
+    "POST /v1/master/abort",
+}
 EXAMPLES = int(os.environ.get("EARTHFLOW_API_EXAMPLES", scaled(3)))  # of each operation
 
 
@@ -36,11 +45,22 @@ schema = schemathesis.openapi.from_dict(DESCRIBED)
 
 
 @schema.parametrize()
-@settings(max_examples=EXAMPLES, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
-def test_whatever_is_sent_the_answer_is_as_described(case: schemathesis.Case, house: House, reader: Tenant) -> None:
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_whatever_is_sent_the_answer_is_as_described(
+    case: schemathesis.Case, house: House, reader: Tenant
+) -> None:
     admin = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
     key = reader.key if f"{case.operation.method.upper()} {case.operation.path}" in AS_TENANT else admin
-    headers = {name: value for name, value in (case.headers or {}).items() if name.lower() not in ("x-api-key", "authorization")}
+    headers = {
+        name: value
+        for name, value in (case.headers or {}).items()
+        if name.lower() not in ("x-api-key", "authorization")
+    }
     case.headers.clear()
     case.headers.update({**headers, "X-API-Key": key})
     response = case.call(base_url=house.stack.control.url)
@@ -60,10 +80,14 @@ def test_every_route_of_the_api_is_described_and_no_other() -> None:
 
 
 def test_the_document_and_the_page_are_for_anybody(house: House) -> None:
-    assert json.loads(curl("-sS", f"{house.stack.control.url}/v1/openapi.json").stdout) == json.loads(json.dumps(DESCRIBED))
+    assert json.loads(curl("-sS", f"{house.stack.control.url}/v1/openapi.json").stdout) == json.loads(
+        json.dumps(DESCRIBED)
+    )
     page = curl("-sS", "-i", f"{house.stack.control.url}/v1/docs").stdout
     assert "default-src 'none'" in page
-    assert all(f"<code>{route.method} {route.path}</code>" in page for route in ROUTES if route.answers is not None)
+    assert all(
+        f"<code>{route.method} {route.path}</code>" in page for route in ROUTES if route.answers is not None
+    )
 
 
 # -- roles ------------------------------------------------------------------------------------------------------------
@@ -75,13 +99,20 @@ class Calls:
     def __init__(self, house: House):
         self.house, control = house, house.stack.control
         self.own, self.foreign = house.tenant(), house.tenant()
-        self.keys = {"tenant": self.own.key, "foreign": self.foreign.key, "nobody": "", "wrong": self.own.key[:-1] + "0"}
+        self.keys = {
+            "tenant": self.own.key,
+            "foreign": self.foreign.key,
+            "nobody": "",
+            "wrong": self.own.key[:-1] + "0",
+        }
         self.ids = []
         for role in ("admin", "metrics"):
             made = control.post("/v1/keys", {"role": role})
             self.keys[role] = made["api_key"]
             self.ids.append(made["id"])
-        self.webhook = control.post(f"/v1/tenants/{self.own.id}/webhooks", {"url": "https://hooks.invalid/"})["id"]
+        self.webhook = control.post(f"/v1/tenants/{self.own.id}/webhooks", {"url": "https://hooks.invalid/"})[
+            "id"
+        ]
         self.own.post(b'{"model": "m", "messages": []}')
         self.exchange = self.own.audit(1)[0]["id"]
 
@@ -133,7 +164,9 @@ def expected(role: str, method: str, path: str) -> set[int]:
 
 
 @pytest.mark.parametrize("role", ["tenant", "foreign", "metrics", "nobody", "wrong", "admin"])
-@pytest.mark.parametrize(("method", "path"), [(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")])
+@pytest.mark.parametrize(
+    ("method", "path"), [(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")]
+)
 def test_each_role_reaches_its_own_and_nothing_else(calls: Calls, role: str, method: str, path: str) -> None:
     if role == "admin" and ((method, path) in CHANGES_ALL or path.startswith("/v1/master/")):
         return  # has tests of its own, and would end what the others ask for
@@ -142,7 +175,9 @@ def test_each_role_reaches_its_own_and_nothing_else(calls: Calls, role: str, met
 
 def test_a_tenant_finds_only_its_own_exchanges(calls: Calls, house: House) -> None:
     def found(key: str, query: str = "") -> tuple[int, set[str]]:
-        answer = requests.get(f"{house.stack.control.url}/v1/audit{query}", headers={"X-API-Key": key}, timeout=30)
+        answer = requests.get(
+            f"{house.stack.control.url}/v1/audit{query}", headers={"X-API-Key": key}, timeout=30
+        )
         return answer.status_code, {row["tenant"] for row in answer.json().get("audit", ())}
 
     assert found(calls.own.key) == (200, {calls.own.id})
@@ -154,7 +189,11 @@ def test_a_tenant_finds_only_its_own_exchanges(calls: Calls, house: House) -> No
 
 
 def post(house: House, key: str, body: dict[str, Any], api_key: str = "") -> requests.Response:
-    headers = {"X-Forwarded-For": "once", "X-API-Key": api_key or house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"], "Idempotency-Key": key}
+    headers = {
+        "X-Forwarded-For": "once",
+        "X-API-Key": api_key or house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"],
+        "Idempotency-Key": key,
+    }
     return requests.post(f"{house.stack.control.url}/v1/tenants", headers=headers, json=body, timeout=30)
 
 
@@ -164,7 +203,9 @@ def test_a_post_that_comes_twice_is_done_once_and_answered_alike(house: House, t
     assert (first.status_code, second.status_code, second.json()) == (201, 201, first.json())
     assert (first.headers.get("idempotent-replayed"), second.headers["idempotent-replayed"]) == (None, "true")
     assert post(house, key, {"name": "Other"}).json()["error"]["code"] == "idempotency_key_used"
-    assert post(house, key, {"name": "Once"}, api_key=tenant.key).status_code == 403  # a key of another caller is another key
+    assert (
+        post(house, key, {"name": "Once"}, api_key=tenant.key).status_code == 403
+    )  # a key of another caller is another key
     assert post(house, key, {"name": "Once"}, api_key="wrong").status_code == 401
     assert post(house, "a b", {"name": "Once"}).status_code == 400
     house.stack.control.delete(f"/v1/tenants/{first.json()['id']}")

@@ -14,14 +14,23 @@ NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
 async def fill(state: State, tenant: str, *days: int) -> None:
     """One exchange on each of so many days ago."""
-    made = [decision(number, tenant=tenant, id=new_id((NOW - timedelta(days=ago)).timestamp())) for number, ago in enumerate(days)]
+    made = [
+        decision(number, tenant=tenant, id=new_id((NOW - timedelta(days=ago)).timestamp()))
+        for number, ago in enumerate(days)
+    ]
     async with await database.alone(state.settings.database) as connection:
-        await audit.store(connection, Partitions(), [Arrival(str(one.id), encode(one), one) for one in made], [])
+        await audit.store(
+            connection, Partitions(), [Arrival(str(one.id), encode(one), one) for one in made], []
+        )
 
 
 async def ages(state: State, tenant: str) -> list[int]:
     async with state.pool.connection() as connection:
-        rows = await (await connection.execute("SELECT day FROM decision WHERE tenant = %s ORDER BY day DESC", (tenant,))).fetchall()
+        rows = await (
+            await connection.execute(
+                "SELECT day FROM decision WHERE tenant = %s ORDER BY day DESC", (tenant,)
+            )
+        ).fetchall()
     return [(NOW.date() - row["day"]).days for row in rows]
 
 

@@ -21,8 +21,18 @@ def test_a_key_for_metrics_reads_them_and_nothing_else(house: House) -> None:
     made = create(house, "metrics")
     mine = ("-H", f"Authorization: Bearer {made['api_key']}")
     assert made["api_key"].startswith("ef_met_")
-    assert "earthflow_build_info" in curl("-sS", f"{house.stack.control.url}/v1/dashboard/metrics", *mine).stdout
-    for path in ("/v1/tenants", "/v1/tenants/default", "/v1/audit", "/v1/audit/stats", "/v1/keys", "/v1/rules", "/v1/master"):
+    assert (
+        "earthflow_build_info" in curl("-sS", f"{house.stack.control.url}/v1/dashboard/metrics", *mine).stdout
+    )
+    for path in (
+        "/v1/tenants",
+        "/v1/tenants/default",
+        "/v1/audit",
+        "/v1/audit/stats",
+        "/v1/keys",
+        "/v1/rules",
+        "/v1/master",
+    ):
         assert ask(house, path, *mine)[0] == 403, path
     assert connect_status(house.stack.port, "api.openai.com:443", made["api_key"]) == 407
     assert house.stack.control.delete(f"/v1/keys/{made['id']}") == {"revoked": made["id"]}
@@ -53,19 +63,32 @@ def test_an_api_call_is_a_use_too(house: House) -> None:
     curl("-sS", f"{house.stack.control.url}/v1/dashboard/metrics", "-H", f"X-API-Key: {made['api_key']}")
 
     def used() -> bool:
-        return bool([key for key in house.stack.control.get("/v1/keys")["keys"] if key["id"] == made["id"] and key["last_used_at"]])
+        return bool(
+            [
+                key
+                for key in house.stack.control.get("/v1/keys")["keys"]
+                if key["id"] == made["id"] and key["last_used_at"]
+            ]
+        )
 
     assert wait_until(used, PATIENCE)
     house.stack.control.delete(f"/v1/keys/{made['id']}")
 
 
-def test_guessing_is_told_to_wait_and_a_neighbour_with_a_right_key_is_not(house: House, tenant: Tenant) -> None:
+def test_guessing_is_told_to_wait_and_a_neighbour_with_a_right_key_is_not(
+    house: House, tenant: Tenant
+) -> None:
     from_there = ("-H", "X-Forwarded-For: 203.0.113.9")
-    wrong = [ask(house, "/v1/audit", "-H", f"X-API-Key: {keys.mint().text}", *from_there)[0] for _ in range(TRIES + 3)]
+    wrong = [
+        ask(house, "/v1/audit", "-H", f"X-API-Key: {keys.mint().text}", *from_there)[0]
+        for _ in range(TRIES + 3)
+    ]
     assert wrong == [401] * TRIES + [429] * 3
     assert ask(house, "/v1/audit", "-H", f"X-API-Key: {tenant.key}", *from_there)[0] == 200
     assert ask(house, "/v1/audit", *admin(house), *from_there)[0] == 200
-    head = curl("-sS", "-i", f"{house.stack.control.url}/v1/audit", "-H", "X-API-Key: wrong", *from_there).stdout
+    head = curl(
+        "-sS", "-i", f"{house.stack.control.url}/v1/audit", "-H", "X-API-Key: wrong", *from_there
+    ).stdout
     assert "retry-after:" in head.lower()
     assert json.loads(head.split("\n\n")[1])["error"]["code"] == "too_many_wrong_keys"
 

@@ -14,7 +14,9 @@ from tests.support.house import PATIENCE, House, Tenant, connect_status
 @pytest.fixture(scope="module")
 def own(house: House) -> Iterator[tuple[str, str]]:
     """A tenant of this file's, and its key."""
-    made = house.stack.control.post("/v1/tenants", {"name": "Own", "labels": {"team": "a"}, "max_requests_per_minute": 10})
+    made = house.stack.control.post(
+        "/v1/tenants", {"name": "Own", "labels": {"team": "a"}, "max_requests_per_minute": 10}
+    )
     assert (made["labels"], made["max_requests_per_minute"]) == ({"team": "a"}, 10)
     yield made["id"], made["api_key"]
     house.stack.control.delete(f"/v1/tenants/{made['id']}")
@@ -25,13 +27,23 @@ def works(house: House, key: str) -> bool:
 
 
 def test_the_guides_patch_works_without_a_content_type(house: House, own: tuple[str, str]) -> None:
-    status, body = ask(house, f"/v1/tenants/{own[0]}", *admin(house), "-X", "PATCH", "-d", '{"max_requests_per_minute": 5000}')
+    status, body = ask(
+        house,
+        f"/v1/tenants/{own[0]}",
+        *admin(house),
+        "-X",
+        "PATCH",
+        "-d",
+        '{"max_requests_per_minute": 5000}',
+    )
     assert (status, body["max_requests_per_minute"], body["name"]) == (200, 5000, "Own")
     assert ask(house, f"/v1/tenants/{own[0]}", *admin(house))[1]["max_requests_per_minute"] == 5000
 
 
 def test_what_is_null_is_taken_away_and_what_is_absent_stays(house: House, own: tuple[str, str]) -> None:
-    changed = house.stack.control.patch(f"/v1/tenants/{own[0]}", {"max_requests_per_minute": None, "labels": {}})
+    changed = house.stack.control.patch(
+        f"/v1/tenants/{own[0]}", {"max_requests_per_minute": None, "labels": {}}
+    )
     assert (changed["max_requests_per_minute"], changed["labels"], changed["name"]) == (None, {}, "Own")
     assert house.stack.control.patch(f"/v1/tenants/{own[0]}", {}) == changed
 
@@ -76,20 +88,30 @@ def test_a_key_with_an_end_is_ending(house: House, own: tuple[str, str]) -> None
 
 def test_rotation_lets_the_old_key_work_for_a_while_and_then_no_more(house: House) -> None:
     tenant = house.tenant()
-    assert house.stack.control.post("/v1/keys/rotate", {"tenant_id": tenant.id, "dry_run": True})["rotated"] == [{"tenant": tenant.id}]
-    (done,) = house.stack.control.post("/v1/keys/rotate", {"tenant_id": tenant.id, "revoke_after": 2})["rotated"]
+    assert house.stack.control.post("/v1/keys/rotate", {"tenant_id": tenant.id, "dry_run": True})[
+        "rotated"
+    ] == [{"tenant": tenant.id}]
+    (done,) = house.stack.control.post("/v1/keys/rotate", {"tenant_id": tenant.id, "revoke_after": 2})[
+        "rotated"
+    ]
     assert len(done["old"]) == 1
     assert wait_until(lambda: works(house, done["api_key"]), PATIENCE)
     assert works(house, tenant.key)
-    assert wait_until(lambda: not works(house, tenant.key), PATIENCE)  # by itself: nobody says anything when the time has come
+    assert wait_until(
+        lambda: not works(house, tenant.key), PATIENCE
+    )  # by itself: nobody says anything when the time has come
     assert works(house, done["api_key"])
     (old, new) = house.stack.control.get(f"/v1/tenants/{tenant.id}/keys")["keys"]
     assert (old["status"], old["replaced_by"], new["status"]) == ("ended", new["id"], "live")
-    (again,) = house.stack.control.post("/v1/keys/rotate", {"tenant_id": tenant.id, "revoke_after": 0})["rotated"]
+    (again,) = house.stack.control.post("/v1/keys/rotate", {"tenant_id": tenant.id, "revoke_after": 0})[
+        "rotated"
+    ]
     assert wait_until(lambda: not works(house, done["api_key"]) and works(house, again["api_key"]), PATIENCE)
 
 
-def test_nobody_but_the_admin_changes_anything_and_a_tenant_sees_its_own(house: House, tenant: Tenant, own: tuple[str, str]) -> None:
+def test_nobody_but_the_admin_changes_anything_and_a_tenant_sees_its_own(
+    house: House, tenant: Tenant, own: tuple[str, str]
+) -> None:
     mine = ("-H", f"X-API-Key: {tenant.key}")
     assert ask(house, f"/v1/tenants/{tenant.id}", *mine)[1]["id"] == tenant.id
     assert len(ask(house, f"/v1/tenants/{tenant.id}/keys", *mine)[1]["keys"]) == 1
@@ -115,5 +137,9 @@ def test_what_is_not_there_is_not_found(house: House) -> None:
 
 def test_the_rules_are_exported_for_a_backup(house: House) -> None:
     exported = house.stack.control.get("/v1/rules")
-    assert (exported["files"], exported["presets"], exported["complaint"]) == ({}, ["default", "strict", "monitor"], None)
+    assert (exported["files"], exported["presets"], exported["complaint"]) == (
+        {},
+        ["default", "strict", "monitor"],
+        None,
+    )
     assert len(exported["version"]) == 64

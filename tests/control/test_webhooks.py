@@ -57,10 +57,15 @@ class Receiver:
         self.open += 1
         self.most = max(self.most, self.open)
         try:
-            self.heard.append(({name.lower(): value for name, value in request.headers.items()}, await request.read()))
+            self.heard.append(
+                ({name.lower(): value for name, value in request.headers.items()}, await request.read())
+            )
             if self.stall:
                 await asyncio.sleep(PATIENCE)
-            return web.Response(status=self.status, headers={"Location": f"{self.url}/elsewhere"} if self.status == 302 else {})
+            return web.Response(
+                status=self.status,
+                headers={"Location": f"{self.url}/elsewhere"} if self.status == 302 else {},
+            )
         finally:
             self.open -= 1
 
@@ -94,9 +99,15 @@ SECRET = bytes(range(32))
 async def add(state: State, tenant: str, url: str, *statuses: str) -> str:
     async with state.pool.connection() as connection:
         await connection.execute(
-            "INSERT INTO tenant (id, name, preset, prompt_key) VALUES (%s, 'T', 'default', '') ON CONFLICT DO NOTHING", (tenant,)
+            "INSERT INTO tenant (id, name, preset, prompt_key) VALUES (%s, 'T', 'default', '') ON CONFLICT DO NOTHING",
+            (tenant,),
         )
-    values = {"id": f"wh-{tenant}", "url": url, "statuses": list(statuses or ("BLOCK",)), "secret": state.vault.wrap(SECRET)}
+    values = {
+        "id": f"wh-{tenant}",
+        "url": url,
+        "statuses": list(statuses or ("BLOCK",)),
+        "secret": state.vault.wrap(SECRET),
+    }
     made = await webhooks.create(state.pool, tenant, values)
     assert made is not None
     return made.id
@@ -106,7 +117,9 @@ async def decide(state: State, tenant: str, count: int = 1, action: str = "BLOCK
     """As ingest stores them."""
     made = [decision(number, tenant=tenant, action=action, id=new_id()) for number in range(count)]
     async with await alone(state.settings.database) as connection:
-        await audit.store(connection, Partitions(), [Arrival(str(one.id), encode(one), one) for one in made], [])
+        await audit.store(
+            connection, Partitions(), [Arrival(str(one.id), encode(one), one) for one in made], []
+        )
     return [one.id for one in made]
 
 
@@ -141,7 +154,9 @@ async def states(state: State, webhook: str) -> list[str]:
     return [one.state for one in await webhooks.log(state.pool, webhook, 100, None)]
 
 
-async def test_a_decision_is_told_and_the_signature_stands_before_an_independent_verifier(sending: State, receiver: Receiver) -> None:
+async def test_a_decision_is_told_and_the_signature_stands_before_an_independent_verifier(
+    sending: State, receiver: Receiver
+) -> None:
     await add(sending, "a", receiver.url)
     (id,) = await decide(sending, "a")
     await decide(sending, "a", action="ALLOW")
@@ -159,7 +174,9 @@ async def test_a_decision_is_told_and_the_signature_stands_before_an_independent
 
 
 @pytest.mark.parametrize("trouble", ["500", "302", "stall", "closed"])
-async def test_what_is_not_taken_is_tried_again_until_it_is_and_only_once_after(sending: State, receiver: Receiver, trouble: str) -> None:
+async def test_what_is_not_taken_is_tried_again_until_it_is_and_only_once_after(
+    sending: State, receiver: Receiver, trouble: str
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     receiver.status, receiver.stall = int(trouble) if trouble.isdigit() else 200, trouble == "stall"
     if trouble == "closed":
@@ -196,7 +213,9 @@ def receiver_app(receiver: Receiver) -> web.Application:
     return app
 
 
-async def test_away_for_an_hour_all_is_delivered_once_it_is_back_and_together(sending: State, receiver: Receiver) -> None:
+async def test_away_for_an_hour_all_is_delivered_once_it_is_back_and_together(
+    sending: State, receiver: Receiver
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     receiver.status = 503
     made: list[str] = []
@@ -255,7 +274,9 @@ async def test_410_ends_it_and_a_change_begins_it_again(sending: State, receiver
     await until(lambda: len(receiver.heard) == 2)
 
 
-async def test_a_receiver_that_stalls_holds_up_nobody_elses(sending: State, receiver: Receiver, tmp_path: Path) -> None:
+async def test_a_receiver_that_stalls_holds_up_nobody_elses(
+    sending: State, receiver: Receiver, tmp_path: Path
+) -> None:
     stalled = Receiver(tmp_path)
     stalled.tls = receiver.tls
     await stalled.start()
@@ -267,13 +288,18 @@ async def test_a_receiver_that_stalls_holds_up_nobody_elses(sending: State, rece
     for _ in range(5):
         already = len(receiver.heard)
         await decide(sending, "quick")
-        await until(lambda already=already: len(receiver.heard) > already)  # while the other one has answered nothing
+        await until(
+            lambda already=already: len(receiver.heard) > already
+        )  # while the other one has answered nothing
         assert not [one for one in await states(sending, "wh-slow") if one == "delivered"]
     assert stalled.most <= webhooks.MOST_WAITING
     await stalled.runner.cleanup()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"])
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"],
+)
 async def test_nothing_is_sent_to_an_address_that_is_not_public(receiver: Receiver, host: str) -> None:
     sender = Sender(2, frozenset(), receiver.roots, development=True)
     sender.start()
@@ -312,7 +338,9 @@ async def test_a_test_that_was_cut_off_holds_up_nothing(sending: State, receiver
     await until(lambda: receiver.decisions() == [id])
 
 
-async def test_what_waited_too_long_unsent_is_given_up_and_can_be_sent_after_all(sending: State, receiver: Receiver) -> None:
+async def test_what_waited_too_long_unsent_is_given_up_and_can_be_sent_after_all(
+    sending: State, receiver: Receiver
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     async with sending.pool.connection() as connection:
         await connection.execute("UPDATE webhook SET not_before = now() + interval '100 days'")
@@ -332,7 +360,9 @@ async def test_several_that_fail_at_once_are_one_failure(sending: State, receive
     receiver.stall = True
     for number in range(1, 5):
         await decide(sending, "a")
-        await until(lambda number=number: receiver.open == number)  # each a delivery of its own, and none is answered
+        await until(
+            lambda number=number: receiver.open == number
+        )  # each a delivery of its own, and none is answered
     found = None
     async with asyncio.timeout(PATIENCE):
         while found is None or not found.failures:

@@ -16,7 +16,11 @@ from cli.children import wait_until
 from cli.pretend import Providers
 from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl, message
 
-PROMPT, RESPONSE_KEY, PATH = "the-canary-sings-in-the-prompt", "sk-proj-canary-provider-key", "canary-in-the-query"
+PROMPT, RESPONSE_KEY, PATH = (
+    "the-canary-sings-in-the-prompt",
+    "sk-proj-canary-provider-key",
+    "canary-in-the-query",
+)
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 METRICS_PORT = "EARTHFLOW_METRICS_PORT"
 
@@ -27,19 +31,29 @@ def database(house: House) -> dict[str, bytes]:
     assert engines is not None
     kept = {}
     with psycopg.connect(engines.database_url) as connection:
-        tables = [row[0] for row in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()]
+        tables = [
+            row[0]
+            for row in connection.execute(
+                "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            ).fetchall()
+        ]
         assert {"webhook", "delivery", "answered", "master_key", "tally"} <= set(tables)
         for table in tables:
             rows = connection.execute(f'SELECT * FROM "{table}"'.encode()).fetchall()
             kept[f"table {table}"] = b"\n".join(
-                b"|".join(bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in row) for row in rows
+                b"|".join(bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in row)
+                for row in rows
             )
     return kept
 
 
 def everything_kept(house: House) -> dict[str, bytes]:
     """All that is at rest: files of state and logs, PostgreSQL's rows, Redis' values."""
-    kept = {str(path): path.read_bytes() for path in house.folder.rglob("*") if path.is_file() and path.suffix != ".wal"}
+    kept = {
+        str(path): path.read_bytes()
+        for path in house.folder.rglob("*")
+        if path.is_file() and path.suffix != ".wal"
+    }
     engines = house.stack.engines
     assert engines is not None
     client: Any = redis.Redis.from_url(engines.redis_url)
@@ -63,7 +77,14 @@ def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
     tenant.post(message(PROMPT), *bearer, url=f"https://api.openai.com/v1/chat/completions?{PATH}=1")
     curl("-s", "-x", tenant.proxy().replace(tenant.key, "canary-wrong-key"), "https://api.openai.com/")
     curl("-s", "-H", "X-API-Key: canary-wrong-key", house.url("/v1/tenants"))
-    curl("-s", "-H", f"X-API-Key: {admin}", "-d", '{"name": 5, "canary": "canary-body"}', house.url("/v1/tenants"))
+    curl(
+        "-s",
+        "-H",
+        f"X-API-Key: {admin}",
+        "-d",
+        '{"name": 5, "canary": "canary-body"}',
+        house.url("/v1/tenants"),
+    )
     curl("-s", "-H", f"X-API-Key: {admin}", house.url("/v1/audit?text=canary-of-a-search"))
     curl(
         "-s",
@@ -77,9 +98,15 @@ def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
 
 def malformed(port: int) -> None:
     """Calls that nobody can parse, with a key in them."""
-    for head in (b"X-API-Key : canary-malformed", b"Authorization: Bearer canary-malformed\0", b"X-API-Key: canary-malformed\r\nbroken"):
+    for head in (
+        b"X-API-Key : canary-malformed",
+        b"Authorization: Bearer canary-malformed\0",
+        b"X-API-Key: canary-malformed\r\nbroken",
+    ):
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
-            client.sendall(b"GET /v1/audit?canary-malformed=\xff HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
+            client.sendall(
+                b"GET /v1/audit?canary-malformed=\xff HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n"
+            )
             assert client.recv(1000).startswith(b"HTTP/1.")
 
 
@@ -90,9 +117,13 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
     }  # fmt: skip
     with House(extra=extra) as house:
         tenant, control = house.tenant(), house.stack.control
-        admin, master = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"], house.stack.secrets["EARTHFLOW_MASTER_KEY"]
+        admin, master = (
+            house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"],
+            house.stack.secrets["EARTHFLOW_MASTER_KEY"],
+        )
         hook = control.post(
-            f"/v1/tenants/{tenant.id}/webhooks", {"url": f"https://localhost:{receiver.port}/h", "statuses": ["BLOCK", "REDACT"]}
+            f"/v1/tenants/{tenant.id}/webhooks",
+            {"url": f"https://localhost:{receiver.port}/h", "statuses": ["BLOCK", "REDACT"]},
         )
         new_master = rotate_master(house, admin)
         once = made_once(house, admin)
@@ -118,7 +149,9 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
         for secret in secrets:
             assert [place for place, text in told.items() if secret in text] == [], secret
             held = [
-                place for place, content in kept.items() if secret.encode() in content and secret not in meant.get(Path(place).name, set())
+                place
+                for place, content in kept.items()
+                if secret.encode() in content and secret not in meant.get(Path(place).name, set())
             ]
             assert held == [], secret
         assert "DEBUG" in environment_of(house, "proxy")
@@ -129,8 +162,14 @@ def rotate_master(house: House, admin: str) -> str:
     """A rotation begun by the command, verified, and gone back from; its new key."""
     new = Fernet.generate_key().decode()
     told = command_environment(house, EARTHFLOW_ADMIN_API_KEY=admin)
-    for words in (("rotate", "--rotate-master", "--new-key", "-"), ("master", "verify", "--new-key", "-"), ("master", "abort")):
-        subprocess.run([EARTHFLOW, "keys", *words], env=told, input=new, text=True, check=True, capture_output=True)
+    for words in (
+        ("rotate", "--rotate-master", "--new-key", "-"),
+        ("master", "verify", "--new-key", "-"),
+        ("master", "abort"),
+    ):
+        subprocess.run(
+            [EARTHFLOW, "keys", *words], env=told, input=new, text=True, check=True, capture_output=True
+        )
     return new
 
 

@@ -27,7 +27,9 @@ print(os.environ["HTTPS_PROXY"])
 
 def run(house: House, tenant: Tenant, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
     told = command_environment(house, EARTHFLOW_API_KEY=tenant.key, **more)
-    return subprocess.run([EARTHFLOW, *command], env=told, capture_output=True, text=True, check=False, timeout=PATIENCE * 2)
+    return subprocess.run(
+        [EARTHFLOW, *command], env=told, capture_output=True, text=True, check=False, timeout=PATIENCE * 2
+    )
 
 
 def open_port(port: int) -> bool:
@@ -35,7 +37,9 @@ def open_port(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_the_relay_adds_the_key_so_that_no_environment_holds_it_and_goes_with_the_program(house: House, tenant: Tenant) -> None:
+def test_the_relay_adds_the_key_so_that_no_environment_holds_it_and_goes_with_the_program(
+    house: House, tenant: Tenant
+) -> None:
     done = run(house, tenant, "run", "--", sys.executable, "-c", CALL)
     assert "You wrote" in done.stdout, done.stderr
     assert tenant.audit(1)[0]["status"] == "ALLOW"
@@ -50,8 +54,19 @@ def test_what_the_program_started_is_still_served(house: House, tenant: Tenant) 
     assert "You wrote" in done.stdout, done.stderr
 
 
-def test_a_program_may_bring_a_key_of_its_own_into_its_proxys_url_with_no_relay(house: House, tenant: Tenant) -> None:
-    done = run(house, tenant, "run", "--no-relay", "--", sys.executable, "-c", "import os; print(os.environ['HTTPS_PROXY'])")
+def test_a_program_may_bring_a_key_of_its_own_into_its_proxys_url_with_no_relay(
+    house: House, tenant: Tenant
+) -> None:
+    done = run(
+        house,
+        tenant,
+        "run",
+        "--no-relay",
+        "--",
+        sys.executable,
+        "-c",
+        "import os; print(os.environ['HTTPS_PROXY'])",
+    )
     assert done.stdout.strip() == f"http://key:{tenant.key}@127.0.0.1:{house.stack.port}"
 
 
@@ -80,7 +95,11 @@ def strict(operator: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         (folder / f"{name}-cert.pem").write_bytes(chain)
         (folder / f"{name}-key.pem").write_bytes(key)
     (folder / "ca.pem").write_bytes(operator.pem)
-    told = {"TLS_CERT_PATH": folder / "server-cert.pem", "TLS_KEY_PATH": folder / "server-key.pem", "TLS_CA_PATH": folder / "ca.pem"}
+    told = {
+        "TLS_CERT_PATH": folder / "server-cert.pem",
+        "TLS_KEY_PATH": folder / "server-key.pem",
+        "TLS_CA_PATH": folder / "ca.pem",
+    }
     with House({name: str(path) for name, path in told.items()}) as house:
         (house.folder / "operator").symlink_to(folder)
         yield house
@@ -98,13 +117,19 @@ def strict_key(strict: House) -> str:
     made = strict.stack.control.post("/v1/tenants", {"name": "Strict"})
     folder = strict.folder / "operator"
     assert wait_until(
-        lambda: proxied(strict, made["api_key"], "https", "--proxy-cert", str(folder / "client.pem")).returncode == 0, PATIENCE
+        lambda: (
+            proxied(strict, made["api_key"], "https", "--proxy-cert", str(folder / "client.pem")).returncode
+            == 0
+        ),
+        PATIENCE,
     )
     return str(made["api_key"])
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
-@pytest.mark.parametrize(("certificate", "passes"), [("client.pem", True), ("stranger.pem", False), (None, False)])
+@pytest.mark.parametrize(
+    ("certificate", "passes"), [("client.pem", True), ("stranger.pem", False), (None, False)]
+)
 def test_only_a_certificate_of_the_named_ca_passes(
     strict: House, strict_key: str, certificate: str | None, passes: bool, version: str
 ) -> None:
@@ -157,7 +182,11 @@ def test_leaves_have_a_key_of_their_own(house: House, tenant: Tenant) -> None:
             input="", capture_output=True, text=True, check=False, env=command_environment(house, EF=tenant.key),
         ).stdout  # fmt: skip
         shown = subprocess.run(
-            ["openssl", "x509", "-noout", "-pubkey", "-ext", "subjectAltName"], input=pem, capture_output=True, text=True, check=True
+            ["openssl", "x509", "-noout", "-pubkey", "-ext", "subjectAltName"],
+            input=pem,
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         assert host in shown
         keys.add(shown.split("-----END PUBLIC KEY-----")[0])
@@ -179,7 +208,12 @@ def test_a_client_that_does_not_trust_the_ca_shows_up(house: House, tenant: Tena
         done = curl("-sS", "-x", tenant.proxy(), "https://api.anthropic.com/v1/messages")
         assert done.returncode == 60, done.stderr
     (row,) = tenant.audit(1)
-    assert (row["reason"], row["status"], row["host"], row["coverage"]) == ("distrust", "FLAG", "api.anthropic.com", "none")
+    assert (row["reason"], row["status"], row["host"], row["coverage"]) == (
+        "distrust",
+        "FLAG",
+        "api.anthropic.com",
+        "none",
+    )
     assert "does not trust" in row["completion"]["error"]
     told = house.ready()["checks"]["clients"]["distrusting"]
     assert ("api.anthropic.com", "certain") in {(one["host"], one["sure"]) for one in told}
@@ -195,7 +229,9 @@ def leave_in_the_middle(house: House, tenant: Tenant) -> None:
         client.recv(100)
 
 
-def test_a_client_that_leaves_in_the_middle_again_and_again_is_suspected(house: House, tenant: Tenant) -> None:
+def test_a_client_that_leaves_in_the_middle_again_and_again_is_suspected(
+    house: House, tenant: Tenant
+) -> None:
     for _ in range(2):
         leave_in_the_middle(house, tenant)
     tenant.curl("-o", "/dev/null", "https://api.cohere.com/v1/models")
@@ -222,10 +258,21 @@ def test_doctor_says_what_was_seen_of_a_program(house: House, tenant: Tenant) ->
 
 
 def test_doctor_sees_distrust_and_detours(house: House, tenant: Tenant) -> None:
-    distrusting = ("env", "-u", "SSL_CERT_FILE", "-u", "CURL_CA_BUNDLE", "curl", "-sS", "https://api.openai.com/")
+    distrusting = (
+        "env",
+        "-u",
+        "SSL_CERT_FILE",
+        "-u",
+        "CURL_CA_BUNDLE",
+        "curl",
+        "-sS",
+        "https://api.openai.com/",
+    )
     done = run(house, tenant, "doctor", "-o", "json", "--", *distrusting)
     assert json.loads(done.stdout) == {"api.openai.com": "distrusts"}
     assert done.returncode == 60
-    done = run(house, tenant, "doctor", "-o", "json", "--", "curl", "-s", "--noproxy", "*", house.url("/health"))
+    done = run(
+        house, tenant, "doctor", "-o", "json", "--", "curl", "-s", "--noproxy", "*", house.url("/health")
+    )
     assert json.loads(done.stdout.splitlines()[-1]) == {"curl": "goes around"}
     assert done.returncode == 3

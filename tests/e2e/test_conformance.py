@@ -80,9 +80,16 @@ def run(house: House, caller: Tenant, row: Row, how: str, version: str) -> dict[
         body = call_of(row, how, case)
         encoded = row.format in NO_TEXT and encoding != "identity"
         (folder / f"cell-{number}").write_bytes(ENCODINGS[encoding](body) if encoded else body)
-        transfers.append(_transfer(caller, url_of(row, how), version, number, folder, encoding if encoded else ""))
+        transfers.append(
+            _transfer(caller, url_of(row, how), version, number, folder, encoding if encoded else "")
+        )
     done = subprocess.run(
-        ["curl", "-sS", "-K", "-"], input="next\n".join(transfers), capture_output=True, text=True, check=False, timeout=120
+        ["curl", "-sS", "-K", "-"],
+        input="next\n".join(transfers),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     said = [line.split() for line in done.stdout.splitlines()]
     assert len(said) == len(cells), done.stderr
@@ -120,16 +127,30 @@ def _fine(row: Row, how: str, case: str, status: str, body: bytes, arrived: byte
     said = body.decode("utf-8", "replace")
     if row.format in NO_TEXT:
         if case == "block":
-            return status == "400" and "Blocked by Earthflow policy credentials.private-key" in said and not arrived
-        wanted = b"[REDACTED:credentials_aws_access_key_" in arrived if case == "redact" else b"hello there" in arrived
+            return (
+                status == "400"
+                and "Blocked by Earthflow policy credentials.private-key" in said
+                and not arrived
+            )
+        wanted = (
+            b"[REDACTED:credentials_aws_access_key_" in arrived
+            if case == "redact"
+            else b"hello there" in arrived
+        )
         return status == "200" and wanted and KEY.encode() not in arrived
     if how == "streamed" and case != "block":
         said += "".join(shape_of(row.shape).heard(body))
     if case == "block":
         image = row.shape in TEXTS and row.format != "mcp"
-        rule, hidden = ("answers.image-with-data", "evil.example/p") if image else ("tools.root-wipe", "rm -rf")
+        rule, hidden = (
+            ("answers.image-with-data", "evil.example/p") if image else ("tools.root-wipe", "rm -rf")
+        )
         whole = "200" if row.format == "mcp" else "400"  # a refused tool is a result that says so
-        return status == ("200" if how == "streamed" else whole) and f"Blocked by Earthflow policy {rule}" in said and hidden not in said
+        return (
+            status == ("200" if how == "streamed" else whole)
+            and f"Blocked by Earthflow policy {rule}" in said
+            and hidden not in said
+        )
     if case == "redact":
         return status == "200" and KEY not in said and "[REDACTED:credentials_aws_access_key_" in said
     return status == "200" and "Blocked" not in said and "REDACTED" not in said and "there" in said
@@ -141,26 +162,44 @@ def how_of(row: Row) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.provider}-{row.label}")
-def test_every_cell_of_the_table_holds(house: House, caller: Tenant, strict: Tenant, row: Row, version: str) -> None:
+def test_every_cell_of_the_table_holds(
+    house: House, caller: Tenant, strict: Tenant, row: Row, version: str
+) -> None:
     who = strict if row.shape in TEXTS and row.shape != "mcp" else caller
     faults = {how: found for how in how_of(row) if (found := run(house, who, row, how, version))}
     assert not faults
 
 
 @pytest.mark.parametrize("format", NO_TEXT)
-def test_where_there_is_no_stream_one_that_comes_all_the_same_is_judged(house: House, caller: Tenant, format: str) -> None:
+def test_where_there_is_no_stream_one_that_comes_all_the_same_is_judged(
+    house: House, caller: Tenant, format: str
+) -> None:
     """The reason for every n/a of the table: nothing depends on its being true."""
     row = next(row for row in ROWS if row.format == format)
     house.providers.answer = lambda *_: given(Cell("openai-chat", "streamed", "redact", "", "identity"))
-    done = caller.curl("-N", "-H", "content-type: application/json", "-d", call_of(row, "whole", "allow").decode(), url_of(row, "whole"))
+    done = caller.curl(
+        "-N",
+        "-H",
+        "content-type: application/json",
+        "-d",
+        call_of(row, "whole", "allow").decode(),
+        url_of(row, "whole"),
+    )
     assert "[REDACTED:credentials_aws_access_key_" in done.stdout
     assert KEY not in done.stdout
 
 
 def test_every_combination_is_tried_somewhere() -> None:
-    every = {(row.label, version, *cell) for row in ROWS for version in VERSIONS for cell in combinations(row, version)}
+    every = {
+        (row.label, version, *cell)
+        for row in ROWS
+        for version in VERSIONS
+        for cell in combinations(row, version)
+    }
     assert len(every) == len(FIRST) * EVERY
-    assert all({case for case, _ in combinations(row, version)} == set(CASES) for row in ROWS for version in VERSIONS)
+    assert all(
+        {case for case, _ in combinations(row, version)} == set(CASES) for row in ROWS for version in VERSIONS
+    )
 
 
 def test_no_provider_and_no_format_is_left_out() -> None:

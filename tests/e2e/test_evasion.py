@@ -23,7 +23,9 @@ def over_h2(house: House, tenant: Tenant, headers: list[tuple[str, str]], body: 
     """One HTTP/2 call on a tunnel of its own; the status."""
     with tls_tunnel(house, tenant, "api.openai.com", alpn="h2") as client:
         assert client.selected_alpn_protocol() == "h2"
-        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+        connection = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+        )
         connection.initiate_connection()
         connection.send_headers(1, headers)
         connection.send_data(1, body, end_stream=True)
@@ -54,10 +56,15 @@ def test_an_h2_call_without_a_length_reaches_an_h1_upstream_whole(house: House, 
 
 def test_a_call_hidden_in_the_body_of_another_stays_a_body(house: House, tenant: Tenant) -> None:
     inner = message(KEY)
-    smuggled = f"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: {len(inner)}\r\n\r\n".encode() + inner
+    smuggled = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: {len(inner)}\r\n\r\n".encode()
+        + inner
+    )
     before = len(house.providers.heard)
     assert over_h2(house, tenant, head("/v1/unknown"), smuggled) == 200
-    assert [(heard.path, heard.body) for heard in house.providers.heard[before:]] == [("/v1/unknown", smuggled)]
+    assert [(heard.path, heard.body) for heard in house.providers.heard[before:]] == [
+        ("/v1/unknown", smuggled)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -73,30 +80,44 @@ def test_a_known_path_is_read_however_it_is_spelt(house: House, tenant: Tenant, 
 
 
 def test_what_would_be_redacted_in_the_query_is_blocked(tenant: Tenant) -> None:
-    status, _ = tenant.post(message("hello"), url=f"https://api.openai.com/v1/chat/completions?note={AWS_KEY}")
+    status, _ = tenant.post(
+        message("hello"), url=f"https://api.openai.com/v1/chat/completions?note={AWS_KEY}"
+    )
     assert status == 400
     assert tenant.audit(1)[0]["status"] == "BLOCK"
 
 
 @pytest.mark.parametrize("text", ["\\ud800", "a\\u0000b", "m" * 5000], ids=["surrogate", "nul", "long"])
-def test_a_model_name_that_no_record_can_hold_is_judged_and_recorded_all_the_same(tenant: Tenant, text: str) -> None:
+def test_a_model_name_that_no_record_can_hold_is_judged_and_recorded_all_the_same(
+    tenant: Tenant, text: str
+) -> None:
     body = f'{{"model": "{text}", "messages": [{{"role": "user", "content": "{KEY}"}}]}}'.encode()
     assert tenant.post(body)[0] == 400
     (row,) = tenant.audit(1)
-    assert (row["status"], row["reason"], row["rules"][0]["rule"]) == ("BLOCK", "policy", "credentials.private-key")
+    assert (row["status"], row["reason"], row["rules"][0]["rule"]) == (
+        "BLOCK",
+        "policy",
+        "credentials.private-key",
+    )
 
 
 def test_raw_bytes_in_the_path_are_recorded(tenant: Tenant, house: House) -> None:
     with _tls_h1(house, tenant) as client:
         body = message(KEY)
-        client.sendall(b"POST /v1/chat/completions\xff HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        client.sendall(
+            b"POST /v1/chat/completions\xff HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+            + body
+        )
         client.makefile("rb").readline()
     assert len(tenant.audit(1)) == 1
 
 
 def test_words_in_an_images_place_are_read_as_words(tenant: Tenant) -> None:
     content = [{"type": "image_url", "image_url": {"url": f"data: {KEY}"}}]
-    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": content, "url": f"data:{AWS_KEY}"}]}).encode()
+    body = json.dumps(
+        {"model": "m", "messages": [{"role": "user", "content": content, "url": f"data:{AWS_KEY}"}]}
+    ).encode()
     assert tenant.post(body)[0] == 400
 
 
@@ -128,7 +149,9 @@ def test_a_client_hello_cut_after_its_first_byte_is_still_read(house: House, ten
     assert {row["reason"] for row in tenant.audit(2)} == {"tunnelled", "authority_mismatch"}
 
 
-@pytest.mark.parametrize("data", [b"\x16\x04\x01\x02\x00\x01", b"\x16\x00\x00"], ids=["version 4", "version 0"])
+@pytest.mark.parametrize(
+    "data", [b"\x16\x04\x01\x02\x00\x01", b"\x16\x00\x00"], ids=["version 4", "version 0"]
+)
 def test_what_begins_like_tls_and_is_none_is_not_passed_on(house: House, tenant: Tenant, data: bytes) -> None:
     with tunnel(house, tenant, f"{OTHER_HOST}:443") as client:
         client.sendall(data)
@@ -143,7 +166,9 @@ def test_a_tunnel_that_is_left_before_a_byte_is_completed(house: House, tenant: 
 
 def test_chunked_trailers_are_answered_and_do_not_hang(house: House, tenant: Tenant) -> None:
     with _tls_h1(house, tenant) as client:
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         client.sendall(b"2\r\n{}\r\n0\r\nX-Note: secret\r\n\r\n")
         assert client.makefile("rb").readline().startswith(b"HTTP/1.1 400")
 
@@ -153,8 +178,22 @@ def test_a_refused_caller_cannot_fill_our_memory(house: House) -> None:
     body = house.folder / "large"
     body.write_bytes(b"a" * 60_000_000)
     before = resident(house)
-    for words in (["-x", f"http://127.0.0.1:{house.stack.port}", "http://other.example/"], ["-X", "GET", house.url("/health")]):
-        curl("-s", "-o", "/dev/null", "-H", "expect:", "-H", "transfer-encoding: chunked", "--data-binary", f"@{body}", *words)
+    for words in (
+        ["-x", f"http://127.0.0.1:{house.stack.port}", "http://other.example/"],
+        ["-X", "GET", house.url("/health")],
+    ):
+        curl(
+            "-s",
+            "-o",
+            "/dev/null",
+            "-H",
+            "expect:",
+            "-H",
+            "transfer-encoding: chunked",
+            "--data-binary",
+            f"@{body}",
+            *words,
+        )
         assert resident(house) - before < 40_000_000
 
 

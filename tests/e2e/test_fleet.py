@@ -30,8 +30,14 @@ class Fleet:
             state = folder / f"state-{number}"
             state.mkdir()
             (state / "ca").symlink_to(house.folder / "ca")
-            more = {"EARTHFLOW_STATE_DIR": str(state), "EARTHFLOW_PORT": "0", "EARTHFLOW_CONTROL_URL": house.stack.control.url}
-            process = start(PROGRAMS["proxy"], house.stack.environment() | more, subprocess.PIPE, subprocess.DEVNULL)
+            more = {
+                "EARTHFLOW_STATE_DIR": str(state),
+                "EARTHFLOW_PORT": "0",
+                "EARTHFLOW_CONTROL_URL": house.stack.control.url,
+            }
+            process = start(
+                PROGRAMS["proxy"], house.stack.environment() | more, subprocess.PIPE, subprocess.DEVNULL
+            )
             exit.callback(stop, process)
             port = port_said(process)
             assert port is not None
@@ -44,7 +50,9 @@ class Fleet:
     def agree(self, key: str, expected: bool) -> float:
         """How long it took until all proxies said so."""
         began = time.monotonic()
-        assert wait_until(lambda: self.let_in(key) == [expected] * len(self.ports), PATIENCE), self.let_in(key)
+        assert wait_until(lambda: self.let_in(key) == [expected] * len(self.ports), PATIENCE), self.let_in(
+            key
+        )
         return time.monotonic() - began
 
 
@@ -86,7 +94,9 @@ class Rotations(RuleBasedStateMachine):
     def begin(self) -> None:
         made = self.fleet.house.stack.control.post("/v1/tenants", {"name": "Rotating"})
         self.tenant = made["id"]
-        self.ends: dict[str, float | None] = {made["api_key"]: None}  # of each key: when it ends, by our clock
+        self.ends: dict[str, float | None] = {
+            made["api_key"]: None
+        }  # of each key: when it ends, by our clock
         self.ids = {made["keys"][0]: made["api_key"]}
 
     @rule()
@@ -97,7 +107,9 @@ class Rotations(RuleBasedStateMachine):
 
     @rule(grace=st.sampled_from([0, 2, 3600]))
     def rotate(self, grace: int) -> None:
-        (done,) = self.fleet.house.stack.control.post("/v1/keys/rotate", {"tenant_id": self.tenant, "revoke_after": grace})["rotated"]
+        (done,) = self.fleet.house.stack.control.post(
+            "/v1/keys/rotate", {"tenant_id": self.tenant, "revoke_after": grace}
+        )["rotated"]
         over = time.monotonic() + grace
         for key, ends in self.ends.items():
             self.ends[key] = over if ends is None else min(ends, over)
@@ -138,7 +150,9 @@ def test_in_its_grace_both_keys_work_until_the_second_and_then_only_the_new_one(
     made = fleet.house.stack.control.post("/v1/tenants", {"name": "Grace"})
     fleet.agree(made["api_key"], True)
     grace = 6
-    (done,) = fleet.house.stack.control.post("/v1/keys/rotate", {"tenant_id": made["id"], "revoke_after": grace})["rotated"]
+    (done,) = fleet.house.stack.control.post(
+        "/v1/keys/rotate", {"tenant_id": made["id"], "revoke_after": grace}
+    )["rotated"]
     over = time.monotonic() + grace
     fleet.agree(done["api_key"], True)
     while time.monotonic() < over - 2:

@@ -47,7 +47,9 @@ def test_what_is_between_proxy_and_control_is_not_offered_on_the_port(house: Hou
 
 
 @pytest.mark.parametrize(
-    "key", [None, "", "wrong", mint().text, mint().text[:-1] + "!"], ids=["none", "empty", "short", "unknown", "broken"]
+    "key",
+    [None, "", "wrong", mint().text, mint().text[:-1] + "!"],
+    ids=["none", "empty", "short", "unknown", "broken"],
 )
 def test_without_a_valid_key_connect_is_answered_407(house: House, key: str | None) -> None:
     assert connect_status(house.stack.port, "api.openai.com:443", key) == 407
@@ -66,7 +68,9 @@ def test_a_deleted_tenants_key_ends_on_the_proxy_and_on_its_open_connections(hou
 
 
 def test_the_key_never_travels_on(house: House, tenant: Tenant) -> None:
-    tenant.post(message("hello"), "-H", "Proxy-Authorization: Basic a2V5Onh5eg==", "-H", "X-Earthflow-Decision: ALLOW")
+    tenant.post(
+        message("hello"), "-H", "Proxy-Authorization: Basic a2V5Onh5eg==", "-H", "X-Earthflow-Decision: ALLOW"
+    )
     heard = house.providers.heard[-1]
     assert not [name for name in heard.headers if name.lower().startswith(("proxy-", "x-earthflow-"))]
     assert tenant.key not in str(heard.headers)
@@ -74,7 +78,15 @@ def test_the_key_never_travels_on(house: House, tenant: Tenant) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["127.0.0.1:6379", "localhost:5432", "169.254.169.254:80", "[::1]:443", "[::ffff:127.0.0.1]:443", "0x7f000001:80", "10.0.0.1:443"],
+    [
+        "127.0.0.1:6379",
+        "localhost:5432",
+        "169.254.169.254:80",
+        "[::1]:443",
+        "[::ffff:127.0.0.1]:443",
+        "0x7f000001:80",
+        "10.0.0.1:443",
+    ],
 )
 def test_internal_addresses_are_refused_and_recorded(tenant: Tenant, target: str) -> None:
     assert tenant.connect_status(target) == 403
@@ -85,11 +97,15 @@ def test_internal_addresses_are_refused_and_recorded(tenant: Tenant, target: str
 def test_control_itself_cannot_be_reached_by_way_of_the_proxy(house: House, tenant: Tenant) -> None:
     port = house.stack.services["control"].port
     assert tenant.connect_status(f"127.0.0.1:{port}") == 403
-    done = tenant.curl("-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{port}/health", "--noproxy", "")
+    done = tenant.curl(
+        "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{port}/health", "--noproxy", ""
+    )
     assert done.stdout == "502"
 
 
-def test_a_host_that_is_no_ai_provider_is_tunnelled_unopened_and_counted(house: House, tenant: Tenant) -> None:
+def test_a_host_that_is_no_ai_provider_is_tunnelled_unopened_and_counted(
+    house: House, tenant: Tenant
+) -> None:
     """The client sees the far end's own certificate, and the audit says that nothing was seen."""
     with tunnel(house, tenant, f"{OTHER_HOST}:443") as raw:
         context = ssl.create_default_context(cafile=str(house.folder / OTHER_CA))
@@ -97,7 +113,12 @@ def test_a_host_that_is_no_ai_provider_is_tunnelled_unopened_and_counted(house: 
             status, body = _post(client, OTHER_HOST)
     assert (status, body) == (200, b"tunnelled")
     (row,) = tenant.audit(1)
-    assert (row["status"], row["reason"], row["coverage"], row["unreadable"]) == ("ALLOW", "tunnelled", "none", ["tunnelled"])
+    assert (row["status"], row["reason"], row["coverage"], row["unreadable"]) == (
+        "ALLOW",
+        "tunnelled",
+        "none",
+        ["tunnelled"],
+    )
     assert row["completion"]["bytes_up"] > 100
     assert row["completion"]["bytes_down"] > 100
 
@@ -115,7 +136,12 @@ def test_a_tunnel_to_another_host_does_not_reach_an_ai_host_unseen(house: House,
 
 
 @pytest.mark.parametrize(
-    ("sni", "host"), [("api.anthropic.com", "api.openai.com"), ("api.openai.com", "api.anthropic.com"), ("api.openai.com", "evil.example")]
+    ("sni", "host"),
+    [
+        ("api.anthropic.com", "api.openai.com"),
+        ("api.openai.com", "api.anthropic.com"),
+        ("api.openai.com", "evil.example"),
+    ],
 )
 def test_connect_server_name_and_host_must_agree(house: House, tenant: Tenant, sni: str, host: str) -> None:
     before = len(house.providers.heard)
@@ -134,8 +160,19 @@ def test_a_head_without_end_is_cut_off(house: House) -> None:
 
 
 def test_a_websocket_of_an_ai_host_is_refused_and_recorded(tenant: Tenant) -> None:
-    words = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: AAAA")
-    done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *words, "https://api.openai.com/v1/unknown")
+    words = (
+        "-H",
+        "Connection: Upgrade",
+        "-H",
+        "Upgrade: websocket",
+        "-H",
+        "Sec-WebSocket-Version: 13",
+        "-H",
+        "Sec-WebSocket-Key: AAAA",
+    )
+    done = tenant.curl(
+        "-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *words, "https://api.openai.com/v1/unknown"
+    )
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"
 

@@ -12,7 +12,9 @@ from tests.support.house import House, Tenant, command_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = (ROOT / "docs" / "guide.md").read_text().split("<!-- guide -->\n")[1].split("<!-- end guide -->")[0]
-ROWS = [(found[1].strip(), found[2]) for found in re.finditer(r"^\| (\d.*?) \| `(.+)` \|$", TABLE, re.MULTILINE)]
+ROWS = [
+    (found[1].strip(), found[2]) for found in re.finditer(r"^\| (\d.*?) \| `(.+)` \|$", TABLE, re.MULTILINE)
+]
 # What a deployment has and a test has not.
 SUBSTITUTES = {
     "your-host:8443": "localhost:{port}",
@@ -44,7 +46,9 @@ def test_the_table_is_read() -> None:
 
 
 @pytest.mark.parametrize(("name", "command"), ROWS, ids=[name for name, _ in ROWS])
-def test_a_command_of_the_guide_does_what_it_promises(house: House, tenant: Tenant, logs: Path, name: str, command: str) -> None:
+def test_a_command_of_the_guide_does_what_it_promises(
+    house: House, tenant: Tenant, logs: Path, name: str, command: str
+) -> None:
     for written, substitute in SUBSTITUTES.items():
         value = substitute.format(port=house.stack.port, tenant=tenant.id, folder=logs)
         command = re.sub(rf"(?<!\w){re.escape(written)}\b", value, command)

@@ -69,7 +69,9 @@ def ended(client: socket.socket) -> bytes:
     return said
 
 
-@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"CONNECT api.openai.com:443 HTTP/1.1\r\nX: ", b"\x16\x03\x01\x02"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET / HT", b"CONNECT api.openai.com:443 HTTP/1.1\r\nX: ", b"\x16\x03\x01\x02"]
+)
 def test_who_does_not_come_to_the_point_is_let_go(strict: House, sent: bytes) -> None:
     before = counted(strict, 'earthflow_connections_refused_total{limit="late"}')
     with knock(strict) as client:
@@ -104,7 +106,9 @@ def test_a_head_that_is_dripped_in_is_let_go(strict: House, caller: Tenant) -> N
 
 def test_a_body_that_trickles_is_answered_in_the_providers_words(strict: House, caller: Tenant) -> None:
     with tls_tunnel(strict, caller, HOST) as client:
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 100000\r\n\r\n")
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 100000\r\n\r\n"
+        )
         client.settimeout(0.05)
         said, began = b"", time.monotonic()
         while b"}" not in said and time.monotonic() - began < PATIENCE:
@@ -121,7 +125,9 @@ def test_a_body_that_trickles_is_answered_in_the_providers_words(strict: House, 
 
 def test_a_body_that_stands_still_is_let_go(strict: House, caller: Tenant) -> None:
     with tls_tunnel(strict, caller, HOST) as client:
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 100000\r\n\r\nx")
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 100000\r\n\r\nx"
+        )
         assert ended(client) == b""
     assert counted(strict, 'earthflow_connections_refused_total{limit="stalled"}') >= 1
 
@@ -129,7 +135,11 @@ def test_a_body_that_stands_still_is_let_go(strict: House, caller: Tenant) -> No
 def test_a_connection_that_rests_is_ended_when_it_is_old(strict: House, caller: Tenant) -> None:
     body = message("hello")
     with tls_tunnel(strict, caller, HOST) as client:
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+            + body
+        )
         assert ended(client).startswith(b"HTTP/1.1 200")
     assert counted(strict, 'earthflow_connections_refused_total{limit="old"}') >= 1
 
@@ -137,11 +147,15 @@ def test_a_connection_that_rests_is_ended_when_it_is_old(strict: House, caller: 
 def test_one_address_may_not_have_all_connections(strict: House) -> None:
     clients = [knock(strict) for _ in range(40)]
     try:
-        assert wait_until(lambda: counted(strict, 'earthflow_connections_refused_total{limit="crowded"}') >= 10, PATIENCE)
+        assert wait_until(
+            lambda: counted(strict, 'earthflow_connections_refused_total{limit="crowded"}') >= 10, PATIENCE
+        )
     finally:
         for client in clients:
             client.close()
-    assert wait_until(lambda: counted(strict, 'earthflow_connections_refused_total{limit="crowded"}') >= 10, PATIENCE)
+    assert wait_until(
+        lambda: counted(strict, 'earthflow_connections_refused_total{limit="crowded"}') >= 10, PATIENCE
+    )
 
 
 def silent(house: House, seconds: float) -> None:
@@ -151,32 +165,53 @@ def silent(house: House, seconds: float) -> None:
     house.providers.wait = wait
 
 
-def test_a_provider_that_falls_silent_is_not_waited_for(strict: House, caller: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_provider_that_falls_silent_is_not_waited_for(
+    strict: House, caller: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(strict.providers, "wait", strict.providers.wait)
     silent(strict, 20)
-    strict.providers.answer = lambda *_: Given(CHAT.content_type, CHAT.made(["Hello", " you"], []), paced=True)
+    strict.providers.answer = lambda *_: Given(
+        CHAT.content_type, CHAT.made(["Hello", " you"], []), paced=True
+    )
     done = caller.curl("-N", "-d", message("go", stream=True).decode(), CHAT.url)
     assert "The provider said nothing for 1 seconds" in done.stdout
     assert done.returncode == 0
     completion = caller.audit(1)[0]["completion"]
-    assert (completion["outcome"], completion["error"]) == ("upstream_error", "The provider said nothing for 1 seconds")
+    assert (completion["outcome"], completion["error"]) == (
+        "upstream_error",
+        "The provider said nothing for 1 seconds",
+    )
 
 
-def test_an_answer_without_end_is_ended(strict: House, caller: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_without_end_is_ended(
+    strict: House, caller: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(strict.providers, "wait", strict.providers.wait)
     silent(strict, 0.2)
-    strict.providers.answer = lambda *_: Given(CHAT.content_type, CHAT.made([f"{n} " for n in range(200)], []), paced=True)
+    strict.providers.answer = lambda *_: Given(
+        CHAT.content_type, CHAT.made([f"{n} " for n in range(200)], []), paced=True
+    )
     done = caller.curl("-N", "-d", message("go", stream=True).decode(), CHAT.url)
     assert "The answer took longer than 3 seconds" in done.stdout
     assert done.returncode == 0
 
 
-def test_sound_that_falls_silent_is_cut_off(strict: House, caller: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_that_falls_silent_is_cut_off(
+    strict: House, caller: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(strict.providers, "wait", strict.providers.wait)
     silent(strict, 20)
     strict.providers.answer = lambda *_: Given("audio/mpeg", [b"\xff\xfb" * 100, b"more"], paced=True)
     body = json.dumps({"model": "tts-1", "input": "hello", "voice": "a"})
-    done = caller.curl("-o", "/dev/null", "-H", "content-type: application/json", "-d", body, "https://api.openai.com/v1/audio/speech")
+    done = caller.curl(
+        "-o",
+        "/dev/null",
+        "-H",
+        "content-type: application/json",
+        "-d",
+        body,
+        "https://api.openai.com/v1/audio/speech",
+    )
     assert done.returncode in (18, 56, 92)  # cut off
     assert caller.audit(1)[0]["completion"]["outcome"] == "upstream_error"
 
@@ -214,10 +249,20 @@ def test_a_head_that_may_be_read_in_two_ways_is_refused(house: House, tenant: Te
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_trailers_of_a_provider_do_not_hold_up_an_answer(answered: House, tenant: Tenant, streamed: bool) -> None:
-    data = b"".join(CHAT.made(["Hello"], [])) if streamed else b'{"choices": [{"message": {"content": "Hello"}}]}'
+def test_trailers_of_a_provider_do_not_hold_up_an_answer(
+    answered: House, tenant: Tenant, streamed: bool
+) -> None:
+    data = (
+        b"".join(CHAT.made(["Hello"], []))
+        if streamed
+        else b'{"choices": [{"message": {"content": "Hello"}}]}'
+    )
     kind = b"text/event-stream" if streamed else b"application/json"
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: " + kind + b"\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    head = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: "
+        + kind
+        + b"\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+    )
     chunks = [head, b"%x\r\n" % len(data) + data + b"\r\n", b"0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n"]
     answered.providers.answer = lambda *_: Given("", chunks, raw=True)
     done = tenant.curl("-N", "-m", "10", "-d", message("go", stream=streamed).decode(), CHAT.url)
@@ -233,7 +278,11 @@ def test_an_answer_with_a_head_without_end_is_not_held(answered: House, tenant: 
 
 def test_a_head_may_be_cut_anywhere(house: House, tenant: Tenant) -> None:
     body = message("hello")
-    sent = b"\r\nPOST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    sent = (
+        b"\r\nPOST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: %d\r\n\r\n"
+        % len(body)
+        + body
+    )
     for cut in range(1, sent.index(b"{")):
         with tls_tunnel(house, tenant, HOST) as client:
             client.sendall(sent[:cut])
@@ -253,16 +302,33 @@ def test_a_tunnel_that_is_busy_is_not_old(strict: House, caller: Tenant) -> None
 
 
 def test_plain_sockets_to_other_hosts_are_refused_and_recorded(tenant: Tenant) -> None:
-    words = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: AAAA")
-    done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", *words, "--noproxy", "", "http://tunnel.example/x")
+    words = (
+        "-H",
+        "Connection: Upgrade",
+        "-H",
+        "Upgrade: websocket",
+        "-H",
+        "Sec-WebSocket-Version: 13",
+        "-H",
+        "Sec-WebSocket-Key: AAAA",
+    )
+    done = tenant.curl(
+        "-o", "/dev/null", "-w", "%{http_code}", *words, "--noproxy", "", "http://tunnel.example/x"
+    )
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"
 
 
 @pytest.mark.parametrize(
-    "body", [b'[{"jsonrpc": "2.0", "id": 1, "method": "x", "params": {"a": "KEY"}}]', b'{"json\\u0072pc": "2.0", "a": "KEY"}']
+    "body",
+    [
+        b'[{"jsonrpc": "2.0", "id": 1, "method": "x", "params": {"a": "KEY"}}]',
+        b'{"json\\u0072pc": "2.0", "a": "KEY"}',
+    ],
 )
-def test_an_agents_call_is_read_under_any_path_however_it_is_written(house: House, tenant: Tenant, body: bytes) -> None:
+def test_an_agents_call_is_read_under_any_path_however_it_is_written(
+    house: House, tenant: Tenant, body: bytes
+) -> None:
     tenant.post(body.replace(b"KEY", AWS_KEY.encode()), url="https://api.openai.com/some/tools")
     assert AWS_KEY.encode() not in house.providers.heard[-1].body
     assert tenant.audit(1)[0]["status"] == "REDACT"
@@ -271,9 +337,13 @@ def test_an_agents_call_is_read_under_any_path_however_it_is_written(house: Hous
 GRPC = ("-H", "content-type: application/grpc", "-H", "te: trailers")
 
 
-def test_protocols_that_nobody_reads_pass_by_the_hosts_policy_and_say_so(house: House, tenant: Tenant) -> None:
+def test_protocols_that_nobody_reads_pass_by_the_hosts_policy_and_say_so(
+    house: House, tenant: Tenant
+) -> None:
     url = "https://api.openai.com/some.Service/Call"
-    done = tenant.curl("--http2", "-o", "/dev/null", "-w", "%{http_code}", *GRPC, "--data-binary", "\x0a\x05hello", url)
+    done = tenant.curl(
+        "--http2", "-o", "/dev/null", "-w", "%{http_code}", *GRPC, "--data-binary", "\x0a\x05hello", url
+    )
     assert done.stdout == "200", done.stderr
     (row,) = tenant.audit(1)
     assert (row["status"], row["coverage"], row["unreadable"]) == ("FLAG", "none", ["unknown_path"])
@@ -281,7 +351,9 @@ def test_protocols_that_nobody_reads_pass_by_the_hosts_policy_and_say_so(house: 
     assert house.providers.heard[-1].body == b"\x0a\x05hello"
     large = house.folder / "large"
     large.write_bytes(bytes(40 * 1024 * 1024))  # over the cap for bodies that are held; this one is not
-    done = tenant.curl("--http2", "-o", "/dev/null", "-w", "%{http_code}", *GRPC, "--data-binary", f"@{large}", url)
+    done = tenant.curl(
+        "--http2", "-o", "/dev/null", "-w", "%{http_code}", *GRPC, "--data-binary", f"@{large}", url
+    )
     assert done.stdout == "200", done.stderr
     assert len(tenant.audit(2)) == 2
 

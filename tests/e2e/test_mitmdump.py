@@ -63,11 +63,19 @@ def test_without_a_key_connect_is_answered_407(dump: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "spoiled", [{"EARTHFLOW_MASTER_KEY": "x"}, {"EARTHFLOW_CONTROL_URL": "http://127.0.0.1:1"}], ids=["key", "control"]
+    "spoiled",
+    [{"EARTHFLOW_MASTER_KEY": "x"}, {"EARTHFLOW_CONTROL_URL": "http://127.0.0.1:1"}],
+    ids=["key", "control"],
 )
-def test_what_cannot_become_ready_ends_with_a_status_and_never_serves(house: House, tmp_path: Path, spoiled: dict[str, str]) -> None:
+def test_what_cannot_become_ready_ends_with_a_status_and_never_serves(
+    house: House, tmp_path: Path, spoiled: dict[str, str]
+) -> None:
     write_authority(tmp_path / "ca")
-    told = house.stack.environment(EARTHFLOW_START_TIMEOUT="0", HOME=str(tmp_path)) | {"EARTHFLOW_STATE_DIR": str(tmp_path)} | spoiled
+    told = (
+        house.stack.environment(EARTHFLOW_START_TIMEOUT="0", HOME=str(tmp_path))
+        | {"EARTHFLOW_STATE_DIR": str(tmp_path)}
+        | spoiled
+    )
     command = [str(MITMDUMP), "-q", "-s", str(SCRIPT), "--listen-host", "127.0.0.1", "-p", str(free_port())]
     done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0

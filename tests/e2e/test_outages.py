@@ -40,7 +40,9 @@ def caller(shaky: House) -> Tenant:
 
 
 def health_status(house: House, port: int, query: str) -> str:
-    return curl("-s", "-o", "/dev/null", "-w", "%{http_code}", house.url(f"/health/ready{query}", port)).stdout
+    return curl(
+        "-s", "-o", "/dev/null", "-w", "%{http_code}", house.url(f"/health/ready{query}", port)
+    ).stdout
 
 
 def engines(house: House) -> Engines:
@@ -84,12 +86,18 @@ def test_kill_9_of_control_loses_no_record_and_stores_none_twice(shaky: House, c
     caller.audit(5)
 
 
-def test_redis_may_be_away_while_calls_go_on_and_are_recorded_afterwards(shaky: House, caller: Tenant) -> None:
+def test_redis_may_be_away_while_calls_go_on_and_are_recorded_afterwards(
+    shaky: House, caller: Tenant
+) -> None:
     engines(shaky).stop_valkey()
     assert caller.post(message("hello"))[0] == 200
     assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "DEGRADED", PATIENCE)
     for port in (shaky.stack.port, shaky.stack.services["control"].port):
-        assert [health_status(shaky, port, query) for query in ("", "?strict=1", "?strict=0")] == ["200", "503", "200"]
+        assert [health_status(shaky, port, query) for query in ("", "?strict=1", "?strict=0")] == [
+            "200",
+            "503",
+            "200",
+        ]
     engines(shaky).start_valkey()
     assert caller.audit(1)[0]["status"] == "ALLOW"
     assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "OK", PATIENCE)
@@ -107,7 +115,9 @@ def test_a_redis_that_lost_everything_is_given_it_again(shaky: House, caller: Te
     assert caller.audit(1)[0]["status"] == "ALLOW"
 
 
-def test_postgresql_may_be_away_while_calls_go_on_and_are_recorded_afterwards(shaky: House, caller: Tenant) -> None:
+def test_postgresql_may_be_away_while_calls_go_on_and_are_recorded_afterwards(
+    shaky: House, caller: Tenant
+) -> None:
     engines(shaky).stop_postgres()
     assert caller.post(message("hello"))[0] == 200
     with pytest.raises(Trouble, match="PostgreSQL does not answer"):
@@ -116,7 +126,9 @@ def test_postgresql_may_be_away_while_calls_go_on_and_are_recorded_afterwards(sh
     assert caller.audit(1)[0]["status"] == "ALLOW"
 
 
-def test_with_control_away_the_proxy_starts_and_judges_from_its_sealed_snapshot(shaky: House, caller: Tenant) -> None:
+def test_with_control_away_the_proxy_starts_and_judges_from_its_sealed_snapshot(
+    shaky: House, caller: Tenant
+) -> None:
     for name in ("control", "proxy"):
         shaky.stack.services[name].process.terminate()
         shaky.stack.services[name].process.wait()
@@ -133,7 +145,11 @@ def test_an_upstream_with_an_invalid_certificate_is_answered_502_with_the_reason
         assert status == 502
         assert "ertificate verify failed" in answer["error"]["message"]
         (row,) = caller.audit(1)
-        assert (row["status"], row["completion"]["outcome"], row["completion"]["status"]) == ("ALLOW", "upstream_error", 502)
+        assert (row["status"], row["completion"]["outcome"], row["completion"]["status"]) == (
+            "ALLOW",
+            "upstream_error",
+            502,
+        )
         assert house.providers.heard == []
 
 

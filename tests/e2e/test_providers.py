@@ -18,7 +18,14 @@ CALLS = {
         ["error", "message"],
     ),
     "https://api.anthropic.com/v1/messages/batches": (
-        {"requests": [{"custom_id": "a", "params": {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}}]},
+        {
+            "requests": [
+                {
+                    "custom_id": "a",
+                    "params": {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]},
+                }
+            ]
+        },
         ["error", "message"],
     ),
     "https://generativelanguage.googleapis.com/v1beta/models/gemini-3:generateContent": (
@@ -29,13 +36,22 @@ CALLS = {
         {"messages": [{"role": "user", "content": [{"text": "TEXT"}]}]},
         ["message"],
     ),
-    "https://api.mistral.ai/v1/chat/completions": ({"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}, ["message"]),
-    "https://api.cohere.com/v2/chat": ({"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}, ["message"]),
+    "https://api.mistral.ai/v1/chat/completions": (
+        {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]},
+        ["message"],
+    ),
+    "https://api.cohere.com/v2/chat": (
+        {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]},
+        ["message"],
+    ),
     "https://api.deepseek.com/anthropic/v1/messages": (
         {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]},
         ["error", "message"],
     ),
-    "https://ollama.com/api/chat": ({"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}, ["error"]),
+    "https://ollama.com/api/chat": (
+        {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]},
+        ["error"],
+    ),
 }
 
 

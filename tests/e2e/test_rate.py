@@ -13,7 +13,9 @@ def limited(house: House) -> Tenant:
     return house.tenant(max_requests_per_minute=2)
 
 
-def call(tenant: Tenant, url: str = "https://api.openai.com/v1/chat/completions") -> tuple[int, dict[str, str], dict[str, object]]:
+def call(
+    tenant: Tenant, url: str = "https://api.openai.com/v1/chat/completions"
+) -> tuple[int, dict[str, str], dict[str, object]]:
     body = message("hello").decode()
     done = tenant.curl("-i", "--http1.1", "-H", "content-type: application/json", "-d", body, url)
     head, _, said = done.stdout.rpartition("\n\n")
@@ -44,7 +46,10 @@ def test_the_guides_way_out_works_at_once(house: House, limited: Tenant) -> None
 
 
 def test_what_brings_no_prompt_is_not_counted(limited: Tenant) -> None:
-    statuses = [limited.curl("-o", "/dev/null", "-w", "%{http_code}", "https://api.openai.com/v1/models").stdout for _ in range(6)]
+    statuses = [
+        limited.curl("-o", "/dev/null", "-w", "%{http_code}", "https://api.openai.com/v1/models").stdout
+        for _ in range(6)
+    ]
     assert statuses == ["200"] * 6
 
 
@@ -55,7 +60,10 @@ def test_a_days_tokens_are_spent_and_then_no_more(house: House) -> None:
     _, headers, body = call(tenant)
     assert "may spend 30 tokens a day" in json.dumps(body)
     assert 1 <= int(headers["retry-after"]) <= 24 * 3600
-    assert wait_until(lambda: house.stack.control.get(f"/v1/audit?tenant={tenant.id}&reason=token_budget")["audit"], PATIENCE)
+    assert wait_until(
+        lambda: house.stack.control.get(f"/v1/audit?tenant={tenant.id}&reason=token_budget")["audit"],
+        PATIENCE,
+    )
     house.stack.control.patch(f"/v1/tenants/{tenant.id}", {"max_tokens_per_day": None})
     assert wait_until(lambda: call(tenant)[0] == 200, PATIENCE)
 

@@ -18,9 +18,23 @@ from tests.support import shared
 from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = "".join((ROOT / name).read_text() for name in ("README.md", "docs/security.md", "docs/audit-log.md", "docs/operating.md"))
-COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS, re.DOTALL) for line in block.splitlines()]
-LOG = json.dumps({"timestamp": (datetime.now(UTC) - timedelta(days=1)).isoformat(), "tenant_id": "old", "decision": "ALLOW"}) + "\n"
+DOCUMENTS = "".join(
+    (ROOT / name).read_text()
+    for name in ("README.md", "docs/security.md", "docs/audit-log.md", "docs/operating.md")
+)
+COMMANDS = [
+    line for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS, re.DOTALL) for line in block.splitlines()
+]
+LOG = (
+    json.dumps(
+        {
+            "timestamp": (datetime.now(UTC) - timedelta(days=1)).isoformat(),
+            "tenant_id": "old",
+            "decision": "ALLOW",
+        }
+    )
+    + "\n"
+)
 # Run elsewhere: make demo by test_demo, make test and lint are what CI runs, `earthflow up` below.
 ELSEWHERE = {"make demo", "make test", "make lint", "earthflow up"}
 
@@ -30,7 +44,14 @@ def test_a_command_of_the_readme_runs(house: House, tmp_path: Path, command: str
     (tmp_path / "audit_v1.jsonl").write_text(LOG)
     (tmp_path / "audit_v2.jsonl").write_text("")
     line = command.replace("localhost:8443", f"localhost:{house.stack.port}").replace("curl ", "curl -sSf ")
-    done = subprocess.run(["bash", "-c", line], env=command_environment(house), cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", line],
+        env=command_environment(house),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout or (tmp_path / "earthflow-ca.pem").exists()
 
@@ -42,7 +63,10 @@ def test_nothing_in_the_readme_is_left_to_run_elsewhere_that_is_not_there() -> N
 def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, tmp_path: Path) -> None:
     folder = tmp_path
     told = {"EARTHFLOW_STATE_DIR": str(state_folder), "EARTHFLOW_PORT": "0", "EARTHFLOW_DASHBOARD_PORT": "0"}
-    told |= {"EARTHFLOW_CACHE_DIR": str(shared.COMPILED), "EARTHFLOW_MASTER_KEY": shared.MASTER_KEY}  # rules are compiled by the demo
+    told |= {
+        "EARTHFLOW_CACHE_DIR": str(shared.COMPILED),
+        "EARTHFLOW_MASTER_KEY": shared.MASTER_KEY,
+    }  # rules are compiled by the demo
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             [EARTHFLOW, "up"],
@@ -51,7 +75,9 @@ def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, t
             stderr=said,
         )
     try:
-        assert wait_until(lambda: "Earthflow is up" in (folder / "said").read_text(), PATIENCE * 2), (folder / "said").read_text()
+        assert wait_until(lambda: "Earthflow is up" in (folder / "said").read_text(), PATIENCE * 2), (
+            folder / "said"
+        ).read_text()
         text = (folder / "said").read_text()
         port = int(re.search(r"proxy +http://127.0.0.1:(\d+)", text)[1])  # type: ignore[index]
         assert f'"version":"{VERSION}"' in curl("-s", f"http://localhost:{port}/health").stdout
@@ -95,14 +121,20 @@ def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: Hous
 )
 def test_run_gives_back_the_programs_status(house: House, command: str, status: int) -> None:
     done = subprocess.run(
-        [EARTHFLOW, "run", "--", *shlex.split(command)], env=command_environment(house), capture_output=True, text=True, check=False
+        [EARTHFLOW, "run", "--", *shlex.split(command)],
+        env=command_environment(house),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == status, done.stderr
 
 
 def test_run_passes_signals_on(house: House, tmp_path: Path) -> None:
     source = f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); open({str(tmp_path / 'up')!r}, 'w')\nwhile True: time.sleep(0.05)"
-    process = subprocess.Popen([EARTHFLOW, "run", "--", sys.executable, "-c", source], env=command_environment(house))
+    process = subprocess.Popen(
+        [EARTHFLOW, "run", "--", sys.executable, "-c", source], env=command_environment(house)
+    )
     assert wait_until((tmp_path / "up").exists, PATIENCE)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 7
@@ -111,7 +143,9 @@ def test_run_passes_signals_on(house: House, tmp_path: Path) -> None:
 def test_run_keeps_what_the_user_had_and_never_leads_around_the_proxy(house: House, tmp_path: Path) -> None:
     own = tmp_path / "own.pem"
     own.write_text("-----BEGIN CERTIFICATE-----\nMINE\n-----END CERTIFICATE-----\n")
-    show = "import os; print(os.environ['NO_PROXY']); print('MINE' in open(os.environ['SSL_CERT_FILE']).read())"
+    show = (
+        "import os; print(os.environ['NO_PROXY']); print('MINE' in open(os.environ['SSL_CERT_FILE']).read())"
+    )
     done = subprocess.run(
         [EARTHFLOW, "run", "--", sys.executable, "-c", show],
         env=command_environment(house, NO_PROXY="internal.example, *, .openai.com", SSL_CERT_FILE=str(own)), capture_output=True, text=True, check=False,
@@ -139,7 +173,11 @@ def test_every_shell_is_told_the_same(house: House, tenant: Tenant) -> None:
     def lines(shell: str) -> str:
         command = [EARTHFLOW, "env", "--shell", shell, "--port", str(house.stack.port)]
         return subprocess.run(
-            command, env=command_environment(house, EARTHFLOW_API_KEY=tenant.key), capture_output=True, text=True, check=True
+            command,
+            env=command_environment(house, EARTHFLOW_API_KEY=tenant.key),
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
 
     variables = json.loads(lines("json"))["set"]

@@ -59,7 +59,9 @@ def rules_check(house: House) -> dict[str, object]:
     return check
 
 
-def test_a_saved_file_takes_effect_and_no_call_is_judged_by_a_mixture(ruled: House, folder: Path, caller: Tenant) -> None:
+def test_a_saved_file_takes_effect_and_no_call_is_judged_by_a_mixture(
+    ruled: House, folder: Path, caller: Tenant
+) -> None:
     outcomes: list[int] = []
     ended = threading.Event()
 
@@ -97,7 +99,9 @@ def test_a_file_broken_in_a_hundred_ways_changes_nothing(ruled: House, folder: P
     for number in range(100):
         save(folder / "broken.yaml", broken[number % len(broken)].read_text() + "#" * (number // len(broken)))
         if number % 10 == 0:
-            assert wait_until(lambda: rules_check(ruled)["status"] == "DEGRADED", PATIENCE), broken[number % len(broken)]
+            assert wait_until(lambda: rules_check(ruled)["status"] == "DEGRADED", PATIENCE), broken[
+                number % len(broken)
+            ]
             assert rules_check(ruled)["version"] == version
             assert caller.post(message("livewordone"))[0] == 400
     assert "broken.yaml:" in str(rules_check(ruled)["detail"])
@@ -117,16 +121,26 @@ def test_a_tenants_own_file_speaks_for_that_tenant_alone(ruled: House, folder: P
 
 
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
-def test_a_whole_answer_gets_the_original_back(ruled: House, folder: Path, caller: Tenant, version: str) -> None:
-    rule = (
-        "earthflow: 1\nrules:\n  - {id: echoed, message: m, action: redact, match: {regex: 'MATTER-[0-9]{5}'}, redact: {restore: true}}\n"
-    )
+def test_a_whole_answer_gets_the_original_back(
+    ruled: House, folder: Path, caller: Tenant, version: str
+) -> None:
+    rule = "earthflow: 1\nrules:\n  - {id: echoed, message: m, action: redact, match: {regex: 'MATTER-[0-9]{5}'}, redact: {restore: true}}\n"
     save(folder / "restore.yaml", rule)
     sent = message("please repeat MATTER-12345 to me")
-    assert wait_until(lambda: caller.post(sent, version)[0] == 200 and b"MATTER-12345" not in ruled.providers.heard[-1].body, PATIENCE)
+    assert wait_until(
+        lambda: (
+            caller.post(sent, version)[0] == 200 and b"MATTER-12345" not in ruled.providers.heard[-1].body
+        ),
+        PATIENCE,
+    )
     assert b"[REDACTED:echoed_" in ruled.providers.heard[-1].body
     done = caller.curl(
-        version, "-H", "content-type: application/json", "-d", sent.decode(), *["https://api.openai.com/v1/chat/completions"] * 2
+        version,
+        "-H",
+        "content-type: application/json",
+        "-d",
+        sent.decode(),
+        *["https://api.openai.com/v1/chat/completions"] * 2,
     )
     assert done.stdout.count("please repeat MATTER-12345 to me") == 2, done  # two answers on one connection
     (folder / "restore.yaml").unlink()
@@ -136,7 +150,10 @@ def test_one_bad_turn_does_not_end_a_conversation(ruled: House, caller: Tenant) 
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow"
     turns = [{"role": "user", "content": key}]
     assert caller.post(json.dumps({"model": "gpt-5.2", "messages": turns}).encode())[0] == 400
-    turns += [{"role": "assistant", "content": "That was refused."}, {"role": "user", "content": f"Sorry. And {AWS_KEY}?"}]
+    turns += [
+        {"role": "assistant", "content": "That was refused."},
+        {"role": "user", "content": f"Sorry. And {AWS_KEY}?"},
+    ]
     assert caller.post(json.dumps({"model": "gpt-5.2", "messages": turns}).encode())[0] == 200
     heard = ruled.providers.heard[-1].body
     assert b"PRIVATE KEY" not in heard and AWS_KEY.encode() not in heard

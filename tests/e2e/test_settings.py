@@ -21,7 +21,9 @@ from tests.e2e.test_sockets import REALTIME, refused
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, connect_status, curl, message
 
 PROMPT = "the quince harvest is in October"
-PROVIDERS = "sets: {mine: {/ask: completions}}\nproviders: {house: {hosts: [api.groq.com], paths: {/v9: mine}}}\n"
+PROVIDERS = (
+    "sets: {mine: {/ask: completions}}\nproviders: {house: {hosts: [api.groq.com], paths: {/v9: mine}}}\n"
+)
 NO_SOCKETS = """
 earthflow: 1
 name: own
@@ -74,12 +76,17 @@ def test_hosts_of_no_provider_can_be_refused(unlike: House) -> None:
     assert tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "http://tunnel.example/").stdout == "403"
     assert tenant.post(message("hello"))[0] == 200
     rows = tenant.audit(3)
-    assert [(row["reason"], row["status"]) for row in rows] == [("policy", "ALLOW"), *[("unknown_host", "BLOCK")] * 2]
+    assert [(row["reason"], row["status"]) for row in rows] == [
+        ("policy", "ALLOW"),
+        *[("unknown_host", "BLOCK")] * 2,
+    ]
 
 
 def test_a_provider_of_the_operators_own_is_opened_and_read(unlike: House) -> None:
     tenant = unlike.tenant()
-    status, _ = tenant.post(saying({"prompt": "TEXT"}, f"my key is {AWS_KEY}, keep it"), url="https://api.groq.com/v9/ask")
+    status, _ = tenant.post(
+        saying({"prompt": "TEXT"}, f"my key is {AWS_KEY}, keep it"), url="https://api.groq.com/v9/ask"
+    )
     assert status == 200
     assert AWS_KEY.encode() not in unlike.providers.heard[-1].body
     (row,) = tenant.audit(1)
@@ -135,7 +142,8 @@ def test_it_lies_nowhere_in_clear(unlike: House) -> None:
     assert engines is not None
     with psycopg.connect(engines.database_url) as connection:
         found = connection.execute(
-            "SELECT record, prompt, prompt_key FROM decision d JOIN tenant t ON t.id = d.tenant WHERE d.id = %s", (row["id"],)
+            "SELECT record, prompt, prompt_key FROM decision d JOIN tenant t ON t.id = d.tenant WHERE d.id = %s",
+            (row["id"],),
         )
         kept_row = found.fetchone()
         wrapped = connection.execute("SELECT wrapped FROM master_key").fetchone()
@@ -155,7 +163,12 @@ def test_it_lies_nowhere_in_clear(unlike: House) -> None:
     assert wait_until(lambda: kept.xlen("ef:1:records") >= 1, PATIENCE)  # nobody takes it out now
     assert PROMPT.encode() not in repr(kept.xrange("ef:1:records")).encode()
     unlike.stack.start_control()
-    found = subprocess.run(["grep", "-rlaF", "--exclude=body-*", PROMPT, unlike.folder], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["grep", "-rlaF", "--exclude=body-*", PROMPT, unlike.folder],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert found.stdout == ""
 
 
@@ -166,6 +179,8 @@ def test_without_it_there_is_no_prompt(house: House, tenant: Tenant) -> None:
     assert (shown["prompt"], shown["prompt_hash"].startswith("hmac-sha256:")) == (None, True)
 
 
-@pytest.mark.parametrize("id", ["x", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-4000-8000-000000000000"])
+@pytest.mark.parametrize(
+    "id", ["x", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-4000-8000-000000000000"]
+)
 def test_what_is_no_exchange_is_not_found(house: House, id: str) -> None:
     assert ask(house, f"/v1/audit/{id}", *admin(house))[0] == 404

@@ -23,7 +23,10 @@ LENGTH = b"Content-Length: %d" % len(CALL)
 
 
 def head(*lines: bytes, first: bytes = b"POST /v1/chat/completions HTTP/1.1") -> bytes:
-    return b"\r\n".join((first, b"Host: api.openai.com", b"Content-Type: application/json", *lines)) + b"\r\n\r\n"
+    return (
+        b"\r\n".join((first, b"Host: api.openai.com", b"Content-Type: application/json", *lines))
+        + b"\r\n\r\n"
+    )
 
 
 def both_lengths() -> Iterable[bytes]:
@@ -120,9 +123,19 @@ def odd_heads() -> Iterable[bytes]:
     yield head(LENGTH).replace(b"\r\n\r\n", b"\n\n") + CALL + INNER
 
 
-H1 = {"both lengths": both_lengths, "odd lengths": odd_lengths, "odd chunks": odd_chunks, "odd heads": odd_heads}
+H1 = {
+    "both lengths": both_lengths,
+    "odd lengths": odd_lengths,
+    "odd chunks": odd_chunks,
+    "odd heads": odd_heads,
+}
 Fields = Sequence[tuple[bytes, bytes]]
-PSEUDO: Fields = ((b":method", b"POST"), (b":scheme", b"https"), (b":authority", HOST.encode()), (b":path", PATH.encode()))
+PSEUDO: Fields = (
+    (b":method", b"POST"),
+    (b":scheme", b"https"),
+    (b":authority", HOST.encode()),
+    (b":path", PATH.encode()),
+)
 H2: list[tuple[Fields, bytes]] = [
     *(([*PSEUDO, (b"content-length", value)], CALL + INNER) for value in (b"60", b"0", b"5", b"-1", b"60, 60", b"9999")),
     *(([*PSEUDO, extra], CALL + INNER) for extra in (
@@ -159,9 +172,15 @@ def test_nothing_comes_through_beside_what_was_judged(house: House, tenant: Tena
         with tls_tunnel(house, tenant, HOST) as client:
             client.sendall(sent)
             _drain(client)
-        wrong = [one for one in house.providers.heard[already:] if not _is_fine(one.path, one.host, one.body, judged)]
+        wrong = [
+            one
+            for one in house.providers.heard[already:]
+            if not _is_fine(one.path, one.host, one.body, judged)
+        ]
         assert not wrong, (sent, wrong)
-    heard = Counter(one.path for one in house.providers.heard[before:])  # calls behind one another are calls, if each was judged
+    heard = Counter(
+        one.path for one in house.providers.heard[before:]
+    )  # calls behind one another are calls, if each was judged
 
     def passed() -> Counter[str]:
         rows = house.stack.control.get(f"/v1/audit?tenant={tenant.id}&limit=1000")["audit"]
@@ -171,7 +190,9 @@ def test_nothing_comes_through_beside_what_was_judged(house: House, tenant: Tena
 
 
 def _is_fine(path: str, host: str, body: bytes, judged: set[bytes]) -> bool:
-    return host == HOST and ((path in (PATH, "//smuggled") and body in judged) or (path == "/smuggled" and body == b"{}"))
+    return host == HOST and (
+        (path in (PATH, "//smuggled") and body in judged) or (path == "/smuggled" and body == b"{}")
+    )
 
 
 @pytest.mark.parametrize("number", range(len(H2)))
@@ -181,7 +202,10 @@ def test_nothing_is_smuggled_from_http2_into_http1(house: House, tenant: Tenant,
     with tls_tunnel(house, tenant, HOST, alpn="h2") as client:
         assert client.selected_alpn_protocol() == "h2"
         config = h2.config.H2Configuration(
-            header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False, validate_inbound_headers=False
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+            validate_inbound_headers=False,
         )
         connection = h2.connection.H2Connection(config)
         connection.initiate_connection()
@@ -215,5 +239,7 @@ def _drain_h2(client: ssl.SSLSocket, connection: h2.connection.H2Connection) -> 
         if not data:
             return
         for event in connection.receive_data(data):
-            if isinstance(event, h2.events.StreamEnded | h2.events.StreamReset | h2.events.ConnectionTerminated):
+            if isinstance(
+                event, h2.events.StreamEnded | h2.events.StreamReset | h2.events.ConnectionTerminated
+            ):
                 return

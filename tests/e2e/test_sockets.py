@@ -25,7 +25,9 @@ def dialogue(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 
 def open_socket(tenant: Tenant, url: str = REALTIME) -> ClientConnection:
     context = ssl.create_default_context(cafile=str(tenant.house.bundle))
-    return connect(url, ssl=context, proxy=tenant.proxy(), max_size=None, open_timeout=PATIENCE, close_timeout=1)
+    return connect(
+        url, ssl=context, proxy=tenant.proxy(), max_size=None, open_timeout=PATIENCE, close_timeout=1
+    )
 
 
 def say(text: str) -> str:
@@ -34,28 +36,48 @@ def say(text: str) -> str:
 
 
 def delta(text: str) -> str:
-    return json.dumps({"type": "response.output_text.delta", "response_id": "r", "output_index": 0, "content_index": 0, "delta": text})
+    return json.dumps(
+        {
+            "type": "response.output_text.delta",
+            "response_id": "r",
+            "output_index": 0,
+            "content_index": 0,
+            "delta": text,
+        }
+    )
 
 
 def done() -> str:
     usage = {"input_tokens": 11, "output_tokens": 5}
-    return json.dumps({"type": "response.done", "response": {"id": "r", "status": "completed", "usage": usage}})
+    return json.dumps(
+        {"type": "response.done", "response": {"id": "r", "status": "completed", "usage": usage}}
+    )
 
 
 def heard(house: House) -> list[dict[str, Any]]:
     return [one.json for one in house.providers.heard if one.method == "MESSAGE"]
 
 
-def test_a_dialogue_passes_and_each_message_that_says_something_is_recorded(dialogue: House, tenant: Tenant) -> None:
-    dialogue.providers.reply = lambda message: [delta("Hel"), delta("lo"), done()] if "response.create" in message else []
+def test_a_dialogue_passes_and_each_message_that_says_something_is_recorded(
+    dialogue: House, tenant: Tenant
+) -> None:
+    dialogue.providers.reply = lambda message: (
+        [delta("Hel"), delta("lo"), done()] if "response.create" in message else []
+    )
     with open_socket(tenant) as socket:
         socket.send(say("hello"))
         socket.send(json.dumps({"type": "response.create", "response": {"instructions": "be kind"}}))
-        assert [json.loads(socket.recv())["type"] for _ in range(3)] == ["response.output_text.delta"] * 2 + ["response.done"]
+        assert [json.loads(socket.recv())["type"] for _ in range(3)] == ["response.output_text.delta"] * 2 + [
+            "response.done"
+        ]
     rows = tenant.audit(3)
     assert {row["method"] for row in rows} == {"GET", "MESSAGE"}
-    assert {(row["status"], row["coverage"], row["model"]) for row in rows} == {("ALLOW", "full", "gpt-realtime")}
-    answered = next(row for row in rows if row["completion"]["output_tokens"] == 5 and row["method"] == "MESSAGE")
+    assert {(row["status"], row["coverage"], row["model"]) for row in rows} == {
+        ("ALLOW", "full", "gpt-realtime")
+    }
+    answered = next(
+        row for row in rows if row["completion"]["output_tokens"] == 5 and row["method"] == "MESSAGE"
+    )
     assert (answered["completion"]["action"], answered["completion"]["outcome"]) == ("ALLOW", "ok")
     opened = next(row for row in rows if row["method"] == "GET")["completion"]
     assert (opened["status"], opened["output_tokens"]) == (101, None)  # each token is counted once
@@ -88,7 +110,9 @@ def test_a_blocked_message_closes_by_policy_and_says_why(dialogue: House, tenant
     assert wait_until(lambda: dialogue.providers.closed == 1008, PATIENCE)
 
 
-def test_what_an_answer_must_not_say_is_edited_wherever_its_messages_are_cut(dialogue: House, tenant: Tenant) -> None:
+def test_what_an_answer_must_not_say_is_edited_wherever_its_messages_are_cut(
+    dialogue: House, tenant: Tenant
+) -> None:
     pieces = [delta(f"the key is {AWS_KEY[:5]}"), delta(AWS_KEY[5:]), delta(" indeed."), done()]
     dialogue.providers.reply = lambda _: pieces
     with open_socket(tenant) as socket:
@@ -102,7 +126,9 @@ def test_what_an_answer_must_not_say_is_edited_wherever_its_messages_are_cut(dia
 
 def test_a_blocked_answer_ends_the_dialogue_before_it_is_out(dialogue: House, tenant: Tenant) -> None:
     arguments = [
-        json.dumps({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": WIPE[at : at + 6]})
+        json.dumps(
+            {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": WIPE[at : at + 6]}
+        )
         for at in range(0, len(WIPE), 6)
     ]
     dialogue.providers.reply = lambda _: [*arguments, done()]
@@ -114,8 +140,12 @@ def test_a_blocked_answer_ends_the_dialogue_before_it_is_out(dialogue: House, te
                 said += str(socket.recv())
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
     assert "Blocked by Earthflow policy tools.root-wipe" in said
-    assert "rm -rf /" not in "".join(json.loads(one).get("delta", "") for one in said.replace("}{", "}\n{").splitlines())
-    assert ("blocked", "BLOCK") in {(row["completion"]["outcome"], row["completion"]["action"]) for row in tenant.audit(2)}
+    assert "rm -rf /" not in "".join(
+        json.loads(one).get("delta", "") for one in said.replace("}{", "}\n{").splitlines()
+    )
+    assert ("blocked", "BLOCK") in {
+        (row["completion"]["outcome"], row["completion"]["action"]) for row in tenant.audit(2)
+    }
 
 
 def test_sound_is_counted_and_not_recorded_piece_by_piece(dialogue: House, tenant: Tenant) -> None:
@@ -139,13 +169,35 @@ def test_text_of_any_script_arrives_as_it_was_sent_however_long(dialogue: House,
 
 def test_responses_that_come_in_turns_are_one_stream(dialogue: House, tenant: Tenant) -> None:
     def piece(id: str, text: str) -> str:
-        return json.dumps({"type": "response.output_text.delta", "response_id": id, "output_index": 0, "content_index": 0, "delta": text})
+        return json.dumps(
+            {
+                "type": "response.output_text.delta",
+                "response_id": id,
+                "output_index": 0,
+                "content_index": 0,
+                "delta": text,
+            }
+        )
 
     def over(id: str) -> str:
         return json.dumps({"type": "response.done", "response": {"id": id, "status": "completed"}})
 
-    odd = json.dumps({"type": "response.output_text.delta", "response_id": "r1", "delta": " ", "metadata": {"type": "response.done"}})
-    pieces = [piece("r1", f"the key is {AWS_KEY[:9]}"), piece("r2", "Hello"), over("r2"), odd, piece("r1", f"{AWS_KEY[9:]} ok"), over("r1")]
+    odd = json.dumps(
+        {
+            "type": "response.output_text.delta",
+            "response_id": "r1",
+            "delta": " ",
+            "metadata": {"type": "response.done"},
+        }
+    )
+    pieces = [
+        piece("r1", f"the key is {AWS_KEY[:9]}"),
+        piece("r2", "Hello"),
+        over("r2"),
+        odd,
+        piece("r1", f"{AWS_KEY[9:]} ok"),
+        over("r1"),
+    ]
     dialogue.providers.reply = lambda _: [pieces[0], *pieces[1:3], *pieces[4:]]
     with open_socket(tenant) as socket:
         socket.send(say("hello"))
@@ -169,7 +221,16 @@ def test_a_tool_that_is_asked_for_is_asked_for_at_once(dialogue: House, tenant: 
     call = {"toolCall": {"functionCalls": [{"id": "1", "name": "shell", "args": {"command": command}}]}}
     dialogue.providers.reply = lambda _: [json.dumps(call)]
     with open_socket(tenant, LIVE) as socket:
-        socket.send(json.dumps({"clientContent": {"turns": [{"role": "user", "parts": [{"text": "hello"}]}], "turnComplete": True}}))
+        socket.send(
+            json.dumps(
+                {
+                    "clientContent": {
+                        "turns": [{"role": "user", "parts": [{"text": "hello"}]}],
+                        "turnComplete": True,
+                    }
+                }
+            )
+        )
         assert json.loads(socket.recv(timeout=PATIENCE)) == call
 
 
@@ -214,14 +275,21 @@ def test_messages_are_calls_and_too_many_end_the_dialogue(dialogue: House) -> No
     assert [row["reason"] for row in tenant.audit(5) if row["status"] == "BLOCK"] == ["rate_limit"]
 
 
-def test_what_asks_for_an_answer_is_a_call_whatever_it_says_and_its_tokens_are_counted_at_once(dialogue: House) -> None:
+def test_what_asks_for_an_answer_is_a_call_whatever_it_says_and_its_tokens_are_counted_at_once(
+    dialogue: House,
+) -> None:
     dialogue.providers.reply = lambda _: [delta("x"), done()]
     tenant = dialogue.tenant(max_tokens_per_day=20)  # an answer costs 16
     with open_socket(tenant) as socket:
         for answers in (1, 2):
             socket.send(json.dumps({"type": "response.create"}))
-            assert [json.loads(socket.recv())["type"] for _ in range(2)] == ["response.output_text.delta", "response.done"]
-            assert wait_until(lambda answers=answers: spent(dialogue, tenant) == 16 * answers, PATIENCE)  # while the socket is open
+            assert [json.loads(socket.recv())["type"] for _ in range(2)] == [
+                "response.output_text.delta",
+                "response.done",
+            ]
+            assert wait_until(
+                lambda answers=answers: spent(dialogue, tenant) == 16 * answers, PATIENCE
+            )  # while the socket is open
         socket.send(json.dumps({"type": "response.create"}))
         with pytest.raises(ConnectionClosed) as closed:
             while True:
@@ -234,7 +302,11 @@ def spent(house: House, tenant: Tenant) -> int:
     """The tokens of today that Redis knows of."""
     assert house.stack.engines is not None
     client: Any = redis.Redis.from_url(house.stack.engines.redis_url)
-    return sum(int(tokens) for key in client.scan_iter(f"ef:1:spent:{{{tenant.id}}}:*") for tokens in client.hvals(key))
+    return sum(
+        int(tokens)
+        for key in client.scan_iter(f"ef:1:spent:{{{tenant.id}}}:*")
+        for tokens in client.hvals(key)
+    )
 
 
 def test_a_key_that_ends_ends_its_dialogues(dialogue: House) -> None:
@@ -250,7 +322,16 @@ def test_a_key_that_ends_ends_its_dialogues(dialogue: House) -> None:
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
 
 
-HANDSHAKE = ("-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H", "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: AAAA")
+HANDSHAKE = (
+    "-H",
+    "Connection: Upgrade",
+    "-H",
+    "Upgrade: websocket",
+    "-H",
+    "Sec-WebSocket-Version: 13",
+    "-H",
+    "Sec-WebSocket-Key: AAAA",
+)
 
 
 def refused(tenant: Tenant, url: str, *words: str) -> tuple[str, str]:

@@ -49,7 +49,10 @@ def test_an_unknown_path_of_an_ai_host_is_flagged_and_goes_on(tenant: Tenant) ->
 
 
 def test_an_image_makes_coverage_partial_and_its_text_is_still_judged(tenant: Tenant) -> None:
-    content = [{"type": "text", "text": AWS_KEY}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
+    content = [
+        {"type": "text", "text": AWS_KEY},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+    ]
     body = json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": content}]}).encode()
     assert tenant.post(body)[0] == 200
     (row,) = tenant.audit(1)
@@ -57,9 +60,13 @@ def test_an_image_makes_coverage_partial_and_its_text_is_still_judged(tenant: Te
 
 
 @pytest.mark.parametrize(
-    ("encoding", "encode"), [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstandard.compress)], ids=["gzip", "br", "zstd"]
+    ("encoding", "encode"),
+    [("gzip", gzip.compress), ("br", brotli.compress), ("zstd", zstandard.compress)],
+    ids=["gzip", "br", "zstd"],
 )
-def test_an_encoded_call_is_decoded_judged_and_written_back_plain(house: House, tenant: Tenant, encoding: str, encode: object) -> None:
+def test_an_encoded_call_is_decoded_judged_and_written_back_plain(
+    house: House, tenant: Tenant, encoding: str, encode: object
+) -> None:
     assert callable(encode)
     status, _ = tenant.post(encode(message(f"my {AWS_KEY}")), "-H", f"content-encoding: {encoding}")
     assert status == 200
@@ -69,13 +76,20 @@ def test_an_encoded_call_is_decoded_judged_and_written_back_plain(house: House, 
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
-def test_a_body_over_the_cap_is_answered_413_in_the_providers_shape(house: House, tenant: Tenant, chunked: bool) -> None:
+def test_a_body_over_the_cap_is_answered_413_in_the_providers_shape(
+    house: House, tenant: Tenant, chunked: bool
+) -> None:
     before = len(house.providers.heard)
     words = ("-H", "transfer-encoding: chunked") if chunked else ()
     status, answer = tenant.post(message("a" * (33 * 1024 * 1024)), "-H", "expect:", *words)
     assert status == 413
     (row,) = tenant.audit(1)
-    assert (row["status"], row["reason"], row["coverage"], row["unreadable"]) == ("BLOCK", "too_large", "none", ["too_large"])
+    assert (row["status"], row["reason"], row["coverage"], row["unreadable"]) == (
+        "BLOCK",
+        "too_large",
+        "none",
+        ["too_large"],
+    )
     assert row["id"] in answer["error"]["message"]
     assert row["completion"]["status"] == 413
     assert len(house.providers.heard) == before

@@ -49,7 +49,9 @@ def test_any_bytes_are_a_stream_that_passes_or_ends(name: str) -> None:
     seeds = [b"".join(SHAPES[name].made(*case)) for case in CASES.values()]
     for data in islice(inputs(seeds, rng), EACH):
         answer, began = streamed(name), time.process_time()
-        out = b"".join(frame for piece in pieces(data, rng) for frame in answer.feed(piece)) + b"".join(answer.end())
+        out = b"".join(frame for piece in pieces(data, rng) for frame in answer.feed(piece)) + b"".join(
+            answer.end()
+        )
         action = answer.verdict.action
         assert answer.over == (action == "BLOCK"), data
         assert action in ("REDACT", "BLOCK") or out == data, data
@@ -59,10 +61,15 @@ def test_any_bytes_are_a_stream_that_passes_or_ends(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_any_bytes_are_a_whole_answer_that_is_judged(name: str) -> None:
-    seeds = [json.dumps(whole(name, "".join(text), json.loads("".join(call)))).encode() for text, call in CASES.values()]
+    seeds = [
+        json.dumps(whole(name, "".join(text), json.loads("".join(call)))).encode()
+        for text, call in CASES.values()
+    ]
     for data in islice(inputs(seeds, Random(SEED)), EACH):
         began = time.process_time()
-        judged = judge_whole(book(), Exchange(direction="response"), data, "application/json", "", key=b"k", restore=())
+        judged = judge_whole(
+            book(), Exchange(direction="response"), data, "application/json", "", key=b"k", restore=()
+        )
         assert judged.verdict is not None
         assert set(judged.verdict.unreadable) <= set(REASONS), data
         timed(began, data)
@@ -107,6 +114,8 @@ def test_any_bytes_are_a_stream_of_a_format_without_tools(name: str) -> None:
     seeds = [b"".join(TEXTS[name].made(case[0], [])) for case in CASES.values()]
     for data in islice(inputs(seeds, rng), EACH):
         answer, began = streamed(name), time.process_time()
-        out = b"".join(frame for piece in pieces(data, rng) for frame in answer.feed(piece)) + b"".join(answer.end())
+        out = b"".join(frame for piece in pieces(data, rng) for frame in answer.feed(piece)) + b"".join(
+            answer.end()
+        )
         assert answer.verdict.action in ("REDACT", "BLOCK") or out == data, data
         timed(began, data)

@@ -126,15 +126,45 @@ def main() -> None:
         listeners.heard.clear()
         answers: dict[str, list[str]] = {}
         for target in TARGETS:
-            statuses = [str(connect_status(house.stack.port, f"{target}:{port}", tenant.key)) for port in (443, 6379)]
-            plain = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "-m", "10", "-g", "--noproxy", "", f"http://{target}/")
+            statuses = [
+                str(connect_status(house.stack.port, f"{target}:{port}", tenant.key)) for port in (443, 6379)
+            ]
+            plain = tenant.curl(
+                "-o",
+                "/dev/null",
+                "-w",
+                "%{http_code}",
+                "-m",
+                "10",
+                "-g",
+                "--noproxy",
+                "",
+                f"http://{target}/",
+            )
             answers[target] = [*statuses, plain.stdout]
-        opened = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "-m", "10", "https://evil.openai.azure.com/openai/v1/models")
+        opened = tenant.curl(
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}",
+            "-m",
+            "10",
+            "https://evil.openai.azure.com/openai/v1/models",
+        )
         answers["evil.openai.azure.com"] = [opened.stdout]
         reached = [one for one in listeners.heard if one.address not in (PUBLIC, PUBLIC6)]
         rebound = [one for one in listeners.heard if one.address == PUBLIC]
         listeners.heard.clear()
-        control = tenant.curl("-L", "-o", "/dev/null", "-w", "%{http_code} %{num_redirects}", "-m", "10", "http://public.example/")
+        control = tenant.curl(
+            "-L",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code} %{num_redirects}",
+            "-m",
+            "10",
+            "http://public.example/",
+        )
         control_heard = list(listeners.heard)
         listeners.heard.clear()
         tenant.curl("-o", "/dev/null", "-m", "10", "http://llm.example/")

@@ -53,4 +53,6 @@ def test_a_host_that_the_operator_named_is_reached(seen: dict[str, Any]) -> None
 
 def test_all_are_refused(seen: dict[str, Any]) -> None:
     let = {target: statuses for target, statuses in seen["answers"].items() if {"200"} & set(statuses)}
-    assert set(let) <= {"rebind.example"}, let  # public when it was asked first; the tunnel then led where it was checked, or nowhere
+    assert set(let) <= {"rebind.example"}, (
+        let
+    )  # public when it was asked first; the tunnel then led where it was checked, or nowhere

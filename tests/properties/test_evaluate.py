@@ -19,7 +19,8 @@ STRENGTH = {"ALLOW": 0, "FLAG": 1, "REDACT": 2, "BLOCK": 3}
 WORDS = ["alpha", "beta", "gamma", "delta"]
 RULE = st.builds(
     lambda action, word, severity, role: (
-        f"action: {action}, severity: {severity}, match: {{keywords: {word}}}" + (f", when: {{role: {role}}}" if role else "")
+        f"action: {action}, severity: {severity}, match: {{keywords: {word}}}"
+        + (f", when: {{role: {role}}}" if role else "")
     ),
     st.sampled_from(["flag", "redact", "block"]),
     st.sampled_from(WORDS),
@@ -32,20 +33,28 @@ PARTS = st.lists(st.tuples(TEXT, st.sampled_from(["user", "assistant", "tool"]))
 
 def verdict(rules: list[str], parts: list[tuple[str, str]]) -> str:
     lines = "".join(f"  - {{id: r{number}, {rule}}}\n" for number, rule in enumerate(rules))
-    book = Library({**BARE, "own.yaml": f"earthflow: 1\nrules:\n{lines}" if lines else "earthflow: 1\n"}, portable=True).rulebook("default")
-    exchange = Exchange(parts=tuple(Part(text, role, "text", number) for number, (text, role) in enumerate(parts)))  # type: ignore[arg-type]
+    book = Library(
+        {**BARE, "own.yaml": f"earthflow: 1\nrules:\n{lines}" if lines else "earthflow: 1\n"}, portable=True
+    ).rulebook("default")
+    exchange = Exchange(
+        parts=tuple(Part(text, role, "text", number) for number, (text, role) in enumerate(parts))
+    )  # type: ignore[arg-type]
     return evaluate(book, exchange).action
 
 
 @examples(150)
 @given(st.lists(RULE, max_size=4), RULE, PARTS)
-def test_a_rule_more_never_lets_more_through(rules: list[str], more: str, parts: list[tuple[str, str]]) -> None:
+def test_a_rule_more_never_lets_more_through(
+    rules: list[str], more: str, parts: list[tuple[str, str]]
+) -> None:
     assert STRENGTH[verdict([*rules, more], parts)] >= STRENGTH[verdict(rules, parts)]
 
 
 @examples(100)
 @given(st.lists(RULE, max_size=5), PARTS, st.randoms(use_true_random=False))
-def test_the_order_of_rules_does_not_matter(rules: list[str], parts: list[tuple[str, str]], random: object) -> None:
+def test_the_order_of_rules_does_not_matter(
+    rules: list[str], parts: list[tuple[str, str]], random: object
+) -> None:
     shuffled = list(rules)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert verdict(shuffled, parts) == verdict(rules, parts)
@@ -63,21 +72,32 @@ HIDE = {
     "base64": lambda text: base64.b64encode(f"this is {text} here".encode()).decode(),
     "hex": lambda text: f"the {text} it is".encode().hex(),
     "hex pairs": lambda text: f"the {text} it is".encode().hex(" "),
-    "base64 of base64": lambda text: base64.b64encode(base64.b64encode(f"this is {text} here".encode())).decode(),
-    "percent of escapes": lambda text: quote("".join(f"\\u{ord(character):04x}" for character in text), safe=""),
+    "base64 of base64": lambda text: base64.b64encode(
+        base64.b64encode(f"this is {text} here".encode())
+    ).decode(),
+    "percent of escapes": lambda text: quote(
+        "".join(f"\\u{ord(character):04x}" for character in text), safe=""
+    ),
 }
 AROUND = st.text(alphabet="ab é日 .,\n\x0b", max_size=30)
 
 
 @examples(150)
-@given(AROUND, st.sampled_from(sorted(HIDE)), st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True), AROUND)
-def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(before: str, way: str, secret: str, after: str) -> None:
+@given(
+    AROUND, st.sampled_from(sorted(HIDE)), st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True), AROUND
+)
+def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(
+    before: str, way: str, secret: str, after: str
+) -> None:
     hidden = HIDE[way](secret)
     text = f"{before} {hidden} {after}"
     for scanner in SCANNERS:
         places = {place for finding in scanner.scan([text]).findings for place in finding.places}
         start = len(before) + 1
-        assert any(first <= start and start + len(hidden) - 1 <= last and last - first <= len(hidden) + 6 for _, first, last in places), (
+        assert any(
+            first <= start and start + len(hidden) - 1 <= last and last - first <= len(hidden) + 6
+            for _, first, last in places
+        ), (
             way,
             text,
         )

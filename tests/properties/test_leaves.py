@@ -71,5 +71,10 @@ def test_a_number_is_read_as_it_was_written() -> None:
     body = b"[4111111111111111, 4.111111111111111e15, 1E400, -123456, 123456789012345678901234567890]"
     found = leaves(body, parse(body))
     assert not isinstance(found, Unreadable)
-    assert [leaf.text for leaf in found] == ["4111111111111111", "4.111111111111111e15", "-123456", "123456789012345678901234567890"]
+    assert [leaf.text for leaf in found] == [
+        "4111111111111111",
+        "4.111111111111111e15",
+        "-123456",
+        "123456789012345678901234567890",
+    ]
     assert isinstance(parse(b"1.5"), Number)

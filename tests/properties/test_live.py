@@ -60,7 +60,9 @@ def matches(regex: str, text: str) -> list[tuple[int, int]]:
 
 
 @given(st.lists(REGEXES, min_size=1, max_size=3), TEXTS, st.data())
-def test_what_was_settled_is_found_in_the_whole_text_as_it_was(regexes: list[str], text: str, data: st.DataObject) -> None:
+def test_what_was_settled_is_found_in_the_whole_text_as_it_was(
+    regexes: list[str], text: str, data: st.DataObject
+) -> None:
     live = Live([[(Pattern(regex), 0) for regex in regexes]])
     cut = data.draw(st.integers(0, len(text)))
     settled = live.start(text[:cut])
@@ -70,7 +72,11 @@ def test_what_was_settled_is_found_in_the_whole_text_as_it_was(regexes: list[str
         assert now == then, (regex, settled)
 
 
-@given(st.deferred(lambda: st.sampled_from(proven())), st.text(alphabet="ab1 \n", max_size=6), st.text(alphabet="ab1 \n", max_size=60))
+@given(
+    st.deferred(lambda: st.sampled_from(proven())),
+    st.text(alphabet="ab1 \n", max_size=6),
+    st.text(alphabet="ab1 \n", max_size=60),
+)
 def test_no_character_of_what_a_shipped_rule_finds_is_settled_before_it_is_found(
     pattern_and_text: tuple[Pattern, str], before: str, after: str
 ) -> None:
@@ -81,4 +87,7 @@ def test_no_character_of_what_a_shipped_rule_finds_is_settled_before_it_is_found
     for cut in range(len(text)):
         settled = live.start(text[:cut])
         now = [(start, end) for start, end, _ in locator.spans(text[:cut], encoded(text[:cut]), None)]
-        assert [span for span in spans if span[0] < settled] == [span for span in now if span[0] < settled], (text[:cut], settled)
+        assert [span for span in spans if span[0] < settled] == [span for span in now if span[0] < settled], (
+            text[:cut],
+            settled,
+        )

@@ -49,7 +49,9 @@ def test_memory_changes_no_verdict(seed: int) -> None:
             roles = rng.choice([("user",), ("user", "assistant"), ("tool",)])
             chosen = sorted(rng.sample(range(len(pool)), rng.randint(1, len(pool))))
             kind = "tool_result" if roles == ("tool",) else "text"
-            parts = tuple(Part(pool[one], roles[place % len(roles)], kind, place) for place, one in enumerate(chosen))  # type: ignore[arg-type]
+            parts = tuple(
+                Part(pool[one], roles[place % len(roles)], kind, place) for place, one in enumerate(chosen)
+            )  # type: ignore[arg-type]
             exchange = Exchange(model=rng.choice(["gpt-5", "x"]), parts=parts)
             remembered = evaluate(book, exchange, clean=memory.of("t", book.version))
             assert said(remembered) == said(evaluate(book, exchange)), [part.text for part in parts]

@@ -22,7 +22,25 @@ BOOK = build(
         "  - {id: b, action: redact, match: [{regex: '[0-9]{6,}'}, {regex: 'éé+'}]}\n",
     },
 )
-WORDS = st.sampled_from(["secret", "seccccret", "sec", "ret", "1234567", "é", "éé", '"', "\\", "\n", "😀", "/", " ", "\x00", "日本"])
+WORDS = st.sampled_from(
+    [
+        "secret",
+        "seccccret",
+        "sec",
+        "ret",
+        "1234567",
+        "é",
+        "éé",
+        '"',
+        "\\",
+        "\n",
+        "😀",
+        "/",
+        " ",
+        "\x00",
+        "日本",
+    ]
+)
 TEXT = st.lists(WORDS, max_size=6).map("".join) | st.text(max_size=12)
 DOCUMENT = st.recursive(
     st.none() | st.booleans() | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
@@ -40,7 +58,9 @@ def found(body: bytes) -> list[Leaf]:
 
 
 def redact(body: bytes) -> tuple[bytes, Any]:
-    parts = tuple(Part(leaf.text, "user", "key" if leaf.is_key else "text", leaf.literal) for leaf in found(body))
+    parts = tuple(
+        Part(leaf.text, "user", "key" if leaf.is_key else "text", leaf.literal) for leaf in found(body)
+    )
     verdict = evaluate(BOOK, Exchange(parts=parts))
     return splice(body, verdict.edits), verdict
 
@@ -48,9 +68,15 @@ def redact(body: bytes) -> tuple[bytes, Any]:
 @st.composite
 def written(draw: st.DrawFn) -> bytes:
     """A JSON body, in any of the ways it may be written."""
-    text = json.dumps(draw(DOCUMENT), ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1])))
+    text = json.dumps(
+        draw(DOCUMENT), ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))
+    )
     if draw(st.booleans()):
-        text = text.replace("/", "\\/").replace("e", "\\u0065") if draw(st.booleans()) else text.replace("/", "\\/")
+        text = (
+            text.replace("/", "\\/").replace("e", "\\u0065")
+            if draw(st.booleans())
+            else text.replace("/", "\\/")
+        )
     try:
         json.loads(text)
         return text.encode()
@@ -83,7 +109,8 @@ def test_an_edit_changes_its_characters_and_nothing_else(body: bytes, data: st.D
     end = data.draw(st.integers(start + 1, len(leaf.text)))
     after = found(splice(body, [Edit(leaf.literal, start, end, "[X]")]))
     expected = [
-        (one.literal, one.text[:start] + "[X]" + one.text[end:] if one.literal == leaf.literal else one.text) for one in found(body)
+        (one.literal, one.text[:start] + "[X]" + one.text[end:] if one.literal == leaf.literal else one.text)
+        for one in found(body)
     ]
     shown = {one.literal: one.text for one in after}
     assert [(literal, shown.get(literal, text)) for literal, text in expected] == expected

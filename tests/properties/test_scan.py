@@ -61,7 +61,9 @@ def alone(texts: list[str]) -> set[tuple[int, int, int, int]]:
     for number, pattern in enumerate(PATTERNS):
         regex = re2.compile(pattern.regex)
         for index, text in enumerate(texts):
-            shown = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+            shown = "".join(
+                "\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text
+            )
             words = [match.span() for match in re2.finditer(pattern.near, shown)] if pattern.near else []
             windows = [(0, len(shown))] if not pattern.near else _around(words, pattern, len(shown))
             for first, last in windows:
@@ -69,7 +71,9 @@ def alone(texts: list[str]) -> set[tuple[int, int, int, int]]:
                 at = first
                 while at <= len(shown) and (match := regex.search(shown, at, last)) is not None:
                     start, end = match.span()
-                    at = max(match.span(group)[1], at + 1)  # beyond the finding, not beyond what stood beside it
+                    at = max(
+                        match.span(group)[1], at + 1
+                    )  # beyond the finding, not beyond what stood beside it
                     if start < end and (not pattern.near or _near(start, end, words, pattern.within)):
                         found.add((number, index, *match.span(group)))
     return found
@@ -115,7 +119,10 @@ def test_letters_that_fold_to_ascii_are_read_as_such(portable: bool) -> None:
 def test_many_findings_are_bounded_and_the_rest_is_covered() -> None:
     for portable in (True, False):
         scanner = Scanner([[Pattern("ab")]], portable=portable)
-        for text, count in (("ab" * 500, 200), ("ab" * 10_000, 20)):  # where the engine has lost count, fewer are looked at one by one
+        for text, count in (
+            ("ab" * 500, 200),
+            ("ab" * 10_000, 20),
+        ):  # where the engine has lost count, fewer are looked at one by one
             found = scanner.scan([text]).findings
             assert len(found) == count
             assert found[-1].places == ((0, 2 * count - 2, len(text)),)
@@ -158,7 +165,9 @@ def regexes(draw: st.DrawFn) -> str:
     for _ in range(draw(st.integers(1, 5))):
         atom = draw(ATOMS)
         repeat = draw(REPEATS) if atom not in (r"\b", "^", "$") else ""
-        units.append(f"(?:{atom}){repeat}" if len(atom) > 1 and repeat and atom[0] not in "[\\" else atom + repeat)
+        units.append(
+            f"(?:{atom}){repeat}" if len(atom) > 1 and repeat and atom[0] not in "[\\" else atom + repeat
+        )
     body = "".join(units)
     shape = draw(st.integers(0, 5))
     if shape == 0:
@@ -180,4 +189,6 @@ def test_what_stage_1_asks_for_stands_in_every_match(regex: str, text: str) -> N
         return
     scanner = Scanner([[Pattern(regex)]], portable=False)
     assert scanner.missed(text, [0]) == [], (regex, expression, compiled)
-    assert plainly(scanner.scan([text]).findings) == plainly(Scanner([[Pattern(regex)]], portable=True).scan([text]).findings)
+    assert plainly(scanner.scan([text]).findings) == plainly(
+        Scanner([[Pattern(regex)]], portable=True).scan([text]).findings
+    )

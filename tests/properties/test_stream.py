@@ -38,12 +38,16 @@ WORDS = st.sampled_from(
      "123456789", "123456789012", "123456789 is an invoice", "AK\u200bIAQYLPMN5HHHFPZAM2", "\uff21KIA", "é", "\\u0041KIAQYLPMN5HHHFPZAM2", "%41KIA",
      "rm -rf /tmp", "and", "a", "."]
 )  # fmt: skip
-TEXTS = st.lists(st.tuples(WORDS, st.sampled_from(["", " ", "\n", "-"])), max_size=12).map(lambda words: "".join(a + b for a, b in words))
+TEXTS = st.lists(st.tuples(WORDS, st.sampled_from(["", " ", "\n", "-"])), max_size=12).map(
+    lambda words: "".join(a + b for a, b in words)
+)
 
 
 @cache
 def book() -> Rulebook:
-    return build("monitor", {**shipped(), "earthflow/monitor": "earthflow: 1\nname: monitor\n", "answers.yaml": RULES})
+    return build(
+        "monitor", {**shipped(), "earthflow/monitor": "earthflow: 1\nname: monitor\n", "answers.yaml": RULES}
+    )
 
 
 def streamed(pieces: list[str], kind: Kind = "text") -> tuple[str, Verdict, list[str]]:
@@ -60,7 +64,9 @@ def streamed(pieces: list[str], kind: Kind = "text") -> tuple[str, Verdict, list
 
 
 def whole(text: str) -> tuple[str, Verdict]:
-    verdict = evaluate(book(), Exchange(direction="response", parts=(Part(text, "assistant", "text", 0),)), key=b"k")
+    verdict = evaluate(
+        book(), Exchange(direction="response", parts=(Part(text, "assistant", "text", 0),)), key=b"k"
+    )
     return json.loads(splice(json.dumps(text).encode(), verdict.edits)) if verdict.edits else text, verdict
 
 
@@ -70,7 +76,9 @@ def cut(text: str, places: list[int]) -> list[str]:
 
 
 @given(TEXTS, st.lists(st.integers(0, 1000), max_size=30))
-def test_however_an_answer_is_cut_what_is_released_is_what_a_whole_one_becomes(text: str, places: list[int]) -> None:
+def test_however_an_answer_is_cut_what_is_released_is_what_a_whole_one_becomes(
+    text: str, places: list[int]
+) -> None:
     expected, verdict = whole(text)
     released, ended, _ = streamed(cut(text, places))
     assert (released, ended.action) == (expected, verdict.action)
@@ -85,7 +93,9 @@ def test_one_character_at_a_time_is_as_good_as_any_other_cut(text: str) -> None:
 
 
 @given(TEXTS, TEXTS, st.lists(st.integers(0, 1000), max_size=30))
-def test_a_block_ends_the_answer_before_the_first_character_of_what_was_found(before: str, after: str, places: list[int]) -> None:
+def test_a_block_ends_the_answer_before_the_first_character_of_what_was_found(
+    before: str, after: str, places: list[int]
+) -> None:
     found = "rm -rf / "
     released, ended, _ = streamed(cut(before + " " + found + after, places))
     expected, _ = whole(before + " ")
@@ -98,7 +108,9 @@ def test_a_block_ends_the_answer_before_the_first_character_of_what_was_found(be
 def test_text_that_no_rule_can_still_mean_is_not_held() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     for word in ("Yes, ", "you ", "are ", "right. "):
-        assert [text for text, _ in stream.feed(word, [Piece(word, (("c",),), "assistant", "text", 0)])] == [word]
+        assert [text for text, _ in stream.feed(word, [Piece(word, (("c",),), "assistant", "text", 0)])] == [
+            word
+        ]
 
 
 def test_an_event_of_another_text_waits_its_turn() -> None:
@@ -142,7 +154,13 @@ def test_an_answer_that_makes_too_much_wait_says_so() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     stream.feed("1", [Piece("AKIA", (("a",),), "assistant", "text", 0)])
     for number in range(60):
-        stream.feed("2", [Piece(f"{number} " * 10_000, (("b",),), "assistant", "text", 0), Piece("Q", (("a",),), "assistant", "text", 0)])
+        stream.feed(
+            "2",
+            [
+                Piece(f"{number} " * 10_000, (("b",),), "assistant", "text", 0),
+                Piece("Q", (("a",),), "assistant", "text", 0),
+            ],
+        )
     assert stream.overfull
 
 
@@ -150,7 +168,11 @@ def test_a_text_that_might_go_on_for_ever_is_let_go_and_said_so() -> None:
     rule = "earthflow: 1\nname: monitor\nrules:\n  - {id: a.all, action: redact, when: {direction: response}, match: {regex: 'BEGIN[^!]*END'}}\n"
     endless = build("monitor", {**shipped(), "earthflow/monitor": rule})
     stream: Stream[str] = Stream(endless, Exchange(direction="response"), key=b"k")
-    released = [text for _ in range(100) for text, _ in stream.feed("BEGIN" * 50, [Piece("BEGIN" * 50, (("c",),), "assistant", "text", 0)])]
+    released = [
+        text
+        for _ in range(100)
+        for text, _ in stream.feed("BEGIN" * 50, [Piece("BEGIN" * 50, (("c",),), "assistant", "text", 0)])
+    ]
     assert len(released) >= 60
     assert "endless" in stream.verdict().unreadable
 
@@ -161,6 +183,10 @@ def test_a_placeholder_gets_its_original_back_however_it_is_cut() -> None:
     for size in range(1, 30):
         stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k", restore=pairs)
         events = [text[at : at + size] for at in range(0, len(text), size)]
-        released = [one for event in events for one in stream.feed(event, [Piece(event, (("c",),), "assistant", "text", 0)])] + stream.end()
+        released = [
+            one
+            for event in events
+            for one in stream.feed(event, [Piece(event, (("c",),), "assistant", "text", 0)])
+        ] + stream.end()
         out = "".join(json.loads(splice(json.dumps(one).encode(), edits)) for one, edits in released)
         assert out == "about MATTER-1 and Anna, not [REDACTED:b] <N", size

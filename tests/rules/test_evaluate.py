@@ -28,15 +28,14 @@ def test_each_action_has_its_outcome(action: str, outcome: str) -> None:
 
 
 def test_block_outweighs_redact_outweighs_flag() -> None:
-    rules = (
-        "{id: a, action: flag, match: {regex: x}}\n{id: b, action: redact, match: {regex: y}}\n{id: c, action: block, match: {regex: z}}"
-    )
+    rules = "{id: a, action: flag, match: {regex: x}}\n{id: b, action: redact, match: {regex: y}}\n{id: c, action: block, match: {regex: z}}"
     assert [judge(rules, text).action for text in ("x", "x y", "x y z")] == ["FLAG", "REDACT", "BLOCK"]
 
 
 def test_a_block_is_named_by_the_rule_of_highest_priority() -> None:
     verdict = judge(
-        "{id: low, action: block, severity: low, match: {regex: x}}\n{id: high, action: block, severity: high, match: {regex: x}}", "x"
+        "{id: low, action: block, severity: low, match: {regex: x}}\n{id: high, action: block, severity: high, match: {regex: x}}",
+        "x",
     )
     assert verdict.by is not None
     assert verdict.by.id == "high"
@@ -52,7 +51,10 @@ def test_an_allow_takes_away_only_what_it_names_of_its_own_priority_or_below() -
 
 
 def test_a_monitored_rule_acts_on_nothing_and_tells_what_it_would_do() -> None:
-    verdict = judge("{id: a, action: block, mode: monitor, match: {regex: x}}\n{id: b, action: flag, match: {regex: x}}", "x")
+    verdict = judge(
+        "{id: a, action: block, mode: monitor, match: {regex: x}}\n{id: b, action: flag, match: {regex: x}}",
+        "x",
+    )
     assert (verdict.action, verdict.would) == ("FLAG", "BLOCK")
     assert {one.judge.id for one in verdict.fired} == {"a", "b"}
 
@@ -71,7 +73,11 @@ def test_nothing_is_found_across_the_joint_of_two_parts() -> None:
 
 def test_anchors_mean_the_edges_of_a_part() -> None:
     rule = "{id: a, action: block, match: {regex: '^foo$'}}"
-    assert [judge(rule, *texts).action for texts in (["x", "foo", "y"], ["x foo"], ["foo\nbar"])] == ["BLOCK", "ALLOW", "ALLOW"]
+    assert [judge(rule, *texts).action for texts in (["x", "foo", "y"], ["x foo"], ["foo\nbar"])] == [
+        "BLOCK",
+        "ALLOW",
+        "ALLOW",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -84,12 +90,21 @@ def test_anchors_mean_the_edges_of_a_part() -> None:
     ],
 )
 def test_keywords_fold_case_and_space_and_keep_to_whole_words(text: str, action: str) -> None:
-    assert judge("{id: a, action: block, match: {keywords: [ignore previous instructions, تجاهل التعليمات]}}", text).action == action
+    assert (
+        judge(
+            "{id: a, action: block, match: {keywords: [ignore previous instructions, تجاهل التعليمات]}}", text
+        ).action
+        == action
+    )
 
 
 def test_conditions_on_parts_choose_among_findings() -> None:
     book = build(
-        "default", {**BARE, "t.yaml": "earthflow: 1\nrules:\n  - {id: a, action: redact, when: {role: [user]}, match: {regex: x}}\n"}
+        "default",
+        {
+            **BARE,
+            "t.yaml": "earthflow: 1\nrules:\n  - {id: a, action: redact, when: {role: [user]}, match: {regex: x}}\n",
+        },
     )
     parts = (Part("x", "system", "text", 0), Part("x", "user", "text", 1))
     assert [edit.literal for edit in evaluate(book, Exchange(parts=parts)).edits] == [1]
@@ -132,7 +147,10 @@ def test_what_cannot_be_read_at_all_is_never_a_plain_allow() -> None:
 
 
 def test_what_would_be_redacted_where_nothing_can_be_put_is_blocked() -> None:
-    book = build("default", {**BARE, "t.yaml": "earthflow: 1\nrules:\n  - {id: a, action: redact, match: {regex: x}}\n"})
+    book = build(
+        "default",
+        {**BARE, "t.yaml": "earthflow: 1\nrules:\n  - {id: a, action: redact, match: {regex: x}}\n"},
+    )
     for part in (Part("x", "other", "key", 3), Part("x", "other", "field", NOWHERE)):
         verdict = evaluate(book, Exchange(parts=(part,)))
         assert (verdict.action, verdict.edits, verdict.by and verdict.by.id) == ("BLOCK", (), "a")

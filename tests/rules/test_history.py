@@ -27,7 +27,9 @@ def book(history: str = "redact") -> Rulebook:
 def said(*texts: str) -> Exchange:
     """A conversation that the user begins, turn by turn."""
     roles = ("user", "assistant")
-    return Exchange(parts=tuple(Part(text, roles[number % 2], "text", number) for number, text in enumerate(texts)))  # type: ignore[arg-type]
+    return Exchange(
+        parts=tuple(Part(text, roles[number % 2], "text", number) for number, text in enumerate(texts))
+    )  # type: ignore[arg-type]
 
 
 def judge(*texts: str, history: str = "redact") -> Verdict:
@@ -53,7 +55,9 @@ def test_an_assistants_prefill_does_not_make_the_question_old() -> None:
     assert judge("this is topsecret", "Sure,").action == "BLOCK"
 
 
-@pytest.mark.parametrize(("history", "action"), [("redact", "REDACT"), ("block", "BLOCK"), ("ignore", "ALLOW")])
+@pytest.mark.parametrize(
+    ("history", "action"), [("redact", "REDACT"), ("block", "BLOCK"), ("ignore", "ALLOW")]
+)
 def test_each_way_to_treat_history(history: str, action: str) -> None:
     assert judge("this is topsecret", "no", "hello", history=history).action == action
 

@@ -16,7 +16,11 @@ from tests.support.shared import library
 def test_every_test_of_every_shipped_rule_passes(preset: str) -> None:
     results = list(run(library(shipped()), preset))
     assert len(results) > 4_000
-    assert [(result.rule.id, result.test.text or result.test.context, result.why) for result in results if result.why] == []
+    assert [
+        (result.rule.id, result.test.text or result.test.context, result.why)
+        for result in results
+        if result.why
+    ] == []
 
 
 def test_there_are_three_hundred_rules_and_each_has_three_tests_of_both_kinds() -> None:
@@ -26,7 +30,9 @@ def test_there_are_three_hundred_rules_and_each_has_three_tests_of_both_kinds() 
 
 
 def test_every_shipped_rule_says_why() -> None:
-    assert [rule.id for rule in library(shipped()).assemble("default").rules.values() if not rule.message] == []
+    assert [
+        rule.id for rule in library(shipped()).assemble("default").rules.values() if not rule.message
+    ] == []
 
 
 def test_hyperscan_takes_every_shipped_pattern_and_misses_none_of_the_tests() -> None:
@@ -65,6 +71,8 @@ def test_what_was_redacted_once_is_not_redacted_again() -> None:
                 redacted += 1
                 body = json.dumps([part.text for part in exchange.parts]).encode()
                 left = json.loads(splice(body, verdict.edits))
-                parts = tuple(part._replace(text=text) for part, text in zip(exchange.parts, left, strict=True))
+                parts = tuple(
+                    part._replace(text=text) for part, text in zip(exchange.parts, left, strict=True)
+                )
                 assert evaluate(book, replace(exchange, parts=parts)).edits == (), (rule.id, test.text)
     assert redacted > 1_500

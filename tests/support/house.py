@@ -36,13 +36,19 @@ AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 EARTHFLOW = Path(sys.executable).with_name("earthflow")
 
 
-FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}  # a test's database outlives kills, no power cut
+FORGETFUL = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+}  # a test's database outlives kills, no power cut
 
 
 class House:
     """Use as a context manager. `extra` overrules the services' environment; `programs` replaces a service's command."""
 
-    def __init__(self, extra: Mapping[str, str] | None = None, programs: Mapping[str, Sequence[str]] | None = None):
+    def __init__(
+        self, extra: Mapping[str, str] | None = None, programs: Mapping[str, Sequence[str]] | None = None
+    ):
         self.folder = claim(Path(tempfile.mkdtemp(prefix="ef-test-"))).folder
         self._extra, self._programs = dict(extra or {}), dict(programs or {})
         self._exit = ExitStack()
@@ -54,9 +60,13 @@ class House:
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._exit.callback(self._log.close)
         try:
-            self.providers = self._exit.enter_context(Providers(self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS)))
+            self.providers = self._exit.enter_context(
+                Providers(self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS))
+            )
             other = self._exit.enter_context(PlainTLS(self.folder, OTHER_HOST, OTHER_CA))
-            settings = settings_of(self.folder).model_copy(update={"master_key": SecretStr(shared.MASTER_KEY)})
+            settings = settings_of(self.folder).model_copy(
+                update={"master_key": SecretStr(shared.MASTER_KEY)}
+            )
             told = {
                 "EARTHFLOW_CACHE_DIR": str(shared.COMPILED),
                 "RATE_LIMIT_DEFAULT_RPM": "1000000",  # tests say much in one name
@@ -64,7 +74,9 @@ class House:
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
             }
-            self.stack = self._exit.enter_context(Stack(settings, self.said.append, told, self._programs, self._log, FORGETFUL))
+            self.stack = self._exit.enter_context(
+                Stack(settings, self.said.append, told, self._programs, self._log, FORGETFUL)
+            )
         except BaseException:
             self.last_words = self.log
             self._exit.close()
@@ -115,7 +127,9 @@ class Tenant:
 
     def environment(self, scheme: str = "http") -> dict[str, str]:
         """A client's environment."""
-        return client_environment(self.house.stack.settings, self.key, self.house.stack.port, "localhost", scheme)
+        return client_environment(
+            self.house.stack.settings, self.key, self.house.stack.port, "localhost", scheme
+        )
 
     def openai(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> "openai.OpenAI":
         """The real SDK, finding the proxy by environment as in life."""
@@ -140,11 +154,22 @@ class Tenant:
         trust = str(self.house.bundle)
         return curl("-sS", "-x", self.proxy(scheme), "--proxy-cacert", trust, "--cacert", trust, *words)
 
-    def post(self, body: bytes, *words: str, url: str = "https://api.openai.com/v1/chat/completions") -> tuple[int, Any]:
+    def post(
+        self, body: bytes, *words: str, url: str = "https://api.openai.com/v1/chat/completions"
+    ) -> tuple[int, Any]:
         """POST raw bytes; the status and the JSON that came back."""
         file = self.house.folder / f"body-{self.id}"
         file.write_bytes(body)
-        done = self.curl("-w", "\n%{http_code}", "-H", "content-type: application/json", "--data-binary", f"@{file}", *words, url)
+        done = self.curl(
+            "-w",
+            "\n%{http_code}",
+            "-H",
+            "content-type: application/json",
+            "--data-binary",
+            f"@{file}",
+            *words,
+            url,
+        )
         text, _, status = done.stdout.rpartition("\n")
         return int(status), json.loads(text) if text.startswith("{") else text
 
@@ -185,7 +210,11 @@ def curl(*words: str) -> subprocess.CompletedProcess[str]:
 def connect_status(port: int, target: str, key: str | None) -> int:
     """CONNECT, and the status of the answer."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
-        auth = f"Proxy-Authorization: Basic {b64encode(f'key:{key}'.encode()).decode()}\r\n" if key is not None else ""
+        auth = (
+            f"Proxy-Authorization: Basic {b64encode(f'key:{key}'.encode()).decode()}\r\n"
+            if key is not None
+            else ""
+        )
         client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{auth}\r\n".encode())
         return int(client.makefile("rb").readline().split()[1])
 

@@ -16,7 +16,9 @@ def tunnel(house: House, tenant: Tenant, target: str) -> socket.socket:
     """A tunnel to a host and port."""
     client = knock(house)
     auth = b64encode(f"key:{tenant.key}".encode()).decode()
-    client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode())
+    client.sendall(
+        f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
+    )
     head = b""
     while not head.endswith(b"\r\n\r\n"):
         head += client.recv(1)
@@ -24,7 +26,9 @@ def tunnel(house: House, tenant: Tenant, target: str) -> socket.socket:
     return client
 
 
-def tls_tunnel(house: House, tenant: Tenant, host: str, sni: str | None = None, alpn: str | None = None) -> ssl.SSLSocket:
+def tls_tunnel(
+    house: House, tenant: Tenant, host: str, sni: str | None = None, alpn: str | None = None
+) -> ssl.SSLSocket:
     """TLS inside of a tunnel to a host's port 443."""
     context = ssl.create_default_context(cafile=str(house.bundle))
     if alpn is not None:

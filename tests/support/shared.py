@@ -33,7 +33,11 @@ def _folder() -> Path:
     made = Path(tempfile.mkdtemp(prefix=PREFIX))
     made.chmod(0o711)  # where we are root, PostgreSQL runs as `nobody`, who must be able to pass
     atexit.register(_remove, made, os.getpid(), _locked(made))
-    os.environ |= {FOLDER_VARIABLE: str(made), MASTER_VARIABLE: Fernet.generate_key().decode(), "TMPDIR": str(made)}
+    os.environ |= {
+        FOLDER_VARIABLE: str(made),
+        MASTER_VARIABLE: Fernet.generate_key().decode(),
+        "TMPDIR": str(made),
+    }
     tempfile.tempdir = None  # forget the answer of before, so that TMPDIR counts
     return made
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 Frames = list[bytes]
-Made = Callable[[Sequence[str], Sequence[str]], Frames]  # of the pieces of a text, and of a tool call's arguments (none: no call)
+Made = Callable[
+    [Sequence[str], Sequence[str]], Frames
+]  # of the pieces of a text, and of a tool call's arguments (none: no call)
 Heard = Callable[[bytes], tuple[str, str]]
 
 
@@ -27,7 +29,12 @@ class Shape(NamedTuple):
 
 
 def _sse(event: dict[str, Any], name: str = "") -> bytes:
-    return (f"event: {name}\n" if name else "").encode() + b"data: " + json.dumps(event, ensure_ascii=False).encode() + b"\n\n"
+    return (
+        (f"event: {name}\n" if name else "").encode()
+        + b"data: "
+        + json.dumps(event, ensure_ascii=False).encode()
+        + b"\n\n"
+    )
 
 
 def _events(body: bytes) -> Iterator[dict[str, Any]]:
@@ -39,17 +46,36 @@ def _events(body: bytes) -> Iterator[dict[str, Any]]:
 def _chat(text: Sequence[str], call: Sequence[str]) -> Frames:
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return _sse({"id": "chatcmpl-7", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more})
+        return _sse(
+            {
+                "id": "chatcmpl-7",
+                "object": "chat.completion.chunk",
+                "created": 1,
+                "model": "m",
+                "choices": [choice],
+                **more,
+            }
+        )
 
     def tool(**more: Any) -> dict[str, Any]:
         return {"tool_calls": [{"index": 0, **more}]}
 
-    frames = [chunk({"role": "assistant", "content": "", "refusal": None}), *(chunk({"content": piece}) for piece in text)]
+    frames = [
+        chunk({"role": "assistant", "content": "", "refusal": None}),
+        *(chunk({"content": piece}) for piece in text),
+    ]
     if call:
         frames.append(chunk(tool(id="call_1", type="function", function={"name": "shell", "arguments": ""})))
         frames += [chunk(tool(function={"arguments": piece})) for piece in call]
     usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
-    end = {"id": "chatcmpl-7", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": usage}
+    end = {
+        "id": "chatcmpl-7",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [],
+        "usage": usage,
+    }
     return [*frames, chunk({}, "tool_calls" if call else "stop"), _sse(end), b"data: [DONE]\n\n"]
 
 
@@ -58,33 +84,71 @@ def _mistral(text: Sequence[str], call: Sequence[str]) -> Frames:
 
     def chunk(delta: dict[str, Any], finish: str | None = None, **more: Any) -> bytes:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return _sse({"id": "c7", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more})
+        return _sse(
+            {
+                "id": "c7",
+                "object": "chat.completion.chunk",
+                "created": 1,
+                "model": "m",
+                "choices": [choice],
+                **more,
+            }
+        )
 
     frames = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in text)]
     if call:
         function = {"name": "shell", "arguments": "".join(call)}
-        frames.append(chunk({"content": "", "tool_calls": [{"id": "abc123def", "type": "function", "function": function, "index": 0}]}))
+        frames.append(
+            chunk(
+                {
+                    "content": "",
+                    "tool_calls": [{"id": "abc123def", "type": "function", "function": function, "index": 0}],
+                }
+            )
+        )
     usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
-    return [*frames, chunk({"content": ""}, "tool_calls" if call else "stop", usage=usage), b"data: [DONE]\n\n"]
+    return [
+        *frames,
+        chunk({"content": ""}, "tool_calls" if call else "stop", usage=usage),
+        b"data: [DONE]\n\n",
+    ]
 
 
 def _heard_chat(body: bytes) -> tuple[str, str]:
     deltas = [choice["delta"] for event in _events(body) for choice in event.get("choices", ())]
-    calls = [call["function"].get("arguments", "") for delta in deltas for call in delta.get("tool_calls", ())]
+    calls = [
+        call["function"].get("arguments", "") for delta in deltas for call in delta.get("tool_calls", ())
+    ]
     return "".join(delta.get("content") or "" for delta in deltas), "".join(calls)
 
 
 def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
     def response(status: str, output: list[Any]) -> dict[str, Any]:
-        usage = {"input_tokens": 11, "output_tokens": 5, "total_tokens": 16} if status == "completed" else None
-        base = {"id": "resp_1", "object": "response", "created_at": 1, "model": "m", "parallel_tool_calls": True, "tool_choice": "auto"}
+        usage = (
+            {"input_tokens": 11, "output_tokens": 5, "total_tokens": 16} if status == "completed" else None
+        )
+        base = {
+            "id": "resp_1",
+            "object": "response",
+            "created_at": 1,
+            "model": "m",
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+        }
         return {**base, "tools": [], "status": status, "output": output, "usage": usage}
 
     def message(status: str, said: list[Any]) -> dict[str, Any]:
         return {"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": said}
 
     def called(status: str, arguments: str) -> dict[str, Any]:
-        return {"id": "fc_1", "type": "function_call", "status": status, "call_id": "call_1", "name": "shell", "arguments": arguments}
+        return {
+            "id": "fc_1",
+            "type": "function_call",
+            "status": status,
+            "call_id": "call_1",
+            "name": "shell",
+            "arguments": arguments,
+        }
 
     at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
     part = {"type": "output_text", "text": "".join(text), "annotations": []}
@@ -104,7 +168,12 @@ def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
         events += [
             {"type": "response.output_item.added", "output_index": 1, "item": called("in_progress", "")},
             *({"type": "response.function_call_arguments.delta", **at, "delta": piece} for piece in call),
-            {"type": "response.function_call_arguments.done", **at, "name": "shell", "arguments": "".join(call)},
+            {
+                "type": "response.function_call_arguments.done",
+                **at,
+                "name": "shell",
+                "arguments": "".join(call),
+            },
             {"type": "response.output_item.done", "output_index": 1, "item": output[1]},
         ]
     events.append({"type": "response.completed", "response": response("completed", output)})
@@ -131,29 +200,50 @@ def _messages(text: Sequence[str], call: Sequence[str]) -> Frames:
         {"type": "message_start", "message": {**message, "usage": {"input_tokens": 11, "output_tokens": 1}}},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "ping"},
-        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}} for piece in text),
+        *(
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+            for piece in text
+        ),
         {"type": "content_block_stop", "index": 0},
     ]
     if call:
         block = {"type": "tool_use", "id": "toolu_1", "name": "shell", "input": {}}
         deltas = (
-            {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": piece}} for piece in call
+            {
+                "type": "content_block_delta",
+                "index": 1,
+                "delta": {"type": "input_json_delta", "partial_json": piece},
+            }
+            for piece in call
         )
-        events += [{"type": "content_block_start", "index": 1, "content_block": block}, *deltas, {"type": "content_block_stop", "index": 1}]
+        events += [
+            {"type": "content_block_start", "index": 1, "content_block": block},
+            *deltas,
+            {"type": "content_block_stop", "index": 1},
+        ]
     stop = {"stop_reason": "tool_use" if call else "end_turn", "stop_sequence": None}
-    events += [{"type": "message_delta", "delta": stop, "usage": {"output_tokens": 5}}, {"type": "message_stop"}]
+    events += [
+        {"type": "message_delta", "delta": stop, "usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    ]
     return [_sse(event, event["type"]) for event in events]
 
 
 def _heard_messages(body: bytes) -> tuple[str, str]:
     deltas = [event["delta"] for event in _events(body) if event["type"] == "content_block_delta"]
-    return "".join(delta.get("text", "") for delta in deltas), "".join(delta.get("partial_json", "") for delta in deltas)
+    return "".join(delta.get("text", "") for delta in deltas), "".join(
+        delta.get("partial_json", "") for delta in deltas
+    )
 
 
 def _gemini_events(text: Sequence[str], call: Sequence[str]) -> list[dict[str, Any]]:
     def event(part: dict[str, Any], **more: Any) -> dict[str, Any]:
         content = {"parts": [part], "role": "model"}
-        return {"candidates": [{"content": content, "index": 0, **more}], "modelVersion": "m", "responseId": "r1"}
+        return {
+            "candidates": [{"content": content, "index": 0, **more}],
+            "modelVersion": "m",
+            "responseId": "r1",
+        }
 
     events = [event({"text": piece}) for piece in text]
     if call:
@@ -181,7 +271,9 @@ def _heard_gemini_array(body: bytes) -> tuple[str, str]:
 
 
 def _of_candidates(events: list[dict[str, Any]]) -> tuple[str, str]:
-    parts = [part for event in events for one in event.get("candidates", ()) for part in one["content"]["parts"]]
+    parts = [
+        part for event in events for one in event.get("candidates", ()) for part in one["content"]["parts"]
+    ]
     calls = [json.dumps(part["functionCall"]["args"]) for part in parts if "functionCall" in part]
     return "".join(part.get("text", "") for part in parts), "".join(calls)
 
@@ -189,7 +281,11 @@ def _of_candidates(events: list[dict[str, Any]]) -> tuple[str, str]:
 def _message(kind: str, event: str, payload: bytes) -> bytes:
     headers = b"".join(
         bytes([len(name)]) + name + b"\x07" + struct.pack(">H", len(value)) + value
-        for name, value in ((b":event-type", event.encode()), (b":content-type", b"application/json"), (b":message-type", kind.encode()))
+        for name, value in (
+            (b":event-type", event.encode()),
+            (b":content-type", b"application/json"),
+            (b":message-type", kind.encode()),
+        )
     )
     start = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
     message = start + struct.pack(">I", binascii.crc32(start)) + headers + payload
@@ -200,33 +296,54 @@ def _unframed(body: bytes) -> Iterator[tuple[str, Any]]:
     while body:
         length, headers, _ = struct.unpack(">III", body[:12])
         assert struct.unpack(">I", body[length - 4 : length])[0] == binascii.crc32(body[: length - 4])
-        name = body[12 : 12 + headers].split(b":event-type\x07", 1)[-1][2:].split(b"\x0d:content-type")[0].decode("utf-8", "replace")
+        name = (
+            body[12 : 12 + headers]
+            .split(b":event-type\x07", 1)[-1][2:]
+            .split(b"\x0d:content-type")[0]
+            .decode("utf-8", "replace")
+        )
         yield name, json.loads(body[12 + headers : length - 4])
         body = body[length:]
 
 
 def _converse(text: Sequence[str], call: Sequence[str]) -> Frames:
     events: list[tuple[str, dict[str, Any]]] = [("messageStart", {"role": "assistant", "p": "abcd"})]
-    events += [("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}, "p": "abc"}) for piece in text]
+    events += [
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}, "p": "abc"})
+        for piece in text
+    ]
     events.append(("contentBlockStop", {"contentBlockIndex": 0}))
     if call:
         use = {"toolUse": {"toolUseId": "t1", "name": "shell"}}
         events.append(("contentBlockStart", {"contentBlockIndex": 1, "start": use}))
-        events += [("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": piece}}}) for piece in call]
+        events += [
+            ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": piece}}})
+            for piece in call
+        ]
         events.append(("contentBlockStop", {"contentBlockIndex": 1}))
     usage = {"inputTokens": 11, "outputTokens": 5, "totalTokens": 16}
-    events += [("messageStop", {"stopReason": "end_turn"}), ("metadata", {"usage": usage, "metrics": {"latencyMs": 1}})]
+    events += [
+        ("messageStop", {"stopReason": "end_turn"}),
+        ("metadata", {"usage": usage, "metrics": {"latencyMs": 1}}),
+    ]
     return [_message("event", name, json.dumps(event).encode()) for name, event in events]
 
 
 def _heard_converse(body: bytes) -> tuple[str, str]:
     deltas = [event["delta"] for name, event in _unframed(body) if name == "contentBlockDelta"]
-    return "".join(d.get("text", "") for d in deltas), "".join(d["toolUse"]["input"] for d in deltas if "toolUse" in d)
+    return "".join(d.get("text", "") for d in deltas), "".join(
+        d["toolUse"]["input"] for d in deltas if "toolUse" in d
+    )
 
 
 def _invoke(text: Sequence[str], call: Sequence[str]) -> Frames:
     inner = [frame.split(b"data: ", 1)[1].strip() for frame in _messages(text, call)]
-    return [_message("event", "chunk", json.dumps({"bytes": base64.b64encode(one).decode(), "p": "abcdef"}).encode()) for one in inner]
+    return [
+        _message(
+            "event", "chunk", json.dumps({"bytes": base64.b64encode(one).decode(), "p": "abcdef"}).encode()
+        )
+        for one in inner
+    ]
 
 
 def _heard_invoke(body: bytes) -> tuple[str, str]:
@@ -241,8 +358,15 @@ def _cohere(text: Sequence[str], call: Sequence[str]) -> Frames:
             "id": "c1",
             "delta": {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": []}},
         },
-        {"type": "content-start", "index": 0, "delta": {"message": {"content": {"type": "text", "text": ""}}}},
-        *({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": piece}}}} for piece in text),
+        {
+            "type": "content-start",
+            "index": 0,
+            "delta": {"message": {"content": {"type": "text", "text": ""}}},
+        },
+        *(
+            {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": piece}}}}
+            for piece in text
+        ),
         {"type": "content-end", "index": 0},
     ]
     if call:
@@ -257,14 +381,29 @@ def _cohere(text: Sequence[str], call: Sequence[str]) -> Frames:
 
 
 def _heard_cohere(body: bytes) -> tuple[str, str]:
-    messages = [(event["type"], event["delta"]["message"]) for event in _events(body) if event["type"].endswith("-delta")]
-    calls = [message["tool_calls"]["function"]["arguments"] for kind, message in messages if kind == "tool-call-delta"]
-    return "".join(message["content"]["text"] for kind, message in messages if kind == "content-delta"), "".join(calls)
+    messages = [
+        (event["type"], event["delta"]["message"])
+        for event in _events(body)
+        if event["type"].endswith("-delta")
+    ]
+    calls = [
+        message["tool_calls"]["function"]["arguments"]
+        for kind, message in messages
+        if kind == "tool-call-delta"
+    ]
+    return "".join(
+        message["content"]["text"] for kind, message in messages if kind == "content-delta"
+    ), "".join(calls)
 
 
 def _ollama(text: Sequence[str], call: Sequence[str]) -> Frames:
     def line(message: dict[str, Any], *, done: bool = False, **more: Any) -> bytes:
-        return json.dumps({"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **more}).encode() + b"\n"
+        return (
+            json.dumps(
+                {"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **more}
+            ).encode()
+            + b"\n"
+        )
 
     frames = [line({"role": "assistant", "content": piece}) for piece in text]
     if call:
@@ -276,14 +415,27 @@ def _ollama(text: Sequence[str], call: Sequence[str]) -> Frames:
 
 def _heard_ollama(body: bytes) -> tuple[str, str]:
     messages = [json.loads(line).get("message", {}) for line in body.splitlines() if line]
-    calls = [json.dumps(call["function"]["arguments"]) for message in messages for call in message.get("tool_calls", ())]
+    calls = [
+        json.dumps(call["function"]["arguments"])
+        for message in messages
+        for call in message.get("tool_calls", ())
+    ]
     return "".join(message.get("content", "") for message in messages), "".join(calls)
 
 
 def _completions(text: Sequence[str], call: Sequence[str]) -> Frames:
     def chunk(piece: str, finish: str | None = None, **more: Any) -> bytes:
         choice = {"text": piece, "index": 0, "logprobs": None, "finish_reason": finish}
-        return _sse({"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m", "choices": [choice], **more})
+        return _sse(
+            {
+                "id": "cmpl-1",
+                "object": "text_completion",
+                "created": 1,
+                "model": "m",
+                "choices": [choice],
+                **more,
+            }
+        )
 
     usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
     return [*map(chunk, text), chunk("", "stop", usage=usage), b"data: [DONE]\n\n"]
@@ -297,8 +449,17 @@ def _cohere_v1(text: Sequence[str], call: Sequence[str]) -> Frames:
     events: list[dict[str, Any]] = [{"event_type": "stream-start", "generation_id": "g1"}]
     events += [{"event_type": "text-generation", "text": piece} for piece in text]
     meta = {"tokens": {"input_tokens": 11, "output_tokens": 5}}
-    events.append({"event_type": "stream-end", "finish_reason": "COMPLETE", "response": {"text": "".join(text), "meta": meta}})
-    return [json.dumps({"is_finished": event["event_type"] == "stream-end", **event}).encode() + b"\n" for event in events]
+    events.append(
+        {
+            "event_type": "stream-end",
+            "finish_reason": "COMPLETE",
+            "response": {"text": "".join(text), "meta": meta},
+        }
+    )
+    return [
+        json.dumps({"is_finished": event["event_type"] == "stream-end", **event}).encode() + b"\n"
+        for event in events
+    ]
 
 
 def _heard_cohere_v1(body: bytes) -> tuple[str, str]:
@@ -309,7 +470,12 @@ def _heard_cohere_v1(body: bytes) -> tuple[str, str]:
 def _huggingface(text: Sequence[str], call: Sequence[str]) -> Frames:
     def event(piece: str, generated: str | None = None) -> bytes:
         return _sse(
-            {"index": 1, "token": {"id": 7, "text": piece, "logprob": -0.1, "special": False}, "generated_text": generated, "details": None}
+            {
+                "index": 1,
+                "token": {"id": 7, "text": piece, "logprob": -0.1, "special": False},
+                "generated_text": generated,
+                "details": None,
+            }
         )
 
     return [*map(event, text), event("", "".join(text))]
@@ -321,8 +487,14 @@ def _heard_huggingface(body: bytes) -> tuple[str, str]:
 
 def _mcp(text: Sequence[str], call: Sequence[str]) -> Frames:
     """A tool's result is one message; what comes before it tells how far it is."""
-    told = [{"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}]
-    result = {"jsonrpc": "2.0", "id": 7, "result": {"content": [{"type": "text", "text": "".join(text)}], "isError": False}}
+    told = [
+        {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
+    ]
+    result = {
+        "jsonrpc": "2.0",
+        "id": 7,
+        "result": {"content": [{"type": "text", "text": "".join(text)}], "isError": False},
+    }
     return [_sse(event, "message") for event in (*told, result)]
 
 

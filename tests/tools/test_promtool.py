@@ -7,7 +7,9 @@ from tests.support.house import House, Tenant, curl, message
 
 
 def check(metrics: str) -> tuple[int, str]:
-    done = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout + done.stderr
 
 

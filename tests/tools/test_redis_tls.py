@@ -31,7 +31,9 @@ def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, P
         "--tls-auth-clients", "no", "--requirepass", PASSWORD, "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction",
     ]  # fmt: skip
     # Debian's redis-tools has the server's program under another name; it goes by the name it is called by.
-    process = subprocess.Popen(["redis-server", *words], executable="/usr/bin/redis-check-rdb", cwd=folder, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        ["redis-server", *words], executable="/usr/bin/redis-check-rdb", cwd=folder, stdout=subprocess.DEVNULL
+    )
     try:
         assert wait_until(lambda: _answers(port), PATIENCE)
         yield port, folder / "ca.pem"
@@ -46,7 +48,13 @@ def _answers(port: int) -> bool:
 
 
 def told(port: int, ca: Path | None) -> dict[str, str]:
-    words = {"REDIS_HOST": "localhost", "REDIS_PORT": str(port), "REDIS_PASSWORD": PASSWORD, "REDIS_TLS": "true", "EARTHFLOW_REDIS_URL": ""}
+    words = {
+        "REDIS_HOST": "localhost",
+        "REDIS_PORT": str(port),
+        "REDIS_PASSWORD": PASSWORD,
+        "REDIS_TLS": "true",
+        "EARTHFLOW_REDIS_URL": "",
+    }
     return words | ({"REDIS_CA": str(ca)} if ca else {})
 
 
