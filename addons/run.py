@@ -15,7 +15,7 @@ from typing import Any
 import uvloop
 import yaml
 from mitmproxy import exceptions, master, options, optmanager
-from mitmproxy.addons import core, next_layer, proxyserver
+from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.mode_servers import ServerInstance
 from pydantic import ValidationError
@@ -124,10 +124,19 @@ def load_options(settings: ProxySettings, loaded: options.Options) -> list[str]:
     return problems
 
 
+def _stock_options(settings: ProxySettings) -> options.Options:
+    """Every option that mitmproxy's addons know; ours add none."""
+    mitm = master.Master(options.Options(confdir=str(settings.ca_dir)), with_termlog=False)
+    mitm.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer(), tlsconfig.TlsConfig())
+    return mitm.options
+
+
 async def serve(settings: ProxySettings) -> int:
     """Run until told to end; the exit status."""
     try:
         check_ca(settings.ca_dir)
+        if problems := load_options(settings, _stock_options(settings)):
+            refuse_start(PROGRAM, problems)  # said at once, and also where control is away
         outer = (
             [OuterTLS(settings.tls_cert, settings.tls_key, settings.tls_ca)]
             if settings.tls_cert and settings.tls_key
@@ -147,10 +156,10 @@ async def serve(settings: ProxySettings) -> int:
     layers = next_layer.NextLayer()
     layers._next_layer = services.gate.front.next_layer  # type: ignore[method-assign]
     mitm.addons.add(core.Core(), server, services.gate, layers, *outer, InnerTLS())
-    problems = load_options(settings, mitm.options)
+    load_options(settings, mitm.options)
     mitm.options.update(**REQUIRED, ssl_verify_upstream_trusted_ca=str(roots) if roots else None)
-    if problems or watch.failed:
-        refuse_start(PROGRAM, problems or [f"mitmproxy could not be set up: {watch.failed}"])
+    if watch.failed:
+        refuse_start(PROGRAM, [f"mitmproxy could not be set up: {watch.failed}"])
     settle(mitm)
     return await _run(mitm, server, services, settings)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 AUDIT_SECONDS = 20.0
 CLIENT_SECONDS = 60.0
+SHOWN_LOG = 40  # lines of the services' log, where something was not as expected: it goes with the folder
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 
 OPENAI = """
@@ -138,6 +139,8 @@ def demo(
         surprises = play(house, providers)
         for surprise in surprises:
             typer.echo(f"not as expected: {surprise}", err=True)
+        if surprises:
+            typer.echo("".join(house.log.read_text().splitlines(keepends=True)[-SHOWN_LOG:]), err=True)
         if not surprises:
             typer.echo(
                 "All as expected: nothing redacted or blocked reached a provider, and every call is in the audit."

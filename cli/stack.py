@@ -1,11 +1,13 @@
 """A whole Earthflow on this machine: engines, CA, control, proxy, a first tenant. What `up`, the demo and the tests start."""
 
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from cli import ca, secrets_file
@@ -17,9 +19,10 @@ from cli.settings import UpSettings, environment
 from cli.trouble import BAD_CONFIGURATION, Trouble
 from cli.trust import write_trust
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0  # a busy machine takes ten times as long as an idle one
 CLIENT_KEY = "client-key"  # the default tenant's key, for `earthflow run` on this machine
 DEFAULT_TENANT = "default"
+LOG_FILE, LONGEST_LOG = "services.log", 10_000_000  # bytes, looked at when a service starts
 LISTENING = b"listening on port "
 PROGRAMS: dict[str, Sequence[str]] = {
     "control": (sys.executable, "-m", "control"),
@@ -47,13 +50,13 @@ class Stack:
         say: Say,
         extra: Mapping[str, str] | None = None,
         programs: Mapping[str, Sequence[str]] | None = None,
-        errors: IO[bytes] | None = None,
         postgres: Mapping[str, str] | None = None,
     ):
         """`extra` overrules the services' environment, `programs` their commands, `postgres` the embedded server's settings."""
         self.settings, self._say, self._extra = settings, say, dict(extra or {})
         self._programs = {**PROGRAMS, **(programs or {})}
-        self._errors, self._postgres = errors, dict(postgres or {})
+        self._postgres = dict(postgres or {})
+        self.log = settings.state_dir / LOG_FILE
         self.engines: Engines | None = None
         self.secrets: dict[str, str] = {}
         self.services: dict[str, Service] = {}
@@ -73,6 +76,7 @@ class Stack:
 
     def _start(self) -> None:
         home = claim(self.settings.state_dir)
+        self._say(f"log         {self.log}")
         with one_at_a_time(home):
             self._make_secrets()
             self._start_engines()
@@ -137,10 +141,15 @@ class Stack:
     def _serve(self, name: str, **more: str) -> None:
         if name not in self.services:
             self._exit.callback(lambda: stop(self.services[name].process) if name in self.services else None)
-        process = start(self._programs[name], self.environment(**more), subprocess.PIPE, self._errors)
+        with _opened(self.log) as log:
+            before = log.tell()
+            process = start(self._programs[name], self.environment(**more), subprocess.PIPE, log)
         port = port_said(process)
         if port is None:
             stop(process)
+            with self.log.open("rb") as log:
+                log.seek(before)
+                sys.stderr.write(log.read().decode(errors="replace"))
             status = process.returncode
             raise Trouble(
                 f"{name} did not start; it said why above.", status if status == BAD_CONFIGURATION else 1
@@ -182,6 +191,13 @@ class Stack:
         secrets_file.write_private(self.settings.state_dir / CLIENT_KEY, key)
         self._say(f"tenant key  {key}   (tenant {made['id']}; shown once)")
         return key
+
+
+def _opened(log: Path) -> IO[bytes]:
+    """The services' log, for its owner's eyes, to be written on; what has become too long is put aside."""
+    if log.exists() and log.stat().st_size > LONGEST_LOG:
+        log.replace(log.with_name(f"{log.name}.1"))
+    return open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def port_said(process: subprocess.Popen[bytes]) -> int | None:

@@ -35,7 +35,7 @@ def up(
         typer.echo(_welcome(stack))
         while not ended.wait(LOOK_SECONDS):
             if (news := stack.ended()) is not None:
-                raise Trouble(f"{news}; stopping the rest.")
+                raise Trouble(f"{news}; stopping the rest. It said why in {stack.log}.")
         typer.echo("stopping …")
     typer.echo("stopped")
 

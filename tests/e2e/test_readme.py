@@ -87,7 +87,17 @@ def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, t
         status = process.wait(PATIENCE * 2)
     assert status == 0
     assert (folder / "said").read_text().endswith("stopped\n")
+    assert_is_for_people((folder / "said").read_text(), state_folder)
     assert not (state_folder / "engines" / "postgres" / "postmaster.pid").exists()
+
+
+def assert_is_for_people(said: str, state_folder: Path) -> None:
+    """No lines of a log stand between what people read; they are in a file that is named at the start."""
+    log = state_folder / "services.log"
+    assert f"log         {log}\n" in said
+    assert not re.search(r"\b(?:INFO|WARNING|DEBUG)\b", said), said
+    assert "method=POST route=/v1/tenants status=201" in log.read_text()
+    assert log.stat().st_mode & 0o777 == 0o600
 
 
 CALL = """
@@ -162,6 +172,7 @@ def test_the_demo_ends_by_itself_and_all_is_as_expected(state_folder: Path, tmp_
     assert done.returncode == 0, done.stdout + done.stderr
     for word in ("ALLOW", "REDACT", "BLOCK", "streamed", "All as expected"):
         assert word in done.stdout
+    assert_is_for_people(done.stdout + done.stderr, state_folder)
 
 
 def test_a_shell_that_took_the_variables_leads_its_programs_through(house: House, tenant: Tenant) -> None:

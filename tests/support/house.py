@@ -21,7 +21,7 @@ from cli.home import claim
 from cli.pretend import HOSTS, Providers
 from cli.run import client_environment
 from cli.settings import environment, settings_of
-from cli.stack import Stack
+from cli.stack import LOG_FILE, Stack
 from cli.trust import bundle_path
 from tests.support import answers, shared
 from tests.support.plain_tls import PlainTLS
@@ -54,11 +54,9 @@ class House:
         self._exit = ExitStack()
         self.said: list[str] = []
         self.last_words = ""  # what the services of a house that could not be built wrote to standard error
-        self._log = (self.folder / "services.log").open("wb")
 
     def __enter__(self) -> "House":
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self._exit.callback(self._log.close)
         try:
             self.providers = self._exit.enter_context(
                 Providers(self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS))
@@ -74,9 +72,8 @@ class House:
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
             }
-            self.stack = self._exit.enter_context(
-                Stack(settings, self.said.append, told, self._programs, self._log, FORGETFUL)
-            )
+            self.stack = Stack(settings, self.said.append, told, self._programs, FORGETFUL)
+            self._exit.enter_context(self.stack)
         except BaseException:
             self.last_words = self.log
             self._exit.close()
@@ -98,7 +95,7 @@ class House:
     @property
     def log(self) -> str:
         """What the services have written to standard error."""
-        return (self.folder / "services.log").read_text()
+        return (self.folder / LOG_FILE).read_text() if (self.folder / LOG_FILE).exists() else ""
 
     @property
     def bundle(self) -> Path:
