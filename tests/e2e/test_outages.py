@@ -8,20 +8,31 @@ import pytest
 
 from cli.children import wait_until
 from cli.engines import Engines
+from cli.pretend import Given
 from cli.trouble import Trouble
 from tests.support.house import PATIENCE, House, Tenant, curl, message, python
+from tests.support.streams import SHAPES
+
+CHAT = SHAPES["openai-chat"]
 
 # The proxy, with an engine that raises at one word: what a bug in a hook would do.
 RAISING = python(
     """
-import addons.judging
+import addons.answer, addons.judging
 from addons.run import main
-judge = addons.judging.evaluate
-def evaluate(book, exchange, **more):
-    if any("explode" in part.text for part in exchange.parts):
+from rules.stream import Stream
+judge, feed = addons.judging.evaluate, Stream.feed
+def look(parts):
+    if any("explode" in part.text for part in parts):
         raise RuntimeError("a secret that must not be logged: hunter2")
+def evaluate(book, exchange, **more):
+    look(exchange.parts)
     return judge(book, exchange, **more)
-addons.judging.evaluate = evaluate
+def feeding(stream, event, pieces, **more):
+    look(pieces)
+    return feed(stream, event, pieces, **more)
+addons.judging.evaluate = addons.answer.evaluate = evaluate
+Stream.feed = feeding
 main()
 """
 )
@@ -61,6 +72,33 @@ def test_a_hook_that_raises_yields_a_refused_recorded_call(shaky: House, caller:
     assert "RuntimeError" in shaky.log
     assert "hunter2" not in shaky.log
     assert caller.post(message("fine"))[0] == 200
+
+
+# Answers in which the engine raises: whole, and in the middle of a stream.
+EXPLODING = {
+    "whole": Given("application/json", [b'{"choices": [{"message": {"content": "it will explode"}}]}']),
+    "streamed": Given(CHAT.content_type, CHAT.made(["it will explode ", "now. "], [])),
+}
+
+
+def asked(caller: Tenant, how: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a client gets of an exploding answer."""
+    monkeypatch.setattr(caller.house.providers, "answer", lambda *_: EXPLODING[how])
+    body = message("hello", stream=how == "streamed").decode()
+    return caller.curl("-N", "-H", "content-type: application/json", "-d", body, CHAT.url).stdout
+
+
+@pytest.mark.parametrize("how", EXPLODING)
+def test_an_answer_that_cannot_be_judged_does_not_reach_the_client(
+    shaky: House, caller: Tenant, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    said = asked(caller, how, monkeypatch)
+    assert "could not judge" in said
+    assert "explode" not in said
+    (row,) = caller.audit(1)
+    assert row["id"] in said
+    assert row["completion"]["error"]
+    assert "hunter2" not in shaky.log
 
 
 def test_kill_9_of_the_proxy_between_answer_and_publish_loses_no_record(shaky: House, caller: Tenant) -> None:

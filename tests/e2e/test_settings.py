@@ -15,7 +15,7 @@ from cli.ca import issue, make_authority
 from cli.children import wait_until
 from contract.unwrap import prompt_cipher, unwrap
 from tests.control.test_api import admin, ask
-from tests.e2e.test_outages import RAISING
+from tests.e2e.test_outages import EXPLODING, RAISING, asked
 from tests.e2e.test_providers import saying
 from tests.e2e.test_sockets import REALTIME, refused
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, connect_status, curl, message
@@ -116,6 +116,15 @@ def test_with_fail_mode_open_a_call_that_cannot_be_judged_passes_and_is_recorded
     (row,) = caller.audit(1)
     assert (row["status"], row["reason"]) == ("ALLOW", "engine_error")
     assert connect_status(unlike.stack.port, "api.openai.com:443", "wrong") == 407
+
+
+@pytest.mark.parametrize("how", EXPLODING)
+def test_with_fail_mode_open_an_answer_that_cannot_be_judged_passes(
+    unlike: House, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    caller = unlike.tenant()
+    assert "explode" in asked(caller, how, monkeypatch)
+    assert caller.audit(1)[0]["completion"]["error"]
 
 
 # -- AUDIT_HASH_PROMPTS: an HMAC and nothing else, or the text as well, which nobody reads but by the API -------------------

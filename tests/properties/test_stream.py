@@ -5,6 +5,7 @@ import re
 from functools import cache
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -190,3 +191,22 @@ def test_a_placeholder_gets_its_original_back_however_it_is_cut() -> None:
         ] + stream.end()
         out = "".join(json.loads(splice(json.dumps(one).encode(), edits)) for one, edits in released)
         assert out == "about MATTER-1 and Anna, not [REDACTED:b] <N", size
+
+
+@pytest.mark.parametrize("match", ["{regex: 'quince|harvest', count: 2}", "{all: [{regex: quince}, {regex: harvest}]}"])
+def test_a_rule_that_speaks_of_the_whole_answer_ends_it_before_its_last_event(match: str) -> None:
+    rule = f"  - {{id: a.whole, action: block, when: {{direction: response}}, match: {match}}}\n"
+    rules = build(
+        "monitor", {**shipped(), "earthflow/monitor": f"earthflow: 1\nname: monitor\nrules:\n{rule}"}
+    )
+    stream: Stream[str] = Stream(rules, Exchange(direction="response"), key=b"k")
+    pieces = ["the quince is ripe. ", "a harvest of one more quince. "]
+    said = [
+        [text for text, _ in stream.feed(one, [Piece(one, (("c",),), "assistant", "text", 0)])]
+        for one in pieces
+    ]
+    assert said == [[one] for one in pieces]
+    assert stream.blocked is None
+    assert stream.feed("end", [], last=True) == []
+    assert stream.blocked is not None and stream.blocked.by is not None
+    assert stream.blocked.by.id == "a.whole"
