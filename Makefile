@@ -6,6 +6,7 @@ PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header
 # What `make test-long` has passed, by commit: a part that is there is not run again.
 PASSED := .long/$(shell git describe --always --dirty --abbrev=12 2>/dev/null)
+DIST := dist
 PARTS := answers properties codecs providers table fleet
 
 .DEFAULT_GOAL := help
@@ -68,13 +69,13 @@ peers: $(VENV)/installed  ## other tools to compare with, in a Python of their o
 lock: $(VENV)/installed  ## pin every dependency with its hashes, and no addresses: runtime, local engines, build, development
 	$(COMPILE) pyproject.toml -o requirements.txt
 	for extra in local dev; do $(COMPILE) pyproject.toml --extra $$extra -c requirements.txt -o requirements-$$extra.txt; done
-	$(COMPILE) --group build -o requirements-build.txt
+	$(COMPILE) --group build -c requirements-dev.txt -o requirements-build.txt
 
-dist: $(VENV)/installed  ## wheel, sdist, the list of what they depend on (SBOM, CycloneDX) and checksums, in dist/
-	rm -rf dist
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build
-	$(BIN)/python deploy/sbom.py dist/earthflow.cdx.json
-	cd dist && sha256sum * > SHA256SUMS && cat SHA256SUMS
+dist: $(VENV)/installed  ## wheel, sdist, what they depend on (SBOM, CycloneDX) and checksums, in dist/
+	rm -rf "$(DIST)" && mkdir -p "$(DIST)"
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d "$(DIST)"
+	$(BIN)/python deploy/sbom.py "$(DIST)/earthflow.cdx.json"
+	cd "$(DIST)" && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 hooks: $(VENV)/installed  ## have git run the quick checks before each commit
 	$(BIN)/pre-commit install

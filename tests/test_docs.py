@@ -238,14 +238,6 @@ def test_make_has_the_targets_the_readme_names() -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_the_lock_names_no_address_and_pins_every_hash() -> None:
-    lock = (ROOT / "requirements.txt").read_text()
-    assert "://" not in lock
-    pins = [line for line in lock.splitlines() if "==" in line]
-    assert len(pins) > 80
-    assert lock.count("--hash=sha256:") >= len(pins)
-
-
 def test_compose_file_is_valid() -> None:
     import compose
 

@@ -4,6 +4,7 @@ import gzip
 import itertools
 import zlib
 from collections.abc import Callable
+from random import Random
 
 import brotli
 import pytest
@@ -57,6 +58,18 @@ def test_a_bomb_stops_at_the_bound(encoding: str, monkeypatch: pytest.MonkeyPatc
     assert decoder is not None
     with pytest.raises(Undecodable):
         decoder.feed(ENCODE[encoding](b"\0" * 50_000_000))
+
+
+@pytest.mark.parametrize("encoding", [name for name in ENCODE if name != "identity"])
+def test_each_bound_holds_just_beyond_it(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = Random(7).randbytes(4096)  # does not compress: the bound on size alone can stop it
+    monkeypatch.setattr(module, "MAX_DECODED", len(noise))
+    assert decode(ENCODE[encoding](noise), encoding) == noise
+    assert decode(ENCODE[encoding](noise + b"x"), encoding) == Unreadable("bad_encoding")
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "FREE_RATIO", 4096)  # up to here any ratio will do: beyond, it is the bound
+    assert decode(ENCODE[encoding](b"\0" * 4096), encoding) == b"\0" * 4096
+    assert decode(ENCODE[encoding](b"\0" * 40_960), encoding) == Unreadable("bad_encoding")
 
 
 def test_an_encoding_we_do_not_speak_is_named_so() -> None:

@@ -193,7 +193,9 @@ def test_a_placeholder_gets_its_original_back_however_it_is_cut() -> None:
         assert out == "about MATTER-1 and Anna, not [REDACTED:b] <N", size
 
 
-@pytest.mark.parametrize("match", ["{regex: 'quince|harvest', count: 2}", "{all: [{regex: quince}, {regex: harvest}]}"])
+@pytest.mark.parametrize(
+    "match", ["{regex: 'quince|harvest', count: 2}", "{all: [{regex: quince}, {regex: harvest}]}"]
+)
 def test_a_rule_that_speaks_of_the_whole_answer_ends_it_before_its_last_event(match: str) -> None:
     rule = f"  - {{id: a.whole, action: block, when: {{direction: response}}, match: {match}}}\n"
     rules = build(

