@@ -14,6 +14,7 @@ from addons.snapshot import Identity
 from cli.engines import Engines
 from contract.snapshot import KeyEntry, Rate, TenantEntry
 from contract.streams import spent_key
+from tests.support.shared import slack
 
 A_SECOND, CAPACITY, SECONDS = 100, 60, 3.0
 RATE = Rate(per_minute=A_SECOND * 60, burst=CAPACITY / (A_SECOND * 60), window_seconds=60)
@@ -45,12 +46,15 @@ async def limiters(engines: Engines) -> AsyncIterator[list[Limiter]]:
         await redis.aclose()
 
 
-async def load(limiters: list[Limiter], tenant: str, seconds: float) -> tuple[int, list[float]]:
-    """Ten clients at each proxy, together twice the limit: how many calls were let go, and how long each was held up."""
+async def load(limiters: list[Limiter], tenant: str, seconds: float) -> tuple[int, list[float], float]:
+    """Ten clients at each proxy, together twice the limit: how many calls were let go, how long each was held up, and how
+    long all took, which on a busy machine is longer than `seconds`.
+    """
     taken: list[float] = []
     allowed = 0
     pause = CLIENTS * PROXIES / (2 * A_SECOND)
-    until = time.monotonic() + seconds
+    start = time.monotonic()
+    until = start + seconds
 
     async def client(limiter: Limiter, number: int) -> None:
         nonlocal allowed
@@ -64,12 +68,12 @@ async def load(limiters: list[Limiter], tenant: str, seconds: float) -> tuple[in
             due += pause
 
     await asyncio.gather(*(client(limiter, number) for limiter in limiters for number in range(CLIENTS)))
-    return allowed, taken
+    return allowed, taken, time.monotonic() - start
 
 
 async def test_three_proxies_keep_to_one_limit_and_its_burst(limiters: list[Limiter]) -> None:
-    allowed, _ = await load(limiters, "t", SECONDS)
-    wanted = CAPACITY + A_SECOND * SECONDS
+    allowed, _, took = await load(limiters, "t", SECONDS)
+    wanted = CAPACITY + A_SECOND * max(SECONDS, took)
     untold = sum(
         sum(limiter._debt.values()) for limiter in limiters
     )  # let go while an answer was late, and made good with the next
@@ -83,13 +87,13 @@ async def test_without_redis_each_proxy_keeps_to_its_share_and_nobody_waits(
     pid = (await limiters[0].redis.info("server"))["process_id"]
     os.kill(pid, signal.SIGSTOP)
     try:
-        allowed, taken = await load(limiters, "u", SECONDS)
+        allowed, taken, took = await load(limiters, "u", SECONDS)
     finally:
         os.kill(pid, signal.SIGCONT)
-    assert allowed <= 1.3 * (A_SECOND * SECONDS) + CAPACITY
+    assert allowed <= 1.3 * (A_SECOND * max(SECONDS, took)) + CAPACITY
     assert allowed >= 0.7 * A_SECOND * SECONDS
     taken.sort()
-    assert taken[len(taken) // 2] < PATIENCE  # most do not even ask
+    assert taken[len(taken) // 2] < PATIENCE * slack()  # most do not even ask
     assert sum(limiter.local for limiter in limiters) > 100
 
 
@@ -117,7 +121,7 @@ async def test_tokens_of_all_proxies_are_one_sum_and_known_without_redis(
     await asyncio.sleep(0)
     assert await allowed(limiters[0])
     limiters[0].spend("tok", 30)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while await allowed(limiters[2]):
             await asyncio.sleep(0.05)
     pid = (await limiters[0].redis.info("server"))["process_id"]
@@ -141,7 +145,8 @@ async def test_far_above_the_limit_and_with_a_busy_loop_no_more_is_let_go(
         caller(f"busy-{work}"),
         limiters[0],
     )
-    until, allowed = time.monotonic() + SECONDS, 0
+    start, allowed = time.monotonic(), 0
+    until = start + SECONDS
 
     async def client() -> None:
         nonlocal allowed
@@ -153,7 +158,7 @@ async def test_far_above_the_limit_and_with_a_busy_loop_no_more_is_let_go(
             await asyncio.sleep(0)
 
     await asyncio.gather(*(client() for _ in range(20)))
-    wanted = 60 + 10 * SECONDS
+    wanted = 60 + 10 * (time.monotonic() - start)
     assert allowed <= 1.3 * wanted + 60 / PROXIES, (allowed, limiter.local)
 
 

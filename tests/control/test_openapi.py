@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from control.openapi import describe
 from control.routes import ROUTES
-from tests.support.house import House, Tenant, curl
+from tests.support.house import PATIENCE, House, Tenant, curl
 from tests.support.shared import scaled
 
 CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
@@ -122,7 +122,7 @@ class Calls:
         url = self.house.stack.control.url + path.replace("{id}", id).replace("{key}", "none")
         headers = {"X-Forwarded-For": "wrong keys are counted by address, and these are nobody else's"}
         headers |= {"X-API-Key": self.keys[role]} if self.keys[role] else {}
-        return requests.request(method, url, headers=headers, data=b"[", timeout=30).status_code
+        return requests.request(method, url, headers=headers, data=b"[", timeout=PATIENCE).status_code
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,9 @@ def post(house: House, key: str, body: dict[str, Any], api_key: str = "") -> req
         "X-API-Key": api_key or house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"],
         "Idempotency-Key": key,
     }
-    return requests.post(f"{house.stack.control.url}/v1/tenants", headers=headers, json=body, timeout=30)
+    return requests.post(
+        f"{house.stack.control.url}/v1/tenants", headers=headers, json=body, timeout=PATIENCE
+    )
 
 
 def test_a_post_that_comes_twice_is_done_once_and_answered_alike(house: House, tenant: Tenant) -> None:
@@ -215,9 +217,9 @@ def test_a_tenant_whose_id_is_a_role_is_no_such_role(house: House) -> None:
     key, body = str(uuid.uuid4()), {"role": "admin", "name": "ci"}
     named = house.stack.control.post("/v1/tenants", {"name": "Admin", "id": "admin"})
     headers = {"X-API-Key": house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"], "Idempotency-Key": key}
-    made = requests.post(f"{house.stack.control.url}/v1/keys", headers=headers, json=body, timeout=30)
+    made = requests.post(f"{house.stack.control.url}/v1/keys", headers=headers, json=body, timeout=PATIENCE)
     headers["X-API-Key"] = named["api_key"]
-    asked = requests.post(f"{house.stack.control.url}/v1/keys", headers=headers, json=body, timeout=30)
+    asked = requests.post(f"{house.stack.control.url}/v1/keys", headers=headers, json=body, timeout=PATIENCE)
     assert (made.status_code, asked.status_code) == (201, 403)
     house.stack.control.delete(f"/v1/keys/{made.json()['id']}")
     house.stack.control.delete("/v1/tenants/admin")

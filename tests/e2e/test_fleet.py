@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from cli.children import start, stop, wait_until
 from cli.stack import PROGRAMS, port_said
 from tests.support.house import PATIENCE, House, connect_status
-from tests.support.shared import scaled
+from tests.support.shared import scaled, slack
 
 HOST = "api.openai.com:443"
 AT_ONCE, SOON = 1.0, 6.0  # seconds in which a change is everywhere: told, and where nobody could tell
@@ -70,7 +70,7 @@ def test_a_revoked_key_ends_on_every_proxy_within_a_second(fleet: Fleet) -> None
         fleet.agree(made["api_key"], True)
         control.delete(f"/v1/tenants/default/keys/{made['id']}")
         took.append(fleet.agree(made["api_key"], False))
-    assert min(took) < AT_ONCE, took  # who else is at work on this machine may hold up some
+    assert min(took) < AT_ONCE * slack(), took  # who else is at work on this machine may hold up some
 
 
 def test_a_change_that_nobody_told_is_seen_all_the_same(fleet: Fleet) -> None:
@@ -82,7 +82,7 @@ def test_a_change_that_nobody_told_is_seen_all_the_same(fleet: Fleet) -> None:
     with psycopg.connect(engines.database_url) as connection:
         connection.execute("UPDATE api_key SET not_after = now() WHERE id = %s", (made["id"],))
         connection.execute("UPDATE snapshot SET version = version + 1")
-    assert fleet.agree(made["api_key"], False) < SOON
+    assert fleet.agree(made["api_key"], False) < SOON * slack()
 
 
 class Rotations(RuleBasedStateMachine):
@@ -130,8 +130,8 @@ class Rotations(RuleBasedStateMachine):
     def every_proxy_agrees(self) -> None:
         for key, ends in getattr(self, "ends", {}).items():
             now = time.monotonic()
-            if ends is not None and now - AT_ONCE < ends < now + AT_ONCE:
-                continue  # it is ending just now
+            if ends is not None and now - AT_ONCE < ends < now + PATIENCE:
+                continue  # it is ending just now, or may while we look
             self.fleet.agree(key, ends is None or ends > now)
 
     def teardown(self) -> None:

@@ -77,6 +77,6 @@ def test_what_cannot_become_ready_ends_with_a_status_and_never_serves(
         | spoiled
     )
     command = [str(MITMDUMP), "-q", "-s", str(SCRIPT), "--listen-host", "127.0.0.1", "-p", str(free_port())]
-    done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode != 0
     assert "earthflow under mitmdump:" in done.stderr

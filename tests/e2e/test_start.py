@@ -12,7 +12,7 @@ from cli.ca import write_authority
 from cli.engines import Engines
 from cli.settings import environment
 from cli.stack import PROGRAMS
-from tests.support.house import House
+from tests.support.house import PATIENCE, House
 
 ADMIN = "a-long-admin-key-for-tests-0123456789"
 PASSWORDLESS = ("EARTHFLOW_DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PASSWORD", "EARTHFLOW_REDIS_URL")
@@ -67,7 +67,7 @@ def told(engines: Engines, tmp_path: Path) -> dict[str, str]:
 
 def start(program: str, told: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        PROGRAMS[program], env=told, capture_output=True, text=True, timeout=60, check=False
+        PROGRAMS[program], env=told, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import anthropic
     import openai
 
-PATIENCE = 30.0
+PATIENCE = 120.0  # seconds for what an idle machine does in a few: a busy one takes ten times as long
 OTHER_HOST, OTHER_CA = "tunnel.example", "other-ca.pem"  # no AI provider
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 EARTHFLOW = Path(sys.executable).with_name("earthflow")
@@ -201,7 +201,9 @@ def command_environment(house: House, **more: str) -> dict[str, str]:
 
 def curl(*words: str) -> subprocess.CompletedProcess[str]:
     """The real curl."""
-    return subprocess.run(["curl", "--max-time", "30", *words], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        ["curl", "--max-time", f"{PATIENCE:g}", *words], capture_output=True, text=True, check=False
+    )
 
 
 def connect_status(port: int, target: str, key: str | None) -> int:

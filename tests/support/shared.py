@@ -82,6 +82,11 @@ def build(preset: str, sources: Mapping[str, str]) -> Rulebook:
     return library(sources).rulebook(preset)
 
 
+def slack() -> float:
+    """How many times longer than on an idle machine something may take here, going by the load; at least 1."""
+    return max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
+
+
 def thorough() -> bool:
     """Whether this run tries every combination there is."""
     return settings.get_current_profile_name() == "long"
