@@ -11,7 +11,7 @@ from cli.children import wait_until
 from contract.keys import mint
 from contract.version import VERSION
 from tests.support.house import OTHER_CA, OTHER_HOST, PATIENCE, House, Tenant, connect_status, curl, message
-from tests.support.raw import tls_tunnel, tunnel
+from tests.support.raw import UPGRADE, tls_tunnel, tunnel
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -160,18 +160,8 @@ def test_a_head_without_end_is_cut_off(house: House) -> None:
 
 
 def test_a_websocket_of_an_ai_host_is_refused_and_recorded(tenant: Tenant) -> None:
-    words = (
-        "-H",
-        "Connection: Upgrade",
-        "-H",
-        "Upgrade: websocket",
-        "-H",
-        "Sec-WebSocket-Version: 13",
-        "-H",
-        "Sec-WebSocket-Key: AAAA",
-    )
     done = tenant.curl(
-        "-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *words, "https://api.openai.com/v1/unknown"
+        "-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *UPGRADE, "https://api.openai.com/v1/unknown"
     )
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"

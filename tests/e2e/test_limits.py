@@ -13,7 +13,7 @@ import pytest
 from cli.children import wait_until
 from cli.pretend import Given
 from tests.support.house import AWS_KEY, OTHER_CA, OTHER_HOST, PATIENCE, House, Tenant, curl, message, python
-from tests.support.raw import knock, tls_tunnel, tunnel
+from tests.support.raw import UPGRADE, knock, tls_tunnel, tunnel
 from tests.support.streams import SHAPES
 
 CHAT, HOST = SHAPES["openai-chat"], "api.openai.com"
@@ -299,18 +299,8 @@ def test_a_tunnel_that_is_busy_is_not_old(strict: House, caller: Tenant) -> None
 
 
 def test_plain_sockets_to_other_hosts_are_refused_and_recorded(tenant: Tenant) -> None:
-    words = (
-        "-H",
-        "Connection: Upgrade",
-        "-H",
-        "Upgrade: websocket",
-        "-H",
-        "Sec-WebSocket-Version: 13",
-        "-H",
-        "Sec-WebSocket-Key: AAAA",
-    )
     done = tenant.curl(
-        "-o", "/dev/null", "-w", "%{http_code}", *words, "--noproxy", "", "http://tunnel.example/x"
+        "-o", "/dev/null", "-w", "%{http_code}", *UPGRADE, "--noproxy", "", "http://tunnel.example/x"
     )
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"

@@ -12,6 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from cli.children import wait_until
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant
+from tests.support.raw import UPGRADE
 
 REALTIME = "wss://api.openai.com/v1/realtime?model=gpt-realtime"
 WIPE = '{"command": "rm -rf / "}'
@@ -322,21 +323,9 @@ def test_a_key_that_ends_ends_its_dialogues(dialogue: House) -> None:
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
 
 
-HANDSHAKE = (
-    "-H",
-    "Connection: Upgrade",
-    "-H",
-    "Upgrade: websocket",
-    "-H",
-    "Sec-WebSocket-Version: 13",
-    "-H",
-    "Sec-WebSocket-Key: AAAA",
-)
-
-
 def refused(tenant: Tenant, url: str, *words: str) -> tuple[str, str]:
     """How an upgrade is answered."""
-    done = tenant.curl("-w", "\n%{http_code}", "--http1.1", *HANDSHAKE, *words, url)
+    done = tenant.curl("-w", "\n%{http_code}", "--http1.1", *UPGRADE, *words, url)
     body, _, status = done.stdout.rpartition("\n")
     return status, body
 

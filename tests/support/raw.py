@@ -6,6 +6,18 @@ from base64 import b64encode
 
 from tests.support.house import PATIENCE, House, Tenant
 
+# Words for curl: the head by which a client asks for a WebSocket.
+UPGRADE = [
+    word
+    for header in (
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAA",
+    )
+    for word in ("-H", header)
+]
+
 
 def knock(house: House) -> socket.socket:
     """A connection to the proxy's port."""
