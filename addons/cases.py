@@ -2,7 +2,7 @@
 
 Reading and judging are the proxy's; there is no network and no mitmproxy. A case is one of
 
-    a text      {"text": "…", "way": "prompt"}, or with `role`, `kind` and `tool` in place of a way
+    a text      {"text": "…", "way": "prompt"}; `role`, `kind` and `tool` say it piece by piece
     a call      {"url": "https://api.openai.com/v1/chat/completions", "body": {…}}, also with `method` and `headers`
     an answer   {"url": "…", "answer": {…}}; `headers` are the answer's, and one typed as a stream is judged as a stream
 
@@ -27,13 +27,15 @@ from addons.decode import decoder_for
 from addons.framing import framing_of
 from addons.framing.frame import Frame
 from addons.heads import canonical
-from addons.judging import Request, judge, read
+from addons.judging import Reading, Request, judge, read
 from addons.providers import Directory
 from addons.record import blocked_message
+from addons.saying import Reader
 from contract.providers import BadProviders
 from rules.complaint import BadRules
 from rules.evaluate import Verdict, evaluate
-from rules.exchange import Coverage, Direction, Exchange, Kind, Part, Role
+from rules.exchange import Coverage, Direction, Exchange, Kind, Part, Role, Unreadable
+from rules.leaves import leaves, parse
 from rules.load import Library, shipped
 from rules.rulebook import Rulebook
 from rules.stream import Stream
@@ -55,14 +57,15 @@ TOOLS: Mapping[Way, str] = {
     "tool_call": "Bash",
 }  # the tool that is meant where a case names none
 BAD_USAGE, BAD_RULES = 2, 3  # exit statuses
+BOM = b"\xef\xbb\xbf"  # some editors begin a file with it
 
 
 class Case(msgspec.Struct):
-    """One case as it was written; what is not known here is passed over."""
+    """One case as it was written."""
 
     id: str = ""
     text: str | None = None
-    way: Way = "prompt"
+    way: Way | None = None
     role: Role | None = None
     kind: Kind | None = None
     tool: str | None = None
@@ -80,6 +83,9 @@ class Case(msgspec.Struct):
     max: Action = "BLOCK"
 
 
+KNOWN = {*Case.__struct_fields__, "group", "source", "known", "show", "note"}  # the latter are for people
+
+
 class Job(msgspec.Struct):
     """What the cases are judged by, and what they are called: the first line of the program's input."""
 
@@ -95,11 +101,15 @@ class BadCase(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of a case: `leaves` is what passes on of it, `defects` are promises of the proxy's that did not hold."""
+    """What became of a case: `leaves` is what passes on of it, as it is sent, and `texts` are what a client reads in that.
+
+    `defects` are promises of the proxy's that did not hold.
+    """
 
     verdict: Verdict
     coverage: Coverage
     leaves: str
+    texts: tuple[str, ...] = ()
     defects: tuple[str, ...] = ()
 
 
@@ -109,7 +119,7 @@ def read_case(line: bytes) -> Case:
         case = msgspec.json.decode(line, type=Case)
     except RecursionError:
         raise BadCase("is nested too deep") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BadCase(str(error)) from None
     given = [name for name in ("text", "body", "answer") if getattr(case, name) not in (None, msgspec.UNSET)]
     if len(given) != 1:
@@ -138,12 +148,11 @@ class CaseJudge:
         return self._call(case) if case.answer is msgspec.UNSET else self._answer(case)
 
     def _text(self, case: Case, text: str) -> Judged:
-        role, kind, direction = WAYS[case.way]
-        tool = TOOLS.get(case.way, "") if case.tool is None else case.tool
-        if case.role is not None or case.kind is not None:
-            role, kind, tool = case.role or "user", case.kind or "text", case.tool or ""
-            direction = "response" if role == "assistant" else "request"
-        part = Part(text, role, kind, 0, tool)
+        role, kind, direction = WAYS[case.way or "prompt"]
+        tool = TOOLS.get(case.way, "") if case.way is not None and case.tool is None else case.tool or ""
+        if case.way is None and case.role == "assistant":
+            direction = "response"
+        part = Part(text, case.role or role, case.kind or kind, 0, tool)
         exchange = Exchange(
             direction=direction, parts=(part,), size=len(text), time=self.now, tenant=self.tenant
         )
@@ -161,7 +170,7 @@ class CaseJudge:
         coverage = reading.exchange.coverage
         if coverage != "full" and not case.imageok:
             defects += (f"coverage {coverage} {reading.exchange.unreadable}",)
-        return Judged(first.verdict, coverage, _shown(first.body), defects)
+        return Judged(first.verdict, coverage, _shown(first.body), _leaves(first.body), defects)
 
     def _answer(self, case: Case) -> Judged:
         request, body = self._request(case, b"", {}), _written(case, case.answer)
@@ -180,11 +189,8 @@ class CaseJudge:
         decoder = decoder_for(encoding)
         if framing is None or decoder is None:
             whole = judge_whole(self.book, context, body, content_type, encoding, key=KEY, restore=())
-            return Judged(
-                whole.verdict or Verdict("ALLOW"),
-                whole.coverage,
-                _shown(body if whole.body is None else whole.body),
-            )
+            left = body if whole.body is None else whole.body
+            return Judged(whole.verdict or Verdict("ALLOW"), whole.coverage, _shown(left), _leaves(left))
         stream: Stream[Frame] = Stream(self.book, replace(context, stream=True), key=KEY)
         ending = request.provider.family_of(canonical(request.path)).end
         answer = Streamed(
@@ -195,7 +201,9 @@ class CaseJudge:
             lambda verdict: blocked_message(verdict, DECISION),
         )
         passed = b"".join([*answer.feed(body), *answer.end()])
-        return Judged(answer.verdict, answer.coverage, _shown(passed))
+        return Judged(
+            answer.verdict, answer.coverage, _shown(passed), _streamed_texts(content_type, asked, passed)
+        )
 
     def _request(self, case: Case, body: bytes, headers: Mapping[str, str]) -> Request:
         try:
@@ -224,6 +232,28 @@ def _shown(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+def _leaves(body: bytes) -> tuple[str, ...]:
+    """The strings of a JSON body, as a client reads them; none of anything else."""
+    document = parse(body)
+    found = document if isinstance(document, Unreadable) else leaves(body, document)
+    return () if isinstance(found, Unreadable) else tuple(leaf.text for leaf in found)
+
+
+def _streamed_texts(content_type: str, asked: Reading, body: bytes) -> tuple[str, ...]:
+    """The texts that a client puts together from the events of a stream."""
+    framing, reader = (
+        framing_of(content_type, grows=asked.format is not None and asked.format.grows),
+        Reader(),
+    )
+    texts: dict[object, list[str]] = {}
+    for frame in [*framing.feed(body), *framing.end()] if framing is not None else ():
+        said = reader.read(frame.data, frame.name) if frame.data is not None else Unreadable("opaque")
+        for number, piece in enumerate(() if isinstance(said, Unreadable) else said.pieces):
+            for name in piece.channels or ((id(frame), number),):
+                texts.setdefault(name, []).append(piece.text)
+    return tuple(map("".join, texts.values()))
+
+
 def _header(headers: Mapping[str, str], name: str, default: str = "") -> str:
     return next((value for key, value in headers.items() if key.lower() == name), default)
 
@@ -249,8 +279,8 @@ def _shape(value: Any) -> Any:
 def result_of(case: Case, judged: Judged) -> tuple[str, list[str]]:
     """Whether what became of a case is right: `ok`, or how it is wrong, and the values of `gone` that are left."""
     action = judged.verdict.action
-    left = [value for value in case.gone if action != "BLOCK" and _holds(judged.leaves, value)]
-    lost = [value[:30] for value in case.keep if action != "BLOCK" and not _holds(judged.leaves, value)]
+    left = [value for value in case.gone if action != "BLOCK" and _holds(judged, value)]
+    lost = [value[:30] for value in case.keep if action != "BLOCK" and not _holds(judged, value)]
     if judged.defects:
         return f"DEFECT: {'; '.join(judged.defects)}", left
     if left:
@@ -263,9 +293,10 @@ def result_of(case: Case, judged: Judged) -> tuple[str, list[str]]:
     return f"BAD ACTION (lost: {', '.join(lost)})" if lost else "ok", left
 
 
-def _holds(text: str, value: str) -> bool:
-    """Whether a value stands in a text, as it is or as JSON writes it."""
-    return value in text or json.dumps(value, ensure_ascii=False)[1:-1] in text
+def _holds(judged: Judged, value: str) -> bool:
+    """Whether a value is in what leaves: as it is, as JSON writes it, or in a text that a client reads."""
+    written = json.dumps(value, ensure_ascii=False)[1:-1]
+    return any(value in text for text in (judged.leaves, *judged.texts)) or written in judged.leaves
 
 
 def outcome(case: Case, judged: Judged) -> dict[str, Any]:
@@ -286,26 +317,39 @@ def outcome(case: Case, judged: Judged) -> dict[str, Any]:
 
 def main() -> int:
     """Standard input: a Job, then a case a line. Standard output: an outcome a line. The exit status; 2 after a line that is no case."""
-    lines = sys.stdin.buffer
-    job = msgspec.json.decode(lines.readline(), type=Job)
+    lines, out = sys.stdin.buffer, sys.stdout.buffer
     try:
+        job = msgspec.json.decode(lines.readline(), type=Job)
         book = Library({**shipped(), **job.sources}, portable=True).rulebook(job.preset, job.tenant)
         directory = Directory(Path(job.providers) if job.providers else None)
     except (BadRules, BadProviders) as error:
         print(error, file=sys.stderr)
         return BAD_RULES
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        print(f"preset, tenant and rule files must be UTF-8: {error}", file=sys.stderr)
+        return BAD_USAGE
     judge = CaseJudge(book, job.tenant, datetime.now(UTC), directory)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            case = read_case(line)
-            case.id = case.id or f"line {number}"
-            print(json.dumps(outcome(case, judge.judge(case)), ensure_ascii=False), flush=True)
+            out.write(msgspec.json.encode(_outcome_of(line, number, judge)) + b"\n")
+            out.flush()
         except BadCase as error:
-            print(f"line {number} {error}", file=sys.stderr)
+            print(f"line {number}: {error}", file=sys.stderr)
             return BAD_USAGE
     return 0
+
+
+def _outcome_of(line: bytes, number: int, judge: CaseJudge) -> dict[str, Any]:
+    """The outcome of a line. Raises BadCase."""
+    case = read_case(line.removeprefix(BOM))
+    case.id = case.id or f"line {number}"
+    try:
+        unknown = sorted(set(msgspec.json.decode(line.removeprefix(BOM))) - KNOWN)
+        return {**outcome(case, judge.judge(case)), "unknown": unknown}
+    except RecursionError:
+        raise BadCase("is nested too deep") from None
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ import logging
 import signal
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import uvloop
 import yaml
-from mitmproxy import exceptions, master, options, optmanager
+from mitmproxy import addonmanager, exceptions, master, options, optmanager
 from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.mode_servers import ServerInstance
@@ -125,10 +126,13 @@ def load_options(settings: ProxySettings, loaded: options.Options) -> list[str]:
 
 
 def _stock_options(settings: ProxySettings) -> options.Options:
-    """Every option that mitmproxy's addons know; ours add none."""
-    mitm = master.Master(options.Options(confdir=str(settings.ca_dir)), with_termlog=False)
-    mitm.addons.add(core.Core(), proxyserver.Proxyserver(), next_layer.NextLayer(), tlsconfig.TlsConfig())
-    return mitm.options
+    """Every option that mitmproxy's addons know; ours add none. No Master is made, since one listens to the log for ever."""
+    known = options.Options(confdir=str(settings.ca_dir))
+    loader: Any = addonmanager.Loader(SimpleNamespace(options=known))
+    for addon in (proxyserver.Proxyserver(), next_layer.NextLayer(), tlsconfig.TlsConfig()):
+        if hasattr(addon, "load"):
+            addon.load(loader)
+    return known
 
 
 async def serve(settings: ProxySettings) -> int:
@@ -156,10 +160,10 @@ async def serve(settings: ProxySettings) -> int:
     layers = next_layer.NextLayer()
     layers._next_layer = services.gate.front.next_layer  # type: ignore[method-assign]
     mitm.addons.add(core.Core(), server, services.gate, layers, *outer, InnerTLS())
-    load_options(settings, mitm.options)
+    problems = load_options(settings, mitm.options)
     mitm.options.update(**REQUIRED, ssl_verify_upstream_trusted_ca=str(roots) if roots else None)
-    if watch.failed:
-        refuse_start(PROGRAM, [f"mitmproxy could not be set up: {watch.failed}"])
+    if problems or watch.failed:
+        refuse_start(PROGRAM, problems or [f"mitmproxy could not be set up: {watch.failed}"])
     settle(mitm)
     return await _run(mitm, server, services, settings)
 

@@ -1,5 +1,6 @@
 """The command tree, on one screen."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -68,6 +69,11 @@ def earthflow(
 
 def main() -> None:
     """`earthflow`."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a terminal that cannot show a character gets its number, in JSON too
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except ValidationError as error:

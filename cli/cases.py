@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any
@@ -14,51 +14,73 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+import cli
 from cli.output import RowsFormat, emit_rows, plain
 from cli.settings import environment
 from cli.trouble import FAILED, USAGE, Trouble
 
-PROGRAM = (
-    sys.executable,
-    "-m",
-    "addons.cases",
-)  # the proxy's reading is the proxy's; commands start it and do not import it
+# Reading a call is the proxy's business: commands start its program and do not import it. It starts in the folder of our packages,
+# so that nothing in the user's own folder is taken for one of them.
+PROGRAM, PLACE = (sys.executable, "-m", "addons.cases"), Path(cli.__file__).resolve().parents[1]
 COLUMNS = ("id", "result", "action", "by", "rules", "coverage", "unreadable", "leaves", "left")
 
 
 def try_cases(file: Path, job: Mapping[str, Any], output: RowsFormat) -> None:
     """Judge and show every case; `job` is an addons.cases.Job. Ends with status 1 where one of them is not right."""
-    outcomes = list(_judged(file, job))
-    if not outcomes:
-        raise Trouble(f"There is no case in {_name(file)}.", USAGE)
-    results = Counter(outcome["result"].partition(" (")[0].partition(":")[0] for outcome in outcomes)
-    if output == "table":
+    results: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+
+    def counted(outcomes: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for outcome in outcomes:
-            typer.echo(_line(outcome))
-        told = ", ".join(f"{result} {count}" for result, count in sorted(results.items()) if result != "ok")
-        typer.echo(f"{results['ok']} of {len(outcomes)} right" + (f": {told}" if told else ""))
-    else:
-        emit_rows(COLUMNS, outcomes, output)
-    if results["ok"] < len(outcomes):
+            results[outcome["result"].partition(" (")[0].partition(":")[0]] += 1
+            unknown.update(outcome.pop("unknown"))
+            yield outcome
+
+    _show(counted(_judged(file, job)), output)
+    total = results.total()
+    if not total:
+        raise Trouble(f"There is no case in {_name(file)}.", USAGE)
+    if output == "table":
+        wrong = ", ".join(f"{result} {count}" for result, count in sorted(results.items()) if result != "ok")
+        typer.echo(f"{results['ok']} of {total} right" + (f": {wrong}" if wrong else ""))
+    if unknown:
+        typer.echo(f"not known, and passed over: {plain(', '.join(sorted(unknown)))}", err=True)
+    if results["ok"] < total:
         raise typer.Exit(FAILED)
+
+
+def _show(outcomes: Iterable[dict[str, Any]], output: RowsFormat) -> None:
+    """Print outcomes as they come; JSON is one list."""
+    if output == "json":
+        emit_rows(COLUMNS, list(outcomes), output)
+        return
+    for number, outcome in enumerate(outcomes):
+        if output == "table":
+            typer.echo(_line(outcome))
+        else:
+            row = {**outcome, "rules": _rules(outcome)} if output == "csv" else outcome
+            emit_rows(COLUMNS, [row], output, head=number == 0)
 
 
 def _judged(file: Path, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The outcome of each case. Raises Trouble at a line that is none."""
-    with tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as errors:
         told.write(json.dumps(job).encode() + b"\n")
         count = _copy(file, told)
         told.seek(0)
         process = subprocess.Popen(
-            PROGRAM, stdin=told, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+            PROGRAM, stdin=told, stdout=subprocess.PIPE, stderr=errors, env=environment(), cwd=PLACE
         )
         with process:
-            assert process.stdout is not None and process.stderr is not None
-            yield from map(json.loads, _shown(process.stdout, count))
-            said = process.stderr.read().decode().strip()
+            assert process.stdout is not None
+            yield from map(json.loads, _watched(process.stdout, count))
+        errors.seek(0)
+        said = errors.read().decode("utf-8", "replace").strip()
     if process.returncode:
+        at = f"{_name(file)}, " if process.returncode == USAGE and said.startswith("line ") else ""
         raise Trouble(
-            f"{_name(file)}, {said}" if process.returncode == USAGE else said, max(process.returncode, FAILED)
+            f"{at}{said or f'judging ended with status {process.returncode}'}",
+            max(process.returncode, FAILED),
         )
 
 
@@ -69,20 +91,29 @@ def _name(file: Path) -> str:
 def _copy(file: Path, to: IO[bytes]) -> int:
     """Write a file's lines, or those of standard input, and say how many there are."""
     try:
-        with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as lines:
-            return sum(bool(to.write(line.rstrip(b"\n") + b"\n")) for line in lines)
+        opened = nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb")
     except OSError as error:
         raise Trouble(f"{file} cannot be read: {error.strerror}.", USAGE) from None
+    try:
+        with opened as lines:
+            return sum(bool(to.write(line.rstrip(b"\n") + b"\n")) for line in lines)
+    except OSError as error:
+        raise Trouble(f"{_name(file)} cannot be read, or not be copied: {error.strerror}.", USAGE) from None
 
 
-def _shown(lines: IO[bytes], count: int) -> Iterator[bytes]:
-    """The lines as they come, with a bar for who looks on."""
+def _watched(lines: IO[bytes], count: int) -> Iterator[bytes]:
+    """The lines as they come, with a bar for a person who waits."""
     console = Console(stderr=True)
-    return iter(
-        track(lines, "judging", total=count, console=console, transient=True, disable=not console.is_terminal)
-    )
+    hidden = (
+        not console.is_terminal or sys.stdout.isatty()
+    )  # on a terminal, the outcomes themselves show how far it is
+    return iter(track(lines, "judging", total=count, console=console, transient=True, disable=hidden))
+
+
+def _rules(outcome: Mapping[str, Any]) -> str:
+    return " ".join(f"{one['id']}:{one['action']}" for one in outcome["rules"])
 
 
 def _line(outcome: Mapping[str, Any]) -> str:
-    rules = " ".join(f"{one['id']}:{one['action']}" for one in outcome["rules"])
-    return plain(f"{outcome['result']:<28} {outcome['id']:<38} {outcome['action']:<7} {rules}").rstrip()
+    line = f"{outcome['result']:<28} {outcome['id']:<38} {outcome['action']:<7} {_rules(outcome)}"
+    return plain(line).rstrip()

@@ -159,7 +159,7 @@ def try_(
             "sources": sources,
             "preset": preset,
             "tenant": tenant,
-            "providers": str(providers) if providers else None,
+            "providers": str(providers.resolve()) if providers else None,
         }
         try_cases(cases, job, output)
         return

@@ -19,10 +19,10 @@ from cli.settings import UpSettings, environment
 from cli.trouble import BAD_CONFIGURATION, Trouble
 from cli.trust import write_trust
 
-START_SECONDS = 180.0  # a busy machine takes ten times as long as an idle one
+START_SECONDS = 90.0
 CLIENT_KEY = "client-key"  # the default tenant's key, for `earthflow run` on this machine
 DEFAULT_TENANT = "default"
-LOG_FILE, LONGEST_LOG = "services.log", 10_000_000  # bytes, looked at when a service starts
+LOG_FILE, LONGEST_LOG = "services.log", 10_000_000  # bytes; a longer one is put aside at the next start
 LISTENING = b"listening on port "
 PROGRAMS: dict[str, Sequence[str]] = {
     "control": (sys.executable, "-m", "control"),
@@ -76,6 +76,8 @@ class Stack:
 
     def _start(self) -> None:
         home = claim(self.settings.state_dir)
+        if self.log.exists() and self.log.stat().st_size > LONGEST_LOG:
+            self.log.replace(self.log.with_name(f"{LOG_FILE}.1"))
         self._say(f"log         {self.log}")
         with one_at_a_time(home):
             self._make_secrets()
@@ -194,9 +196,7 @@ class Stack:
 
 
 def _opened(log: Path) -> IO[bytes]:
-    """The services' log, for its owner's eyes, to be written on; what has become too long is put aside."""
-    if log.exists() and log.stat().st_size > LONGEST_LOG:
-        log.replace(log.with_name(f"{log.name}.1"))
+    """The services' log, for its owner's eyes alone, to be written on."""
     return open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 

@@ -90,11 +90,8 @@ def pytest_configure(config: pytest.Config) -> None:
         arrange()
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes long begins first; the tests marked `long` are for the profile of that name."""
-    if not shared.thorough():
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first."""
     places = {folder: place for place, folder in enumerate(SLOWEST_FIRST)}
     items.sort(key=lambda item: places.get("/".join(item.nodeid.split("/")[:2]), len(places)))
 

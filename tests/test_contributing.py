@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_release import outside_make
 from tests.test_tree import ROOT, tracked
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -61,7 +62,9 @@ def test_the_workflow_runs_what_a_checkout_must_pass_and_nothing_else() -> None:
 def test_every_target_that_is_named_is_there_and_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][a-z-]*):.*## ", makefile, re.MULTILINE))
-    shown = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["make", "-s"], cwd=ROOT, env=outside_make(), capture_output=True, text=True, check=True
+    ).stdout
     assert {line.split()[1] for line in shown.splitlines()} == targets
     assert set(re.findall(r"`make ([a-z-]+)`", TEXT)) <= targets
     phony = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)

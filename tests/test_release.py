@@ -65,13 +65,24 @@ def test_the_version_is_the_same_wherever_it_must_be_written() -> None:
     assert labels and images
 
 
+def outside_make() -> dict[str, str]:
+    """This environment, as it would be had no `make` started the tests."""
+    return environment(without=("MAKEFLAGS", "MAKELEVEL", "MFLAGS"))
+
+
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `make dist` writes, elsewhere than in the tree."""
     folder = tmp_path_factory.mktemp("dist")
-    made = ROOT / ".venv" / "installed"
-    command = ["make", "dist", f"DIST={folder}", "-o", ".venv/installed" if made.exists() else str(made)]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False)
+    command = [
+        "make",
+        "dist",
+        f"DIST={folder}",
+        f"BIN={Path(sys.executable).parent}",
+        "-o",
+        ".venv/installed",
+    ]
+    done = subprocess.run(command, cwd=ROOT, env=outside_make(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 

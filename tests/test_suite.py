@@ -71,8 +71,9 @@ def test_a_run_that_is_interrupted_leaves_nothing_running(number: signal.Signals
 
 
 def test_the_folder_of_a_run_that_is_under_way_is_left_alone(tmp_path: Path) -> None:
-    for name in ("ef-run-held", "ef-run-left", "ef-run-new", "other"):
-        (tmp_path / name).mkdir()
+    for name in ("ef-run-held", "ef-run-left", "ef-run-new", "ef-run-old", "other"):
+        (tmp_path / name / "engines").mkdir(parents=True)
+    os.utime(tmp_path / "ef-run-old", (0, 0))
     (tmp_path / "ef-run-left" / "lock").touch()
     held = shared._locked(tmp_path / "ef-run-held")
     shared.sweep(tmp_path)

@@ -1,5 +1,6 @@
 """Cases: every line is judged as the proxy would, or said to be no case."""
 
+import contextlib
 import json
 from datetime import UTC, datetime
 from functools import cache
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.cases import BadCase, Case, CaseJudge, outcome, read_case
+from addons.cases import BadCase, CaseJudge, _outcome_of, outcome, read_case
 from addons.providers import Directory
 from rules.load import shipped
 from tests.support.house import AWS_KEY
@@ -102,6 +103,24 @@ def test_an_answer_is_judged_whole_or_as_the_stream_that_it_is(name: str) -> Non
     assert (sound["coverage"], sound["unreadable"]) == ("none", ["audio"])
 
 
+def test_a_value_is_found_however_what_leaves_is_written() -> None:
+    body = said("a café and a quince")
+    assert tried(url=CHAT, body=body, ascii=True, gone=["café"])["left"] == ["café"]
+    assert tried(url=CHAT, body=json.dumps(body).replace("q", "\\u0071"), gone=["quince"])["left"] == [
+        "quince"
+    ]
+    shape = SHAPES["openai-chat"]
+    stream = b"".join(shape.made(["a quin", "ce"], [])).decode()
+    told = {"url": CHAT, "answer": stream, "headers": {"content-type": shape.content_type}}
+    assert tried(**told, gone=["quince"])["left"] == ["quince"]
+    assert tried(**told, keep=["a quince"])["result"] == "ok"
+
+
+def test_a_role_changes_that_of_a_way_and_nothing_else() -> None:
+    assert tried(text="rm -rf /", way="tool_call", tool="Bash", role="assistant")["action"] == "BLOCK"
+    assert tried(text="rm -rf /", role="assistant")["action"] == "ALLOW"
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
@@ -116,11 +135,18 @@ def test_an_answer_is_judged_whole_or_as_the_stream_that_it_is(name: str) -> Non
         ('{"url": "http://api.openai.com/", "body": {}}', "is no URL of an AI provider"),
         ('{"url": "https://[", "body": {}}', "is no URL"),
         ('{"url": "x", "body": ' + "[" * 100_000, "is nested too deep"),
+        (
+            '{"url": "https://api.openai.com/v1/chat/completions", "body": '
+            + "[" * 1_100
+            + "]" * 1_100
+            + "}",
+            "is nested too deep",
+        ),
     ],
 )
 def test_what_is_no_case_is_said_to_be_none(line: str, sentence: str) -> None:
     with pytest.raises(BadCase) as caught:
-        judge().judge(read_case(line.encode()))
+        _outcome_of(line.encode(), 1, judge())
     assert sentence in str(caught.value)
 
 
@@ -146,9 +172,5 @@ CASES = st.fixed_dictionaries(
 
 @given(CASES | VALUES)
 def test_any_line_is_a_case_or_none(value: Any) -> None:
-    try:
-        case = read_case(json.dumps(value).encode())
-        assert isinstance(case, Case)
-        json.dumps(outcome(case, judge().judge(case)))
-    except BadCase:
-        pass
+    with contextlib.suppress(BadCase):
+        assert _outcome_of(json.dumps(value).encode(), 1, judge())["id"]

@@ -1,10 +1,14 @@
 """`earthflow rules try --cases`, as it is typed."""
 
+import csv
 import json
 import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from cli.cases import COLUMNS
 from cli.settings import environment
 from tests.support.house import EARTHFLOW
 
@@ -32,10 +36,9 @@ def test_programs_get_json_whole_or_by_line_and_csv() -> None:
     whole = json.loads(tried("-o", "json").stdout)
     assert [one["action"] for one in whole] == ["REDACT", "ALLOW", "REDACT", "BLOCK"]
     assert [json.loads(line) for line in tried("-o", "jsonl").stdout.splitlines()] == whole
-    assert (
-        tried("-o", "csv").stdout.splitlines()[0]
-        == "id,result,action,by,rules,coverage,unreadable,leaves,left"
-    )
+    head, first, *_ = csv.DictReader(tried("-o", "csv").stdout.splitlines(), fieldnames=COLUMNS)
+    assert list(head.values()) == list(COLUMNS)
+    assert (first["id"], first["rules"]) == ("a key in a file", "credentials.aws-access-key:redact")
 
 
 def test_a_case_that_is_not_right_gives_status_1_and_is_counted() -> None:
@@ -65,13 +68,59 @@ def test_rules_and_providers_of_ones_own_count(tmp_path: Path) -> None:
     assert (done.returncode, "own.word:block" in done.stdout) == (0, True), done.stderr
 
 
+def test_a_misspelt_expectation_is_named() -> None:
+    done = tried(cases='{"text": "hello", "mni": "BLOCK", "note": "for people"}\n')
+    assert (done.returncode, done.stderr) == (0, "not known, and passed over: mni\n")
+
+
+def test_outcomes_before_a_line_that_is_no_case_are_shown() -> None:
+    done = tried(cases='{"text": "hello"}\n[]\n')
+    assert (done.returncode, done.stdout.split()) == (2, ["ok", "line", "1", "ALLOW"])
+
+
+def test_many_complaints_do_not_hold_it_up_and_nothing_in_the_users_folder_is_run(tmp_path: Path) -> None:
+    rules = "".join(f"  - {{id: x{number}, action: blok}}\n" for number in range(1500))
+    (tmp_path / "bad.yaml").write_text(f"earthflow: 1\nrules:\n{rules}")
+    (tmp_path / "json.py").write_text("raise SystemExit(9)")
+    (tmp_path / "addons").mkdir()
+    (tmp_path / "addons" / "__init__.py").touch()
+    command = [EARTHFLOW, "rules", "try", "--cases", "-"]
+    for words, status in ((["--rules", "bad.yaml"], 3), ([], 0)):
+        done = subprocess.run(
+            [*command, *words],
+            cwd=tmp_path,
+            input=WRITTEN,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr[:500]
+
+
+@pytest.mark.parametrize(
+    ("cases", "status"),
+    [
+        (b'{"text": "\xff"}', 2),
+        (b"\0\0", 2),
+        (b'\xef\xbb\xbf{"text": "a"}\r\n', 0),
+        (b'{"text": "\xe2\x82\xac"}', 0),
+    ],
+)
+def test_odd_bytes_are_a_case_or_a_sentence(cases: bytes, status: int) -> None:
+    told = environment({"PYTHONIOENCODING": "latin-1"})
+    command = [EARTHFLOW, "rules", "try", "--cases", "-", "-o", "json"]
+    done = subprocess.run(command, input=cases, env=told, capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (status, False), done.stderr
+
+
 def test_what_cannot_be_tried_is_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text("earthflow: 1\nrules:\n  - {id: x, action: blok}\n")
     for done, status, sentence in (
         (
             tried(cases='{"text": "a"}\n{"text": 1}\n'),
             2,
-            "standard input, line 2 Expected `str | null`, got `int`",
+            "standard input, line 2: Expected `str | null`, got `int`",
         ),
         (tried(cases=""), 2, "There is no case in standard input."),
         (tried("a text"), 2, "--cases goes without a text"),

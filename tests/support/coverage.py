@@ -32,7 +32,8 @@ def main() -> int:
         folder.chmod(0o755)
         failed = coverage("run", *PYTEST, *sys.argv[1:], folder=folder)
         coverage("combine", "-q", folder, folder=folder)
-        coverage("json", "-q", "-o", folder / "report.json", folder=folder)
+        if coverage("json", "-q", "-o", folder / "report.json", folder=folder):
+            return 1  # it has said why
         files = json.loads((folder / "report.json").read_text())["files"]
     lines: Counter[str] = Counter()
     run: Counter[str] = Counter()

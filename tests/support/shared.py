@@ -9,6 +9,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,7 @@ from rules.load import Library
 from rules.rulebook import Rulebook
 
 FOLDER_VARIABLE, MASTER_VARIABLE, PREFIX = "EF_TEST_RUN", "EF_TEST_MASTER_KEY", "ef-run-"
+LOCK, NEW = "lock", 3600.0  # seconds for which a folder without a lock may be one that is being made
 PROFILES = {"fast": 10, "ci": 100, "long": 1000}  # per cent of what a test asks for, by Hypothesis profile
 
 
@@ -44,24 +46,38 @@ def _folder() -> Path:
 
 def _locked(folder: Path) -> IO[str]:
     """A lock that the kernel releases when this process ends, however it ends."""
-    lock = (folder / "lock").open("w")
+    lock = (folder / LOCK).open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     return lock
 
 
 def _remove(folder: Path, owner: int, lock: IO[str]) -> None:
     if os.getpid() == owner:  # a forked child runs this, too
-        shutil.rmtree(folder, ignore_errors=True)
+        _empty(folder)
         lock.close()
 
 
+def _empty(folder: Path) -> None:
+    """Remove a run's folder, its lock last: while that is there, the next run knows what it sees."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != LOCK:
+            path.unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep(place: Path) -> None:
-    """Remove the folders of runs that were killed: those whose lock nobody holds."""
+    """Remove the folders of runs that were killed: those whose lock nobody holds, and those that are old and have none."""
     for old in place.glob(f"{PREFIX}*"):
         try:
-            with (old / "lock").open() as lock:
+            if not (old / LOCK).exists():
+                if time.time() - old.stat().st_mtime > NEW:
+                    _empty(old)
+                continue
+            with (old / LOCK).open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(old, ignore_errors=True)
+                _empty(old)
         except OSError:
             continue  # in use, somebody else's, or being made at this moment
 
