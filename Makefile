@@ -2,8 +2,8 @@
 SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
-PYTEST := $(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
-COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header
+PYTEST := "$(BIN)/pytest" -n auto --dist loadfile --no-loadscope-reorder
+COMPILE := "$(BIN)/uv" pip compile -q --universal --python-version 3.12 --generate-hashes --no-emit-index-url --no-header
 # What `make test-long` has passed of a commit: such a part is not run again. Where something is not committed, nothing is noted.
 COMMIT := $(shell test -z "$$(git status --porcelain 2>&1)" && git rev-parse --short=12 HEAD)
 PASSED := .long/$(or $(COMMIT),none)
@@ -17,7 +17,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
-	$(BIN)/earthflow demo $(if $(ONCE),--once)
+	"$(BIN)/earthflow" demo $(if $(ONCE),--once)
 
 test: $(VENV)/installed  ## all that proves behaviour, within minutes; starts its own PostgreSQL and Valkey
 	$(PYTEST)
@@ -38,32 +38,32 @@ $(addprefix long-,$(PARTS)): long-%: $(VENV)/installed
 	@test -z "$(COMMIT)" || { mkdir -p $(PASSED) && touch $(PASSED)/$*; }
 
 coverage: $(VENV)/installed  ## which lines the tests run, by package; a package below its floor fails
-	$(BIN)/python -m tests.support.coverage
+	"$(BIN)/python" -m tests.support.coverage
 
 clients: $(VENV)/installed  ## every real SDK and command-line client against pretend providers; ten minutes, 2 GB (needs Node 20 and npm)
-	test -x .venv-clients/bin/python || $(BIN)/python -m venv .venv-clients
+	test -x .venv-clients/bin/python || "$(BIN)/python" -m venv .venv-clients
 	.venv-clients/bin/pip install -q -r tests/clients/requirements.txt
 	mkdir -p .venv-clients/npm && cp tests/clients/package.json .venv-clients/npm/
 	cd .venv-clients/npm && npm install --no-package-lock --no-audit --no-fund --loglevel=error
-	EARTHFLOW_CLIENTS="$(CURDIR)/.venv-clients/bin/python" $(BIN)/pytest tests/clients
+	EARTHFLOW_CLIENTS="$(CURDIR)/.venv-clients/bin/python" "$(BIN)/pytest" tests/clients
 
 fuzz: $(VENV)/installed  ## a million inputs and more into every codec; a quarter of an hour or so
 	EARTHFLOW_FUZZ=30000 $(PYTEST:loadfile=load) tests/fuzz
 
 hostile: $(VENV)/installed  ## half-open connections, bombs, deep JSON, an hour of a WebSocket: memory, outcomes and others' latency
-	$(BIN)/python -m bench.hostile
+	"$(BIN)/python" -m bench.hostile
 
 lint: $(VENV)/installed  ## style, types, container files
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/hadolint Dockerfile
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
+	"$(BIN)/hadolint" Dockerfile
 
 bench: $(VENV)/installed peers  ## what the figures in README and docs/rules.md come from
-	$(BIN)/python -m bench
+	"$(BIN)/python" -m bench
 
 peers: $(VENV)/installed  ## other tools to compare with, in a Python of their own; without them the bench leaves that comparison out
-	test -x .venv-peers/bin/python || $(BIN)/python -m venv .venv-peers
+	test -x .venv-peers/bin/python || "$(BIN)/python" -m venv .venv-peers
 	.venv-peers/bin/pip install -q -r bench/peers.txt || rm -rf .venv-peers
 
 lock: $(VENV)/installed  ## pin every dependency with its hashes, and no addresses: runtime, local engines, build, development
@@ -73,12 +73,12 @@ lock: $(VENV)/installed  ## pin every dependency with its hashes, and no address
 
 dist: $(VENV)/installed  ## wheel, sdist, what they depend on (SBOM, CycloneDX) and checksums, in dist/
 	rm -rf "$(DIST)" && mkdir -p "$(DIST)"
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d "$(DIST)"
-	$(BIN)/python deploy/sbom.py "$(DIST)/earthflow.cdx.json"
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) "$(BIN)/python" -m hatchling build -d "$(DIST)"
+	"$(BIN)/python" deploy/sbom.py "$(DIST)/earthflow.cdx.json"
 	cd "$(DIST)" && sha256sum * > SHA256SUMS && cat SHA256SUMS
 
 hooks: $(VENV)/installed  ## have git run the quick checks before each commit
-	$(BIN)/pre-commit install
+	"$(BIN)/pre-commit" install
 
 clean:  ## take away all that make has made
 	rm -rf $(VENV) .venv-peers .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist

@@ -176,7 +176,7 @@ def test_the_demo_ends_by_itself_and_all_is_as_expected(state_folder: Path, tmp_
 
 
 def test_a_shell_that_took_the_variables_leads_its_programs_through(house: House, tenant: Tenant) -> None:
-    line = f'eval "$({EARTHFLOW} env --port {house.stack.port})" && "$0" -c "$1"'
+    line = f'eval "$({shlex.quote(str(EARTHFLOW))} env --port {house.stack.port})" && "$0" -c "$1"'
     assert_goes_through(house, tenant, "bash", "-c", line, sys.executable, CALL)
 
 
