@@ -17,7 +17,8 @@ from tests.support import shared
 from tests.support.house import PATIENCE
 from tests.test_tree import ROOT
 
-SERVERS = "tests/addons/test_outbox.py"  # starts PostgreSQL's and Valkey's programs, and takes a while
+# Start PostgreSQL and Valkey, in two workers, and take far longer than it takes to interrupt them.
+SERVERS = ("tests/addons/test_outbox.py", "tests/addons/test_limits.py", "tests/control/test_webhooks.py")
 
 
 def running(folder: Path) -> list[int]:
@@ -38,7 +39,7 @@ def a_run(temporary: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     """A run of its own in two workers, once its servers are up; and its folder."""
     ours = ("EF_TEST_", "PYTEST_", "COVERAGE_")
     told = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", SERVERS]
+    command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", *SERVERS]
     process = subprocess.Popen(
         command,
         cwd=ROOT,

@@ -8,13 +8,8 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-FLOORS = {
-    "addons": 0,
-    "cli": 0,
-    "contract": 0,
-    "control": 0,
-    "rules": 0,
-}  # per cent of lines, as measured; raise them when they rise
+# Per cent of lines, a point below what was measured, since random tests differ from run to run; raise them when that rises.
+FLOORS = {"addons": 95, "cli": 91, "contract": 97, "control": 95, "rules": 94}
 SHOWN = 10  # files with the most lines that no test runs
 PYTEST = ("-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder")
 
