@@ -46,6 +46,8 @@ def a_run(temporary: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
         env=told | {"TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
         start_new_session=True,
+        # A shell starts what runs in its background deaf to SIGINT, and that would be inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert wait_until(
