@@ -1,92 +1,160 @@
-"""What stands behind the gate and has a life of its own: snapshot, spool, outbox. Built whole before the first call, or not at all."""
+"""Builds the proxy's parts in the order of their dependencies, starts what runs in the background, and stops it.
+
+Built whole before the first connection, or not at all.
+"""
 
 import asyncio
 import contextlib
 import logging
-from typing import Self
+from typing import Any, Self
 
 import redis.asyncio as aioredis
 
-from addons.distrust import Distrust
+from addons.api_relay import ApiRelay
+from addons.calls.access import Access
+from addons.calls.failures import Failures
+from addons.calls.flow import is_opaque
+from addons.calls.judge import CallJudge
+from addons.calls.refusal import Refuser
+from addons.dialogues.hooks import DialogueHooks
 from addons.gate import Gate
-from addons.health import Health
-from addons.limits import Limiter
-from addons.metrics import Counts, MetricsPort
-from addons.outbox import Outbox
-from addons.record import Recorder
-from addons.resolver import Resolver, ours
-from addons.rulebooks import CompiledCache
+from addons.mitm.bends import UNTRUSTED, close_client
+from addons.mitm.certificates import BadCertificate
+from addons.mitm.handshakes import Handshakes
+from addons.mitm.hooks import Hooks
+from addons.mitm.http import Bounds
+from addons.mitm.layer_choice import LayerChoice
+from addons.network.connections import Connections
+from addons.network.distrust import Distrust
+from addons.network.resolver import Resolver, mark_own_connections
+from addons.providers import Directory
+from addons.record.outbox import Outbox
+from addons.record.recorder import Recorder
+from addons.record.spool import Spool, SpoolBusy, take_spool
 from addons.settings import ProxySettings
-from addons.snapshot import Holder, NoSnapshot
-from addons.spool import SpoolBusy, take_spool
-from addons.tls import BadCertificate
+from addons.status.health import Health
+from addons.status.metrics import Counts, MetricsPort
+from addons.tenants.compiled_cache import CompiledCache
+from addons.tenants.rate_limit import RateLimiter
+from addons.tenants.snapshot import NoSnapshot, SnapshotHolder
+from addons.tunnels import Tunnels
 from contract.providers import BadProviders
 from contract.unwrap import WrongMasterKey, cache_key
 from rules.complaint import BadRules
 
 logger = logging.getLogger("earthflow.proxy")
 
-LIMITS_TIMEOUT = (
-    0.5  # seconds; who asks waits for far less, but a connection that does not answer is given up
+# Seconds for one answer of Redis to the rate limiter. A call waits far less for it
+# (rate_limit.PATIENCE); after this the connection is given up.
+LIMITS_TIMEOUT = 0.5
+# Seconds to connect for the outbox, and for one answer. No call waits for it.
+REDIS_TIMEOUT = 5.0
+CANNOT_START = (
+    NoSnapshot,
+    SpoolBusy,
+    BadCertificate,
+    BadRules,
+    BadProviders,
+    WrongMasterKey,
+    OSError,
 )
-REDIS_TIMEOUT = 5.0  # seconds to connect, and for one answer; publishing is never on a call's path
-CANNOT_START = (NoSnapshot, SpoolBusy, BadCertificate, BadRules, BadProviders, WrongMasterKey, OSError)
 
 
 class Services:
-    """Everything the gate needs, running."""
+    """The parts of one proxy."""
 
     def __init__(self, settings: ProxySettings):
-        """Over a CA that was checked. Raises one of CANNOT_START, in words for the operator."""
+        """The CA must have been checked. Raises one of CANNOT_START, in words for the operator."""
         self._settings = settings
-        compiled = CompiledCache(settings.compiled_dir, cache_key(settings.master))
-        self.holder = Holder(
+        self.holder = SnapshotHolder(
             settings.state_dir / "snapshot.sealed",
             settings.control_url,
             settings.master,
             settings.snapshot_max_age,
-            compiled,
+            CompiledCache(settings.compiled_dir, cache_key(settings.master)),
         )
         spool, orphans = take_spool(settings.state_dir / "spool")
-        self._redis = aioredis.Redis.from_url(
-            settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT
-        )
-        self._outboxes = [Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)]
+        self._redis = _redis(settings, REDIS_TIMEOUT)
+        self._limits_redis = _redis(settings, LIMITS_TIMEOUT)
+        self._outboxes = [
+            Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)
+        ]
+        self.limiter = RateLimiter(self._limits_redis, spool.worker)
+        self.recorder = Recorder(spool, self.limiter.spend)
+        self.connections = Connections(settings.limits, close_client)
+        self._build_traffic(spool)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _build_traffic(self, spool: Spool) -> None:
+        """The parts that a call passes, from the connection to the record."""
+        settings, holder = self._settings, self.holder
+        recorder, connections = self.recorder, self.connections
+        distrust = Distrust(UNTRUSTED)
+        self.health = Health(holder, spool, self._outboxes, distrust)
         resolver = Resolver(settings.upstream_map, settings.internal_hosts)
         resolver.guard(asyncio.get_running_loop())
-        distrust = Distrust()
-        self.health = Health(self.holder, spool, self._outboxes, distrust)
-        self._limits_redis = aioredis.Redis.from_url(
-            settings.redis, socket_connect_timeout=LIMITS_TIMEOUT, socket_timeout=LIMITS_TIMEOUT
+        providers = Directory(settings.providers)
+        access, judge = Access(settings, holder), CallJudge(holder)
+        refuser = Refuser(recorder)
+        failures = Failures(settings, recorder, refuser, self.health)
+        tunnels = Tunnels(
+            access, providers, resolver, connections, recorder, refuser, failures
         )
-        self.limiter = Limiter(self._limits_redis, spool.worker)
-        self.recorder = Recorder(spool, self.limiter.spend)
-        self.gate = Gate(settings, self.holder, self.recorder, resolver, self.health, distrust, self.limiter)
-        counts = Counts(self.recorder, self.gate.connections, distrust, self.health, self.limiter)
+        gate = Gate(
+            settings,
+            access,
+            tunnels,
+            providers,
+            judge,
+            self.limiter,
+            connections,
+            recorder,
+            refuser,
+            failures,
+        )
+        bounds = Bounds(
+            connections, lambda host: providers.of(host) is not None, is_opaque
+        )
+        self.layer_choice = LayerChoice(settings.control, bounds, tunnels)
+        beside: list[Any] = [
+            Handshakes(tunnels, connections, recorder, distrust),
+            DialogueHooks(judge, self.limiter, recorder, connections, failures),
+        ]
+        self.hooks = Hooks(
+            gate,
+            tunnels,
+            self.layer_choice,
+            ApiRelay(self.health, certificates=settings.tls_ca is not None),
+            connections,
+            settings.control,
+            beside,
+        )
+        counts = Counts(recorder, connections, distrust, self.health, self.limiter)
         self._metrics = (
             MetricsPort(counts, settings.metrics_host, settings.metrics_port)
             if settings.metrics_port is not None
             else None
         )
-        self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
     async def start(cls, settings: ProxySettings) -> Self:
-        """Built, with a snapshot to judge by, and following control and Redis. Raises one of CANNOT_START."""
+        """Build, wait for a snapshot, and follow control and Redis. Raises one of CANNOT_START."""
         services = cls(settings)
         await services.holder.start(settings.start_timeout)
-        services._tasks = [asyncio.create_task(_as_ours(services.holder.run()))]
-        services._tasks += [asyncio.create_task(_as_ours(outbox.run())) for outbox in services._outboxes]
-        services._tasks.append(asyncio.create_task(services.gate.connections.run()))
-        services._tasks += [
-            asyncio.create_task(_as_ours(work)) for work in (services.limiter.run(), services.limiter.tell())
+        own = [
+            services.holder.run(),
+            *(outbox.run() for outbox in services._outboxes),
+            services.limiter.count_proxies(),
+            services.limiter.report_spending(),
         ]
+        services._tasks = [asyncio.create_task(_as_own(work)) for work in own]
+        services._tasks.append(asyncio.create_task(services.connections.run()))
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())
         return services
 
     async def stop(self) -> None:
-        """Send what is left, as far as Redis takes it; the rest stays in the spool for the next start."""
+        """Send what Redis still takes; the rest stays in the spool for the next start."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -94,15 +162,21 @@ class Services:
             await self._metrics.stop()
         for outbox in self._outboxes:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_as_ours(outbox.flush()), REDIS_TIMEOUT * 2)
+                await asyncio.wait_for(_as_own(outbox.flush()), REDIS_TIMEOUT * 2)
             outbox.spool.close()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(_as_ours(self.limiter.end()), REDIS_TIMEOUT)
+            await asyncio.wait_for(_as_own(self.limiter.end()), REDIS_TIMEOUT)
         await self.holder.close()
         await self._redis.aclose()
         await self._limits_redis.aclose()
 
 
-async def _as_ours(work: "asyncio._CoroutineLike[None]") -> None:
-    ours()
+def _redis(settings: ProxySettings, timeout: float) -> "aioredis.Redis":
+    return aioredis.Redis.from_url(
+        settings.redis, socket_connect_timeout=timeout, socket_timeout=timeout
+    )
+
+
+async def _as_own(work: "asyncio._CoroutineLike[None]") -> None:
+    mark_own_connections()
     await work

@@ -1,10 +1,16 @@
-"""What the proxy is told by its environment; read once, then frozen."""
+"""The settings of the proxy, read once from the environment and frozen."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import NoDecode
 
 from contract.settings import Core, Redis, host_names
@@ -14,7 +20,9 @@ Address = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Where an end is put to what a client or an upstream may ask for. Seconds, bytes, connections."""
+    """The limits on what a client or an upstream may demand, in seconds, bytes and
+    connections.
+    """
 
     max_body: int
     connections_per_address: int
@@ -33,20 +41,44 @@ class ProxySettings(Core, Redis):
     port: int = Field(8443, validation_alias="EARTHFLOW_PORT", ge=0, le=65535)
     listen_host: str = Field("", validation_alias="EARTHFLOW_LISTEN_HOST")
     control_url: str = Field(
-        "http://127.0.0.1:8080", validation_alias="EARTHFLOW_CONTROL_URL", pattern=r"^http://[^/\s]+$"
+        "http://127.0.0.1:8080",
+        validation_alias="EARTHFLOW_CONTROL_URL",
+        pattern=r"^http://[^/\s]+$",
     )
-    fail_mode: Literal["closed", "open"] = Field("closed", validation_alias="EARTHFLOW_FAIL_MODE")
-    block_status: Literal["400", "403", "451"] = Field("400", validation_alias="EARTHFLOW_BLOCK_STATUS")
-    max_body: PositiveInt = Field(32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY")
-    connections_per_address: PositiveInt = Field(1024, validation_alias="EARTHFLOW_CONNECTIONS_PER_ADDRESS")
-    handshake_timeout: PositiveInt = Field(15, validation_alias="EARTHFLOW_HANDSHAKE_TIMEOUT")
-    connection_max_age: PositiveInt = Field(3600, validation_alias="EARTHFLOW_CONNECTION_MAX_AGE")
-    stream_idle_timeout: PositiveInt = Field(300, validation_alias="EARTHFLOW_STREAM_IDLE_TIMEOUT")
-    stream_max_age: PositiveInt = Field(3600, validation_alias="EARTHFLOW_STREAM_MAX_AGE")
-    metrics_port: int | None = Field(None, validation_alias="EARTHFLOW_METRICS_PORT", ge=0, le=65535)
+    fail_mode: Literal["closed", "open"] = Field(
+        "closed", validation_alias="EARTHFLOW_FAIL_MODE"
+    )
+    block_status: Literal["400", "403", "451"] = Field(
+        "400", validation_alias="EARTHFLOW_BLOCK_STATUS"
+    )
+    max_body: PositiveInt = Field(
+        32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY"
+    )
+    connections_per_address: PositiveInt = Field(
+        1024, validation_alias="EARTHFLOW_CONNECTIONS_PER_ADDRESS"
+    )
+    handshake_timeout: PositiveInt = Field(
+        15, validation_alias="EARTHFLOW_HANDSHAKE_TIMEOUT"
+    )
+    connection_max_age: PositiveInt = Field(
+        3600, validation_alias="EARTHFLOW_CONNECTION_MAX_AGE"
+    )
+    stream_idle_timeout: PositiveInt = Field(
+        300, validation_alias="EARTHFLOW_STREAM_IDLE_TIMEOUT"
+    )
+    stream_max_age: PositiveInt = Field(
+        3600, validation_alias="EARTHFLOW_STREAM_MAX_AGE"
+    )
+    metrics_port: int | None = Field(
+        None, validation_alias="EARTHFLOW_METRICS_PORT", ge=0, le=65535
+    )
     metrics_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_METRICS_HOST")
-    snapshot_max_age: PositiveInt = Field(24 * 3600, validation_alias="EARTHFLOW_SNAPSHOT_MAX_AGE")
-    start_timeout: NonNegativeInt = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
+    snapshot_max_age: PositiveInt = Field(
+        24 * 3600, validation_alias="EARTHFLOW_SNAPSHOT_MAX_AGE"
+    )
+    start_timeout: NonNegativeInt = Field(
+        30, validation_alias="EARTHFLOW_START_TIMEOUT"
+    )
     tls_cert: Path | None = Field(None, validation_alias="TLS_CERT_PATH")
     tls_key: Path | None = Field(None, validation_alias="TLS_KEY_PATH")
     tls_ca: Path | None = Field(None, validation_alias="TLS_CA_PATH")
@@ -57,7 +89,9 @@ class ProxySettings(Core, Redis):
     internal_hosts: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), validation_alias="EARTHFLOW_INTERNAL_HOSTS"
     )
-    unknown_hosts: Literal["tunnel", "deny"] = Field("tunnel", validation_alias="EARTHFLOW_UNKNOWN_HOSTS")
+    unknown_hosts: Literal["tunnel", "deny"] = Field(
+        "tunnel", validation_alias="EARTHFLOW_UNKNOWN_HOSTS"
+    )
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     cache_dir: Path | None = Field(None, validation_alias="EARTHFLOW_CACHE_DIR")
     mitm_conf: Path | None = Field(None, validation_alias="EARTHFLOW_MITM_CONF")
@@ -69,7 +103,9 @@ class ProxySettings(Core, Redis):
         if isinstance(written, str):
             values = {
                 **values,
-                "EARTHFLOW_UPSTREAM_MAP": dict(map(_mapping, filter(None, written.split(",")))),
+                "EARTHFLOW_UPSTREAM_MAP": dict(
+                    map(_mapping, filter(None, written.split(",")))
+                ),
             }
         return values
 
@@ -81,11 +117,17 @@ class ProxySettings(Core, Redis):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.upstream_map and self.env != "development":
-            raise ValueError("EARTHFLOW_UPSTREAM_MAP is for EARTHFLOW_ENV=development only; unset it")
+            raise ValueError(
+                "EARTHFLOW_UPSTREAM_MAP is for EARTHFLOW_ENV=development only; unset it"
+            )
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("TLS_CERT_PATH and TLS_KEY_PATH belong together; set both or neither")
+            raise ValueError(
+                "TLS_CERT_PATH and TLS_KEY_PATH belong together; set both or neither"
+            )
         if self.tls_ca is not None and self.tls_cert is None:
-            raise ValueError("TLS_CA_PATH is for TLS: set TLS_CERT_PATH and TLS_KEY_PATH, too")
+            raise ValueError(
+                "TLS_CA_PATH is for TLS: set TLS_CERT_PATH and TLS_KEY_PATH, too"
+            )
         return self
 
     @property
@@ -102,7 +144,9 @@ class ProxySettings(Core, Redis):
 
     @property
     def conf(self) -> Path:
-        """Where mitm.conf is: as told, in the tree, or inside an installed package."""
+        """The path of mitm.conf: as set, in the source tree, or inside the installed
+        package.
+        """
         beside = PROJECT.parent / "mitm.conf"
         return self.mitm_conf or (beside if beside.exists() else PROJECT / "mitm.conf")
 
@@ -118,7 +162,7 @@ class ProxySettings(Core, Redis):
 
     @property
     def compiled_dir(self) -> Path:
-        """Where compiled rules are kept between starts."""
+        """The folder of compiled rules."""
         return self.cache_dir or self.state_dir / "cache"
 
     @property
@@ -132,5 +176,7 @@ def _mapping(entry: str) -> tuple[Address, Address]:
     name, _, target = entry.partition("=")
     host, _, port = target.rpartition(":")
     if not (name and host and port.isdigit()):
-        raise ValueError("EARTHFLOW_UPSTREAM_MAP must be a list like api.example.com=127.0.0.1:9443,…")
+        raise ValueError(
+            "EARTHFLOW_UPSTREAM_MAP must be a list like api.example.com=127.0.0.1:9443,…"
+        )
     return (name.strip(), 443), (host, int(port))

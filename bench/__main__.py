@@ -11,8 +11,9 @@ from pathlib import Path
 from random import Random
 
 from bench import audit, detection, engine, flood, proxy
-from rules.load import Library, shipped
+from rules.load import Library
 from rules.rulebook import Rulebook
+from rules.sources import shipped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 CHOICES = {"proxy", "engine", "detection", "audit", "flood"}
@@ -21,7 +22,12 @@ EACH, BENIGN, ATTACKS = 8, 10_000, 300
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; its rows are shown as they come."""
-    lines = [f"**{title}**", "", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines = [
+        f"**{title}**",
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|" + "---|" * len(columns),
+    ]
     print(f"\n{title}\n{' | '.join(columns)}", flush=True)
     for row in rows:
         print(" | ".join(row), flush=True)
@@ -31,7 +37,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
 def engine_tables(book: Rulebook, rng: Random) -> list[str]:
     """The engine's."""
-    title = f"Parse, scan and verdict with the preset `default` ({len(book.judges)} rules), CPU ms of one core, median over fresh calls"
+    title = f"Parse, scan and verdict with the preset `default` ({len(book.rules)} rules), CPU ms of one core, median over fresh calls"
     columns = (
         "call",
         "clean, keywords folded",
@@ -52,8 +58,14 @@ def engine_tables(book: Rulebook, rng: Random) -> list[str]:
         ),
         table("Hostile calls of 256 KB, ms", ("body", "ms"), engine.hostile(book)),
         table(turn, ("conversation", "ms"), engine.conversation(book, rng)),
-        table("Tenants, half of them with rules of their own", memory, engine.tenants()),
-        table("The same texts, CPU ms", ("tool", "1 KB", "16 KB", "256 KB"), engine.peers(book, rng)),
+        table(
+            "Tenants, half of them with rules of their own", memory, engine.tenants()
+        ),
+        table(
+            "The same texts, CPU ms",
+            ("tool", "1 KB", "16 KB", "256 KB"),
+            engine.peers(book, rng),
+        ),
     ]
 
 
@@ -62,7 +74,12 @@ def detection_tables(book: Rulebook, rng: Random) -> list[str]:
 
     def rows(rates: Iterable[detection.Rate]) -> Iterable[Sequence[str]]:
         return (
-            (rate.name, f"{rate.percent:.1f} %", f"{rate.hits:,} of {rate.total:,}", rate.worst)
+            (
+                rate.name,
+                f"{rate.percent:.1f} %",
+                f"{rate.hits:,} of {rate.total:,}",
+                rate.worst,
+            )
             for rate in rates
         )
 
@@ -90,7 +107,9 @@ def detection_tables(book: Rulebook, rng: Random) -> list[str]:
 def audit_tables(rng: Random) -> list[str]:
     """The audit's."""
     rate, searched, counted, plans = asyncio.run(audit.run(rng))
-    title = f"Search over {audit.ROWS:,} exchanges of {audit.DAYS} days, a page of 50, ms"
+    title = (
+        f"Search over {audit.ROWS:,} exchanges of {audit.DAYS} days, a page of 50, ms"
+    )
     return [
         f"Taken in from Redis, with all constraints, counts and watermarks: {rate:,.0f} exchanges (two records each) a second.\n",
         table(title, ("exchanges", "median", "p99"), searched),
@@ -107,22 +126,41 @@ def write(document: str, mark: str, head: str, tables: Sequence[str]) -> None:
     assert begin in text and end in text
     body = f"{begin}{head}\n\n" + "\n".join(tables)
     path.write_text(
-        re.sub(re.escape(begin) + r".*?(?=" + re.escape(end) + ")", lambda _: body, text, flags=re.DOTALL)
+        re.sub(
+            re.escape(begin) + r".*?(?=" + re.escape(end) + ")",
+            lambda _: body,
+            text,
+            flags=re.DOTALL,
+        )
     )
 
 
 def main() -> None:
     """Run what is asked for."""
     words = sys.argv[1:]
-    seed = int(words[words.index("--seed") + 1]) if "--seed" in words else int.from_bytes(os.urandom(4))
+    seed = (
+        int(words[words.index("--seed") + 1])
+        if "--seed" in words
+        else int.from_bytes(os.urandom(4))
+    )
     chosen = CHOICES & set(words) or CHOICES
     when = f"{datetime.now(UTC):%Y-%m-%d}, seed {seed}, Python {platform.python_version()}, two shared cores"
     if chosen & {"engine", "detection"}:
         book = Library(shipped()).rulebook("default")
         if "engine" in chosen:
-            write("rules.md", "engine", f"Measured {when}.", engine_tables(book, Random(seed)))
+            write(
+                "rules.md",
+                "engine",
+                f"Measured {when}.",
+                engine_tables(book, Random(seed)),
+            )
         if "detection" in chosen:
-            write("rules.md", "detection", f"Measured {when}.", detection_tables(book, Random(seed)))
+            write(
+                "rules.md",
+                "detection",
+                f"Measured {when}.",
+                detection_tables(book, Random(seed)),
+            )
     if "audit" in chosen:
         write("operating.md", "audit", f"Measured {when}.", audit_tables(Random(seed)))
     if "flood" in chosen:

@@ -65,7 +65,9 @@ async def state(folder: Path) -> AsyncIterator[State]:
             "EARTHFLOW_MASTER_KEY": master, "EARTHFLOW_ADMIN_API_KEY": "a" * 40, "EARTHFLOW_REDIS_URL": engines.redis_url,
             "EARTHFLOW_DATABASE_URL": engines.database_url.replace("/postgres?", "/bench?"),
         }  # fmt: skip
-        settings = ControlSettings.model_validate({**dict.fromkeys(os.environ.keys() & told.keys()), **told})
+        settings = ControlSettings.model_validate(
+            {**dict.fromkeys(os.environ.keys() & told.keys()), **told}
+        )
         pool = await database.connect(settings.database, settings.database_place, 5)
         await database.migrate(pool)
         client = aioredis.Redis.from_url(settings.redis)
@@ -120,7 +122,10 @@ def _exchange(number: int) -> tuple[Decision, Completion]:
 async def fill(bench: State) -> None:
     """A million exchanges."""
     async with bench.pool.connection() as connection:
-        days = {(datetime.now(UTC) - timedelta(days=day)).date() for day in range(-1, DAYS + 2)}
+        days = {
+            (datetime.now(UTC) - timedelta(days=day)).date()
+            for day in range(-1, DAYS + 2)
+        }
         await Partitions().ensure(connection, days)
         for first in range(0, ROWS, 50_000):
             await connection.execute(FILL.encode(), {"first": first, "count": 50_000})
@@ -136,7 +141,9 @@ Look = Callable[[State, Random], Awaitable[Any]]
 def _search(**what: Callable[[Random], Any]) -> Look:
     async def look(bench: State, rng: Random) -> Any:
         return await search.search(
-            bench.reading, Sought(**{name: value(rng) for name, value in what.items()}), limit=50
+            bench.reading,
+            Sought(**{name: value(rng) for name, value in what.items()}),
+            limit=50,
         )
 
     return look
@@ -144,7 +151,9 @@ def _search(**what: Callable[[Random], Any]) -> Look:
 
 def _stats(**what: Callable[[Random], Any]) -> Look:
     async def look(bench: State, rng: Random) -> Any:
-        return await search.stats(bench.reading, Sought(**{name: value(rng) for name, value in what.items()}))
+        return await search.stats(
+            bench.reading, Sought(**{name: value(rng) for name, value in what.items()})
+        )
 
     return look
 
@@ -161,10 +170,16 @@ SEARCHES: dict[str, Look] = {
     "the newest 50 of all": _search(),
     "of a tenant": _search(tenant=_tenant),
     "of a tenant, blocked": _search(tenant=_tenant, status=lambda _: "BLOCK"),
-    "that a rule fired on": _search(rule=lambda rng: f"pack.rule-{rng.choice((6, 7, 8, 15))}"),
-    "to a model, in a week": _search(model=lambda rng: f"model-{rng.randrange(20)}", since=_ago(days=7)),
+    "that a rule fired on": _search(
+        rule=lambda rng: f"pack.rule-{rng.choice((6, 7, 8, 15))}"
+    ),
+    "to a model, in a week": _search(
+        model=lambda rng: f"model-{rng.randrange(20)}", since=_ago(days=7)
+    ),
     "a tenant's, a fortnight ago": _search(tenant=_tenant, until=_ago(days=20)),
-    "that a text stands in (none)": _search(text=lambda _: "nowhere", since=_ago(hours=24)),
+    "that a text stands in (none)": _search(
+        text=lambda _: "nowhere", since=_ago(hours=24)
+    ),
 }
 COUNTS: dict[str, Look] = {
     "of the last hour": _stats(since=_ago(hours=1)),
@@ -207,7 +222,8 @@ async def plans(bench: State) -> list[str]:
             query, values = search.page(sought, 50)
             rows = await (
                 await connection.execute(
-                    b"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) " + query, values
+                    b"EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, BUFFERS OFF) " + query,
+                    values,
                 )
             ).fetchall()
             lines = [row["QUERY PLAN"] for row in rows]
@@ -215,13 +231,23 @@ async def plans(bench: State) -> list[str]:
             kept = (
                 lines
                 if len(lines) <= 24
-                else [*lines[:20], f"… {len(lines) - 22} more lines like these …", *lines[-2:]]
+                else [
+                    *lines[:20],
+                    f"… {len(lines) - 22} more lines like these …",
+                    *lines[-2:],
+                ]
             )
-            shown.append(f"The plan of {name}:\n\n" + "\n".join(f"    {line}" for line in kept) + "\n")
+            shown.append(
+                f"The plan of {name}:\n\n"
+                + "\n".join(f"    {line}" for line in kept)
+                + "\n"
+            )
     return shown
 
 
-async def run(rng: Random) -> tuple[float, list[Sequence[str]], list[Sequence[str]], list[str]]:
+async def run(
+    rng: Random,
+) -> tuple[float, list[Sequence[str]], list[Sequence[str]], list[str]]:
     """All of it."""
     with tempfile.TemporaryDirectory(prefix="ef-bench-") as folder:
         async with state(Path(folder)) as bench:

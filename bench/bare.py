@@ -11,7 +11,7 @@ import uvloop
 from mitmproxy import http, master, options
 from mitmproxy.addons import core, next_layer, proxyserver, tlsconfig
 
-from addons.resolver import Resolver
+from addons.network.resolver import Resolver
 
 HOST = ("api.openai.com", 443)
 
@@ -22,15 +22,21 @@ class Streams:
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """mitmproxy's hook."""
         assert flow.response is not None
-        flow.response.stream = flow.response.headers.get("content-type") == "text/event-stream"
+        flow.response.stream = (
+            flow.response.headers.get("content-type") == "text/event-stream"
+        )
 
 
 async def main(ca_folder: str, upstream_ca: str, upstream_port: str) -> None:
     """Serve until killed."""
-    Resolver({HOST: ("127.0.0.1", int(upstream_port))}).guard(asyncio.get_running_loop())
+    Resolver({HOST: ("127.0.0.1", int(upstream_port))}).guard(
+        asyncio.get_running_loop()
+    )
     mitm = master.Master(options.Options(confdir=ca_folder), with_termlog=False)
     server: Any = proxyserver.Proxyserver()
-    mitm.addons.add(core.Core(), server, next_layer.NextLayer(), tlsconfig.TlsConfig(), Streams())
+    mitm.addons.add(
+        core.Core(), server, next_layer.NextLayer(), tlsconfig.TlsConfig(), Streams()
+    )
     mitm.options.update(
         listen_host="127.0.0.1",
         listen_port=0,

@@ -12,10 +12,11 @@ from bench.corpus.injections import ATTACKS
 from bench.corpus.travel import WAYS
 from bench.corpus.values_credentials import CREDENTIALS
 from bench.corpus.values_personal import PERSONAL
-from rules.evaluate import Verdict, evaluate
+from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.redact import splice
 from rules.rulebook import Rulebook
+from rules.verdict import Verdict
 
 ACTING = ("redact", "block")
 # Not secrets by themselves, or companies' numbers: found or not, they are counted apart.
@@ -39,7 +40,9 @@ class Rate(NamedTuple):
 
 def judged(book: Rulebook, texts: Iterable[str]) -> tuple[Verdict, list[str]]:
     """The verdict on a user's message of these parts, and the parts as they would leave."""
-    parts = tuple(Part(text, "user", "text", number) for number, text in enumerate(texts))
+    parts = tuple(
+        Part(text, "user", "text", number) for number, text in enumerate(texts)
+    )
     verdict = evaluate(book, Exchange(model="gpt-5.2", parts=parts))
     body = json.dumps([part.text for part in parts], ensure_ascii=False)
     try:
@@ -53,14 +56,18 @@ def found(book: Rulebook, pack: str, value: str, texts: list[str]) -> bool:
     """Whether a rule of the pack acts on it, and nothing of the value is left where it stood in clear."""
     verdict, left = judged(book, texts)
     acting = [
-        one.judge.id for one in verdict.fired if one.judge.id.startswith(pack) and one.judge.action in ACTING
+        one.rule.id
+        for one in verdict.fired
+        if one.rule.id.startswith(pack) and one.rule.action in ACTING
     ]
     return bool(acting) and (verdict.action == "BLOCK" or value not in "".join(left))
 
 
 def credentials(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
     """By way of travelling."""
-    makers = {name: make for name, make in CREDENTIALS.items() if name not in NOT_SECRET}
+    makers = {
+        name: make for name, make in CREDENTIALS.items() if name not in NOT_SECRET
+    }
     for way, send in WAYS.items():
         missed: Counter[str] = Counter()
         for name, make in makers.items():
@@ -79,7 +86,9 @@ def personal(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
         for name, make in makers.items():
             for _ in range(each):
                 value = make(rng)
-                missed[name] += not found(book, "personal.", value.text, send(rng, value.text, value.context))
+                missed[name] += not found(
+                    book, "personal.", value.text, send(rng, value.text, value.context)
+                )
         yield _rate(way, missed, each)
         _tell(f"personal data {way}")
 
@@ -87,9 +96,15 @@ def personal(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
 def attacks(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
     """Injections that reach the threshold of a flag, by language; and those that are blocked."""
     for language, make in ATTACKS.items():
-        for name, wanted in (("flagged", ("FLAG", "REDACT", "BLOCK")), ("blocked", ("BLOCK",))):
+        for name, wanted in (
+            ("flagged", ("FLAG", "REDACT", "BLOCK")),
+            ("blocked", ("BLOCK",)),
+        ):
             hits = sum(
-                evaluate(book, Exchange(parts=(Part(make(rng), "user", "text", 0),))).action in wanted
+                evaluate(
+                    book, Exchange(parts=(Part(make(rng), "user", "text", 0),))
+                ).action
+                in wanted
                 for _ in range(each)
             )
             yield Rate(f"{language}, {name}", hits, each)
@@ -98,24 +113,34 @@ def attacks(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
 def benign(book: Rulebook, rng: Random, total: int) -> Iterator[Rate]:
     """Harmless texts that a rule blocks, redacts, or flags, by kind; the last line is all of them."""
     makers: list[tuple[str, Callable[[Random], str]]] = list(BENIGN.items())
-    wrong: dict[str, Counter[str]] = {action: Counter() for action in ("block", "redact", "flag")}
+    wrong: dict[str, Counter[str]] = {
+        action: Counter() for action in ("block", "redact", "flag")
+    }
     rules: dict[str, Counter[str]] = {action: Counter() for action in wrong}
     for number in range(total):
         _, make = makers[number % len(makers)]
         verdict, _ = judged(book, [make(rng)])
-        for action in {one.judge.action for one in verdict.fired if not one.judge.monitor} & wrong.keys():
+        for action in {
+            one.rule.action for one in verdict.fired if not one.rule.monitor
+        } & wrong.keys():
             wrong[action]["all"] += 1
             rules[action].update(
-                one.judge.id for one in verdict.fired if one.judge.action == action and not one.judge.monitor
+                one.rule.id
+                for one in verdict.fired
+                if one.rule.action == action and not one.rule.monitor
             )
     for action in wrong:
-        worst = ", ".join(f"{name} ×{count}" for name, count in rules[action].most_common(6))
+        worst = ", ".join(
+            f"{name} ×{count}" for name, count in rules[action].most_common(6)
+        )
         yield Rate(action, wrong[action]["all"], total, worst)
 
 
 def _rate(way: str, missed: Counter[str], each: int) -> Rate:
     total = each * len(missed)
-    worst = ", ".join(f"{name} {count}/{each}" for name, count in missed.most_common(8) if count)
+    worst = ", ".join(
+        f"{name} {count}/{each}" for name, count in missed.most_common(8) if count
+    )
     return Rate(way, total - sum(missed.values()), total, worst)
 
 

@@ -16,15 +16,16 @@ from typing import Any
 
 import hyperscan
 
-from addons.judging import Request, judge, read
+from addons.calls.clean_texts import CleanTexts
+from addons.calls.reading import Request, judge, read
 from addons.providers import Directory
-from addons.rulebooks import Memory
 from bench import texts
-from rules.hyper import Hyper
-from rules.load import Library, shipped
+from rules.hyperscan_engine import Hyper
+from rules.load import Library
 from rules.locate import Pattern
 from rules.rulebook import Rulebook
 from rules.scan import Clean, Scanner
+from rules.sources import shipped
 
 ROUNDS = {1024: 60, 16 * 1024: 40, 256 * 1024: 9, 2 * 1024 * 1024: 3}
 HERE = Path(__file__).parent
@@ -36,7 +37,9 @@ PROVIDER = Directory().of("api.openai.com")
 def judged(book: Rulebook, body: bytes, clean: Clean | None = None) -> Any:
     """One call through everything between its bytes and what is done with it."""
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    request = Request(PROVIDER, "api.openai.com", "POST", "/v1/chat/completions", "", body, "", now)
+    request = Request(
+        PROVIDER, "api.openai.com", "POST", "/v1/chat/completions", "", body, "", now
+    )
     return judge(read(request, "t"), book, key=KEY, clean=clean)
 
 
@@ -62,21 +65,37 @@ def raw(book: Rulebook, bodies: Sequence[bytes]) -> float:
         return None
 
     return milliseconds(
-        lambda body: stage1._every.scan(body, match_event_handler=ignore, scratch=scratch), bodies
+        lambda body: stage1._every.scan(
+            body, match_event_handler=ignore, scratch=scratch
+        ),
+        bodies,
     )
 
 
 def by_size(book: Rulebook, rng: Random) -> Iterator[tuple[str, ...]]:
     """Rows: size, clean, hiding, with hits, raw hyperscan, its MB/s, and the ratio of clean to raw."""
     for _ in range(100):  # a proxy that runs has seen some calls
-        judged(book, texts.call(texts.with_hits(rng, texts.hiding(rng, texts.text(rng, 16 * 1024)), 8)))
+        judged(
+            book,
+            texts.call(
+                texts.with_hits(rng, texts.hiding(rng, texts.text(rng, 16 * 1024)), 8)
+            ),
+        )
         judged(book, texts.call(texts.text(rng, 16 * 1024)))
     for size, rounds in ROUNDS.items():
         hits = 4 if size == 1024 else 32
         clean = [texts.call(texts.text(rng, size)) for _ in range(rounds)]
-        hiding = [texts.call(texts.hiding(rng, texts.text(rng, size))) for _ in range(rounds)]
-        hitting = [texts.call(texts.with_hits(rng, texts.text(rng, size), hits)) for _ in range(rounds)]
-        taken = [milliseconds(lambda body: judged(book, body), bodies) for bodies in (clean, hiding, hitting)]
+        hiding = [
+            texts.call(texts.hiding(rng, texts.text(rng, size))) for _ in range(rounds)
+        ]
+        hitting = [
+            texts.call(texts.with_hits(rng, texts.text(rng, size), hits))
+            for _ in range(rounds)
+        ]
+        taken = [
+            milliseconds(lambda body: judged(book, body), bodies)
+            for bodies in (clean, hiding, hitting)
+        ]
         alone = raw(book, clean)
         speed = len(clean[0]) / alone / 1000
         yield (
@@ -93,8 +112,13 @@ def by_rules(rng: Random) -> Iterator[tuple[str, ...]]:
     every = [pattern for layer in Library(shipped()).base.layers for pattern in layer]
     order = Random(300)
     few = order.sample(every, 300)
-    invented = [Pattern(rf"\bvnd{number}_[0-9A-Za-z]{{32}}\b") for number in range(1000)]
-    weak = [Pattern(rf"\b[a-z]{{{number % 7 + 3}}}{chr(97 + number % 26)}\d{{4}}\b") for number in range(700)]
+    invented = [
+        Pattern(rf"\bvnd{number}_[0-9A-Za-z]{{32}}\b") for number in range(1000)
+    ]
+    weak = [
+        Pattern(rf"\b[a-z]{{{number % 7 + 3}}}{chr(97 + number % 26)}\d{{4}}\b")
+        for number in range(700)
+    ]
     sets = {
         "10 rules": few[:10],
         "100 rules": few[:100],
@@ -126,7 +150,10 @@ def hostile(book: Rulebook, size: int = 256 * 1024) -> Iterator[tuple[str, str]]
             texts.call(make(size), size)
             if name != "many parts"
             else json.dumps(
-                {"model": "m", "messages": [{"role": "user", "content": "a@b.co"}] * (size // 40)}
+                {
+                    "model": "m",
+                    "messages": [{"role": "user", "content": "a@b.co"}] * (size // 40),
+                }
             ).encode()
         )
         judged(book, body)
@@ -139,7 +166,7 @@ def conversation(book: Rulebook, rng: Random) -> Iterator[tuple[str, str]]:
     for turns in (10, 200):
         said = [f"{texts.text(rng, 500)}." for _ in range(turns + 21)]
         for remembered in (True, False):
-            memory = Memory() if remembered else None
+            memory = CleanTexts() if remembered else None
             bodies = []
             for new in said[turns:]:
                 turn = [*said[:turns], new]
@@ -149,8 +176,10 @@ def conversation(book: Rulebook, rng: Random) -> Iterator[tuple[str, str]]:
                 ]
                 bodies.append(json.dumps({"model": "m", "messages": messages}).encode())
 
-            def call(body: bytes, memory: Memory | None = memory) -> object:
-                return judged(book, body, memory.of("t", book.version) if memory else None)
+            def call(body: bytes, memory: CleanTexts | None = memory) -> object:
+                return judged(
+                    book, body, memory.of("t", book.version) if memory else None
+                )
 
             call(bodies[0])
             taken[turns, remembered] = milliseconds(call, bodies[1:])
@@ -165,7 +194,10 @@ def tenants() -> Iterator[tuple[str, ...]]:
     """Rows: so many tenants, half of them with rules of their own; time and memory, each count in a process of its own."""
     for count in (1, 100, 10_000):
         done = subprocess.run(
-            [sys.executable, "-m", "bench.tenants", str(count)], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "bench.tenants", str(count)],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         yield (f"{count:,}", *done.stdout.split())
 
@@ -174,8 +206,14 @@ def peers(book: Rulebook, rng: Random) -> Iterator[tuple[str, ...]]:
     """Rows: another tool and what 1 KB, 16 KB and 256 KB of the same texts cost it; ours with everything first."""
     sizes = (1024, 16 * 1024, 256 * 1024)
     fresh = {size: [texts.text(rng, size) for _ in range(5)] for size in sizes}
-    ours = [milliseconds(lambda one: book.scanner.scan([one]), fresh[size]) for size in sizes]
-    yield ("Earthflow, every pack, places and all", *(f"{each:.2f}" for each in ours))
+    ours = [
+        milliseconds(lambda one: book.scanner.scan([one]), fresh[size])
+        for size in sizes
+    ]
+    yield (
+        "Earthflow, every pack, places and all",
+        *(f"{each:.2f}" for each in ours),
+    )
     if not PEERS.exists():
         yield ("others: not installed (make peers)", "", "", "")
         return

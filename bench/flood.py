@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 
 from bench.process import cpu_seconds
-from cli.home import claim
 from cli.settings import settings_of
 from cli.stack import Stack
+from cli.state_folder import claim
 from contract import keys
 
 RATE, WRONG, SECONDS, ROUNDS = 50, 1000, 8.0, 3
@@ -21,15 +21,21 @@ CONNECTIONS = (10, 300)  # by which they come; each is slowed to four a second
 TRIES = 100_000
 
 
-async def called(session: aiohttp.ClientSession, url: str, key: str, of: str = "") -> tuple[int, float]:
+async def called(
+    session: aiohttp.ClientSession, url: str, key: str, of: str = ""
+) -> tuple[int, float]:
     """A call's status, and what it took in ms; `of` another address, by which wrong keys are counted."""
     began = time.perf_counter()
-    async with session.get(url, headers={"X-API-Key": key, "X-Forwarded-For": of}) as answer:
+    async with session.get(
+        url, headers={"X-API-Key": key, "X-Forwarded-For": of}
+    ) as answer:
         await answer.read()
         return answer.status, (time.perf_counter() - began) * 1000
 
 
-async def caller(session: aiohttp.ClientSession, url: str, key: str, seconds: float) -> list[float]:
+async def caller(
+    session: aiohttp.ClientSession, url: str, key: str, seconds: float
+) -> list[float]:
     """A right key, 50 times a second: what each call took."""
     taken, due = [], time.perf_counter()
     until = due + seconds
@@ -67,7 +73,12 @@ asyncio.run(main())
 
 
 async def flooded(
-    session: aiohttp.ClientSession, url: str, key: str, port: int, pid: int, connections: int
+    session: aiohttp.ClientSession,
+    url: str,
+    key: str,
+    port: int,
+    pid: int,
+    connections: int,
 ) -> tuple[list[float], float]:
     """The same while another process sends wrong keys; and what part of a core control took."""
     source = FLOOD.format(
@@ -92,7 +103,9 @@ def p99(taken: Sequence[float]) -> float:
     return sorted(taken)[int(len(taken) * 0.99)]
 
 
-async def timing(session: aiohttp.ClientSession, url: str, known: str) -> tuple[float, float]:
+async def timing(
+    session: aiohttp.ClientSession, url: str, known: str
+) -> tuple[float, float]:
     """Wrong keys of one kind against those of another, in turns: how much longer one takes (µs, trimmed means), and Welch's t of it.
 
     One is of a key that there is, with another secret; the other of none.
@@ -102,8 +115,12 @@ async def timing(session: aiohttp.ClientSession, url: str, known: str) -> tuple[
     for number in range(TRIES):
         kind = number % 2
         minted = keys.mint()
-        text = minted.text if kind else _with_checksum(f"ef_live_{prefix}_{minted.secret}")
-        taken[kind].append((await called(session, url, text, str(number // 10)))[1] * 1000)
+        text = (
+            minted.text if kind else _with_checksum(f"ef_live_{prefix}_{minted.secret}")
+        )
+        taken[kind].append(
+            (await called(session, url, text, str(number // 10)))[1] * 1000
+        )
     trimmed = [sorted(each)[: int(len(each) * 0.9)] for each in taken]
     first, second = (statistics.fmean(each) for each in trimmed)
     spread = sum(statistics.variance(each) / len(each) for each in trimmed) ** 0.5
@@ -116,24 +133,33 @@ def _with_checksum(body: str) -> str:
 
 async def run(folder: Path) -> None:
     """Both."""
-    with Stack(settings_of(folder), lambda _: None, {"EARTHFLOW_LOG_LEVEL": "WARN"}) as stack:
+    with Stack(
+        settings_of(folder), lambda _: None, {"EARTHFLOW_LOG_LEVEL": "WARN"}
+    ) as stack:
         made = stack.control.post("/v1/tenants", {"name": "Bench"})
-        url, port = f"{stack.control.url}/v1/tenants/{made['id']}", stack.services["control"].port
+        url = f"{stack.control.url}/v1/tenants/{made['id']}"
+        port = stack.services["control"].port
         async with aiohttp.ClientSession() as session:
             for _ in range(200):
                 await called(session, url, made["api_key"])
             pid = stack.services["control"].process.pid
             for number, connections in [
-                (number, connections) for number in range(1, ROUNDS + 1) for connections in CONNECTIONS
+                (number, connections)
+                for number in range(1, ROUNDS + 1)
+                for connections in CONNECTIONS
             ]:
                 calm = await caller(session, url, made["api_key"], SECONDS)
-                wrong, share = await flooded(session, url, made["api_key"], port, pid, connections)
+                wrong, share = await flooded(
+                    session, url, made["api_key"], port, pid, connections
+                )
                 print(
                     f"round {number}: p99 {p99(calm):.1f} ms calm, {p99(wrong):.1f} ms under a flood of {WRONG}/s by {connections} connections; "
                     f"p50 {statistics.median(calm):.1f} and {statistics.median(wrong):.1f}; control took {share:.0%} of a core",
                     flush=True,
                 )
-            difference, t = await timing(session, f"{stack.control.url}/v1/audit", made["api_key"])
+            difference, t = await timing(
+                session, f"{stack.control.url}/v1/audit", made["api_key"]
+            )
             print(
                 f"{TRIES:,} wrong keys: of a key that there is {difference:+.2f} µs against one of none, t = {t:+.2f}"
             )

@@ -23,10 +23,10 @@ import brotli
 import zstandard
 
 from bench.load import ANSWER, CALL, HOST, Client, request
-from cli.home import claim
 from cli.pretend import Providers
 from cli.settings import settings_of
 from cli.stack import Stack
+from cli.state_folder import claim
 from cli.trust import bundle_path
 
 RATE = 50  # calls a second of the caller who means well
@@ -37,8 +37,14 @@ BOMB = 10 * 1024**3  # bytes that a bomb decodes to
 PIECE = 64 * 1024 * 1024
 ATTACKER = "127.0.0.2"
 DEPTH, KEYS = 100_000, 1_000_000
-AN_HOUR = 50 * 3600  # messages of a dialogue that lasts an hour: a piece of sound every 20 ms
-SOUND = json.dumps({"type": "input_audio_buffer.append", "audio": base64.b64encode(bytes(960)).decode()})
+# messages of a dialogue that lasts an hour: a piece of sound every 20 ms
+AN_HOUR = 50 * 3600
+SOUND = json.dumps(
+    {
+        "type": "input_audio_buffer.append",
+        "audio": base64.b64encode(bytes(960)).decode(),
+    }
+)
 
 
 @dataclass
@@ -54,7 +60,10 @@ class Watch:
     def memory(self) -> float:
         """Resident, MB."""
         lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+        return (
+            next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+            / 1024
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -78,7 +87,9 @@ class Watch:
             writer.write(request(CALL))
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(
-                int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+                int(line[15:])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length:")
             )
             await reader.readexactly(length)
             self.taken.append((time.perf_counter() - due) * 1000)
@@ -113,9 +124,7 @@ class Target:
         await client.connect(1)
         reader, writer = client.streams[0]
         more = f"Content-Encoding: {encoding}\r\n" if encoding else ""
-        head = (
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         await writer.drain()
         began = time.perf_counter()
@@ -126,10 +135,17 @@ class Target:
 
 async def _half_open(target: Target) -> tuple[str, bool]:
     """Four ways of coming and saying too little."""
-    openings = (b"", b"CONNECT api.openai.com:443 HTTP/1.1\r\nX: ", b"\x16\x03\x01\x02", b"GET /hea")
+    openings = (
+        b"",
+        b"CONNECT api.openai.com:443 HTTP/1.1\r\nX: ",
+        b"\x16\x03\x01\x02",
+        b"GET /hea",
+    )
 
     async def one(number: int) -> float:
-        reader, writer = await asyncio.open_connection("127.0.0.1", target.port, local_addr=(ATTACKER, 0))
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", target.port, local_addr=(ATTACKER, 0)
+        )
         began = time.perf_counter()
         writer.write(openings[number % len(openings)])
         with suppress(ConnectionError):
@@ -138,14 +154,18 @@ async def _half_open(target: Target) -> tuple[str, bool]:
         return time.perf_counter() - began
 
     lasted = await asyncio.gather(*(one(number) for number in range(HALF_OPEN)))
-    return f"all {HALF_OPEN} closed within {max(lasted):.1f} s", max(lasted) < SECONDS_TO_CLOSE + 5
+    return f"all {HALF_OPEN} closed within {max(lasted):.1f} s", max(
+        lasted
+    ) < SECONDS_TO_CLOSE + 5
 
 
 async def _heads(target: Target) -> tuple[str, bool]:
     """Heads without end."""
 
     async def one() -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", target.port, local_addr=(ATTACKER, 0))
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", target.port, local_addr=(ATTACKER, 0)
+        )
         try:
             writer.write(b"CONNECT api.openai.com:443 HTTP/1.1\r\nX: ")
             for _ in range(1000):
@@ -177,14 +197,19 @@ def _brotli_bomb() -> bytes:
 
 def _zstd_bomb() -> bytes:
     maker = zstandard.ZstdCompressor(level=3).compressobj()
-    return b"".join(maker.compress(bytes(PIECE)) for _ in range(BOMB // PIECE)) + maker.flush()
+    return (
+        b"".join(maker.compress(bytes(PIECE)) for _ in range(BOMB // PIECE))
+        + maker.flush()
+    )
 
 
 def _nested_bomb() -> bytes:
     return zlib.compress(_gzip_bomb(), 9)
 
 
-def _bomb(make: Callable[[], bytes], encoding: str) -> Callable[[Target], Awaitable[tuple[str, bool]]]:
+def _bomb(
+    make: Callable[[], bytes], encoding: str
+) -> Callable[[Target], Awaitable[tuple[str, bool]]]:
     async def run(target: Target) -> tuple[str, bool]:
         body = await asyncio.to_thread(make)
         status, seconds = await target.post(body, encoding)
@@ -211,7 +236,10 @@ def _bodies() -> Iterator[tuple[str, bytes]]:
 def _body(name: str, body: bytes) -> Attack:
     async def run(target: Target) -> tuple[str, bool]:
         status, seconds = await target.post(body)
-        return f"{len(body) / 1024:.0f} KB: {status} in {seconds * 1000:.0f} ms", status in (200, 400)
+        return (
+            f"{len(body) / 1024:.0f} KB: {status} in {seconds * 1000:.0f} ms",
+            status in (200, 400),
+        )
 
     return Attack(name, run)
 
@@ -219,30 +247,51 @@ def _body(name: str, body: bytes) -> Attack:
 async def _dialogue(target: Target) -> tuple[str, bool]:
     """An hour of a realtime dialogue, as fast as it goes."""
     context = ssl.create_default_context(cafile=str(target.trust))
-    url, proxy = f"https://{HOST}/v1/realtime?model=m", f"http://127.0.0.1:{target.port}"
+    url = f"https://{HOST}/v1/realtime?model=m"
+    proxy = f"http://127.0.0.1:{target.port}"
     told = {"Proxy-Authorization": aiohttp.encode_basic_auth("key", target.key)}
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(url, proxy=proxy, proxy_headers=told, ssl=context, max_msg_size=0) as socket_,
+        session.ws_connect(
+            url, proxy=proxy, proxy_headers=told, ssl=context, max_msg_size=0
+        ) as socket_,
     ):
         began = time.perf_counter()
         for number in range(AN_HOUR):
             await socket_.send_str(SOUND)
-            if number % 50 == 49:  # what comes back is waited for, so that nothing piles up on our side
+            if (
+                number % 50 == 49
+            ):  # what comes back is waited for, so that nothing piles up on our side
                 await socket_.send_str(
-                    json.dumps({"type": "response.create", "response": {"instructions": "go on"}})
+                    json.dumps(
+                        {
+                            "type": "response.create",
+                            "response": {"instructions": "go on"},
+                        }
+                    )
                 )
-                while json.loads((await socket_.receive()).data)["type"] != "response.done":
+                while (
+                    json.loads((await socket_.receive()).data)["type"]
+                    != "response.done"
+                ):
                     pass
         seconds = time.perf_counter() - began
         closed = socket_.close_code
-    return f"{AN_HOUR:,} messages up and {AN_HOUR // 50:,} answers in {seconds:.0f} s", closed is None
+    return (
+        f"{AN_HOUR:,} messages up and {AN_HOUR // 50:,} answers in {seconds:.0f} s",
+        closed is None,
+    )
 
 
 def _reply(message: str) -> list[str]:
     if "response.create" not in message:
         return []
-    delta = {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "word "}
+    delta = {
+        "type": "response.output_text.delta",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": "word ",
+    }
     return [json.dumps(delta)] * 5 + [
         json.dumps({"type": "response.done", "response": {"status": "completed"}})
     ]
@@ -262,13 +311,17 @@ ATTACKS = (
 
 async def run(folder: Path) -> int:
     """All of it; the exit status."""
-    with Providers(folder, reply=_reply, answer=lambda *_: json.loads(ANSWER)) as providers:
+    with Providers(
+        folder, reply=_reply, answer=lambda *_: json.loads(ANSWER)
+    ) as providers:
         extra = {
             "EARTHFLOW_UPSTREAM_MAP": providers.upstream_map,
             "EARTHFLOW_UPSTREAM_CA": str(providers.ca_file),
             "RATE_LIMIT_DEFAULT_RPM": "1000000",
         }
-        with Stack(settings_of(folder), lambda line: print(line, file=sys.stderr), extra) as stack:
+        with Stack(
+            settings_of(folder), lambda line: print(line, file=sys.stderr), extra
+        ) as stack:
             trust = bundle_path(folder)
             target = Target(stack.port, stack.new_key or "", trust)
             caller = Client(stack.port, target.key, trust)
@@ -283,7 +336,9 @@ async def _attack(target: Target, watch: Watch) -> int:
     async with watch.running():
         await asyncio.sleep(CALM_SECONDS)
     p50, p99 = watch.latency()
-    print(f"calm: {RATE} calls a second, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {watch.memory:.0f} MB\n")
+    print(
+        f"calm: {RATE} calls a second, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {watch.memory:.0f} MB\n"
+    )
     print(
         "| attack | what came of it | memory, MB more at most | calls of others meanwhile: p50 / p99, ms | in bounds |"
     )
@@ -306,7 +361,9 @@ async def _attack(target: Target, watch: Watch) -> int:
 def main() -> None:
     """Run it in a folder of its own."""
     socket.setdefaulttimeout(60)
-    with tempfile.TemporaryDirectory(prefix="earthflow-hostile-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="earthflow-hostile-", ignore_cleanup_errors=True
+    ) as folder:
         claim(Path(folder))
         sys.exit(asyncio.run(run(Path(folder))))
 

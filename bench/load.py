@@ -11,7 +11,9 @@ from pathlib import Path
 from cli.ca import issue, make_authority
 
 HOST = "api.openai.com"
-PROSE = "The river rises in the hills and runs past three towns before it meets the sea. "
+PROSE = (
+    "The river rises in the hills and runs past three towns before it meets the sea. "
+)
 CALL = json.dumps(
     {"model": "gpt-5.2", "messages": [{"role": "user", "content": (PROSE * 20)[:900]}]}
 ).encode()
@@ -37,12 +39,16 @@ def request(body: bytes) -> bytes:
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def _answer(stream: Streamer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(
+    stream: Streamer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     try:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(
-                int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")
+                int(line[15:])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length:")
             )
             call = json.loads(await reader.readexactly(length))
             if call.get("stream"):
@@ -62,7 +68,9 @@ async def upstream(folder: Path, stream: Streamer) -> tuple[asyncio.Server, Path
     roots.write_bytes(authority.pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair)
-    return await asyncio.start_server(partial(_answer, stream), "127.0.0.1", 0, ssl=context), roots
+    return await asyncio.start_server(
+        partial(_answer, stream), "127.0.0.1", 0, ssl=context
+    ), roots
 
 
 class Client:
@@ -82,7 +90,9 @@ class Client:
             await writer.start_tls(self._context, server_hostname=HOST)
             self.streams.append((reader, writer))
 
-    async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _tunnel(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         auth = b64encode(f"key:{self._key}".encode()).decode()
         writer.write(
             f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
@@ -95,11 +105,17 @@ class Client:
         """These calls, spread over the connections."""
         count = len(self.streams)
         await asyncio.gather(
-            *(self._calls(*stream, requests[number::count]) for number, stream in enumerate(self.streams))
+            *(
+                self._calls(*stream, requests[number::count])
+                for number, stream in enumerate(self.streams)
+            )
         )
 
     async def _calls(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, requests: Sequence[bytes]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        requests: Sequence[bytes],
     ) -> None:
         for request in requests:
             writer.write(request)

@@ -17,7 +17,11 @@ def english() -> list:
     made = []
     for name in dir(recognizers):
         kind = getattr(recognizers, name)
-        if isinstance(kind, type) and issubclass(kind, PatternRecognizer) and kind is not PatternRecognizer:
+        if (
+            isinstance(kind, type)
+            and issubclass(kind, PatternRecognizer)
+            and kind is not PatternRecognizer
+        ):
             try:
                 made.append(kind())
             except TypeError:

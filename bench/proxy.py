@@ -15,10 +15,10 @@ from bench import streams, texts
 from bench.load import CALL, Client, request, spread, upstream
 from bench.process import cpu_seconds
 from cli import ca
-from cli.children import start, stop
-from cli.home import claim
+from cli.processes import start, stop
 from cli.settings import environment, settings_of
 from cli.stack import Stack
+from cli.state_folder import claim
 from cli.trust import bundle_path
 
 TURNS, NEXT_TURNS = (10, 200), 200
@@ -41,20 +41,53 @@ async def run(folder: Path) -> None:
         "EARTHFLOW_UPSTREAM_CA": str(roots),
         "RATE_LIMIT_DEFAULT_RPM": "1000000",
     }
-    with Stack(settings_of(folder), lambda line: print(line, file=sys.stderr), extra) as stack:
-        command = [sys.executable, "-m", "bench.bare", str(folder / "ca"), str(roots), str(port)]
+    with Stack(
+        settings_of(folder), lambda line: print(line, file=sys.stderr), extra
+    ) as stack:
+        command = [
+            sys.executable,
+            "-m",
+            "bench.bare",
+            str(folder / "ca"),
+            str(roots),
+            str(port),
+        ]
         bare = start(command, environment(), subprocess.PIPE)
         try:
             assert bare.stdout is not None
-            bare_port = int((await asyncio.to_thread(bare.stdout.readline)).rsplit(b" ", 1)[1])
+            bare_port = int(
+                (await asyncio.to_thread(bare.stdout.readline)).rsplit(b" ", 1)[1]
+            )
             trust = bundle_path(folder)
-            ours, theirs = Client(stack.port, stack.new_key or "", trust), Client(bare_port, "none", trust)
-            await compare(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
-            await conversations(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
+            ours = Client(stack.port, stack.new_key or "", trust)
+            theirs = Client(bare_port, "none", trust)
+            await compare(
+                ours,
+                stack.services["proxy"].process.pid,
+                theirs,
+                bare.pid,
+            )
+            await conversations(
+                ours,
+                stack.services["proxy"].process.pid,
+                theirs,
+                bare.pid,
+            )
             direct = Client(port, "", roots, proxied=False)
             await direct.connect(1)
-            await streams.first_tokens({"direct": direct, "bare mitmproxy": theirs, "Earthflow": ours})
-            await streams.each_chunk(ours, stack.services["proxy"].process.pid, theirs, bare.pid)
+            await streams.first_tokens(
+                {
+                    "direct": direct,
+                    "bare mitmproxy": theirs,
+                    "Earthflow": ours,
+                }
+            )
+            await streams.each_chunk(
+                ours,
+                stack.services["proxy"].process.pid,
+                theirs,
+                bare.pid,
+            )
             for client in (ours, theirs, direct):
                 client.close()
         finally:
@@ -83,16 +116,24 @@ async def compare(ours: Client, our_pid: int, theirs: Client, their_pid: int) ->
     )
 
 
-async def conversations(ours: Client, our_pid: int, theirs: Client, their_pid: int) -> None:
+async def conversations(
+    ours: Client, our_pid: int, theirs: Client, their_pid: int
+) -> None:
     """What the next turn of a short and of a long conversation costs, in turns; each call says something new."""
     rng = Random(7)
-    proxies = {"bare mitmproxy": (theirs, their_pid), "Earthflow": (ours, our_pid)}
-    taken: dict[tuple[str, int], list[float]] = {(name, turns): [] for name in proxies for turns in TURNS}
+    proxies = {
+        "bare mitmproxy": (theirs, their_pid),
+        "Earthflow": (ours, our_pid),
+    }
+    taken: dict[tuple[str, int], list[float]] = {
+        (name, turns): [] for name in proxies for turns in TURNS
+    }
     for _ in range(ROUNDS):
         for turns in TURNS:
             said = [f"{texts.text(rng, 500)}." for _ in range(turns)]
             calls = [
-                request(conversation([*said, f"{texts.text(rng, 500)}."])) for _ in range(NEXT_TURNS + 1)
+                request(conversation([*said, f"{texts.text(rng, 500)}."]))
+                for _ in range(NEXT_TURNS + 1)
             ]
             for name, (client, pid) in proxies.items():
                 await client.send(calls[:1])
@@ -114,14 +155,17 @@ def conversation(said: Sequence[str]) -> bytes:
     """A chat call in which this was said in turns, the last by the user."""
     roles = ("user", "assistant")
     messages = [
-        {"role": roles[(len(said) - number - 1) % 2], "content": one} for number, one in enumerate(said)
+        {"role": roles[(len(said) - number - 1) % 2], "content": one}
+        for number, one in enumerate(said)
     ]
     return json.dumps({"model": "gpt-5.2", "messages": messages}).encode()
 
 
 def main() -> None:
     """Run it in a folder of its own."""
-    with tempfile.TemporaryDirectory(prefix="earthflow-bench-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="earthflow-bench-", ignore_cleanup_errors=True
+    ) as folder:
         ca.write_authority(claim(Path(folder)).folder / "ca")
         uvloop.run(run(Path(folder)))
 

@@ -1,4 +1,4 @@
-"""Streamed answers: how much later their first token comes through Earthflow, and what each chunk costs beside bare mitmproxy."""
+"""StreamedAnswer answers: how much later their first token comes through Earthflow, and what each chunk costs beside bare mitmproxy."""
 
 import asyncio
 import json
@@ -11,8 +11,12 @@ from bench import texts
 from bench.load import Client, request, spread
 from bench.process import cpu_seconds
 
-FIRST, PACE = 300, 0.004  # streams whose first token is waited for; seconds between the chunks of any stream
-SHORT, LONG = 6, 200  # tokens of a stream: while the first is waited for, and while chunks are counted
+# streams whose first token is waited for; seconds between the chunks of any stream
+FIRST = 300
+PACE = 0.004
+# tokens of a stream: while the first is waited for, and while chunks are counted
+SHORT = 6
+LONG = 200
 STREAMS, ROUNDS = 8, 7
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
@@ -39,7 +43,9 @@ def event(delta: dict[str, str], finish: str | None = None) -> bytes:
         "model": "gpt-5.2",
         "choices": [choice],
     }
-    return chunked(b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n")
+    return chunked(
+        b"data: " + json.dumps(chunk, separators=(",", ":")).encode() + b"\n\n"
+    )
 
 
 def chunked(data: bytes) -> bytes:
@@ -57,11 +63,16 @@ async def answer(writer: asyncio.StreamWriter, tokens: int) -> None:
     writer.write(event({}, "stop") + chunked(b"data: [DONE]\n\n") + END)
 
 
-async def first_token(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> float:
+async def first_token(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> float:
     """Seconds from the call to its first token; then the rest is read."""
     began = time.perf_counter()
     writer.write(call(SHORT))
-    while b'"content":"' not in (line := await reader.readline()) or b'"content":""' in line:
+    while (
+        b'"content":"' not in (line := await reader.readline())
+        or b'"content":""' in line
+    ):
         pass
     taken = time.perf_counter() - began
     await reader.readuntil(END)
@@ -75,13 +86,13 @@ async def first_tokens(clients: Mapping[str, Client]) -> None:
         for name, client in clients.items():
             taken[name].append(await first_token(*client.streams[0]) * 1000)
     middle, last = FIRST // 2, FIRST * 99 // 100
-    print(f"time to the first token, {FIRST} streams each in turns, rules on answers on (preset default), ms")
+    print(
+        f"time to the first token, {FIRST} streams each in turns, rules on answers on (preset default), ms"
+    )
     straight = sorted(next(iter(taken.values())))
     for name, times in taken.items():
         times.sort()
-        added = (
-            f"   added p50 {times[middle] - straight[middle]:.2f}   p99 {times[last] - straight[last]:.2f}"
-        )
+        added = f"   added p50 {times[middle] - straight[middle]:.2f}   p99 {times[last] - straight[last]:.2f}"
         print(
             f"{name}".ljust(20)
             + f" p50 {times[middle]:.2f}   p99 {times[last]:.2f}"
@@ -102,7 +113,9 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     await reader.readuntil(END)
 
 
-async def each_chunk(ours: Client, our_pid: int, theirs: Client, their_pid: int) -> None:
+async def each_chunk(
+    ours: Client, our_pid: int, theirs: Client, their_pid: int
+) -> None:
     """Both proxies in turns."""
     for client, pid in ((ours, our_pid), (theirs, their_pid)):
         await chunks(client, pid)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
-from rules.load import Library, shipped
+from rules.load import Library
+from rules.sources import shipped
 
 PAGE = 4096
 RULES = """earthflow: 1
@@ -33,7 +34,10 @@ def main(count: int) -> None:
     """Measure, print, end."""
     Library(shipped()).rulebook("default")
     before, began = resident(), time.perf_counter()
-    own = {f"tenants/t{number}.yaml": RULES.format(n=number) for number in range(0, count, 2)}
+    own = {
+        f"tenants/t{number}.yaml": RULES.format(n=number)
+        for number in range(0, count, 2)
+    }
     library = Library({**shipped(), **own})
     library.rulebook("default")
     loaded = time.perf_counter() - began

@@ -34,7 +34,9 @@ def with_hits(rng: Random, plain: str, count: int) -> str:
     """The text with so many cards and account numbers in it."""
     words = plain.split(" ")
     for _ in range(count):
-        words.insert(rng.randrange(len(words)), PERSONAL[rng.choice(VALIDATED)](rng).text)
+        words.insert(
+            rng.randrange(len(words)), PERSONAL[rng.choice(VALIDATED)](rng).text
+        )
     return " ".join(words)
 
 
@@ -52,10 +54,13 @@ def call(content: str, size: int = 1500) -> bytes:
     """An OpenAI chat call whose messages, of about so many characters each, hold the text."""
     cuts = [content[at : at + size] for at in range(0, len(content), size)] or [""]
     messages = [
-        {"role": ("user", "assistant")[number % 2], "content": cut + "."} for number, cut in enumerate(cuts)
+        {"role": ("user", "assistant")[number % 2], "content": cut + "."}
+        for number, cut in enumerate(cuts)
     ]
     messages[-1]["role"] = "user"
-    return json.dumps({"model": "gpt-5.2", "messages": messages}, ensure_ascii=False).encode()
+    return json.dumps(
+        {"model": "gpt-5.2", "messages": messages}, ensure_ascii=False
+    ).encode()
 
 
 HOSTILE = {

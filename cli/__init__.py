@@ -1,1 +1,1 @@
-"""The command. Rules work offline; the rest talks to control over HTTP."""
+"""The `earthflow` command. Rules work offline; all else talks to control over HTTP."""

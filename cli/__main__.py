@@ -11,12 +11,12 @@ from cli import audit, ca, context, keys, remote, rules, tenants, webhooks
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.env import env
+from cli.errors import CommandError
 from cli.health import health
 from cli.programs import control, proxy
 from cli.providers import providers
 from cli.run import run
 from cli.status import status
-from cli.trouble import Trouble
 from cli.up import up
 from contract.settings import explain, refuse_start
 from contract.version import VERSION
@@ -29,9 +29,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(up)
-app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(run)
+app.command(
+    context_settings={"allow_extra_args": True, "allow_interspersed_args": False}
+)(run)
 app.command()(env)
-app.command(context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(doctor)
+app.command(
+    context_settings={"allow_extra_args": True, "allow_interspersed_args": False}
+)(doctor)
 app.command()(health)
 app.command()(status)
 app.command()(demo)
@@ -56,10 +60,16 @@ def _say_version(wanted: bool) -> None:
 @app.callback()
 def earthflow(
     version: Annotated[
-        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_say_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
     context: Annotated[
-        str | None, typer.Option("--context", help="Which Earthflow to speak to; see `earthflow context`.")
+        str | None,
+        typer.Option(
+            "--context", help="Which Earthflow to speak to; see `earthflow context`."
+        ),
     ] = None,
 ) -> None:
     """See, judge and record what leaves for AI providers."""
@@ -78,7 +88,7 @@ def main() -> None:
         app()
     except ValidationError as error:
         refuse_start("earthflow", explain(error))
-    except Trouble as trouble:
+    except CommandError as trouble:
         typer.echo(f"earthflow: {trouble}", err=True)
         sys.exit(trouble.status)
     except KeyboardInterrupt:

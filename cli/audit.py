@@ -1,4 +1,4 @@
-"""`earthflow audit`: what was decided, found, counted, followed live, or taken away as a file."""
+"""`earthflow audit`: search, show, count, follow or export what was decided."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -13,24 +13,49 @@ from cli.client import Control
 from cli.output import Output, RowsOutput, emit, emit_rows, plain
 from cli.remote import control
 
-app = typer.Typer(help="The audit: search, show, stats, tail, export, import, migrate.", no_args_is_help=True)
+app = typer.Typer(
+    help="The audit: search, show, stats, tail, export, import, migrate.",
+    no_args_is_help=True,
+)
 app.command()(migrate)
 app.command("import")(take_in)
 
 PAGE, LOOK_SECONDS = 500, 1.0
-COLUMNS = ("time", "tenant", "status", "provider", "model", "host", "rules", "outcome", "id")
+COLUMNS = (
+    "time",
+    "tenant",
+    "status",
+    "provider",
+    "model",
+    "host",
+    "rules",
+    "outcome",
+    "id",
+)
 
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Of one tenant.")]
-Status = Annotated[str | None, typer.Option("--status", help="ALLOW, FLAG, REDACT or BLOCK.")]
+Status = Annotated[
+    str | None, typer.Option("--status", help="ALLOW, FLAG, REDACT or BLOCK.")
+]
 Rule = Annotated[
-    str | None, typer.Option("--rule", help="That this rule fired on, in the call or in its answer.")
+    str | None,
+    typer.Option(
+        "--rule", help="That this rule fired on, in the call or in its answer."
+    ),
 ]
 Provider = Annotated[str | None, typer.Option("--provider", help="To this provider.")]
 Host = Annotated[str | None, typer.Option("--host", help="To this host.")]
 Model = Annotated[str | None, typer.Option("--model", help="To this model.")]
-Reason = Annotated[str | None, typer.Option("--reason", help="policy, too_large, distrust, …")]
-Text = Annotated[str | None, typer.Option("--text", help="That stands in the reason or in a rule's id.")]
-Since = Annotated[str | None, typer.Option("--from", help="Not before, such as 2026-02-01T00:00:00Z.")]
+Reason = Annotated[
+    str | None, typer.Option("--reason", help="policy, too_large, distrust, …")
+]
+Text = Annotated[
+    str | None,
+    typer.Option("--text", help="That stands in the reason or in a rule's id."),
+]
+Since = Annotated[
+    str | None, typer.Option("--from", help="Not before, such as 2026-02-01T00:00:00Z.")
+]
 Until = Annotated[str | None, typer.Option("--to", help="Before.")]
 
 
@@ -38,20 +63,25 @@ Until = Annotated[str | None, typer.Option("--to", help="Before.")]
 def search(
     tenant: Tenant = None, status: Status = None, rule: Rule = None, provider: Provider = None, host: Host = None, model: Model = None,
     reason: Reason = None, text: Text = None, since: Since = None, until: Until = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="The most to list.")] = 50,
     output: RowsOutput = "table",
 ) -> None:  # fmt: skip
-    """The newest exchanges that are looked for."""
+    """List the newest exchanges that match."""
     query = _query(locals())
     rows = control().get(f"/v1/audit?{query}&limit={limit}")["audit"]
-    emit_rows(COLUMNS, rows if output.startswith("json") else [_flat(row) for row in rows], output)
+    emit_rows(
+        COLUMNS,
+        rows if output.startswith("json") else [_flat(row) for row in rows],
+        output,
+    )
 
 
 @app.command()
 def show(
-    exchange: Annotated[str, typer.Argument(help="The id of a decision.")], output: Output = "table"
+    exchange: Annotated[str, typer.Argument(help="The id of a decision.")],
+    output: Output = "table",
 ) -> None:
-    """One exchange, with its prompt where the audit keeps prompts."""
+    """Show one exchange, with its prompt where the audit keeps prompts."""
     emit(control().get(f"/v1/audit/{exchange}"), output)
 
 
@@ -61,7 +91,9 @@ def export(
     reason: Reason = None, text: Text = None, since: Since = None, until: Until = None,
     output: Annotated[str, typer.Option("--output", "-o", help="jsonl or csv.")] = "jsonl",
 ) -> None:  # fmt: skip
-    """All exchanges that are looked for, newest first, page by page: a file of any size in flat memory."""
+    """Write all exchanges that match, newest first, page by page: any number in flat
+    memory.
+    """
     query, head = _query(locals()), True
     for page in _pages(control(), query):
         if output == "csv":
@@ -72,8 +104,13 @@ def export(
 
 
 @app.command()
-def stats(tenant: Tenant = None, since: Since = None, until: Until = None, output: Output = "table") -> None:
-    """Counts, rates, and the rules that fired most."""
+def stats(
+    tenant: Tenant = None,
+    since: Since = None,
+    until: Until = None,
+    output: Output = "table",
+) -> None:
+    """Show counts, rates, and the rules that fired most."""
     emit(control().get(f"/v1/audit/stats?{_query(locals())}"), output)
 
 
@@ -82,10 +119,14 @@ def tail(
     tenant: Tenant = None,
     status: Status = None,
     rule: Rule = None,
-    count: Annotated[int | None, typer.Option("--count", help="End after so many.")] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="text or jsonl.")] = "text",
+    count: Annotated[
+        int | None, typer.Option("--count", help="End after this many.")
+    ] = None,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="text or jsonl.")
+    ] = "text",
 ) -> None:
-    """What is decided from now on, as it comes, until Ctrl-C."""
+    """Follow decisions as they are made, until Ctrl-C."""
     query, api, shown = _query(locals()), control(), 0
     begun = urlencode({"from": datetime.now(UTC).isoformat()})
     seen: set[str] = set()
@@ -93,7 +134,9 @@ def tail(
         time.sleep(LOOK_SECONDS)
         rows = [
             row
-            for row in reversed(api.get(f"/v1/audit?{query}&{begun}&limit={PAGE}")["audit"])
+            for row in reversed(
+                api.get(f"/v1/audit?{query}&{begun}&limit={PAGE}")["audit"]
+            )
             if row["id"] not in seen
         ]
         for row in rows[: None if count is None else count - shown]:
@@ -102,21 +145,45 @@ def tail(
             else:
                 typer.echo(
                     "  ".join(
-                        plain(str(value)) for name, value in _flat(row).items() if value and name != "id"
+                        plain(str(value))
+                        for name, value in _flat(row).items()
+                        if value and name != "id"
                     )
                 )
         shown += len(rows)
         seen |= {row["id"] for row in rows}
-        if rows:  # records come in nearly, not wholly, in their order; what is a minute older has come
+        # Records arrive nearly in order; one that is a minute older has arrived.
+        if rows:
             begun = urlencode(
-                {"from": (datetime.fromisoformat(rows[-1]["time"]) - timedelta(minutes=1)).isoformat()}
+                {
+                    "from": (
+                        datetime.fromisoformat(rows[-1]["time"]) - timedelta(minutes=1)
+                    ).isoformat()
+                }
             )
 
 
 def _query(told: Mapping[str, Any]) -> str:
     names = {"since": "from", "until": "to"}
-    sought = ("tenant", "status", "rule", "provider", "host", "model", "reason", "text", "since", "until")
-    return urlencode({names.get(name, name): told[name] for name in sought if told.get(name) is not None})
+    sought = (
+        "tenant",
+        "status",
+        "rule",
+        "provider",
+        "host",
+        "model",
+        "reason",
+        "text",
+        "since",
+        "until",
+    )
+    return urlencode(
+        {
+            names.get(name, name): told[name]
+            for name in sought
+            if told.get(name) is not None
+        }
+    )
 
 
 def _pages(api: Control, query: str) -> Iterator[list[dict[str, Any]]]:
@@ -128,7 +195,7 @@ def _pages(api: Control, query: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a line or a table shows of an exchange."""
+    """An exchange as a line or a table row."""
     completion = row["completion"] or {}
     rules = [fired["rule"] for fired in (*row["rules"], *completion.get("rules", ()))]
     outcome = completion.get("outcome", "")

@@ -1,6 +1,7 @@
-"""The interception CA: make it, show it, hand out its public half.
+"""The interception CA: make it, show it, export its certificate.
 
-An EC P-256 key and certificate in one 0600 file, under the name that mitmproxy looks for. Clients get the certificate alone.
+An EC P-256 key and certificate in one 0600 file, under the name that mitmproxy looks
+for. Clients get the certificate alone.
 """
 
 import datetime as dt
@@ -16,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from cli.errors import BAD_CONFIGURATION, CommandError
 from cli.output import Output, emit
 from cli.settings import UpSettings
-from cli.trouble import BAD_CONFIGURATION, Trouble
 
 CA_FILE, PUBLIC_FILE = "mitmproxy-ca.pem", "earthflow-ca.pem"
 CA_DAYS, LEAF_DAYS = 730, 90
@@ -48,7 +49,9 @@ class Authority:
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     """A private key as unencrypted PKCS #8."""
     return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
     )
 
 
@@ -72,19 +75,32 @@ def make_authority(name: str, days: int = CA_DAYS) -> Authority:
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     return Authority(key, certificate)
 
 
 def issue(
-    authority: Authority, names: list[str], days: int = LEAF_DAYS, *, client: bool = False
+    authority: Authority,
+    names: list[str],
+    days: int = LEAF_DAYS,
+    *,
+    client: bool = False,
 ) -> tuple[bytes, bytes]:
-    """A certificate of a server with these host names or addresses, or of a client: (chain PEM, key PEM)."""
-    usage = ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+    """A certificate of a server with these host names or addresses, or of a client:
+
+    (chain PEM, key PEM).
+    """
+    usage = (
+        ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH
+    )
     key = ec.generate_private_key(ec.SECP256R1())
-    identifier = authority.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    identifier = authority.certificate.extensions.get_extension_for_class(
+        x509.SubjectKeyIdentifier
+    ).value
     certificate = (
         _dated(days)
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])]))
@@ -92,19 +108,27 @@ def issue(
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False
+            x509.SubjectAlternativeName([_general_name(name) for name in names]),
+            critical=False,
+        )
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier),
+            critical=False,
         )
         .sign(authority.key, hashes.SHA256())
     )
-    return certificate.public_bytes(serialization.Encoding.PEM) + authority.pem, key_pem(key)
+    return certificate.public_bytes(
+        serialization.Encoding.PEM
+    ) + authority.pem, key_pem(key)
 
 
 def _dated(days: int) -> x509.CertificateBuilder:
     now = dt.datetime.now(dt.UTC)
     builder = x509.CertificateBuilder().serial_number(x509.random_serial_number())
-    return builder.not_valid_before(now - BACKDATE).not_valid_after(now + dt.timedelta(days=days))
+    return builder.not_valid_before(now - BACKDATE).not_valid_after(
+        now + dt.timedelta(days=days)
+    )
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -115,11 +139,13 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def write_authority(folder: Path) -> x509.Certificate:
-    """A new CA in a folder, in place of any other."""
+    """Write a new CA into a folder, in place of any other."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = make_authority("Earthflow interception CA")
     temporary = folder / f"{CA_FILE}.new"
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with open(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb"
+    ) as file:
         file.write(authority.key_pem + authority.pem)
     (folder / PUBLIC_FILE).write_bytes(authority.pem)
     temporary.rename(folder / CA_FILE)
@@ -127,7 +153,10 @@ def write_authority(folder: Path) -> x509.Certificate:
 
 
 def ensure_authority(folder: Path) -> bool:
-    """A CA is there; whether it had to be made. For development only: elsewhere `earthflow ca init` is a deliberate act."""
+    """Make a CA where there is none; whether it was made.
+
+    For development only: elsewhere `earthflow ca init` is a deliberate act.
+    """
     if (folder / CA_FILE).exists():
         return False
     write_authority(folder)
@@ -135,15 +164,18 @@ def ensure_authority(folder: Path) -> bool:
 
 
 def public_certificate(folder: Path) -> x509.Certificate:
-    """The CA's certificate. Raises Trouble."""
+    """The CA's certificate. Raises CommandError."""
     try:
         return x509.load_pem_x509_certificate((folder / CA_FILE).read_bytes())
     except FileNotFoundError:
-        raise Trouble(
-            f"There is no CA in {folder}. Make one with: earthflow ca init", BAD_CONFIGURATION
+        raise CommandError(
+            f"There is no CA in {folder}. Make one with: earthflow ca init",
+            BAD_CONFIGURATION,
         ) from None
     except (OSError, ValueError) as error:
-        raise Trouble(f"The CA in {folder} cannot be read: {error}", BAD_CONFIGURATION) from None
+        raise CommandError(
+            f"The CA in {folder} cannot be read: {error}", BAD_CONFIGURATION
+        ) from None
 
 
 def _described(folder: Path, certificate: x509.Certificate) -> dict[str, Any]:
@@ -159,14 +191,17 @@ def _described(folder: Path, certificate: x509.Certificate) -> dict[str, Any]:
 def init(
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace the CA there is; every client must then trust the new one."),
+        typer.Option(
+            "--force",
+            help="Replace the CA there is; every client must then trust the new one.",
+        ),
     ] = False,
     output: Output = "table",
 ) -> None:
     """Make the interception CA (EC P-256, two years)."""
     folder = UpSettings().state_dir / "ca"
     if (folder / CA_FILE).exists() and not force:
-        raise Trouble(
+        raise CommandError(
             f"There is a CA in {folder} already. --force replaces it; every client must then trust the new one."
         )
     emit(_described(folder, write_authority(folder)), output)
@@ -174,7 +209,7 @@ def init(
 
 @app.command()
 def show(output: Output = "table") -> None:
-    """Say which CA this is: its fingerprint and how long it is good."""
+    """Show the CA's fingerprint and how long it is valid."""
     folder = UpSettings().state_dir / "ca"
     emit(_described(folder, public_certificate(folder)), output)
 
@@ -182,11 +217,14 @@ def show(output: Output = "table") -> None:
 @app.command()
 def export(
     to: Annotated[
-        Path | None, typer.Option("--to", help="A file to write; standard output if not given.")
+        Path | None,
+        typer.Option("--to", help="A file to write; standard output if not given."),
     ] = None,
 ) -> None:
-    """Hand out the CA's certificate (never its key), as PEM, for clients to trust."""
-    pem = public_certificate(UpSettings().state_dir / "ca").public_bytes(serialization.Encoding.PEM)
+    """Write the CA's certificate (never its key) as PEM, for clients to trust."""
+    pem = public_certificate(UpSettings().state_dir / "ca").public_bytes(
+        serialization.Encoding.PEM
+    )
     if to is None:
         typer.echo(pem.decode(), nl=False)
     else:

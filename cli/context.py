@@ -1,6 +1,8 @@
-"""`earthflow context`: names for the Earthflows that one speaks to, each with its URL, its key and, if need be, its CA.
+"""`earthflow context`: names for several Earthflows, each with its URL, its key and, if
+needed, its CA.
 
-`~/.config/earthflow/config.toml` holds URLs; keys are in files beside it that their owner alone can read.
+`~/.config/earthflow/config.toml` has the URLs; keys are in files beside it that only
+their owner can read.
 """
 
 import json
@@ -14,12 +16,14 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from cli.errors import USAGE, CommandError
 from cli.output import RowsOutput, emit_rows
 from cli.secrets_file import write_private
 from cli.settings import UpSettings
-from cli.trouble import USAGE, Trouble
 
-app = typer.Typer(help="Several Earthflows by name: list, add, use, remove.", no_args_is_help=True)
+app = typer.Typer(
+    help="Several Earthflows by name: list, add, use, remove.", no_args_is_help=True
+)
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 Name = Annotated[str, typer.Argument(help="Of the context.")]
@@ -35,21 +39,31 @@ class Context(NamedTuple):
 
 
 def chosen(said: str | None) -> Context | None:
-    """The context that is named (by --context or EARTHFLOW_CONTEXT), else the one in use, else None. Raises Trouble where it is unknown."""
+    """The context named by --context or EARTHFLOW_CONTEXT, else the one in use, else
+    None. Raises CommandError where it is unknown.
+    """
     known = _read()
     name = said or UpSettings().context or known.get("current")
     if not name:
         return None
     found = known.get("contexts", {}).get(name)
     if found is None:
-        raise Trouble(f"There is no context {name}. `earthflow context list` shows those there are.", USAGE)
+        raise CommandError(
+            f"There is no context {name}. `earthflow context list` shows those there are.",
+            USAGE,
+        )
     key = _key_file(name)
-    return Context(name, found["url"], key.read_text().strip() if key.exists() else None, found.get("ca"))
+    return Context(
+        name,
+        found["url"],
+        key.read_text().strip() if key.exists() else None,
+        found.get("ca"),
+    )
 
 
 @app.command("list")
 def list_(output: RowsOutput = "table") -> None:
-    """Those there are; never their keys."""
+    """List the contexts, never their keys."""
     known = _read()
     rows = [
         {
@@ -67,24 +81,34 @@ def list_(output: RowsOutput = "table") -> None:
 @app.command()
 def add(
     name: Name,
-    url: Annotated[str, typer.Option("--url", help="Of the API: https://host:8443, or http://host:8080.")],
+    url: Annotated[
+        str,
+        typer.Option(
+            "--url", help="Of the API: https://host:8443, or http://host:8080."
+        ),
+    ],
     key: Annotated[
         str | None,
-        typer.Option("--key", help="- to read the key from standard input; it is on no command line."),
+        typer.Option(
+            "--key",
+            help="- to read the key from standard input; it is on no command line.",
+        ),
     ] = None,
     ca: Annotated[
-        Path | None, typer.Option("--ca", help="PEM file of the CA that signed its certificate.")
+        Path | None,
+        typer.Option("--ca", help="PEM file of the CA that signed its certificate."),
     ] = None,
 ) -> None:
-    """Note an Earthflow under a name, in place of what was there under it; the first one is used from now on."""
+    """Add an Earthflow under a name, or replace it. The first one is used from now on."""
     if not NAME.fullmatch(name):
-        raise Trouble("A context's name has letters, digits, - and _.", USAGE)
+        raise CommandError("A context's name has letters, digits, - and _.", USAGE)
     if not re.fullmatch(r"https?://[^@\s]+", url):
-        raise Trouble("--url is like https://host:8443.", USAGE)
+        raise CommandError("--url is like https://host:8443.", USAGE)
     if key not in (None, "-"):
-        raise Trouble("Give the key by standard input: --key -", USAGE)
+        raise CommandError("Give the key by standard input: --key -", USAGE)
     if key is None:
-        _key_file(name).unlink(missing_ok=True)  # what was for another place does not go to this one
+        # the old key is for another URL
+        _key_file(name).unlink(missing_ok=True)
     else:
         write_private(_key_file(name), sys.stdin.readline().strip() + "\n")
     known = _read()
@@ -97,14 +121,14 @@ def add(
 
 @app.command()
 def use(name: Name) -> None:
-    """Speak to this one, where nothing else is said."""
+    """Use this context from now on."""
     chosen(name)
     _write(name, _read()["contexts"])
 
 
 @app.command()
 def remove(name: Name) -> None:
-    """Forget it, and its key."""
+    """Remove a context, and its key."""
     chosen(name)
     known = _read()
     _key_file(name).unlink(missing_ok=True)
@@ -126,17 +150,22 @@ def _read() -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
-        raise Trouble(
+        raise CommandError(
             f"{_folder() / 'config.toml'} cannot be read: {error}. Mend it, or remove it."
         ) from None
 
 
 def _write(current: str | None, contexts: Mapping[str, Mapping[str, str]]) -> None:
-    lines = [f"current = {json.dumps(current, ensure_ascii=False)}", ""] if current else []
+    lines = (
+        [f"current = {json.dumps(current, ensure_ascii=False)}", ""] if current else []
+    )
     for name, one in sorted(contexts.items()):
         lines += [
             f"[contexts.{name}]",
-            *(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in one.items()),
+            *(
+                f"{field} = {json.dumps(value, ensure_ascii=False)}"
+                for field, value in one.items()
+            ),
             "",
         ]
     (_folder() / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -1,7 +1,9 @@
-"""`earthflow demo`: the main job, on real engines, with real AI clients and pretend providers, and something to look at.
+"""`earthflow demo`: what Earthflow does, on real engines, with real AI clients and
+pretend providers.
 
-Everything runs in a folder of its own and on loopback. Each scene is one program, run as `earthflow run` would run it; the table
-says what it sent, what the provider received, what came back, and what the audit holds. A surprise ends with status 1.
+Everything runs on loopback, in a folder of its own. Each scene is one program, run as
+`earthflow run` would run it. The table shows what it sent, what the provider received,
+what the client got, and what the audit has. A surprise ends it with status 1.
 """
 
 import json
@@ -19,13 +21,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.children import wait_until
-from cli.home import claim
+from cli.errors import CommandError
 from cli.output import emit_table
+from cli.processes import wait_until
 from cli.run import client_environment
 from cli.settings import UpSettings, settings_of
 from cli.stack import CLIENT_KEY, Stack
-from cli.trouble import Trouble
+from cli.state_folder import claim
 from cli.up import end_on_signals, interrupted
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 AUDIT_SECONDS = 20.0
 CLIENT_SECONDS = 60.0
-SHOWN_LOG = 40  # lines of the services' log, where something was not as expected: it goes with the folder
+# lines of the services' log that are shown after a surprise; the log is deleted with
+# the folder
+SHOWN_LOG = 40
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 
 OPENAI = """
@@ -64,7 +68,10 @@ with anthropic.Anthropic(api_key="sk-demo").messages.stream(
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One call: who makes it, what it says, and what must come of it. `must_not_arrive` is what the provider may never see."""
+    """One call: its client, its text, and what is expected.
+
+    The provider must never receive `must_not_arrive`.
+    """
 
     client: str
     prompt: str
@@ -79,7 +86,9 @@ def _python(source: str, prompt: str) -> tuple[str, ...]:
 
 
 def _curl(prompt: str) -> tuple[str, ...]:
-    body = json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": prompt}]})
+    body = json.dumps(
+        {"model": "gpt-5.2", "messages": [{"role": "user", "content": prompt}]}
+    )
     url = "https://api.openai.com/v1/chat/completions"
     return (
         "curl",
@@ -95,15 +104,23 @@ def _curl(prompt: str) -> tuple[str, ...]:
 
 
 def scenes() -> list[Scene]:
-    """What is shown, in order."""
+    """The scenes, in order."""
     allowed, leaky = "Name three rivers.", f"Why does my key {AWS_KEY} not work?"
     marked, streamed = "STRICTLY CONFIDENTIAL: sum up the merger.", "Count to five."
     key = "Is this right? -----BEGIN PRIVATE KEY----- MIIEow"
     return [
         Scene("openai SDK", allowed, "ALLOW", _python(OPENAI, allowed)),
         Scene("openai SDK", leaky, "REDACT", _python(OPENAI, leaky), AWS_KEY),
-        Scene("anthropic SDK", marked, "BLOCK", _python(ANTHROPIC, marked), "CONFIDENTIAL"),
-        Scene("anthropic SDK, streamed", streamed, "ALLOW", _python(ANTHROPIC_STREAM, streamed), stream=True),
+        Scene(
+            "anthropic SDK", marked, "BLOCK", _python(ANTHROPIC, marked), "CONFIDENTIAL"
+        ),
+        Scene(
+            "anthropic SDK, streamed",
+            streamed,
+            "ALLOW",
+            _python(ANTHROPIC_STREAM, streamed),
+            stream=True,
+        ),
         Scene("curl", key, "BLOCK", _curl(key), "PRIVATE KEY"),
         Scene("curl", allowed, "ALLOW", _curl(allowed)),
     ]
@@ -111,7 +128,10 @@ def scenes() -> list[Scene]:
 
 def demo(
     once: Annotated[
-        bool, typer.Option("--once", help="End after the table: status 0 if all was as expected.")
+        bool,
+        typer.Option(
+            "--once", help="End after the table: status 0 if all was as expected."
+        ),
     ] = False,
 ) -> None:
     """Watch real AI clients talk through Earthflow to pretend providers."""
@@ -119,16 +139,21 @@ def demo(
         [] if shutil.which("curl") else ["curl"]
     )
     if missing:
-        raise Trouble(
+        raise CommandError(
             f"The demo drives real clients, and these are not here: {', '.join(missing)}. `make demo` installs the Python ones."
         )
-    from cli.pretend import Providers  # here, so that no other command waits for aiohttp
+    # imported here, so that other commands do not wait for aiohttp
+    from cli.pretend import (
+        Providers,
+    )
 
     with _folder() as state, ExitStack() as stack:
         end_on_signals()
-        claim(state)  # while it is empty, so that it is known to be ours
+        claim(state)  # while it is empty: then the folder counts as ours
         providers = stack.enter_context(Providers(state))
-        typer.echo(f"providers   pretended on 127.0.0.1:{providers.port}, TLS under a CA of their own")
+        typer.echo(
+            f"providers   pretended on 127.0.0.1:{providers.port}, TLS under a CA of their own"
+        )
         settings = _settings(state, once)
         extra = {
             "EARTHFLOW_UPSTREAM_MAP": providers.upstream_map,
@@ -140,7 +165,10 @@ def demo(
         for surprise in surprises:
             typer.echo(f"not as expected: {surprise}", err=True)
         if surprises:
-            typer.echo("".join(house.log.read_text().splitlines(keepends=True)[-SHOWN_LOG:]), err=True)
+            typer.echo(
+                "".join(house.log.read_text().splitlines(keepends=True)[-SHOWN_LOG:]),
+                err=True,
+            )
         if not surprises:
             typer.echo(
                 "All as expected: nothing redacted or blocked reached a provider, and every call is in the audit."
@@ -153,21 +181,36 @@ def demo(
 
 
 def play(house: Stack, providers: "Providers") -> list[str]:
-    """Run every scene, print the table; sentences on what was not as expected."""
-    told = client_environment(house.settings, (house.settings.state_dir / CLIENT_KEY).read_text(), house.port)
+    """Run every scene and print the table; every surprise as a sentence."""
+    told = client_environment(
+        house.settings, (house.settings.state_dir / CLIENT_KEY).read_text(), house.port
+    )
     rows, surprises = [], []
     for number, scene in enumerate(scenes(), 1):
         typer.echo(f"scene {number}     {scene.client}: {scene.prompt}", err=True)
         before, known = len(providers.heard), {row["id"] for row in _rows(house)}
         client = subprocess.run(
-            scene.command, env=told, capture_output=True, text=True, timeout=CLIENT_SECONDS, check=False
+            scene.command,
+            env=told,
+            capture_output=True,
+            text=True,
+            timeout=CLIENT_SECONDS,
+            check=False,
         )
-        shown = client.stdout.strip() or client.stderr.strip().splitlines()[-1:] or ["nothing"]
+        shown = (
+            client.stdout.strip()
+            or client.stderr.strip().splitlines()[-1:]
+            or ["nothing"]
+        )
         got = shown if isinstance(shown, str) else shown[0]
         received = [heard.body.decode() for heard in providers.heard[before:]]
         row = _audited(house, known)
-        rows.append([scene.client, scene.prompt, _prompts(received), _short(got), _told_by(row)])
-        surprises += [f"scene {number}: {text}" for text in _surprises(scene, received, row)]
+        rows.append(
+            [scene.client, scene.prompt, _prompts(received), _short(got), _told_by(row)]
+        )
+        surprises += [
+            f"scene {number}: {text}" for text in _surprises(scene, received, row)
+        ]
     emit_table(
         "What went through Earthflow",
         ["client", "it sent", "the provider received", "it got back", "the audit says"],
@@ -176,7 +219,9 @@ def play(house: Stack, providers: "Providers") -> list[str]:
     return surprises
 
 
-def _surprises(scene: Scene, received: list[str], row: dict[str, Any] | None) -> Iterator[str]:
+def _surprises(
+    scene: Scene, received: list[str], row: dict[str, Any] | None
+) -> Iterator[str]:
     if row is None:
         yield "no record in the audit"
         return
@@ -184,7 +229,9 @@ def _surprises(scene: Scene, received: list[str], row: dict[str, Any] | None) ->
         yield f"{row['status']} instead of {scene.action}"
     if len(received) != (0 if scene.action == "BLOCK" else 1):
         yield f"the provider received {len(received)} calls"
-    if scene.must_not_arrive and any(scene.must_not_arrive in body for body in received):
+    if scene.must_not_arrive and any(
+        scene.must_not_arrive in body for body in received
+    ):
         yield "what must not arrive has arrived"
     if row["stream"] != scene.stream:
         yield "a stream was not recorded as one, or the reverse"
@@ -198,18 +245,25 @@ def _rows(house: Stack) -> list[dict[str, Any]]:
 
 
 def _audited(house: Stack, known: set[str]) -> dict[str, Any] | None:
-    """The record that was not known before, once it is complete."""
+    """The new record, once it is complete."""
     new: list[dict[str, Any]] = []
 
     def there() -> bool:
-        new[:] = [row for row in _rows(house) if row["id"] not in known and row["completion"] is not None]
+        new[:] = [
+            row
+            for row in _rows(house)
+            if row["id"] not in known and row["completion"] is not None
+        ]
         return bool(new)
 
     return new[0] if wait_until(there, AUDIT_SECONDS) else None
 
 
 def _prompts(received: list[str]) -> str:
-    return "; ".join(json.loads(body)["messages"][0]["content"] for body in received) or "nothing"
+    return (
+        "; ".join(json.loads(body)["messages"][0]["content"] for body in received)
+        or "nothing"
+    )
 
 
 def _short(text: str) -> str:
@@ -230,32 +284,44 @@ def _told_by(row: dict[str, Any] | None) -> str:
     return "\n".join(
         filter(
             None,
-            (row["status"], rules, f"coverage {row['coverage']}", end, "streamed" if row["stream"] else ""),
+            (
+                row["status"],
+                rules,
+                f"coverage {row['coverage']}",
+                end,
+                "streamed" if row["stream"] else "",
+            ),
         )
     )
 
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """A state folder of the demo's own, gone afterwards, unless EARTHFLOW_STATE_DIR names one."""
+    """The demo's own state folder, deleted afterwards, unless EARTHFLOW_STATE_DIR names
+    one.
+    """
     if "state_dir" in UpSettings().model_fields_set:
         folder = UpSettings().state_dir
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="earthflow-demo-", ignore_cleanup_errors=True) as made:
+    with tempfile.TemporaryDirectory(
+        prefix="earthflow-demo-", ignore_cleanup_errors=True
+    ) as made:
         yield Path(made)
 
 
 def _settings(state: Path, once: bool) -> UpSettings:
     wanted = UpSettings()
     return (
-        settings_of(state) if once else settings_of(state, _free(wanted.port), _free(wanted.dashboard_port))
+        settings_of(state)
+        if once
+        else settings_of(state, _free(wanted.port), _free(wanted.dashboard_port))
     )
 
 
 def _free(port: int) -> int:
-    """The port, or 0 for any where it is taken."""
+    """The port, or 0 (any) where it is taken."""
     with socket.socket() as probe:
         return port if probe.connect_ex(("127.0.0.1", port)) else 0
 

@@ -1,4 +1,6 @@
-"""`earthflow env`: what `earthflow run` tells a program, as lines for a shell, a container or an editor."""
+"""`earthflow env`: the variables that `earthflow run` sets, as lines for a shell, a
+container or an editor.
+"""
 
 import json
 import shlex
@@ -16,10 +18,14 @@ Shell = Literal["bash", "fish", "powershell", "docker", "vscode", "json"]
 def env(
     shell: Annotated[
         Shell,
-        typer.Option("--shell", help="Whose lines: bash (and zsh), fish, powershell, docker, vscode, json."),
+        typer.Option(
+            "--shell",
+            help="Whose lines: bash (and zsh), fish, powershell, docker, vscode, json.",
+        ),
     ] = "bash",
     port: Annotated[
-        int | None, typer.Option("--port", help="The proxy's port, if not EARTHFLOW_PORT or 8443.")
+        int | None,
+        typer.Option("--port", help="The proxy's port, if not EARTHFLOW_PORT or 8443."),
     ] = None,
     host: Annotated[
         str, typer.Option("--host", help="The proxy's host, as the clients see it.")
@@ -27,13 +33,17 @@ def env(
 ) -> None:
     """Print the variables by which AI clients find Earthflow and trust it:  eval "$(earthflow env)\""""
     settings = UpSettings()
-    variables = client_variables(settings, client_key(settings), port or settings.port, host)
+    variables = client_variables(
+        settings, client_key(settings), port or settings.port, host
+    )
     for line in LINES[shell](variables, CLEARED):
         typer.echo(line)
 
 
 def _bash(variables: Mapping[str, str], cleared: Iterable[str]) -> Iterable[str]:
-    yield from (f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    yield from (
+        f"export {name}={shlex.quote(value)}" for name, value in variables.items()
+    )
     yield f"unset {' '.join(cleared)}"
 
 
@@ -48,16 +58,21 @@ def _powershell(variables: Mapping[str, str], cleared: Iterable[str]) -> Iterabl
     for name, value in variables.items():
         quoted = value.replace("'", "''")
         yield f"$env:{name} = '{quoted}'"
-    yield from (f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in cleared)
+    yield from (
+        f"Remove-Item Env:{name} -ErrorAction SilentlyContinue" for name in cleared
+    )
 
 
 def _docker(variables: Mapping[str, str], cleared: Iterable[str]) -> Iterable[str]:
-    """For `docker run --env-file`; the certificate files must be mounted under the same paths."""
+    """For `docker run --env-file`.
+
+    The certificate files must be mounted under the same paths.
+    """
     return (f"{name}={value}" for name, value in variables.items())
 
 
 def _vscode(variables: Mapping[str, str], cleared: Iterable[str]) -> Iterable[str]:
-    told = {**variables, **dict.fromkeys(cleared)}  # null takes a variable away
+    told = {**variables, **dict.fromkeys(cleared)}  # null removes a variable
     keys = ("linux", "osx", "windows")
     settings = {
         "http.proxy": variables["HTTPS_PROXY"],

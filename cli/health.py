@@ -1,4 +1,6 @@
-"""`earthflow health`: one look at a running Earthflow, with a status that a script can tell apart."""
+"""`earthflow health`: checks a running Earthflow; scripts can tell the outcome by the
+status.
+"""
 
 import json
 import ssl
@@ -8,22 +10,32 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.errors import CommandError
 from cli.output import Output, emit
 from cli.settings import UpSettings
-from cli.trouble import Trouble
 
 TIMEOUT = 5.0
 DEGRADED = 3
 
 
 def health(
-    host: Annotated[str, typer.Option("--host", help="Of the proxy, or of control.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option("--port", help="EARTHFLOW_PORT or 8443 if not said.")] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Of the proxy, or of control.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", help="EARTHFLOW_PORT or 8443 if not said.")
+    ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Ask by https://.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Degraded is not healthy, either.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Degraded is not healthy, either.")
+    ] = False,
     output: Output = "table",
 ) -> None:
-    """Whether it is alive and ready. Ends with 0, with 3 where it is not ready (or, --strict, degraded), with 1 where nobody answers."""
+    """Check whether it is alive and ready.
+
+    Ends with 0; with 3 where it is not ready (or, --strict, degraded); with 1 where
+    nothing answers.
+    """
     settings = UpSettings()
     url = f"{'https' if tls else 'http'}://{host}:{port or settings.port}/health/ready"
     body = _ask(url, str(settings.proxy_ca) if settings.proxy_ca else None)
@@ -31,11 +43,18 @@ def health(
         typer.echo(json.dumps(body))
     else:
         checks = {
-            name: " ".join(str(value) for value in check.values() if value not in ([], ""))
+            name: " ".join(
+                str(value) for value in check.values() if value not in ([], "")
+            )
             for name, check in body["checks"].items()
         }
         emit(
-            {"status": body["status"], "version": body["version"], "service": body["service"], **checks},
+            {
+                "status": body["status"],
+                "version": body["version"],
+                "service": body["service"],
+                **checks,
+            },
             "table",
         )
     if body["status"] == "DOWN" or (strict and body["status"] != "OK"):
@@ -53,5 +72,7 @@ def _ask(url: str, roots: str | None) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         body = json.load(error)
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise Trouble(f"Nobody answers at {url} ({error}). Is Earthflow running there?") from None
+        raise CommandError(
+            f"Nobody answers at {url} ({error}). Is Earthflow running there?"
+        ) from None
     return body

@@ -1,28 +1,44 @@
-"""`earthflow keys`: the keys of tenants, admins and readers of metrics; more, other and fewer of them."""
+"""`earthflow keys`: list, create, revoke and rotate the keys of tenants, admins and
+readers of metrics.
+"""
 
 from typing import Annotated, Literal
 
 import typer
 
-from cli import masters
+from cli import master_keys
 from cli.confirm import Yes, confirm
+from cli.errors import USAGE, CommandError
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
-from cli.trouble import USAGE, Trouble
 
-app = typer.Typer(help="Keys: list, create, revoke, rotate; the master key.", no_args_is_help=True)
-app.add_typer(masters.app, name="master")
+app = typer.Typer(
+    help="Keys: list, create, revoke, rotate; the master key.", no_args_is_help=True
+)
+app.add_typer(master_keys.app, name="master")
 
-COLUMNS = ("id", "role", "name", "status", "created_at", "last_used_at", "not_after", "replaced_by")
+COLUMNS = (
+    "id",
+    "role",
+    "name",
+    "status",
+    "created_at",
+    "last_used_at",
+    "not_after",
+    "replaced_by",
+)
 Tenant = Annotated[
-    str | None, typer.Argument(help="The tenant's id; without one: keys of admins and readers of metrics.")
+    str | None,
+    typer.Argument(
+        help="The tenant's id; without one: keys of admins and readers of metrics."
+    ),
 ]
 Name = Annotated[str, typer.Option("--name", help="What it is for.")]
 
 
 @app.command("list")
 def list_(tenant: Tenant = None, output: RowsOutput = "table") -> None:
-    """The keys that there are and were; never their secrets, which are nowhere."""
+    """List keys, never their secrets, which are stored nowhere."""
     emit_rows(COLUMNS, control().get(_of(tenant))["keys"], output)
 
 
@@ -35,13 +51,16 @@ def create(
     ] = None,
     name: Name = "",
     expires_in: Annotated[
-        int | None, typer.Option("--expires-in", help="Seconds until it ends by itself.")
+        int | None,
+        typer.Option("--expires-in", help="Seconds until it ends by itself."),
     ] = None,
     output: Output = "table",
 ) -> None:
-    """One more key. It is shown here and never again."""
+    """Create a key. It is shown here and never again."""
     if (tenant is None) == (role is None):
-        raise Trouble("Say whose key it is: a tenant's id, or --role metrics (or admin).", USAGE)
+        raise CommandError(
+            "Say whose key it is: a tenant's id, or --role metrics (or admin).", USAGE
+        )
     body = {"name": name, "expires_in": expires_in, **({"role": role} if role else {})}
     emit(control().post(_of(tenant), body), output)
 
@@ -51,12 +70,15 @@ def revoke(
     key: Annotated[str, typer.Argument(help="The key's id.")],
     tenant: Annotated[
         str | None,
-        typer.Option("--tenant", help="Whose it is; without one: an admin's, or a reader's of metrics."),
+        typer.Option(
+            "--tenant",
+            help="Whose it is; without one: an admin's, or a reader's of metrics.",
+        ),
     ] = None,
     yes: Yes = False,
     output: Output = "table",
 ) -> None:
-    """End a key on every proxy, now."""
+    """Revoke a key on every proxy, now."""
     confirm(f"This ends the key {key} at once, for good.", yes=yes)
     emit(control().delete(f"{_of(tenant)}/{key}"), output)
 
@@ -64,33 +86,47 @@ def revoke(
 @app.command()
 def rotate(
     tenant_id: Annotated[
-        str | None, typer.Option("--tenant-id", help="Rotate the keys of one tenant (omit: of all).")
+        str | None,
+        typer.Option(
+            "--tenant-id", help="Rotate the keys of one tenant (omit: of all)."
+        ),
     ] = None,
     revoke_after: Annotated[
         int, typer.Option("--revoke-after", help="Seconds before the old keys end.")
     ] = 3600,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say whose keys would be rotated.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say whose keys would be rotated.")
+    ] = False,
     rotate_master: Annotated[
-        bool, typer.Option("--rotate-master", help="Rotate the master key instead; with --new-key.")
+        bool,
+        typer.Option(
+            "--rotate-master", help="Rotate the master key instead; with --new-key."
+        ),
     ] = False,
     new_key: Annotated[
-        str, typer.Option("--new-key", help="The new master key, or - for standard input.")
+        str,
+        typer.Option("--new-key", help="The new master key, or - for standard input."),
     ] = "",
     output: RowsOutput = "table",
 ) -> None:
-    """New keys in place of old ones, which work on for a while. The new ones are shown here and never again."""
+    """Replace keys; the old ones still work for a while.
+
+    New keys are shown here and never again.
+    """
     if rotate_master and (dry_run or tenant_id):
-        raise Trouble(
+        raise CommandError(
             "--rotate-master rotates the master key, all at once: leave --dry-run and --tenant-id away.",
             USAGE,
         )
     if rotate_master:
-        masters.rotate(new_key, "json" if output == "json" else "table")
+        master_keys.rotate(new_key, "json" if output == "json" else "table")
         return
     if new_key:
-        raise Trouble("--new-key belongs to --rotate-master.", USAGE)
+        raise CommandError("--new-key belongs to --rotate-master.", USAGE)
     body = {"tenant_id": tenant_id, "revoke_after": revoke_after, "dry_run": dry_run}
-    columns = ("tenant",) if dry_run else ("tenant", "new", "api_key", "old", "old_until")
+    columns = (
+        ("tenant",) if dry_run else ("tenant", "new", "api_key", "old", "old_until")
+    )
     emit_rows(columns, control().post("/v1/keys/rotate", body)["rotated"], output)
 
 

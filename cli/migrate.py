@@ -1,6 +1,8 @@
-"""Audit logs of version 1 become version 2 (docs/audit-log.md): line by line, in flat memory; what cannot be read is kept aside by number.
+"""Turns audit logs of version 1 into version 2 (docs/audit-log.md), line by line, in
+flat memory. Unreadable lines are kept aside by number.
 
-The same input gives the same output, ids included, so that a second run changes nothing.
+The same input gives the same output, ids included, so that a second run changes
+nothing.
 """
 
 import hashlib
@@ -15,7 +17,7 @@ import msgspec
 
 from contract.decision import Action
 
-MAX_LINE = 1024 * 1024  # bytes
+MAX_LINE = 1024 * 1024  # bytes of a line
 CHUNK = 1024 * 1024
 MOST_RULES = 1000
 MAX_NUMBER = 2**53
@@ -37,7 +39,7 @@ class Unreadable(ValueError):
 
 @dataclass
 class Counts:
-    """What became of the lines; `read` is the sum of the others."""
+    """Counts of lines; `read` is the sum of the others."""
 
     read: int = 0
     written: int = 0
@@ -53,7 +55,11 @@ def migrate(
     progress: Callable[[int], None],
     said: Callable[[int, str], None],
 ) -> Counts:
-    """Read all of `source`. Without `written` nothing is kept. `progress` is told bytes, `said` each rejected line's number and why."""
+    """Read all of `source`.
+
+    Without `written` nothing is kept. `progress` takes bytes, `said` each rejected
+    line's number and reason.
+    """
     counts, before, times = Counts(), b"", 0
     with source.open("rb") as file:
         unsaid = 0
@@ -77,7 +83,10 @@ def migrate(
                 if rejects is not None:
                     text = line.decode("utf-8", "replace") if line is not None else None
                     rejects.write(
-                        msgspec.json.encode({"line": number, "why": str(error), "text": text}) + b"\n"
+                        msgspec.json.encode(
+                            {"line": number, "why": str(error), "text": text}
+                        )
+                        + b"\n"
                     )
                 continue
             counts.written += 1
@@ -88,7 +97,9 @@ def migrate(
 
 
 def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None, int]]:
-    """Each line's number from 1, its bytes without the end (None where they are too many), and what it took of the file."""
+    """The number of each line from 1, its bytes without the end (None: too many), and
+    its bytes of the file.
+    """
     number, held, size, too_long = 0, b"", 0, False
     while chunk := file.read(CHUNK):
         start = 0
@@ -107,7 +118,12 @@ def lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None, int]]:
 
 
 def upgraded(line: bytes, times: int = 0) -> tuple[dict[str, Any], bool]:
-    """A line of version 1, the same as so many before it, as one of version 2; whether a prompt was left out. Raises Unreadable."""
+    """A line of version 1 as one of version 2; whether a prompt was left out.
+
+    Raises Unreadable.
+
+    `before` counts equal lines before it.
+    """
     try:
         old = msgspec.json.decode(line.decode("utf-8-sig"))
     except (ValueError, RecursionError):
@@ -150,7 +166,13 @@ def _completion(old: Mapping[str, Any], time: datetime) -> dict[str, Any] | None
     if status is None and duration is None:
         return None
     refused = _action(_text(old, "decision", "action", "status", "verdict")) == "BLOCK"
-    outcome = "refused" if refused else "upstream_error" if status is not None and status >= 500 else "ok"
+    outcome = (
+        "refused"
+        if refused
+        else "upstream_error"
+        if status is not None and status >= 500
+        else "ok"
+    )
     return {
         "time": time.isoformat().replace("+00:00", "Z"),
         "outcome": outcome,
@@ -182,7 +204,11 @@ def _number(old: Mapping[str, Any], *names: str) -> int | None:
     value = _first(old, *names)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < MAX_NUMBER:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < MAX_NUMBER
+    ):
         raise Unreadable(f"its {names[0]} is no number that can be one")
     return int(value)
 
@@ -203,7 +229,10 @@ def _rules(old: Mapping[str, Any]) -> list[dict[str, Any]]:
     if len(names) > MOST_RULES:
         raise Unreadable(f"it names more than {MOST_RULES} rules")
     action = _action(_text(old, "decision", "action", "status", "verdict"))
-    return [{"rule": _writable(name), "action": action, "severity": "medium"} for name in names]
+    return [
+        {"rule": _writable(name), "action": action, "severity": "medium"}
+        for name in names
+    ]
 
 
 def _time(value: Any) -> datetime:
@@ -212,7 +241,9 @@ def _time(value: Any) -> datetime:
             time = datetime.fromisoformat(value)
             time = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
         elif isinstance(value, int | float) and not isinstance(value, bool):
-            time = datetime.fromtimestamp(value / 1000 if value > 10**11 else value, UTC)
+            time = datetime.fromtimestamp(
+                value / 1000 if value > 10**11 else value, UTC
+            )
         else:
             raise Unreadable("it has no timestamp")
         time = time.astimezone(UTC)

@@ -1,4 +1,6 @@
-"""How a command prints: data on standard output, as a table for people or JSON for programs; all else on standard error."""
+"""Output of commands: data on standard output, as a table or JSON; all else on standard
+error.
+"""
 
 import csv
 import json
@@ -14,9 +16,11 @@ from rich.text import Text
 Format = Literal["table", "json"]
 RowsFormat = Literal["table", "json", "jsonl", "csv"]
 Output = Annotated[Format, typer.Option("--output", "-o", help="table or json.")]
-RowsOutput = Annotated[RowsFormat, typer.Option("--output", "-o", help="table, json, jsonl or csv.")]
+RowsOutput = Annotated[
+    RowsFormat, typer.Option("--output", "-o", help="table, json, jsonl or csv.")
+]
 
-WIDTH = 140  # columns where there is no terminal to ask
+WIDTH = 140  # columns where there is no terminal
 
 console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
 
@@ -32,9 +36,16 @@ def emit(value: Mapping[str, Any], output: Format) -> None:
 
 
 def emit_rows(
-    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], output: RowsFormat, *, head: bool = True
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    output: RowsFormat,
+    *,
+    head: bool = True,
 ) -> None:
-    """Several things of one kind; `columns` are what a table or CSV shows of them, CSV with or without its `head`."""
+    """Things of one kind.
+
+    A table and CSV have these `columns`; CSV with or without its `head`.
+    """
     if output == "json":
         typer.echo(json.dumps(rows, ensure_ascii=False))
     elif output == "jsonl":
@@ -44,13 +55,19 @@ def emit_rows(
         writer = csv.writer(sys.stdout, lineterminator="\n")
         if head:
             writer.writerow(columns)
-        writer.writerows([_field(row.get(column)) for column in columns] for row in rows)
+        writer.writerows(
+            [_field(row.get(column)) for column in columns] for row in rows
+        )
     else:
-        emit_table("", columns, [[_cell(row.get(column)) for column in columns] for row in rows])
+        emit_table(
+            "",
+            columns,
+            [[_cell(row.get(column)) for column in columns] for row in rows],
+        )
 
 
 def _cell(value: object) -> str:
-    """As a person reads it: what a terminal would obey is written out."""
+    """A value for a person. Control characters are written out."""
     if value is None:
         return ""
     text = (
@@ -64,18 +81,25 @@ def _cell(value: object) -> str:
 
 
 def plain(text: str) -> str:
-    """A caller's text for a terminal: control characters, those of C1 too, written out."""
-    return "".join(one if one.isprintable() or one == " " else f"\\x{ord(one):02x}" for one in text)
+    """A caller's text for a terminal.
+
+    Control characters, those of C1 included, are written out.
+    """
+    return "".join(
+        one if one.isprintable() or one == " " else f"\\x{ord(one):02x}" for one in text
+    )
 
 
 def _field(value: object) -> str:
-    """A cell of CSV; what a spreadsheet would compute is marked as text."""
+    """A cell of CSV. What a spreadsheet would compute is marked as text."""
     text = _cell(value)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def emit_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Rows under headings; no markup is read from cells."""
+def emit_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """Rows under headings. Cells are no markup."""
     table = Table(title=title or None, title_justify="left", show_lines=True)
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -1,6 +1,10 @@
-"""Pretend providers on loopback: OpenAI's and Anthropic's shapes over real TLS, under a CA of their own, streaming at a real pace.
+"""Pretend providers on loopback:
 
-They keep what they receive, so that a demo or a test can show what did and did not arrive.
+OpenAI's and Anthropic's formats over real TLS, under their own CA, streaming at a
+realistic pace.
+
+They keep what they receive, so that a demo or a test can show what arrived and what did
+not.
 """
 
 import asyncio
@@ -21,26 +25,28 @@ PACE = 0.03  # seconds between tokens
 HOSTS = tuple(host for host in ai_hosts() if "*" not in host)
 
 Wait = Callable[[int], Awaitable[None]]
-Reply = Callable[[str], list[str]]  # to a message of a WebSocket
-Answer = Callable[
-    [str, dict[str, Any], str], Any
-]  # to a call, of its path, its body and a text to say; None: as the demo's
+Reply = Callable[[str], list[str]]  # the answer to a message of a WebSocket
+# The answer to a call, from its path, its body and a text; None: the demo's own answer.
+Answer = Callable[[str, dict[str, Any], str], Any]
 
 
 class Given(NamedTuple):
-    """An answer byte by byte: its content type, its encoding, and the pieces in which it is sent."""
+    """An answer, byte by byte: its content type, its encoding, and the pieces in which
+    it is sent.
+    """
 
     content_type: str
     chunks: Sequence[bytes]
     encoding: str = ""
     status: int = 200
     paced: bool = False  # `wait` is awaited before each piece but the first
-    raw: bool = False  # the pieces are all that is said, head and all, and then the connection ends
+    # the pieces are the whole response, head included; then the connection closes
+    raw: bool = False
 
 
 @dataclass
 class Heard:
-    """A request as it arrived."""
+    """A request as received."""
 
     host: str
     method: str
@@ -55,12 +61,12 @@ class Heard:
 
 
 def _echo(message: str) -> list[str]:
-    """What a WebSocket is answered if nobody says otherwise."""
+    """The default answer to a WebSocket message."""
     return [message]
 
 
 def _no_answer(path: str, call: dict[str, Any], text: str) -> None:
-    """Only what the demo needs is answered."""
+    """No own answer: the demo's is given."""
 
 
 async def _pace(token: int) -> None:
@@ -69,9 +75,10 @@ async def _pace(token: int) -> None:
 
 @dataclass
 class Providers:
-    """Runs in a thread of its own, as a context manager.
+    """Runs in its own thread, as a context manager.
 
-    `wait` is awaited before each streamed token but the first; `answer` says what is answered to calls that the demo does not make.
+    `wait` is awaited before each streamed token but the first. `answer` answers calls
+    that the demo does not make.
     """
 
     folder: Path
@@ -80,7 +87,7 @@ class Providers:
     reply: Reply = _echo
     hosts: Sequence[str] = HOSTS
     heard: list[Heard] = field(default_factory=list)
-    left: int = 0  # callers that went before their answer was over
+    left: int = 0  # clients that left before their answer was complete
     closed: int | None = None  # how the last WebSocket was closed
     port: int = 0
 
@@ -115,11 +122,19 @@ class Providers:
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls).start()
+        await web.TCPSite(
+            self._runner, "127.0.0.1", self.port, ssl_context=self._tls
+        ).start()
         self.port = self._runner.addresses[0][1]
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
-        heard = Heard(request.host, request.method, request.path, dict(request.headers), await request.read())
+        heard = Heard(
+            request.host,
+            request.method,
+            request.path,
+            dict(request.headers),
+            await request.read(),
+        )
         self.heard.append(heard)
         if "upgrade" in request.headers:
             return await self._talk(request, heard)
@@ -129,11 +144,15 @@ class Providers:
         if isinstance(other, Given):
             return await self._given(request, other)
         if not known:
-            return web.json_response({"object": "list", "data": []} if other is None else other)
+            return web.json_response(
+                {"object": "list", "data": []} if other is None else other
+            )
         openai = request.path == "/v1/chat/completions"
         words = _answer(call, len(heard.body)).split(" ")
         if not call.get("stream"):
-            return web.json_response((_openai_whole if openai else _anthropic_whole)(call, " ".join(words)))
+            return web.json_response(
+                (_openai_whole if openai else _anthropic_whole)(call, " ".join(words))
+            )
         response = web.StreamResponse(
             headers={"content-type": "text/event-stream", "cache-control": "no-cache"}
         )
@@ -146,8 +165,14 @@ class Providers:
         socket = web.WebSocketResponse(max_msg_size=0)
         await socket.prepare(request)
         async for message in socket:
-            content = message.data if isinstance(message.data, str) else bytes(message.data).decode("latin-1")
-            self.heard.append(Heard(opened.host, "MESSAGE", opened.path, {}, content.encode()))
+            content = (
+                message.data
+                if isinstance(message.data, str)
+                else bytes(message.data).decode("latin-1")
+            )
+            self.heard.append(
+                Heard(opened.host, "MESSAGE", opened.path, {}, content.encode())
+            )
             for said in self.reply(content):
                 await socket.send_str(said)
         self.closed = socket.close_code
@@ -172,7 +197,9 @@ class Providers:
             self.left += 1
         return response
 
-    async def _events(self, call: dict[str, Any], words: list[str], openai: bool) -> AsyncIterator[bytes]:
+    async def _events(
+        self, call: dict[str, Any], words: list[str], openai: bool
+    ) -> AsyncIterator[bytes]:
         for event in _anthropic_head(call) if not openai else ():
             yield event
         for number, word in enumerate(words):
@@ -180,12 +207,14 @@ class Providers:
                 await self.wait(number)
             text = word if number == 0 else f" {word}"
             yield _openai_delta(call, text) if openai else _anthropic_delta(text)
-        for event in _openai_tail(call, len(words)) if openai else _anthropic_tail(len(words)):
+        for event in (
+            _openai_tail(call, len(words)) if openai else _anthropic_tail(len(words))
+        ):
             yield event
 
 
 def _parsed(body: bytes) -> dict[str, Any]:
-    """A call, or nothing where it is none."""
+    """The call; empty where it is none."""
     try:
         call = json.loads(body)
     except (ValueError, RecursionError):
@@ -194,9 +223,13 @@ def _parsed(body: bytes) -> dict[str, Any]:
 
 
 def _answer(call: dict[str, Any], size: int) -> str:
-    """What a provider might say: what it was asked to repeat, or how much it read."""
+    """A provider's text: what it was asked to repeat, or how much it read."""
     last = call["messages"][-1]["content"] if call.get("messages") else ""
-    return last if isinstance(last, str) and last.startswith("please repeat") else f"You wrote {size} bytes."
+    return (
+        last
+        if isinstance(last, str) and last.startswith("please repeat")
+        else f"You wrote {size} bytes."
+    )
 
 
 def _openai_whole(call: dict[str, Any], text: str) -> dict[str, Any]:
@@ -221,7 +254,14 @@ def _openai_chunk(call: dict[str, Any], choices: list[Any], **more: Any) -> byte
 
 def _openai_delta(call: dict[str, Any], text: str) -> bytes:
     return _openai_chunk(
-        call, [{"index": 0, "delta": {"role": "assistant", "content": text}, "finish_reason": None}]
+        call,
+        [
+            {
+                "index": 0,
+                "delta": {"role": "assistant", "content": text},
+                "finish_reason": None,
+            }
+        ],
     )
 
 
@@ -232,7 +272,11 @@ def _openai_tail(call: dict[str, Any], tokens: int) -> list[bytes]:
             _openai_chunk(
                 call,
                 [],
-                usage={"prompt_tokens": 11, "completion_tokens": tokens, "total_tokens": 11 + tokens},
+                usage={
+                    "prompt_tokens": 11,
+                    "completion_tokens": tokens,
+                    "total_tokens": 11 + tokens,
+                },
             )
         )
     return [*tail, b"data: [DONE]\n\n"]
@@ -259,12 +303,16 @@ def _anthropic_head(call: dict[str, Any]) -> list[bytes]:
     }
     return [
         _event("message_start", message=message),
-        _event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+        _event(
+            "content_block_start", index=0, content_block={"type": "text", "text": ""}
+        ),
     ]
 
 
 def _anthropic_delta(text: str) -> bytes:
-    return _event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+    return _event(
+        "content_block_delta", index=0, delta={"type": "text_delta", "text": text}
+    )
 
 
 def _anthropic_tail(tokens: int) -> list[bytes]:

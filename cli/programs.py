@@ -1,4 +1,6 @@
-"""`earthflow proxy` and `earthflow control`: become the program, so that signals and exit status are its own."""
+"""`earthflow proxy` and `earthflow control`: become the program, so that signals and
+exit status are its own.
+"""
 
 import os
 import sys
@@ -7,12 +9,12 @@ from cli.settings import environment
 
 
 def proxy() -> None:
-    """Run the proxy; told by the environment (see .env.example)."""
+    """Run the proxy. Settings come from the environment (see .env.example)."""
     _become("addons.run")
 
 
 def control() -> None:
-    """Run the control service; told by the environment (see .env.example)."""
+    """Run the control service. Settings come from the environment (see .env.example)."""
     _become("control")
 
 

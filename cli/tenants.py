@@ -1,50 +1,76 @@
-"""`earthflow tenants`: who may call, by which rules and how much."""
+"""`earthflow tenants`: who may call, by which rules, and how much."""
 
 from typing import Annotated, Any
 
 import typer
 
 from cli.confirm import Yes, confirm
+from cli.errors import USAGE, CommandError
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
-from cli.trouble import USAGE, Trouble
 
-app = typer.Typer(help="Tenants: list, show, create, update, delete.", no_args_is_help=True)
+app = typer.Typer(
+    help="Tenants: list, show, create, update, delete.", no_args_is_help=True
+)
 
-Preset = Annotated[str | None, typer.Option("--preset", help="default, strict or monitor.")]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="default, strict or monitor.")
+]
 Name = Annotated[str | None, typer.Option("--name", help="What people call it.")]
-TokensPerDay = Annotated[int | None, typer.Option("--max-tokens-per-day", help="As providers count them.")]
+TokensPerDay = Annotated[
+    int | None, typer.Option("--max-tokens-per-day", help="As providers count them.")
+]
 Retention = Annotated[
     int | None,
-    typer.Option("--retention-days", help="For how long its audit is kept, if shorter than for all."),
+    typer.Option(
+        "--retention-days",
+        help="For how long its audit is kept, if shorter than for all.",
+    ),
 ]
-PerMinute = Annotated[int | None, typer.Option("--max-requests-per-minute", help="Its own limit.")]
+PerMinute = Annotated[
+    int | None, typer.Option("--max-requests-per-minute", help="Its own limit.")
+]
 UnknownHosts = Annotated[
-    str | None, typer.Option("--unknown-hosts", help="tunnel or deny, for hosts that are no AI provider's.")
+    str | None,
+    typer.Option(
+        "--unknown-hosts", help="tunnel or deny, for hosts that are no AI provider's."
+    ),
 ]
 Labels = Annotated[
     list[str] | None,
-    typer.Option("--label", help="NAME=VALUE; may be given several times, and replaces all there were."),
+    typer.Option(
+        "--label",
+        help="NAME=VALUE; may be given several times, and replaces all there were.",
+    ),
 ]
-COLUMNS = ("id", "name", "rules_preset", "max_requests_per_minute", "keys", "created_at")
+COLUMNS = (
+    "id",
+    "name",
+    "rules_preset",
+    "max_requests_per_minute",
+    "keys",
+    "created_at",
+)
 
 
 @app.command("list")
 def list_(output: RowsOutput = "table") -> None:
-    """All tenants, oldest first."""
+    """List all tenants, oldest first."""
     emit_rows(COLUMNS, control().get("/v1/tenants")["tenants"], output)
 
 
 @app.command()
 def show(tenant: str, output: Output = "table") -> None:
-    """One tenant."""
+    """Show one tenant."""
     emit(control().get(f"/v1/tenants/{tenant}"), output)
 
 
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What people call it.")],
-    id: Annotated[str | None, typer.Option("--id", help="Its id; made up if not given.")] = None,
+    id: Annotated[
+        str | None, typer.Option("--id", help="Its id; made up if not given.")
+    ] = None,
     preset: Preset = None,
     max_requests_per_minute: PerMinute = None,
     max_tokens_per_day: TokensPerDay = None,
@@ -53,12 +79,18 @@ def create(
     label: Labels = None,
     output: Output = "table",
 ) -> None:
-    """Make a tenant. Its key is shown here and never again."""
+    """Create a tenant. Its key is shown here and never again."""
     body = {
         "name": name,
         "id": id,
         **_said(
-            None, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label
+            None,
+            preset,
+            max_requests_per_minute,
+            max_tokens_per_day,
+            retention_days,
+            unknown_hosts,
+            label,
         ),
     }
     emit(control().post("/v1/tenants", body), output)
@@ -76,12 +108,20 @@ def update(
     label: Labels = None,
     output: Output = "table",
 ) -> None:
-    """Change what is said, and leave the rest."""
+    """Change the given values, and leave the rest."""
     body = _said(
-        name, preset, max_requests_per_minute, max_tokens_per_day, retention_days, unknown_hosts, label
+        name,
+        preset,
+        max_requests_per_minute,
+        max_tokens_per_day,
+        retention_days,
+        unknown_hosts,
+        label,
     )
     if not body:
-        raise Trouble("Nothing to change. Say for example: --max-requests-per-minute 5000", USAGE)
+        raise CommandError(
+            "Nothing to change. Say for example: --max-requests-per-minute 5000", USAGE
+        )
     emit(control().patch(f"/v1/tenants/{tenant}", body), output)
 
 
@@ -120,5 +160,5 @@ def _said(
 def _label(written: str) -> tuple[str, str]:
     name, equals, value = written.partition("=")
     if not equals:
-        raise Trouble(f"A label is NAME=VALUE, not {written}.", USAGE)
+        raise CommandError(f"A label is NAME=VALUE, not {written}.", USAGE)
     return name, value

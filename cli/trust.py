@@ -1,4 +1,6 @@
-"""What a client must trust: our CA alone, and a bundle of every root it trusted before with our CA added."""
+"""What clients trust: our CA alone, and a bundle of the roots that they trusted before,
+with our CA.
+"""
 
 import hashlib
 import os
@@ -11,9 +13,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from cli import ca
-from cli.trouble import BAD_CONFIGURATION, Trouble
+from cli.errors import BAD_CONFIGURATION, CommandError
 
-SYSTEM_ROOTS = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
+SYSTEM_ROOTS = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+)
 
 
 def bundle_path(state: Path) -> Path:
@@ -24,9 +30,11 @@ def bundle_path(state: Path) -> Path:
 def write_trust(
     state: Path, also: Sequence[Path] = (), certificate_file: Path | None = None
 ) -> tuple[Path, Path]:
-    """Write both files; (our CA, the bundle). Roots in `also` make a bundle of its own, named by them, beside everybody's.
+    """Write both files; (our CA, the bundle).
 
-    The CA's certificate is that of the state folder, if it does not come in a file. Raises Trouble where there is no CA.
+    Roots in `also` make a bundle of their own, named by them. The CA's certificate is
+    the state folder's, unless it is in a file. Raises CommandError where there is no
+    CA.
     """
     bundle = bundle_path(state)
     certificate = bundle.with_name("ca.pem")
@@ -37,11 +45,20 @@ def write_trust(
         else ca.public_certificate(state / "ca").public_bytes(Encoding.PEM)
     )
     own = list(
-        dict.fromkeys(path.read_bytes() for path in also if path.is_file() and path.parent != bundle.parent)
+        dict.fromkeys(
+            path.read_bytes()
+            for path in also
+            if path.is_file() and path.parent != bundle.parent
+        )
     )
     if own:
-        bundle = bundle.with_stem(f"{bundle.stem}-{hashlib.sha256(b''.join(own)).hexdigest()[:12]}")
-    for path, content in ((certificate, ours), (bundle, b"\n".join([_system_roots(), *own, ours]))):
+        bundle = bundle.with_stem(
+            f"{bundle.stem}-{hashlib.sha256(b''.join(own)).hexdigest()[:12]}"
+        )
+    for path, content in (
+        (certificate, ours),
+        (bundle, b"\n".join([_system_roots(), *own, ours])),
+    ):
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         temporary.write_bytes(content)
         temporary.replace(path)
@@ -50,14 +67,20 @@ def write_trust(
 
 def _given(path: Path) -> bytes:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.PEM)
+        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(
+            Encoding.PEM
+        )
     except (OSError, ValueError):
-        raise Trouble(
+        raise CommandError(
             f"EARTHFLOW_CA_CERT: {path} holds no PEM certificate. Get it with: earthflow ca export",
             BAD_CONFIGURATION,
         ) from None
 
 
 def _system_roots() -> bytes:
-    known = [ssl.get_default_verify_paths().openssl_cafile, *SYSTEM_ROOTS, certifi.where()]
+    known = [
+        ssl.get_default_verify_paths().openssl_cafile,
+        *SYSTEM_ROOTS,
+        certifi.where(),
+    ]
     return next(Path(path).read_bytes() for path in known if Path(path).is_file())

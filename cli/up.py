@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
+from cli.errors import CommandError
 from cli.settings import UpSettings, load_env_file
 from cli.stack import Stack
-from cli.trouble import Trouble
 from cli.trust import bundle_path
 
 LOOK_SECONDS = 0.5
@@ -20,14 +20,15 @@ def up(
     env_file: Annotated[
         Path | None,
         typer.Option(
-            "--env-file", help="NAME=value lines to take as environment; ./.env is never read by itself."
+            "--env-file",
+            help="NAME=value lines to take as environment; ./.env is never read by itself.",
         ),
     ] = None,
 ) -> None:
     """Start engines, control and proxy here, and stay until Ctrl-C."""
     if env_file is not None:
         if not env_file.is_file():
-            raise Trouble(f"There is no file {env_file}.")
+            raise CommandError(f"There is no file {env_file}.")
         load_env_file(env_file)
     end_on_signals()
     with Stack(UpSettings(), typer.echo) as stack:
@@ -35,7 +36,9 @@ def up(
         typer.echo(_welcome(stack))
         while not ended.wait(LOOK_SECONDS):
             if (news := stack.ended()) is not None:
-                raise Trouble(f"{news}; stopping the rest. It said why in {stack.log}.")
+                raise CommandError(
+                    f"{news}; stopping the rest. It said why in {stack.log}."
+                )
         typer.echo("stopping …")
     typer.echo("stopped")
 
@@ -44,7 +47,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def end_on_signals() -> None:
-    """While we start: a signal ends us where we are, and what was started is stopped on the way out."""
+    """During the start: a signal ends us at once, and what was started is stopped."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise SystemExit(128 + number)
@@ -54,7 +57,7 @@ def end_on_signals() -> None:
 
 
 def interrupted() -> threading.Event:
-    """Once we are up: an event that a signal sets. A second signal ends us on the spot."""
+    """After the start: an event that a signal sets. A second signal ends us at once."""
     ended = threading.Event()
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -77,5 +80,9 @@ def _welcome(stack: Stack) -> str:
             "(the key of tenant `default`, shown once), or let it be set for one program:",
             "",
         ]
-    lines += ["    earthflow run -- python your_program.py", "", "Ctrl-C stops everything."]
+    lines += [
+        "    earthflow run -- python your_program.py",
+        "",
+        "Ctrl-C stops everything.",
+    ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`earthflow webhooks`: where decisions are told, and what became of it."""
+"""`earthflow webhooks`: where decisions are sent, and the log of deliveries."""
 
 from typing import Annotated
 
@@ -9,25 +9,42 @@ from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 
 app = typer.Typer(
-    help="Webhooks: list, create, update, delete, test, deliveries, replay, new-secret.", no_args_is_help=True
+    help="Webhooks: list, create, update, delete, test, deliveries, replay, new-secret.",
+    no_args_is_help=True,
 )
 
 COLUMNS = ("id", "url", "statuses", "state", "failures", "tried_again_at", "disabled")
-LOG = ("id", "state", "events", "attempts", "status", "error", "took_ms", "created_at", "due_at")
+LOG = (
+    "id",
+    "state",
+    "events",
+    "attempts",
+    "status",
+    "error",
+    "took_ms",
+    "created_at",
+    "due_at",
+)
 NOT_DELIVERED = 3
 Id = Annotated[str, typer.Argument(help="The webhook's id.")]
 Url = Annotated[str | None, typer.Option("--url", help="https://…")]
 Statuses = Annotated[
-    list[str] | None, typer.Option("--status", help="ALLOW, FLAG, REDACT, BLOCK; several times for several.")
+    list[str] | None,
+    typer.Option(
+        "--status", help="ALLOW, FLAG, REDACT, BLOCK; several times for several."
+    ),
 ]
 
 
 @app.command("list")
 def list_(
-    tenant: Annotated[str, typer.Argument(help="The tenant's id.")], output: RowsOutput = "table"
+    tenant: Annotated[str, typer.Argument(help="The tenant's id.")],
+    output: RowsOutput = "table",
 ) -> None:
-    """A tenant's webhooks."""
-    emit_rows(COLUMNS, control().get(f"/v1/tenants/{tenant}/webhooks")["webhooks"], output)
+    """List a tenant's webhooks."""
+    emit_rows(
+        COLUMNS, control().get(f"/v1/tenants/{tenant}/webhooks")["webhooks"], output
+    )
 
 
 @app.command()
@@ -37,20 +54,29 @@ def create(
     status: Statuses = None,
     output: Output = "table",
 ) -> None:
-    """Tell this URL of decisions: of BLOCK, if nothing else is said. The secret is shown here and never again."""
+    """Send decisions to this URL: by default those with BLOCK.
+
+    The secret is shown here and never again.
+    """
     emit(
-        control().post(f"/v1/tenants/{tenant}/webhooks", {"url": url, "statuses": status or ["BLOCK"]}),
+        control().post(
+            f"/v1/tenants/{tenant}/webhooks",
+            {"url": url, "statuses": status or ["BLOCK"]},
+        ),
         output,
     )
 
 
 @app.command()
-def update(webhook: Id, url: Url = None, status: Statuses = None, output: Output = "table") -> None:
-    """Change what is said; and have it tried again, where it was disabled or rests."""
+def update(
+    webhook: Id, url: Url = None, status: Statuses = None, output: Output = "table"
+) -> None:
+    """Change the given values; a webhook that is disabled or rests is tried again."""
     said = {"url": url, "statuses": status or None}
     emit(
         control().patch(
-            f"/v1/webhooks/{webhook}", {name: value for name, value in said.items() if value is not None}
+            f"/v1/webhooks/{webhook}",
+            {name: value for name, value in said.items() if value is not None},
         ),
         output,
     )
@@ -58,14 +84,14 @@ def update(webhook: Id, url: Url = None, status: Statuses = None, output: Output
 
 @app.command()
 def delete(webhook: Id, yes: Yes = False, output: Output = "table") -> None:
-    """Remove it, what waits for it, and its log."""
+    """Delete a webhook, its waiting deliveries and its log."""
     confirm(f"This removes {webhook}, what waits for it and its log.", yes=yes)
     emit(control().delete(f"/v1/webhooks/{webhook}"), output)
 
 
 @app.command()
 def test(webhook: Id, output: Output = "table") -> None:
-    """Send a message of type `test` now. Ends with 3 where it was not taken."""
+    """Send a message of type `test` now. Ends with 3 where it was not accepted."""
     got = control().post(f"/v1/webhooks/{webhook}/test", {})
     emit(got, output)
     if not got["delivered"]:
@@ -75,24 +101,37 @@ def test(webhook: Id, output: Output = "table") -> None:
 @app.command()
 def deliveries(
     webhook: Id,
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="So many at most.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1000, help="The most to list.")
+    ] = 50,
     output: RowsOutput = "table",
 ) -> None:
-    """What was sent and what came of it, newest first."""
-    emit_rows(LOG, control().get(f"/v1/webhooks/{webhook}/deliveries?limit={limit}")["deliveries"], output)
+    """List deliveries with their results, newest first."""
+    emit_rows(
+        LOG,
+        control().get(f"/v1/webhooks/{webhook}/deliveries?limit={limit}")["deliveries"],
+        output,
+    )
 
 
 @app.command()
 def replay(
     webhook: Id,
-    delivery: Annotated[str | None, typer.Argument(help="Which; without it, all that were given up.")] = None,
+    delivery: Annotated[
+        str | None, typer.Argument(help="Which; without it, all that were given up.")
+    ] = None,
     output: Output = "table",
 ) -> None:
-    """Send again."""
-    emit(control().post(f"/v1/webhooks/{webhook}/replay", {"delivery": delivery}), output)
+    """Send again: one delivery, or all that were given up."""
+    emit(
+        control().post(f"/v1/webhooks/{webhook}/replay", {"delivery": delivery}), output
+    )
 
 
 @app.command("new-secret")
 def new_secret(webhook: Id, output: Output = "table") -> None:
-    """Another secret, shown here and never again; for a day the one before signs as well."""
+    """Make a new secret.
+
+    It is shown here and never again; the old one also signs for a day.
+    """
     emit(control().post(f"/v1/webhooks/{webhook}/secret", {}), output)

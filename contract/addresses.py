@@ -1,15 +1,24 @@
-"""Which IP addresses may be connected to on somebody else's word, and which never."""
+"""Which IP addresses may be connected to for somebody else, and which never."""
 
 import ipaddress
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
-# Not public whatever the running Python's tables say: metadata and wire services of clouds, site-local and documentation nets.
-NEVER = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10", "3fff::/20")))
-UNIQUE_LOCAL, AWS_METADATA = ipaddress.ip_network("fc00::/7"), ipaddress.ip_address("fd00:ec2::254")
+# Not public, whatever Python's tables say: metadata and wire services of clouds,
+# site-local and documentation networks.
+NEVER = tuple(
+    map(
+        ipaddress.ip_network,
+        ("168.63.129.16/32", "192.0.0.0/24", "fec0::/10", "3fff::/20"),
+    )
+)
+UNIQUE_LOCAL = ipaddress.ip_network("fc00::/7")
+AWS_METADATA = ipaddress.ip_address("fd00:ec2::254")
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is on the public internet, seen through every way of wrapping a v4 address in a v6 one."""
+    """Whether an IP address is on the public internet; an IPv4 address inside an IPv6
+    one is unwrapped.
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
@@ -26,8 +35,20 @@ def is_public(address: str) -> bool:
 
 
 def is_internal(address: str) -> bool:
-    """Whether an IP address is of a house's own network: private, and none of those that are nobody's (metadata services, this host's)."""
+    """Whether an IP address is in a private network, and no metadata service or address
+    of this host.
+    """
     ip = ipaddress.ip_address(address.partition("%")[0])
-    never = ip.is_link_local or ip.is_loopback or ip.is_multicast or ip.is_reserved or ip.is_unspecified
-    inner = isinstance(ip, ipaddress.IPv6Address) and not ip.is_global and ip not in UNIQUE_LOCAL
+    never = (
+        ip.is_link_local
+        or ip.is_loopback
+        or ip.is_multicast
+        or ip.is_reserved
+        or ip.is_unspecified
+    )
+    inner = (
+        isinstance(ip, ipaddress.IPv6Address)
+        and not ip.is_global
+        and ip not in UNIQUE_LOCAL
+    )
     return ip.is_private and not never and not inner and ip != AWS_METADATA

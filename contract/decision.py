@@ -1,8 +1,10 @@
-"""The record: a Decision before an exchange goes on, a Completion when it is over.
+"""The record: a Decision before an exchange continues, and a Completion when it is
+over.
 
-Both carry the exchange's id, so that the second finds the first; `worker`, `boot` and `seq` name each record's place in
-its writer's spool, contiguous from 0, so that a missing record has a number. Never holds text of a call or an answer, but for
-`Decision.prompt`, which only the tenant's key opens.
+Both have the exchange's id. `worker`, `boot` and `seq` are a record's place in its
+writer's spool, contiguous from 0, so that a missing record has a number. A record has
+no text of a call or an answer, except for `Decision.prompt`, which only the tenant's
+key opens.
 """
 
 import os
@@ -16,9 +18,11 @@ import msgspec
 SCHEMA = 1
 
 Action = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
-RuleAction = Literal["ALLOW", "FLAG", "REDACT", "BLOCK", "SCORE"]  # SCORE: the rule only adds to a sum
+# SCORE: the rule only adds to a score
+RuleAction = Literal["ALLOW", "FLAG", "REDACT", "BLOCK", "SCORE"]
 Coverage = Literal["full", "partial", "none"]
-# Why a decision is what it is: the rules spoke, or the proxy itself refused or could not judge.
+# Why it was decided so: by the rules, or by the proxy itself, which refused or could
+# not judge.
 Reason = Literal[
     "policy",
     "too_large",
@@ -36,16 +40,18 @@ Reason = Literal[
     "rate_limit",
     "token_budget",
 ]
-Outcome = Literal[
-    "ok", "refused", "blocked", "upstream_error", "client_abort"
-]  # blocked: the answer, by a rule
+# blocked: a rule blocked the answer
+Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]
 
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One rule that fired: `count` findings; `would` marks a rule in monitor mode, which acted on nothing."""
+    """A rule that fired, with the number of its findings.
+
+    `would`: it is in monitor mode and changed nothing.
+    """
 
     rule: str
     action: RuleAction
@@ -55,7 +61,10 @@ class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a record stands in its writer's spool; `lost` counts what this boot could not write before it."""
+    """The place of a record in its writer's spool.
+
+    `lost`: records that this boot could not write before it.
+    """
 
     worker: str
     boot: str
@@ -64,11 +73,17 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Decision(
-    msgspec.Struct, frozen=True, tag="decision", tag_field="kind", kw_only=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    tag="decision",
+    tag_field="kind",
+    kw_only=True,
+    omit_defaults=True,
 ):
-    """What was decided of one exchange, and how much of it could be seen (`coverage`, `unreadable`).
+    """What was decided on an exchange, and how much of it was readable.
 
-    `prompt` is there where AUDIT_HASH_PROMPTS is false alone, and closed: `prompt_cipher` of contract/unwrap.py opens it.
+    `prompt` is there only where AUDIT_HASH_PROMPTS is false, sealed: `prompt_cipher` in
+    unwrap.py opens it.
     """
 
     schema: int = SCHEMA
@@ -97,12 +112,18 @@ class Decision(
 
 
 class Completion(
-    msgspec.Struct, frozen=True, tag="completion", tag_field="kind", kw_only=True, omit_defaults=True
+    msgspec.Struct,
+    frozen=True,
+    tag="completion",
+    tag_field="kind",
+    kw_only=True,
+    omit_defaults=True,
 ):
-    """How the exchange ended. Tokens are the provider's own count, absent when it gave none; bytes and times measured here.
+    """How an exchange ended.
 
-    `added_ms` is what Earthflow took between a call's last byte and its decision.
-    What stands from `action` on speaks of the answer. Without an action no rule was asked.
+    Tokens are counted by the provider, and absent where it gave none; bytes and times
+    are measured here. `added_ms` is the time from a call's last byte to its decision.
+    The fields from `action` on concern the answer; without an action no rule was asked.
     """
 
     schema: int = SCHEMA
@@ -139,13 +160,19 @@ def encode(record: Record) -> bytes:
 
 
 def decode(data: bytes) -> Record:
-    """Inverse of `encode`; unknown fields of a newer writer are ignored. Raises msgspec.ValidationError or DecodeError."""
+    """Inverse of `encode`.
+
+    Unknown fields of a newer writer are ignored. Raises msgspec.ValidationError or
+    DecodeError.
+    """
     record: Record = _decoder.decode(data)
     return record
 
 
 def new_id(now: float | None = None) -> str:
-    """A UUIDv7 (RFC 9562): sorts by time, and its day names the partition that will hold the record."""
+    """A UUIDv7 (RFC 9562): it sorts by time, and its day names the partition of the
+    record.
+    """
     milliseconds = int((time.time() if now is None else now) * 1000)
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
@@ -153,7 +180,7 @@ def new_id(now: float | None = None) -> str:
 
 
 def time_of(identifier: str) -> datetime:
-    """When an id was made. Raises ValueError for what is not a UUIDv7."""
+    """When an id was made. Raises ValueError for anything but a UUIDv7."""
     parsed = uuid.UUID(identifier)
     if parsed.version != 7:
         raise ValueError(f"{identifier} is not a UUIDv7")

@@ -1,7 +1,8 @@
 """API keys: `ef_live_<id 12>_<secret 43>_<crc 6>`, all base62.
 
-The checksum rejects a typo without a look-up and lets secret scanners be sure; 256 random bits need no slow hash, so what is
-stored is the id and HMAC-SHA256(pepper, secret). The alphabet is URL-safe, so a key fits a proxy URL as it is.
+The checksum rejects a typo without a look-up, and makes secret scanners sure. A random
+secret of 256 bits needs no slow hash: the id and HMAC-SHA256(pepper, secret) are
+stored. The alphabet is URL-safe, so that a key can stand in a proxy URL.
 """
 
 import hashlib
@@ -13,11 +14,17 @@ import zlib
 from typing import NamedTuple
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-SHAPE = re.compile(r"ef_(live|test|adm|met)_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})", re.ASCII)
+SHAPE = re.compile(
+    r"ef_(live|test|adm|met)_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})",
+    re.ASCII,
+)
 
 
 class Key(NamedTuple):
-    """A key in clear. `text` is what its owner holds; only `id` and `digest` of the secret are ever stored."""
+    """A key in clear.
+
+    Its owner has `text`; only the `id` and a digest of the secret are stored.
+    """
 
     id: str
     secret: str
@@ -37,13 +44,18 @@ def _checksum(body: str) -> str:
 
 def mint(kind: str = "live") -> Key:
     """A new random key."""
-    identifier, secret = ("".join(secrets.choice(ALPHABET) for _ in range(n)) for n in (12, 43))
+    identifier, secret = (
+        "".join(secrets.choice(ALPHABET) for _ in range(n)) for n in (12, 43)
+    )
     body = f"ef_{kind}_{identifier}_{secret}"
     return Key(identifier, secret, f"{body}_{_checksum(body)}")
 
 
 def parse(text: str) -> Key | None:
-    """The key in `text`, or None where its shape or checksum is wrong. Says nothing of whether it was ever issued."""
+    """The key in `text`; None where its form or checksum is wrong.
+
+    It need not have been issued.
+    """
     shape = SHAPE.fullmatch(text)
     if shape is None or not hmac.compare_digest(_checksum(text[:-7]), shape[4]):
         return None

@@ -1,4 +1,7 @@
-"""Logs: one event a line on standard error, for people or, as JSON, for programs. Never a caller's text, key or path."""
+"""Logs: one event a line on standard error, for people, or as JSON.
+
+Never a caller's text, key or path.
+"""
 
 import json
 import logging
@@ -11,10 +14,14 @@ OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskN
 
 
 def set_up(level: str, form: Form) -> None:
-    """Ours from `level` up, all others' from WARNING up: mitmproxy's own chatter quotes hosts and headers."""
+    """Log Earthflow's events from `level` up, others' from WARNING up: mitmproxy's
+    quote hosts and headers.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        _Json() if form == "json" else _Text("%(asctime)s %(levelname)s %(name)s %(message)s")
+        _Json()
+        if form == "json"
+        else _Text("%(asctime)s %(levelname)s %(name)s %(message)s")
     )
     logging.basicConfig(level="WARNING", handlers=[handler], force=True)
     logging.getLogger("earthflow").setLevel(level)
@@ -22,7 +29,7 @@ def set_up(level: str, form: Form) -> None:
 
 
 def _told(record: logging.LogRecord) -> dict[str, object]:
-    """What was said beside the message, by `extra`."""
+    """The fields of an event, from `extra`."""
     return {name: value for name, value in vars(record).items() if name not in OWN}
 
 

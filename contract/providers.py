@@ -1,4 +1,4 @@
-"""The AI providers as data: which hosts are theirs, and which wire format lives under which path."""
+"""The AI providers as data: their hosts, and the wire format of each path."""
 
 import re
 from collections.abc import Iterable
@@ -33,9 +33,13 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One provider. `paths` are patterns of canonical paths, each with the name of its wire format; `refusal` names a family.
+    """One provider.
 
-    `sockets` are likewise where a WebSocket may be opened; elsewhere it is refused.
+    `paths` are patterns of canonical paths with their wire format; `refusal` names an
+    error format.
+
+    `sockets` are the paths where a WebSocket may be opened; it is refused under all
+    others.
     """
 
     name: str
@@ -46,7 +50,9 @@ class Entry:
 
 
 def providers(more: Path | None = None) -> tuple[Entry, ...]:
-    """Those that come with Earthflow, and before them those of a file; one of the same name takes the shipped one's place.
+    """The providers of a file, then the shipped ones.
+
+    One of the same name replaces the shipped one.
 
     Raises BadProviders.
     """
@@ -61,14 +67,22 @@ def providers(more: Path | None = None) -> tuple[Entry, ...]:
 
 
 def ai_hosts(entries: Iterable[Entry] | None = None) -> tuple[str, ...]:
-    """All their hosts as written; a `*` stands for letters, digits, `-` and `.`."""
+    """All hosts as written; a `*` stands for letters, digits, `-` and `.`."""
     return tuple(
-        dict.fromkeys(host for entry in (_shipped() if entries is None else entries) for host in entry.hosts)
+        dict.fromkeys(
+            host
+            for entry in (_shipped() if entries is None else entries)
+            for host in entry.hosts
+        )
     )
 
 
 def _text() -> str:
-    return resources.files("contract").joinpath("providers.yaml").read_text(encoding="utf-8")
+    return (
+        resources.files("contract")
+        .joinpath("providers.yaml")
+        .read_text(encoding="utf-8")
+    )
 
 
 @cache
@@ -89,7 +103,10 @@ def _read(text: str, name: str, shipped: _File) -> tuple[Entry, ...]:
     except msgspec.ValidationError as error:
         raise BadProviders(f"{name}: {error}") from None
     known = _File({**shipped.sets, **file.sets}, {**shipped.sockets, **file.sockets})
-    return tuple(_entry(provider, written, known, name) for provider, written in file.providers.items())
+    return tuple(
+        _entry(provider, written, known, name)
+        for provider, written in file.providers.items()
+    )
 
 
 def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
@@ -106,7 +123,10 @@ def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
             raise BadProviders(
                 f"{name}: provider `{provider}`: there is no set `{which}`; there are {', '.join(sets)}"
             )
-        paths += [(prefix + path, format) for path, format in known.sets.get(which, {}).items()]
+        paths += [
+            (prefix + path, format)
+            for path, format in known.sets.get(which, {}).items()
+        ]
         sockets += [
             (prefix + path, format)
             for path, format in known.sockets.get(which, {}).items()
@@ -117,4 +137,6 @@ def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
             raise BadProviders(
                 f"{name}: provider `{provider}`: `{path}` is not a path; lower case, `{{model}}` or `{{}}`"
             )
-    return Entry(provider, tuple(written.hosts), written.refusal, tuple(paths), tuple(sockets))
+    return Entry(
+        provider, tuple(written.hosts), written.refusal, tuple(paths), tuple(sockets)
+    )

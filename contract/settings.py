@@ -1,6 +1,7 @@
-"""What proxy and control must both be told, and how a wrong setting is explained.
+"""Settings that proxy and control share, and how a wrong setting is explained.
 
-Settings are read once from the environment into a frozen object; secrets print as stars.
+Settings are read once from the environment into a frozen object; secrets print as
+stars.
 """
 
 import sys
@@ -29,7 +30,9 @@ def _fernet_key(value: SecretStr) -> SecretStr:
 
 
 def _redis_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+    if value is not None and not value.get_secret_value().startswith(
+        ("redis://", "rediss://", "unix://")
+    ):
         raise ValueError("must be a URL such as redis://:password@host:6379/0")
     return value
 
@@ -40,9 +43,13 @@ def _absolute(value: Path) -> Path:
 
 def host_names(written: str) -> frozenset[str]:
     """The names in a list such as `llm.corp.example,ollama.corp.example`. Raises ValueError."""
-    names = frozenset(name.strip().lower() for name in written.split(",") if name.strip())
+    names = frozenset(
+        name.strip().lower() for name in written.split(",") if name.strip()
+    )
     if any(set(name) & set("*/: ") for name in names):
-        raise ValueError("must be a list of host names, such as llm.corp.example,ollama.corp.example")
+        raise ValueError(
+            "must be a list of host names, such as llm.corp.example,ollama.corp.example"
+        )
     return names
 
 
@@ -52,9 +59,9 @@ Folder = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Settings(BaseSettings):
-    """Base of every settings class: environment only, frozen, each field under the name its alias gives and no other.
+    """Base of all settings: environment only, frozen, each field under its alias alone.
 
-    An empty variable is an unset one, as compose files write it.
+    An empty variable counts as unset, as compose files write it.
     """
 
     model_config = SettingsConfigDict(
@@ -64,7 +71,9 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _pass_over_service_links(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Kubernetes puts `REDIS_PORT=tcp://10.0.0.1:6379` there for a service named redis; that is no port."""
+        """Kubernetes sets `REDIS_PORT=tcp://10.0.0.1:6379` for a service named redis;
+        that is no port.
+        """
         return {
             name: value
             for name, value in values.items()
@@ -73,7 +82,7 @@ class Settings(BaseSettings):
 
 
 class Core(Settings):
-    """Who we are and where our files live."""
+    """The environment, the state folder, the master key, and logging."""
 
     master_key: MasterKey = Field(validation_alias="EARTHFLOW_MASTER_KEY")
     env: Literal["development", "staging", "production"] = Field(
@@ -82,8 +91,12 @@ class Core(Settings):
     log_level: Literal["DEBUG", "INFO", "WARN", "WARNING", "ERROR"] = Field(
         "INFO", validation_alias="EARTHFLOW_LOG_LEVEL"
     )
-    log_format: Literal["text", "json"] | None = Field(None, validation_alias="EARTHFLOW_LOG_FORMAT")
-    state_dir: Folder = Field(Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR")
+    log_format: Literal["text", "json"] | None = Field(
+        None, validation_alias="EARTHFLOW_LOG_FORMAT"
+    )
+    state_dir: Folder = Field(
+        Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR"
+    )
 
     @property
     def master(self) -> str:
@@ -91,9 +104,11 @@ class Core(Settings):
         return self.master_key.get_secret_value()
 
     def set_up_logging(self) -> None:
-        """Log as told: in `log_level` and up, as JSON unless it is for people in development."""
+        """Log from `log_level` up: as JSON, or for people in development."""
         level = "WARNING" if self.log_level == "WARN" else self.log_level
-        set_up(level, self.log_format or ("text" if self.env == "development" else "json"))
+        set_up(
+            level, self.log_format or ("text" if self.env == "development" else "json")
+        )
 
 
 class Redis(Settings):
@@ -110,9 +125,16 @@ class Redis(Settings):
     def _really_tls(self) -> Self:
         if self.redis_ca is not None and not self.redis_ca.is_file():
             raise ValueError("REDIS_CA must be a PEM file")
-        by_url = self.redis_url is not None and self.redis_url.get_secret_value().startswith("rediss://")
-        if self.redis_ca is not None and not (by_url or (self.redis_tls and self.redis_url is None)):
-            raise ValueError("REDIS_CA is for a Redis by TLS: set REDIS_TLS=true, or a rediss:// URL")
+        by_url = (
+            self.redis_url is not None
+            and self.redis_url.get_secret_value().startswith("rediss://")
+        )
+        if self.redis_ca is not None and not (
+            by_url or (self.redis_tls and self.redis_url is None)
+        ):
+            raise ValueError(
+                "REDIS_CA is for a Redis by TLS: set REDIS_TLS=true, or a rediss:// URL"
+            )
         return self
 
     @property
@@ -121,7 +143,9 @@ class Redis(Settings):
         if self.redis_url:
             return self._with_ca(self.redis_url.get_secret_value())
         password = (
-            f":{quote(self.redis_password.get_secret_value(), safe='')}@" if self.redis_password else ""
+            f":{quote(self.redis_password.get_secret_value(), safe='')}@"
+            if self.redis_password
+            else ""
         )
         return self._with_ca(
             f"{'rediss' if self.redis_tls else 'redis'}://{password}{self.redis_host}:{self.redis_port}/0"
@@ -130,15 +154,19 @@ class Redis(Settings):
     def _with_ca(self, url: str) -> str:
         if self.redis_ca is None or not url.startswith("rediss://"):
             return url
-        return f"{url}{'&' if '?' in url else '?'}ssl_ca_certs={quote(str(self.redis_ca))}"
+        return (
+            f"{url}{'&' if '?' in url else '?'}ssl_ca_certs={quote(str(self.redis_ca))}"
+        )
 
 
 def explain(error: ValidationError) -> list[str]:
-    """One sentence per wrong setting, naming the variable; never its value."""
+    """One sentence per wrong setting, with the variable's name and never its value."""
     sentences = []
     for problem in error.errors(include_input=False, include_url=False):
         message = problem["msg"].removeprefix("Value error, ")
-        if not problem["loc"]:  # said of several settings together; the sentence names them
+        if not problem[
+            "loc"
+        ]:  # about several settings together; the sentence names them
             sentences.append(message)
             continue
         name = str(problem["loc"][0])
@@ -154,7 +182,9 @@ def explain(error: ValidationError) -> list[str]:
 
 
 def refuse_start(program: str, sentences: list[str]) -> NoReturn:
-    """Say why `program` does not start, one line each, and end with the status that means bad configuration."""
+    """Print why `program` does not start, one line each, and exit with the status for
+    bad configuration.
+    """
     for sentence in sentences:
         print(f"{program}: {sentence}", file=sys.stderr)
     raise SystemExit(BAD_CONFIGURATION)

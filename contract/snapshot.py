@@ -1,7 +1,9 @@
-"""The snapshot: all that a proxy needs to know of tenants, keys and rules, as one immutable value.
+"""The snapshot: all that a proxy needs to know of tenants, keys and rules, as one
+immutable value.
 
-Control serves it sealed (encrypted and authenticated under a key derived from the master key); the proxy keeps exactly those
-bytes on disk. Secrets inside travel wrapped once more, under the data key that the master key opens, and are opened only when used.
+Control serves it sealed (encrypted and authenticated under a key derived from the
+master key); the proxy keeps exactly those bytes on disk. The secrets in it are wrapped
+once more, under the data key that the master key opens, and unwrapped only for use.
 """
 
 from datetime import datetime
@@ -15,10 +17,12 @@ SCHEMA = 1
 
 
 class TenantEntry(msgspec.Struct, frozen=True):
-    """A tenant: `preset` names its rulebook, `prompt_key` (wrapped) is the HMAC key of its prompt hashes.
+    """A tenant. `preset` names its rulebook; `prompt_key` (wrapped) is the HMAC key of
+    its prompt hashes.
 
-    `unknown_hosts` (tunnel or deny) overrules the proxy's own setting, `max_requests_per_minute` the rate for all;
-    `max_tokens_per_day` counts what providers count.
+    `unknown_hosts` (tunnel or deny) overrules the proxy's own setting,
+    `max_requests_per_minute` the common rate; `max_tokens_per_day` counts what
+    providers count.
     """
 
     id: str
@@ -30,7 +34,9 @@ class TenantEntry(msgspec.Struct, frozen=True):
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """How many requests a tenant may make: so many a minute, and `burst` times what comes together in a window at once."""
+    """The rate limit of a tenant: calls a minute, and `burst` times what falls into a
+    window at once.
+    """
 
     per_minute: int = 1000
     burst: float = 1.5
@@ -38,7 +44,9 @@ class Rate(msgspec.Struct, frozen=True):
 
 
 class KeyEntry(msgspec.Struct, frozen=True):
-    """A key: `digest` is HMAC-SHA256(pepper, secret) in hex; past `not_after` the proxy refuses it by itself."""
+    """A key. `digest` is HMAC-SHA256(pepper, secret) in hex; the proxy refuses it past
+    `not_after`.
+    """
 
     id: str
     tenant: str
@@ -47,8 +55,11 @@ class KeyEntry(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Version only ever rises; `rules` maps a source's name to its YAML text, `pepper` is wrapped under `data_key`, and that under the
-    master key. `keep_prompts`: records hold prompts, closed. A control of before had no data key: then it is the master key itself.
+    """A snapshot. Its version only rises.
+
+    `rules` maps a source's name to its YAML text. `pepper` is wrapped under `data_key`,
+    and that under the master key. `keep_prompts`: records hold prompts, sealed. Old
+    versions of control have no data key: then the master key takes its place.
     """
 
     version: int
@@ -67,7 +78,10 @@ _decoder = msgspec.json.Decoder(Snapshot)
 
 
 def seal(snapshot: Snapshot, key: bytes) -> bytes:
-    """Bytes that only a holder of the master key can read or make; `key` is its `seal_key`."""
+    """Bytes that only a holder of the master key can read or make.
+
+    `key` is its `seal_key`.
+    """
     return Fernet(key).encrypt(msgspec.json.encode(snapshot))
 
 

@@ -1,27 +1,39 @@
-"""Names in Redis. It carries records to control and counts requests; nothing in it can add a key or weaken a rule."""
+"""Names in Redis, which carries records to control and counts calls.
 
-RECORDS = "ef:1:records"  # the stream of records; one field, `FIELD`, holding `decision.encode` bytes
+Nothing in it can add a key or weaken a rule.
+"""
+
+# The stream of records. An entry has one field, FIELD, with `decision.encode` bytes.
+RECORDS = "ef:1:records"
 FIELD = b"r"
 GROUP = "control"  # the consumer group of the audit
-CONSUMER = "ingest"  # one reader at a time, under a lock in PostgreSQL: order is kept, and its own backlog is read first
-SENT = (
-    "ef:1:sent"  # hash: "<worker>:<boot>" -> highest seq sent, written in the same transaction as the entries
-)
+# One reader at a time, under a lock in PostgreSQL: the order is kept, and its own
+# backlog is read first.
+CONSUMER = "ingest"
+# Hash: "<worker>:<boot>" -> highest seq sent; written in one transaction with the
+# entries.
+SENT = "ef:1:sent"
 
 
 def sent_field(worker: str, boot: str) -> str:
-    """The field of `SENT` that tells a worker whether Redis still holds all it was given."""
+    """The field of `SENT` by which a worker sees whether Redis still holds all it was
+    given.
+    """
     return f"{worker}:{boot}"
 
 
-PROXIES = "ef:1:proxies"  # sorted set: "<worker>" -> when it was last here
+PROXIES = "ef:1:proxies"  # sorted set: "<worker>" -> when it last reported
 
 
 def bucket_key(tenant: str) -> str:
-    """A tenant's bucket of calls: hash of `t`, what is in it, and `a`, at which millisecond."""
+    """A tenant's token bucket: a hash of `t`, the calls left, and `a`, at which
+    millisecond.
+    """
     return f"ef:1:bucket:{{{tenant}}}"
 
 
 def spent_key(tenant: str, day: int) -> str:
-    """What a tenant has spent on a day (since 1970, UTC): hash of a proxy's run -> its tokens; in one place with its bucket."""
+    """A tenant's tokens on a day (since 1970, UTC): a hash of a proxy's run -> its
+    tokens. In one slot with its bucket.
+    """
     return f"ef:1:spent:{{{tenant}}}:{day}"

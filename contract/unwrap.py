@@ -1,6 +1,6 @@
-"""Open what the master key closes: derived keys, and secrets that travel wrapped.
+"""Opens what the master key closes: derived keys, and wrapped secrets.
 
-Wrapping, storage and rotation are control's (`control/vault.py`); the proxy only ever opens.
+Control wraps, stores and rotates them (`control/vault.py`); the proxy only opens them.
 """
 
 import base64
@@ -12,17 +12,26 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class WrongMasterKey(Exception):
-    """EARTHFLOW_MASTER_KEY does not open this: it was sealed with another master key, or altered since."""
+    """EARTHFLOW_MASTER_KEY does not open this: it was sealed with another key, or
+    altered since.
+    """
 
 
 def derive(master: str, purpose: str) -> bytes:
     """32 bytes for one purpose (HKDF-SHA256), from the master key's 44 base64 characters."""
-    kdf = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"earthflow/" + purpose.encode())
+    kdf = HKDF(
+        algorithm=hashes.SHA256(),
+        length=32,
+        salt=None,
+        info=b"earthflow/" + purpose.encode(),
+    )
     return kdf.derive(base64.urlsafe_b64decode(master))
 
 
 def proxy_token(master: str) -> str:
-    """The bearer token by which a proxy shows control that it holds the same master key."""
+    """The bearer token by which a proxy proves to control that it has the same master
+    key.
+    """
     return base64.urlsafe_b64encode(derive(master, "proxy-token")).decode()
 
 
@@ -32,17 +41,28 @@ def cache_key(master: str) -> bytes:
 
 
 def placeholder_key(prompt_key: bytes) -> bytes:
-    """A tenant's key for placeholders, from its key for prompts: what one shows tells nothing of the other."""
+    """A tenant's key for placeholders, derived from its key for prompts: one reveals
+    nothing of the other.
+    """
     return hmac.digest(prompt_key, b"earthflow/placeholder", "sha256")
 
 
 def prompt_cipher(prompt_key: bytes) -> Fernet:
-    """What closes a tenant's prompts, where the audit keeps them; from its key for prompt hashes."""
-    return Fernet(base64.urlsafe_b64encode(hmac.digest(prompt_key, b"earthflow/prompt-text", "sha256")))
+    """Seals a tenant's prompts, where the audit keeps them; derived from its key for
+    prompt hashes.
+    """
+    return Fernet(
+        base64.urlsafe_b64encode(
+            hmac.digest(prompt_key, b"earthflow/prompt-text", "sha256")
+        )
+    )
 
 
 def unwrap(key: str, wrapped: str) -> bytes:
-    """The secret inside a wrapped one, by the master key or by the data key. Raises WrongMasterKey."""
+    """The secret inside a wrapped one, by the master key or the data key.
+
+    Raises WrongMasterKey.
+    """
     try:
         return Fernet(key).decrypt(wrapped.encode())
     except InvalidToken:
@@ -50,10 +70,10 @@ def unwrap(key: str, wrapped: str) -> bytes:
 
 
 def key_id(master: str) -> str:
-    """Which master key this is; tells nothing of the key."""
+    """An id of the master key that reveals nothing of it."""
     return derive(master, "key-id")[:4].hex()
 
 
 def seal_key(master: str) -> bytes:
-    """What seals a snapshot, on the wire and on the proxy's disk alike: a Fernet key."""
+    """The Fernet key that seals a snapshot, on the wire and on the proxy's disk."""
     return base64.urlsafe_b64encode(derive(master, "snapshot-seal"))

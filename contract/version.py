@@ -1,3 +1,3 @@
-"""The version that health answers, the image and the command report."""
+"""The version of Earthflow, in health, the image and the command."""
 
 VERSION = "2.0.0"

@@ -1,4 +1,7 @@
-"""`earthflow control`: settings, rules, database, then the API. What is wrong is a sentence and a status, before the port opens."""
+"""`earthflow control`: settings, rules, database, then the API.
+
+What is wrong is explained, with a status, before the port opens.
+"""
 
 import asyncio
 import errno
@@ -19,7 +22,7 @@ from control.keyring import Keyring
 from control.rule_files import hash_of, read_sources, signature
 from control.settings import ControlSettings
 from control.state import State
-from control.store import database, keys, masters, snapshots
+from control.store import database, keys, master_keys, snapshots
 from rules.complaint import BadRules
 
 PROGRAM = "earthflow control"
@@ -28,18 +31,22 @@ REDIS_TIMEOUT = 5.0
 
 
 async def serve(settings: ControlSettings) -> int:
-    """Run until told to end; the exit status."""
+    """Run until SIGTERM or SIGINT; the exit status."""
     async with AsyncExitStack() as opened:
         try:
             seen = signature(settings.rules_dir)
             rules = read_sources(settings.rules_dir)
-            pool = await database.connect(settings.database, settings.database_place, settings.start_timeout)
+            pool = await database.connect(
+                settings.database, settings.database_place, settings.start_timeout
+            )
             opened.push_async_callback(pool.close)
             reading = await database.for_reading(settings.database)
             opened.push_async_callback(reading.close)
             await database.migrate(pool)
-            vault = await masters.open_vault(pool, settings.master)
-            keyring = Keyring(vault.open(await snapshots.pepper(pool, vault.new_secret())))
+            vault = await master_keys.open_vault(pool, settings.master)
+            keyring = Keyring(
+                vault.open(await snapshots.pepper(pool, vault.new_secret()))
+            )
             keyring.take(*await keys.known(pool))
             await snapshots.note_rules(pool, hash_of(rules))
         except (BadRules, WrongMasterKey, database.ChangedMigration) as error:
@@ -47,12 +54,23 @@ async def serve(settings: ControlSettings) -> int:
         except (database.Unreachable, database.Unusable) as error:
             return _say(str(error), 1)
         redis = aioredis.Redis.from_url(
-            settings.redis, socket_connect_timeout=REDIS_TIMEOUT, socket_timeout=REDIS_TIMEOUT
+            settings.redis,
+            socket_connect_timeout=REDIS_TIMEOUT,
+            socket_timeout=REDIS_TIMEOUT,
         )
         opened.push_async_callback(redis.aclose)
         return await _run(
             State(
-                settings, pool, reading, redis, vault, rules, hash_of(rules), keyring, settings.sender(), seen
+                settings,
+                pool,
+                reading,
+                redis,
+                vault,
+                rules,
+                hash_of(rules),
+                keyring,
+                settings.sender(),
+                seen,
             )
         )
 
@@ -67,13 +85,21 @@ async def _run(state: State) -> int:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    runner = web.AppRunner(application(state), access_log=None, shutdown_timeout=DRAIN_SECONDS)
+    runner = web.AppRunner(
+        application(state), access_log=None, shutdown_timeout=DRAIN_SECONDS
+    )
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.dashboard_host, settings.dashboard_port).start()
+        await web.TCPSite(
+            runner, settings.dashboard_host, settings.dashboard_port
+        ).start()
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
-        problem = "is taken" if taken else f"cannot be had on {settings.dashboard_host}: {error.strerror}"
+        problem = (
+            "is taken"
+            if taken
+            else f"cannot be had on {settings.dashboard_host}: {error.strerror}"
+        )
         return _say(
             f"port {settings.dashboard_port} {problem}. Stop what listens there, or set EARTHFLOW_DASHBOARD_PORT.",
             1,
@@ -93,7 +119,8 @@ def main() -> None:
     except ValidationError as error:
         refuse_start(PROGRAM, explain(error))
     settings.set_up_logging()
-    logging.getLogger("aiohttp.server").setLevel("CRITICAL")  # it quotes what it cannot parse, keys and all
+    # its message quotes what it cannot parse, keys included
+    logging.getLogger("aiohttp.server").setLevel("CRITICAL")
     raise SystemExit(uvloop.run(serve(settings)))
 
 

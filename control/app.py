@@ -1,4 +1,4 @@
-"""The API, and what starts and stops with it."""
+"""The API as an application, with what starts and stops with it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,8 +7,8 @@ from aiohttp import web
 
 from control import openapi
 from control.errors import errors
+from control.idempotency import once
 from control.jobs import deliver, follow, ingest, reload, retain
-from control.once import once
 from control.routes import ROUTES
 from control.state import STATE, State
 
@@ -29,14 +29,17 @@ def application(state: State) -> web.Application:
 
 
 async def _release(app: web.Application) -> None:
-    """Answer those that wait for news, so that they do not hold up our end."""
+    """Answer waiting polls, so that they do not delay our end."""
     app[STATE].ending = True
     await app[STATE].wake()
 
 
 async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[STATE].sender.start()
-    jobs = [asyncio.create_task(job.run(app[STATE])) for job in (ingest, reload, follow, deliver, retain)]
+    jobs = [
+        asyncio.create_task(job.run(app[STATE]))
+        for job in (ingest, reload, follow, deliver, retain)
+    ]
     yield
     for job in jobs:
         job.cancel()

@@ -1,4 +1,7 @@
-"""Who calls the API, and as what: an admin, a tenant, one who reads metrics, or a proxy. One resolver, constant-time comparisons."""
+"""Who calls the API, and in which role: admin, tenant, reader of metrics, or proxy.
+
+All comparisons take constant time.
+"""
 
 import hmac
 import re
@@ -9,28 +12,34 @@ from aiohttp import web
 from contract.unwrap import seal_key
 from control.errors import CALLER, ApiError
 from control.state import STATE
-from control.store import masters
+from control.store import master_keys
 from control.store.keys import Role
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
 class Caller(NamedTuple):
-    """`tenant` is there for the role tenant alone."""
+    """Who calls. Only the role tenant has a `tenant`."""
 
     role: Role
     tenant: str | None = None
 
 
 class Way(NamedTuple):
-    """How a proxy is served: the data key as its master key opens it, and what its snapshot is sealed with."""
+    """How a proxy is served: the data key under its master key, and the key that seals
+    its snapshot.
+    """
 
     data_key: str
     seal: bytes
 
 
 async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
-    """Raises ApiError: 401 where no valid key came, 400 for two different ones, 403 for one that only reads `metrics`, 429 for guessing."""
+    """The caller of a request.
+
+    Raises ApiError: 401 without a valid key, 400 for two different ones, 403 for one
+    that only reads `metrics`, 429 for guessing.
+    """
     text = _presented(request)
     who = _known(request, text)
     if who is None:
@@ -51,7 +60,9 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
         )
     request[CALLER] = who.tenant or who.role
     if who.role == "metrics" and not metrics:
-        raise ApiError(403, "forbidden", "This key reads /v1/dashboard/metrics and nothing else.")
+        raise ApiError(
+            403, "forbidden", "This key reads /v1/dashboard/metrics and nothing else."
+        )
     return who
 
 
@@ -59,7 +70,8 @@ def _known(request: web.Request, text: str) -> Caller | None:
     state = request.app[STATE]
     given = text.encode("utf-8", "surrogateescape")
     admins = [
-        hmac.compare_digest(given, key.get_secret_value().encode()) for key in state.settings.admin_keys
+        hmac.compare_digest(given, key.get_secret_value().encode())
+        for key in state.settings.admin_keys
     ]
     if any(admins):
         return Caller("admin")
@@ -68,15 +80,21 @@ def _known(request: web.Request, text: str) -> Caller | None:
 
 
 def _address(request: web.Request) -> str:
-    """Whose wrong keys are counted together: a proxy that relays says for whom."""
+    """The address whose wrong keys are counted together.
+
+    A relaying proxy says for whom it asks.
+    """
     return f"{request.remote} {request.headers.get('X-Forwarded-For', '')[:100]}"
 
 
 async def admin(request: web.Request) -> None:
-    """Raises ApiError 401 or 403 for anybody else."""
+    """Raises ApiError 401 or 403 for anybody but an admin."""
     if (await caller(request)).role != "admin":
         raise ApiError(
-            403, "forbidden", "This needs an admin's key.", "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key."
+            403,
+            "forbidden",
+            "This needs an admin's key.",
+            "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key.",
         )
 
 
@@ -84,12 +102,18 @@ async def reader_of_metrics(request: web.Request) -> None:
     """An admin, or a key for metrics. Raises ApiError 401 or 403 for anybody else."""
     if (await caller(request, metrics=True)).role == "tenant":
         raise ApiError(
-            403, "forbidden", "This needs an admin's key, or one for metrics.", "POST /v1/keys makes one."
+            403,
+            "forbidden",
+            "This needs an admin's key, or one for metrics.",
+            "POST /v1/keys makes one.",
         )
 
 
 async def tenant_of(request: web.Request) -> str:
-    """The tenant that the path names, if it is the caller's business. Raises ApiError 401, or 404 for a foreign one."""
+    """The tenant in the path, if the caller may see it.
+
+    Raises ApiError 401, or 404 for a foreign one.
+    """
     who, id = await caller(request), named(request)
     if who.role != "admin" and who.tenant != id:
         raise ApiError(404, "not_found", "There is no such tenant.")
@@ -97,7 +121,7 @@ async def tenant_of(request: web.Request) -> str:
 
 
 def named(request: web.Request, part: str = "id") -> str:
-    """An id in the path. Raises ApiError 404 for what can be none."""
+    """The id in the path. Raises ApiError 404 for what cannot be one."""
     id = request.match_info[part]
     if not ID.fullmatch(id):
         raise ApiError(404, "not_found", "There is nothing of that name.")
@@ -105,35 +129,49 @@ def named(request: web.Request, part: str = "id") -> str:
 
 
 async def proxy(request: web.Request) -> Way:
-    """How to serve this proxy. Raises ApiError 401 for who holds no master key that opens the database."""
-    state, given = (
-        request.app[STATE],
-        request.headers.get("Authorization", "").encode("utf-8", "surrogateescape"),
-    )
+    """How to serve this proxy.
+
+    Raises ApiError 401 where its master key does not open the database.
+    """
+    state = request.app[STATE]
+    given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
     if hmac.compare_digest(given, f"Bearer {state.vault.proxy_token}".encode()):
         return Way(state.vault.wrapped, seal_key(state.vault.master))
     if len(given) == len(f"Bearer {state.vault.proxy_token}"):
-        for row in (await masters.every(state.pool)).rows:  # one that is being left still serves its proxies
+        for row in (
+            await master_keys.every(state.pool)
+        ).rows:  # during a rotation, the old key still serves its proxies
             if (
                 row.token
                 and row.seal
                 and hmac.compare_digest(given, b"Bearer " + state.vault.open(row.token))
             ):
                 return Way(row.wrapped, state.vault.open(row.seal))
-    raise ApiError(401, "unauthorized", "Only a proxy with the same EARTHFLOW_MASTER_KEY may ask this.")
+    raise ApiError(
+        401,
+        "unauthorized",
+        "Only a proxy with the same EARTHFLOW_MASTER_KEY may ask this.",
+    )
 
 
 def _presented(request: web.Request) -> str:
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    given = {request.headers.get("X-API-Key", ""), bearer.strip() if scheme.lower() == "bearer" else ""} - {
-        ""
-    }
+    given = {
+        request.headers.get("X-API-Key", ""),
+        bearer.strip() if scheme.lower() == "bearer" else "",
+    } - {""}
     if len(given) > 1:
         raise ApiError(
-            400, "two_keys", "X-API-Key and Authorization carry different keys.", "Send one of them."
+            400,
+            "two_keys",
+            "X-API-Key and Authorization carry different keys.",
+            "Send one of them.",
         )
     if not given:
         raise ApiError(
-            401, "unauthorized", "No key was sent.", "Send the admin key or a tenant's key as X-API-Key."
+            401,
+            "unauthorized",
+            "No key was sent.",
+            "Send the admin key or a tenant's key as X-API-Key.",
         )
     return given.pop()

@@ -1,4 +1,7 @@
-"""Errors of the API: a status, a code for programs, a sentence and a hint for people; the same shape for every failure."""
+"""Errors of the API: a status, a code for programs, a sentence and a hint for people.
+
+Every failure has this form.
+"""
 
 import logging
 import time
@@ -13,16 +16,17 @@ from contract.decision import new_id
 
 logger = logging.getLogger("earthflow.api")
 
-CALLER = web.RequestKey("caller", str)  # for the log: a role, or a tenant's id
-# What a handler may raise, sorted by what it means for who asks again.
+CALLER = web.RequestKey("caller", str)  # in the log: a role, or a tenant's id
+# What a handler may raise, sorted by what it means for a caller who retries.
 NOTHING_DONE = (web.HTTPException, psycopg.DataError)
 DATABASE_AWAY = (psycopg.Error, PoolTimeout)
+# asked too often to be logged
 QUIET = (
     "/health",
     "/health/ready",
     "/internal/snapshot",
     "/internal/watermark/{worker}/{boot}",
-)  # asked all the time
+)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -30,28 +34,62 @@ class ApiError(Exception):
     """Raised by a handler, answered by the middleware."""
 
     def __init__(
-        self, status: int, code: str, message: str, hint: str = "", headers: Mapping[str, str] | None = None
+        self,
+        status: int,
+        code: str,
+        message: str,
+        hint: str = "",
+        headers: Mapping[str, str] | None = None,
     ):
         super().__init__(message)
-        self.status, self.code, self.message, self.hint, self.headers = (
-            status,
-            code,
-            message,
-            hint,
-            dict(headers or {}),
-        )
+        self.status = status
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.headers = dict(headers or {})
 
 
-def answer(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+UNSTORABLE = ApiError(
+    400, "bad_request", "A value holds what cannot be stored or searched for."
+)
+TOO_MUCH = ApiError(
+    400,
+    "too_much",
+    "That takes too long to find.",
+    "Ask for a shorter time: from=…&to=….",
+)
+POSTGRES_AWAY = ApiError(
+    503,
+    "database_away",
+    "PostgreSQL does not answer.",
+    "Try again; see /health/ready.",
+)
+INTERNAL = ApiError(
+    500,
+    "internal",
+    "Something failed on our side.",
+    "Look for the request id in control's log.",
+)
+
+
+def answer(
+    value: object, status: int = 200, headers: Mapping[str, str] | None = None
+) -> web.Response:
     """A JSON answer."""
     return web.Response(
-        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
+        body=msgspec.json.encode(value),
+        status=status,
+        content_type="application/json",
+        headers=headers,
     )
 
 
 @web.middleware
 async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every failure becomes the one shape; each request is a line in the log, by its route, never by its path or query."""
+    """Give every failure its form.
+
+    Each request is one line in the log, by its route, never by its path or query.
+    """
     request_id, began = new_id(), time.monotonic()
     response = await _handled(request, handler, request_id)
     if not response.prepared:
@@ -63,9 +101,8 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _log(request: web.Request, status: int, request_id: str, began: float) -> None:
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "none"
-    level = (
-        logging.DEBUG if route in QUIET or status == 429 else logging.INFO
-    )  # a flood does not fill the log, too
+    # a flood must not fill the log
+    level = logging.DEBUG if route in QUIET or status == 429 else logging.INFO
     if logger.isEnabledFor(level):
         told = {
             "method": request.method, "route": route, "status": status, "ms": round((time.monotonic() - began) * 1000, 1),
@@ -74,50 +111,49 @@ def _log(request: web.Request, status: int, request_id: str, began: float) -> No
         logger.log(level, "request", extra=told)
 
 
-async def _handled(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
-    """What we did not foresee says nothing of its inside."""
+async def _handled(
+    request: web.Request, handler: Handler, request_id: str
+) -> web.StreamResponse:
+    """The answer. What was not foreseen tells nothing of its inside."""
     try:
         return await handler(request)
     except ApiError as error:
         return _shape(request_id, error)
     except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
-        return _shape(
-            request_id, ApiError(400, "bad_request", "A value holds what cannot be stored or searched for.")
-        )
+        return _shape(request_id, UNSTORABLE)
     except psycopg.errors.QueryCanceled:
-        return _shape(
-            request_id,
-            ApiError(400, "too_much", "That takes too long to find.", "Ask for a shorter time: from=…&to=…."),
-        )
+        return _shape(request_id, TOO_MUCH)
     except (psycopg.OperationalError, PoolTimeout) as error:
-        logger.warning("PostgreSQL is away (%s); request %s", type(error).__name__, request_id)
-        return _shape(
-            request_id,
-            ApiError(503, "database_away", "PostgreSQL does not answer.", "Try again; see /health/ready."),
-        )
+        name = type(error).__name__
+        logger.warning("PostgreSQL is away (%s); request %s", name, request_id)
+        return _shape(request_id, POSTGRES_AWAY)
     except web.HTTPException as error:
         if error.status < 400:
             raise
         code = (error.reason or "error").lower().replace(" ", "_")
-        shaped = _shape(
-            request_id, ApiError(error.status, code, f"{error.reason}: {request.method} {request.path}")
+        message = f"{error.reason}: {request.method} {request.path}"
+        shaped = _shape(request_id, ApiError(error.status, code, message))
+        shaped.headers.update(
+            {name: value for name, value in error.headers.items() if name == "Allow"}
         )
-        shaped.headers.update({name: value for name, value in error.headers.items() if name == "Allow"})
         return shaped
     except Exception as error:
         logger.error(
-            "%s in request %s", type(error).__name__, request_id, exc_info=logger.isEnabledFor(logging.DEBUG)
-        )
-        return _shape(
+            "%s in request %s",
+            type(error).__name__,
             request_id,
-            ApiError(
-                500, "internal", "Something failed on our side.", "Look for the request id in control's log."
-            ),
+            exc_info=logger.isEnabledFor(logging.DEBUG),
         )
+        return _shape(request_id, INTERNAL)
 
 
 def _shape(request_id: str, error: ApiError) -> web.Response:
-    body = {"code": error.code, "message": error.message, "hint": error.hint, "request_id": request_id}
+    body = {
+        "code": error.code,
+        "message": error.message,
+        "hint": error.hint,
+        "request_id": request_id,
+    }
     return answer(
         {"error": {key: value for key, value in body.items() if value}},
         error.status,

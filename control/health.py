@@ -16,16 +16,20 @@ PATIENCE = 2.0  # seconds for each subsystem
 
 
 async def live(request: web.Request) -> web.Response:
-    """The loop turns."""
+    """The event loop runs."""
     return answer({"status": "OK", "version": VERSION, "service": "control"})
 
 
 async def ready(request: web.Request) -> web.Response:
-    """What works and what does not; 503 where PostgreSQL is away, since control is nothing without it. `?strict=1`: 503 for anything."""
+    """What works and what does not. 503 where PostgreSQL is away; with `?strict=1`,
+    where anything is wrong.
+    """
     state = request.app[STATE]
     database, queue = await asyncio.gather(_database(state), _queue(state))
     ingest: dict[str, object] = (
-        {"status": "DEGRADED", "detail": state.ingest_detail} if state.ingest_detail else {"status": "OK"}
+        {"status": "DEGRADED", "detail": state.ingest_detail}
+        if state.ingest_detail
+        else {"status": "OK"}
     )
     rules: dict[str, object] = {"status": "OK", "version": state.rules_hash[:12]}
     if state.rules_complaint:
@@ -40,8 +44,19 @@ async def ready(request: web.Request) -> web.Response:
         "rules": rules,
     }
     states = {check["status"] for check in checks.values()}
-    status = "DOWN" if database["status"] == "DOWN" else "DEGRADED" if states != {"OK"} else "OK"
-    body = {"status": status, "version": VERSION, "service": "control", "checks": checks}
+    status = (
+        "DOWN"
+        if database["status"] == "DOWN"
+        else "DEGRADED"
+        if states != {"OK"}
+        else "OK"
+    )
+    body = {
+        "status": status,
+        "version": VERSION,
+        "service": "control",
+        "checks": checks,
+    }
     unfit = status != "OK" if request.query.get("strict") == "1" else status == "DOWN"
     return answer(body, 503 if unfit else 200)
 
@@ -50,7 +65,9 @@ async def _database(state: State) -> dict[str, object]:
     try:
         return {
             "status": "OK",
-            "snapshot": (await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)).version,
+            "snapshot": (
+                await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)
+            ).version,
         }
     except (psycopg.Error, PoolTimeout, TimeoutError):
         return {"status": "DOWN", "detail": "PostgreSQL does not answer"}

@@ -1,4 +1,6 @@
-"""`/v1/openapi.json` (OpenAPI 3.1) and `/v1/docs`, a page to read: both made of the routes and of the types they take and answer."""
+"""`/v1/openapi.json` (OpenAPI 3.1) and `/v1/docs`, a page: both made from the routes
+and their types.
+"""
 
 import html
 from collections.abc import Awaitable, Callable, Iterable
@@ -25,6 +27,8 @@ QUERY: dict[str, dict[str, Any]] = {
     "from": TIME,
     "to": TIME,
 }
+# Nouns of operation ids whose module has another name.
+PUBLIC_NOUNS = {"master_keys": "masters"}
 KEY_HEADER = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -42,7 +46,9 @@ STYLE = (
 
 
 class Route(NamedTuple):
-    """`answers` and `body` are msgspec types, or media types of what is no JSON; without `answers` it is not described."""
+    """A route. `answers` and `body` are msgspec types, or media types; without
+    `answers` it is not described.
+    """
 
     method: str
     path: str
@@ -57,7 +63,9 @@ DESCRIBED = web.AppKey("described", dict[str, Any])
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
-    """What went wrong: a word for programs, a sentence and a hint for people, and what to look for in the log."""
+    """What went wrong: a code for programs, a sentence and a hint for people, and an id
+    to find it in the log.
+    """
 
     code: str
     message: str
@@ -66,47 +74,58 @@ class Problem(msgspec.Struct, omit_defaults=True):
 
 
 class Failure(msgspec.Struct):
-    """Every failure's body."""
+    """The body of every failure."""
 
     error: Problem
 
 
 async def document(request: web.Request) -> web.Response:
-    """The API as OpenAPI describes it. For anybody."""
+    """The API as an OpenAPI document. For anybody."""
     return answer(request.app[DESCRIBED])
 
 
 async def page(request: web.Request) -> web.Response:
-    """The API for people. For anybody."""
+    """The API as a page. For anybody."""
     told = request.app[DESCRIBED]
     parts = []
     for path, methods in told["paths"].items():
         for method, operation in methods.items():
-            named = ", ".join(one["name"] for one in operation["parameters"] if one["in"] == "query")
+            named = ", ".join(
+                one["name"] for one in operation["parameters"] if one["in"] == "query"
+            )
             parts.append(
                 f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])}</p>"
             )
-            parts.append(f"<p>Query: <code>{html.escape(named)}</code></p>" if named else "")
-    head = (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>Earthflow API</title><style>{STYLE}</style>"
-    )
+            parts.append(
+                f"<p>Query: <code>{html.escape(named)}</code></p>" if named else ""
+            )
+    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Earthflow API</title><style>{STYLE}</style>"
     text = f"{head}<h1>Earthflow API {VERSION}</h1>{INTRODUCTION}"
-    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
-    return web.Response(text=text + "".join(parts), content_type="text/html", headers=headers)
+    headers = {
+        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"
+    }
+    return web.Response(
+        text=text + "".join(parts), content_type="text/html", headers=headers
+    )
 
 
 def describe(routes: Iterable[Route]) -> dict[str, Any]:
     """The whole document."""
     described = [route for route in routes if route.answers is not None]
-    types = {one for route in described for one in (route.answers, route.body) if isinstance(one, type)} | {
-        Failure
-    }
+    types = {
+        one
+        for route in described
+        for one in (route.answers, route.body)
+        if isinstance(one, type)
+    } | {Failure}
     ordered = sorted(types, key=lambda one: one.__name__)
     schemas, components = msgspec.json.schema_components(ordered, ref_template=REF)
     by_type = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in described:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, by_type)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(
+            route, by_type
+        )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -126,26 +145,48 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     }
 
 
+def _operation_id(route: Route) -> str:
+    """The noun and the verb. Ids are public: they stay when a module gets a better name."""
+    noun = route.handler.__module__.rpartition(".")[2]
+    return f"{PUBLIC_NOUNS.get(noun, noun)}_{route.handler.__name__}"
+
+
 def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     named = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
-    parameters = [{"name": name, "in": "path", "required": True, "schema": ID} for name in named]
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": ID} for name in named
+    ]
     parameters += [
-        {"name": name, "in": "query", "required": False, "schema": QUERY.get(name, TEXT)}
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "schema": QUERY.get(name, TEXT),
+        }
         for name in route.query
     ]
     parameters += [KEY_HEADER] if route.method == "POST" else []
     operation: dict[str, Any] = {
-        "operationId": f"{route.handler.__module__.rpartition('.')[2]}_{route.handler.__name__}",
+        "operationId": _operation_id(route),
         "tags": [route.path.split("/")[2]],
         "summary": " ".join((route.handler.__doc__ or "").split()),
         "parameters": parameters,
         "responses": {
-            str(route.status): {"description": "Done.", "content": _content(route.answers, by_type)},
-            "default": {"description": "Not done, and why.", "content": _content(Failure, by_type)},
+            str(route.status): {
+                "description": "Done.",
+                "content": _content(route.answers, by_type),
+            },
+            "default": {
+                "description": "Not done, and why.",
+                "content": _content(Failure, by_type),
+            },
         },
     }
     if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": _content(route.body, by_type)}
+        operation["requestBody"] = {
+            "required": True,
+            "content": _content(route.body, by_type),
+        }
     return operation
 
 

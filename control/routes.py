@@ -1,7 +1,19 @@
-"""All routes of the API, on one screen: what each takes, and what it answers. `/v1/openapi.json` is made of them."""
+"""All routes of the API on one screen, with what each takes and answers.
+
+`/v1/openapi.json` is made from them.
+"""
 
 from control import health, metrics, openapi
-from control.api import archive, audit, internal, keys, masters, rules, tenants, webhooks
+from control.api import (
+    archive,
+    audit,
+    internal,
+    keys,
+    master_keys,
+    rules,
+    tenants,
+    webhooks,
+)
 from control.api.bodies import Deleted
 from control.api.records import Exchange
 from control.openapi import Route
@@ -14,19 +26,39 @@ ROUTES = (
     Route("GET", "/health", health.live),
     Route("GET", "/health/ready", health.ready),
     Route("GET", "/v1/tenants", tenants.every, tenants.Tenants),
-    Route("POST", "/v1/tenants", tenants.create, tenants.TenantView, tenants.NewTenant, 201),
+    Route(
+        "POST",
+        "/v1/tenants",
+        tenants.create,
+        tenants.TenantView,
+        tenants.NewTenant,
+        201,
+    ),
     Route("GET", "/v1/tenants/{id}", tenants.show, tenants.TenantView),
-    Route("PATCH", "/v1/tenants/{id}", tenants.change, tenants.TenantView, tenants.Changes),
+    Route(
+        "PATCH", "/v1/tenants/{id}", tenants.change, tenants.TenantView, tenants.Changes
+    ),
     Route("DELETE", "/v1/tenants/{id}", tenants.delete, Deleted),
     Route("GET", "/v1/tenants/{id}/keys", keys.every, keys.Keys),
     Route("POST", "/v1/tenants/{id}/keys", keys.create, keys.KeyView, keys.NewKey, 201),
     Route("DELETE", "/v1/tenants/{id}/keys/{key}", keys.revoke, keys.Revoked),
     Route("GET", "/v1/tenants/{id}/webhooks", webhooks.of_tenant, webhooks.Webhooks),
     Route(
-        "POST", "/v1/tenants/{id}/webhooks", webhooks.create, webhooks.WebhookView, webhooks.NewWebhook, 201
+        "POST",
+        "/v1/tenants/{id}/webhooks",
+        webhooks.create,
+        webhooks.WebhookView,
+        webhooks.NewWebhook,
+        201,
     ),
     Route("GET", "/v1/webhooks/{id}", webhooks.show, webhooks.WebhookView),
-    Route("PATCH", "/v1/webhooks/{id}", webhooks.change, webhooks.WebhookView, webhooks.WebhookChanges),
+    Route(
+        "PATCH",
+        "/v1/webhooks/{id}",
+        webhooks.change,
+        webhooks.WebhookView,
+        webhooks.WebhookChanges,
+    ),
     Route("DELETE", "/v1/webhooks/{id}", webhooks.delete, Deleted),
     Route(
         "GET",
@@ -36,19 +68,45 @@ ROUTES = (
         query=("limit", "cursor"),
     ),
     Route("POST", "/v1/webhooks/{id}/test", webhooks.test, webhooks.Tried),
-    Route("POST", "/v1/webhooks/{id}/replay", webhooks.replay, webhooks.Replayed, webhooks.Replay),
+    Route(
+        "POST",
+        "/v1/webhooks/{id}/replay",
+        webhooks.replay,
+        webhooks.Replayed,
+        webhooks.Replay,
+    ),
     Route("POST", "/v1/webhooks/{id}/secret", webhooks.new_secret, webhooks.NewSecret),
     Route("GET", "/v1/keys", keys.of_nobody, keys.Keys),
-    Route("POST", "/v1/keys", keys.create_for_nobody, keys.KeyView, keys.NewRoleKey, 201),
+    Route(
+        "POST", "/v1/keys", keys.create_for_nobody, keys.KeyView, keys.NewRoleKey, 201
+    ),
     Route("DELETE", "/v1/keys/{key}", keys.revoke_of_nobody, keys.Revoked),
     Route("POST", "/v1/keys/rotate", keys.rotate, keys.RotationView, keys.Rotation),
-    Route("GET", "/v1/master", masters.status, masters.Standing),
-    Route("POST", "/v1/master/rotate", masters.rotate, masters.Standing, masters.MasterKey),
-    Route("POST", "/v1/master/verify", masters.verify, masters.Verified, masters.MasterKey),
-    Route("POST", "/v1/master/finalize", masters.finalize, masters.Standing),
-    Route("POST", "/v1/master/abort", masters.abort, masters.Standing),
+    Route("GET", "/v1/master", master_keys.status, master_keys.Standing),
+    Route(
+        "POST",
+        "/v1/master/rotate",
+        master_keys.rotate,
+        master_keys.Standing,
+        master_keys.MasterKey,
+    ),
+    Route(
+        "POST",
+        "/v1/master/verify",
+        master_keys.verify,
+        master_keys.Verified,
+        master_keys.MasterKey,
+    ),
+    Route("POST", "/v1/master/finalize", master_keys.finalize, master_keys.Standing),
+    Route("POST", "/v1/master/abort", master_keys.abort, master_keys.Standing),
     Route("GET", "/v1/rules", rules.export, rules.Rules),
-    Route("GET", "/v1/audit", audit.search, audit.Page, query=(*FOUND_BY, "limit", "cursor")),
+    Route(
+        "GET",
+        "/v1/audit",
+        audit.search,
+        audit.Page,
+        query=(*FOUND_BY, "limit", "cursor"),
+    ),
     Route("GET", "/v1/audit/stats", audit.stats, audit.Stats, query=FOUND_BY),
     Route("POST", "/v1/audit/import", archive.take_in, archive.Imported, LINES),
     Route("GET", "/v1/audit/{id}", audit.show, Exchange),

@@ -1,5 +1,5 @@
-"""One signed POST of a webhook (standardwebhooks.com): to public addresses by HTTPS, no redirect followed, nothing of the answer kept
-but its status.
+"""Sends one signed POST of a webhook (standardwebhooks.com), to public addresses by
+HTTPS. Redirects are not followed; of the answer only the status is kept.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class Denied(OSError):
 
 
 class Answer(NamedTuple):
-    """What came of an attempt: the receiver's status, or why there is none."""
+    """The result of an attempt: the receiver's status, or why there is none."""
 
     status: int | None
     error: str
@@ -40,12 +40,12 @@ class Answer(NamedTuple):
 
     @property
     def taken(self) -> bool:
-        """Whether the receiver has it."""
+        """Whether the receiver accepted it."""
         return self.status is not None and 200 <= self.status < 300
 
 
 def complaint(url: str) -> str:
-    """Why this URL cannot be a webhook's, or nothing."""
+    """Why a webhook cannot have this URL; empty where it can."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -55,37 +55,61 @@ def complaint(url: str) -> str:
         return "it must begin with https:// and name a host"
     if parts.username is not None or parts.password is not None:
         return "it must not hold a name or a password; deliveries are signed instead"
-    if len(url) > MAX_URL or parts.fragment or not url.isascii() or any(one <= " " for one in url):
+    if (
+        len(url) > MAX_URL
+        or parts.fragment
+        or not url.isascii()
+        or any(one <= " " for one in url)
+    ):
         return "it is too long, or holds what a URL for a server does not"
     return ""
 
 
 def sign(secret: bytes, id: str, timestamp: int, body: bytes) -> str:
-    """The signature of a delivery by one secret."""
+    """The signature of a delivery, by one secret."""
     return (
         "v1,"
-        + base64.b64encode(hmac.digest(secret, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)).decode()
+        + base64.b64encode(
+            hmac.digest(secret, f"{id}.{timestamp}.".encode() + body, hashlib.sha256)
+        ).decode()
     )
 
 
 def shown(secret: bytes) -> str:
-    """A secret as its owner gives it to a verifier."""
+    """A secret in the form that a verifier takes."""
     return PREFIX + base64.b64encode(secret).decode()
 
 
 class Sender:
-    """Use `start` and `close`. Names in `internal` may lead into one's own network (and, in development, to this machine)."""
+    """Sends deliveries. Use `start` and `close`.
 
-    def __init__(self, timeout: float, internal: frozenset[str], roots: Path | None, *, development: bool):
-        self._timeout, self._internal, self._development = timeout, internal, development
+    Hosts in `internal` may be in a private network (and, in development, on this
+    machine).
+    """
+
+    def __init__(
+        self,
+        timeout: float,
+        internal: frozenset[str],
+        roots: Path | None,
+        *,
+        development: bool,
+    ):
+        self._timeout = timeout
+        self._internal = internal
+        self._development = development
         self._tls = ssl.create_default_context()
         if roots is not None:
             self._tls.load_verify_locations(roots)
 
     def start(self) -> None:
-        """Be ready to send."""
+        """Open the session."""
         connector = aiohttp.TCPConnector(
-            resolver=_Resolver(self), ssl=self._tls, limit=0, force_close=True, use_dns_cache=False
+            resolver=_Resolver(self),
+            ssl=self._tls,
+            limit=0,
+            force_close=True,
+            use_dns_cache=False,
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -95,11 +119,13 @@ class Sender:
         )
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close its connections."""
         await self._session.close()
 
-    async def send(self, url: str, id: str, body: bytes, secrets: Sequence[bytes]) -> Answer:
-        """Try once. Never raises for what a URL or a receiver does."""
+    async def send(
+        self, url: str, id: str, body: bytes, secrets: Sequence[bytes]
+    ) -> Answer:
+        """Try once. Never raises for a URL or a receiver."""
         began, now = time.monotonic(), int(time.time())
         headers = {
             "content-type": "application/json", "user-agent": f"Earthflow/{VERSION}", "webhook-id": id, "webhook-timestamp": str(now),
@@ -108,7 +134,9 @@ class Sender:
         status, error = None, ""
         try:
             self.check(urlsplit(url).hostname or "", urlsplit(url).hostname or "")
-            async with self._session.post(url, data=body, headers=headers, allow_redirects=False) as answer:
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
                 status = answer.status
                 error = "" if 200 <= status < 300 else f"the receiver answered {status}"
         except TimeoutError:
@@ -120,14 +148,20 @@ class Sender:
         return Answer(status, error, round((time.monotonic() - began) * 1000))
 
     def check(self, host: str, address: str) -> None:
-        """Raises Denied where the host is, or has, an address that must not be connected to; a name is passed over."""
+        """Raises Denied where the host is a literal address that must not be connected
+        to.
+        """
         try:
             ip = ipaddress.ip_address(address.partition("%")[0])
         except ValueError:
             return
         named = host.lower().rstrip(".") in self._internal
         if not (
-            is_public(address) or (named and (is_internal(address) or (self._development and ip.is_loopback)))
+            is_public(address)
+            or (
+                named
+                and (is_internal(address) or (self._development and ip.is_loopback))
+            )
         ):
             raise Denied(
                 f"{host} is not a public address; name it in WEBHOOK_INTERNAL_HOSTS if it is your own"
@@ -135,16 +169,15 @@ class Sender:
 
 
 class _Resolver(AbstractResolver):
-    """Names to addresses, every one of which is checked; only these are dialled."""
+    """Resolves names; every address is checked, and only checked ones are connected to."""
 
     def __init__(self, sender: Sender):
         self._sender = sender
-        self._threads = ThreadPoolExecutor(
-            RESOLVERS, "webhook-names"
-        )  # a name server that is silent stops nobody else's names
+        # so that a silent name server does not block other names
+        self._threads = ThreadPoolExecutor(RESOLVERS, "webhook-names")
         self._asked: dict[
             tuple[str, int], asyncio.Future[list[Any]]
-        ] = {}  # of each name one question at a time
+        ] = {}  # one question at a time for each name
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -169,18 +202,22 @@ class _Resolver(AbstractResolver):
         if asked is None:
             if len(self._asked) >= MOST_ASKED:
                 raise OSError("too many names are being looked up")
-            asked = asyncio.get_running_loop().run_in_executor(self._threads, _addresses, host, port)
+            asked = asyncio.get_running_loop().run_in_executor(
+                self._threads, _addresses, host, port
+            )
             self._asked[host, port] = asked
             asked.add_done_callback(lambda done: self._answered((host, port), done))
         return await asyncio.shield(asked)
 
-    def _answered(self, name: tuple[str, int], done: "asyncio.Future[list[Any]]") -> None:
+    def _answered(
+        self, name: tuple[str, int], done: "asyncio.Future[list[Any]]"
+    ) -> None:
         self._asked.pop(name, None)
         if not done.cancelled():
-            done.exception()  # whoever asked may be gone
+            done.exception()  # the asker may be gone
 
     async def close(self) -> None:
-        """Nobody is waited for."""
+        """Nothing waits."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
@@ -189,7 +226,7 @@ def _addresses(host: str, port: int) -> list[Any]:
 
 
 def _reason(failure: Exception) -> str:
-    """Without what a receiver may have put into it."""
+    """The error, without what a receiver may have put into it."""
     causes = (failure, failure.__cause__, getattr(failure, "os_error", None))
     denied = next((cause for cause in causes if isinstance(cause, Denied)), None)
     return str(denied) if denied else f"it cannot be reached ({type(failure).__name__})"

@@ -1,4 +1,4 @@
-"""What control is told by its environment; read once, then frozen."""
+"""The settings of control, read once from the environment and frozen."""
 
 from pathlib import Path
 from typing import Annotated, Self
@@ -25,31 +25,55 @@ class ControlSettings(Core, Redis):
     """Settings of `earthflow control`."""
 
     admin_key: SecretStr = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
-    admin_key_previous: SecretStr | None = Field(None, validation_alias="EARTHFLOW_ADMIN_API_KEY_PREVIOUS")
-    dashboard_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_DASHBOARD_HOST")
-    dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT", ge=0, le=65535)
+    admin_key_previous: SecretStr | None = Field(
+        None, validation_alias="EARTHFLOW_ADMIN_API_KEY_PREVIOUS"
+    )
+    dashboard_host: str = Field(
+        "127.0.0.1", validation_alias="EARTHFLOW_DASHBOARD_HOST"
+    )
+    dashboard_port: int = Field(
+        8080, validation_alias="EARTHFLOW_DASHBOARD_PORT", ge=0, le=65535
+    )
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
-    start_timeout: NonNegativeInt = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
+    start_timeout: NonNegativeInt = Field(
+        30, validation_alias="EARTHFLOW_START_TIMEOUT"
+    )
 
-    database_url: SecretStr | None = Field(None, validation_alias="EARTHFLOW_DATABASE_URL")
+    database_url: SecretStr | None = Field(
+        None, validation_alias="EARTHFLOW_DATABASE_URL"
+    )
     postgres_host: str = Field("postgres", validation_alias="POSTGRES_HOST")
     postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
     postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
     postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
-    postgres_password: SecretStr | None = Field(None, validation_alias="POSTGRES_PASSWORD")
+    postgres_password: SecretStr | None = Field(
+        None, validation_alias="POSTGRES_PASSWORD"
+    )
 
     rate_limit_rpm: PositiveInt = Field(1000, validation_alias="RATE_LIMIT_DEFAULT_RPM")
-    rate_limit_burst: PositiveFloat = Field(1.5, validation_alias="RATE_LIMIT_BURST_FACTOR")
-    rate_limit_window: PositiveInt = Field(60, validation_alias="RATE_LIMIT_WINDOW_SECONDS")
+    rate_limit_burst: PositiveFloat = Field(
+        1.5, validation_alias="RATE_LIMIT_BURST_FACTOR"
+    )
+    rate_limit_window: PositiveInt = Field(
+        60, validation_alias="RATE_LIMIT_WINDOW_SECONDS"
+    )
     webhook_retries: NonNegativeInt = Field(3, validation_alias="WEBHOOK_MAX_RETRIES")
-    webhook_timeout: PositiveFloat = Field(5, validation_alias="WEBHOOK_TIMEOUT_SECONDS")
-    webhook_backoff: PositiveInt = Field(500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS")
-    webhook_long_hours: PositiveInt = Field(72, validation_alias="WEBHOOK_LONG_RETRY_HOURS", le=24 * 90)
+    webhook_timeout: PositiveFloat = Field(
+        5, validation_alias="WEBHOOK_TIMEOUT_SECONDS"
+    )
+    webhook_backoff: PositiveInt = Field(
+        500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS"
+    )
+    webhook_long_hours: PositiveInt = Field(
+        72, validation_alias="WEBHOOK_LONG_RETRY_HOURS", le=24 * 90
+    )
     webhook_internal: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), validation_alias="WEBHOOK_INTERNAL_HOSTS"
     )
     webhook_ca: Path | None = Field(None, validation_alias="WEBHOOK_CA")
-    retention_days: PositiveInt = Field(365, validation_alias="AUDIT_RETENTION_DAYS", le=36_500)
+    retention_days: PositiveInt = Field(
+        365, validation_alias="AUDIT_RETENTION_DAYS", le=36_500
+    )
     hash_prompts: bool = Field(True, validation_alias="AUDIT_HASH_PROMPTS")
 
     @field_validator("admin_key", "admin_key_previous")
@@ -79,22 +103,28 @@ class ControlSettings(Core, Redis):
         try:
             conninfo_to_dict(value.get_secret_value() if value else "")
         except ProgrammingError:
-            raise ValueError("must be a URL such as postgresql://user:password@host:5432/name") from None
+            raise ValueError(
+                "must be a URL such as postgresql://user:password@host:5432/name"
+            ) from None
         return value
 
     @model_validator(mode="after")
     def _supported(self) -> Self:
         if self.database_url is None and self.postgres_password is None:
-            raise ValueError("POSTGRES_PASSWORD is not set. It is required; see .env.example.")
+            raise ValueError(
+                "POSTGRES_PASSWORD is not set. It is required; see .env.example."
+            )
         return self
 
     @property
     def admin_keys(self) -> list[SecretStr]:
-        """Those that are an admin's: the one in use, and while it is changed the one before."""
-        return [self.admin_key] + ([self.admin_key_previous] if self.admin_key_previous else [])
+        """The admin keys: the current one, and during a change the previous one."""
+        return [self.admin_key] + (
+            [self.admin_key_previous] if self.admin_key_previous else []
+        )
 
     def sender(self) -> Sender:
-        """What sends webhooks."""
+        """The sender of webhooks."""
         return Sender(
             self.webhook_timeout,
             self.webhook_internal,
@@ -104,15 +134,19 @@ class ControlSettings(Core, Redis):
 
     @property
     def rate(self) -> Rate:
-        """What tenants may ask for that have no limit of their own."""
+        """The rate limit of tenants that have none of their own."""
         return Rate(self.rate_limit_rpm, self.rate_limit_burst, self.rate_limit_window)
 
     @property
     def database(self) -> str:
-        """What libpq connects to; holds the password, so never print it."""
+        """The connection string for libpq. It has the password: never print it."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        password = self.postgres_password.get_secret_value() if self.postgres_password else None
+        password = (
+            self.postgres_password.get_secret_value()
+            if self.postgres_password
+            else None
+        )
         return make_conninfo(
             host=self.postgres_host,
             port=self.postgres_port,

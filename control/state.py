@@ -1,4 +1,6 @@
-"""What control's handlers and jobs share: settings, the pool, the vault, the rules being served."""
+"""What control's handlers and jobs share: settings, the pool, the vault, the rules that
+are served.
+"""
 
 import asyncio
 import logging
@@ -22,11 +24,11 @@ logger = logging.getLogger("earthflow.control")
 
 @dataclass
 class State:
-    """One control process."""
+    """The state of one control process."""
 
     settings: ControlSettings
     pool: Pool
-    reading: Pool  # for searches and counts of the audit
+    reading: Pool  # the pool for searches and counts
     redis: "aioredis.Redis"
     vault: Vault
     rules: dict[str, str]
@@ -34,27 +36,31 @@ class State:
     keyring: Keyring
     sender: Sender
     rules_signature: Signature = ()
-    rules_complaint: str = ""  # why changed rule files are not used, or nothing
+    # Why changed rule files are not used; empty where they are
+    rules_complaint: str = ""
     guesses: Guesses = field(default_factory=Guesses)
-    readers: Counter[str] = field(default_factory=Counter)  # by tenant: searches and counts under way
+    # by tenant: running searches and counts
+    readers: Counter[str] = field(default_factory=Counter)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    ending: bool = False  # we are about to stop; nobody may wait for news any longer
-    ingest_detail: str = ""  # why records are not being stored right now, or nothing
+    ending: bool = False  # we stop: no poll may wait any longer
+    ingest_detail: str = ""  # why records cannot be stored now; empty where they can
 
     async def read_keys(self) -> None:
-        """Take up the keys as PostgreSQL has them."""
+        """Read the keys from PostgreSQL."""
         self.keyring.take(*await keys.known(self.pool))
 
     async def tell_proxies(self) -> None:
-        """Something a proxy must know has changed: know it ourselves, and answer those that wait."""
+        """Something changed that proxies must know: read it, and answer waiting polls."""
         try:
             await self.read_keys()
-        except DATABASE_AWAY as error:  # what was asked for is done; the job that follows will read them
+        except (
+            DATABASE_AWAY
+        ) as error:  # the request is done; the job reads the keys later
             logger.warning("keys are read a moment later (%s)", type(error).__name__)
         await self.wake()
 
     async def wake(self) -> None:
-        """Answer those that wait for news."""
+        """Answer waiting polls."""
         async with self.changed:
             self.changed.notify_all()
 

@@ -1,4 +1,6 @@
-"""The other half of contract/unwrap.py: wraps secrets for storage under the data key, which the master key opens."""
+"""The writing half of contract/unwrap.py: wraps secrets for storage, under the data key
+that the master key opens.
+"""
 
 import os
 
@@ -8,7 +10,10 @@ from contract.unwrap import proxy_token, unwrap
 
 
 class Vault:
-    """One master key, and the data key that it opens. `wrapped` is the data key as a proxy with the same master key can open it."""
+    """One master key, and the data key that it opens.
+
+    `wrapped` is the data key, for proxies with this master key.
+    """
 
     def __init__(self, master: str, wrapped: str):
         """Raises WrongMasterKey."""
@@ -18,7 +23,7 @@ class Vault:
         self._fernet = Fernet(self._data_key)
 
     def wrap(self, secret: bytes) -> str:
-        """The secret as it may be stored and sent."""
+        """A secret as it may be stored and sent."""
         return self._fernet.encrypt(secret).decode()
 
     def open(self, wrapped: str) -> bytes:
@@ -30,10 +35,10 @@ class Vault:
         return self.wrap(os.urandom(32))
 
     def under(self, master: str) -> str:
-        """The data key as another master key opens it."""
+        """The data key under another master key."""
         return Fernet(master).encrypt(self._data_key.encode()).decode()
 
 
 def new_vault(master: str) -> Vault:
-    """A vault with a data key of its own."""
+    """A vault with a new data key."""
     return Vault(master, Fernet(master).encrypt(Fernet.generate_key()).decode())

@@ -17,7 +17,9 @@ COMMAND = (
     "--output-reproducible",
 )
 
-written = subprocess.run([sys.executable, "-W", "ignore", *COMMAND], capture_output=True, check=True).stdout
+written = subprocess.run(
+    [sys.executable, "-W", "ignore", *COMMAND], capture_output=True, check=True
+).stdout
 bill = json.loads(written)
 bill["metadata"]["component"]["version"] = (
     VERSION  # pyproject.toml names the file that has it, which the tool does not follow

@@ -1,4 +1,7 @@
-"""What is wrong with a rule file, where, and what to do: `file:line:column`, the line itself, a caret, the likely fix."""
+"""Complaints about a rule file:
+
+`file:line:column`, the line itself, a caret, and the likely fix.
+"""
 
 import difflib
 from collections.abc import Iterable
@@ -8,7 +11,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A place in a source; line and column count from 1, `length` is what the caret underlines."""
+    """A position in a source.
+
+    Lines and columns count from 1; the caret underlines `length` characters.
+    """
 
     file: str
     line: int
@@ -27,10 +33,14 @@ class Complaint:
     level: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
-        lines = [f"{self.at.file}:{self.at.line}:{self.at.column}: {self.level}: {self.message}"]
+        lines = [
+            f"{self.at.file}:{self.at.line}:{self.at.column}: {self.level}: {self.message}"
+        ]
         if self.source:
             number = str(self.at.line)
-            carets = "^" * max(1, min(self.at.length, len(self.source) - self.at.column + 1))
+            carets = "^" * max(
+                1, min(self.at.length, len(self.source) - self.at.column + 1)
+            )
             lines.append(f" {number} | {self.source}")
             lines.append(f" {' ' * len(number)} | {' ' * (self.at.column - 1)}{carets}")
         if self.help:
@@ -39,7 +49,7 @@ class Complaint:
 
 
 class BadRules(Exception):
-    """Rule files that say nothing we can use; nothing of them takes effect."""
+    """Rule files that cannot be used; nothing of them takes effect."""
 
     def __init__(self, complaints: Iterable[Complaint]):
         self.complaints = tuple(complaints)
@@ -47,12 +57,15 @@ class BadRules(Exception):
 
     @property
     def places(self) -> str:
-        """Where the faults are, without what stands there."""
-        return ", ".join(f"{one.at.file}:{one.at.line}:{one.at.column}" for one in self.complaints[:5])
+        """The positions of the faults, without any text."""
+        return ", ".join(
+            f"{one.at.file}:{one.at.line}:{one.at.column}"
+            for one in self.complaints[:5]
+        )
 
 
 def likely(word: str, known: Iterable[str]) -> str:
-    """A help sentence: the word that was probably meant, or the words there are."""
+    """A help sentence: the word that was probably meant, or the words that exist."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
     return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"

@@ -1,5 +1,8 @@
-"""`when` -> bits. Each distinct predicate is asked once per call (or once per kind of part) and gives one bit; a clause is then a
-few comparisons of integers, however many rules share its predicates. `role`, `part` and `tool` speak of a part, all else of the call.
+"""Compiles `when` to bits.
+
+Each distinct predicate is evaluated once per exchange (`role`, `part` and `tool`: once
+per kind of part) and gives one bit. A clause becomes a few comparisons of integers,
+however many rules share its predicates.
 """
 
 import operator
@@ -11,9 +14,9 @@ from functools import lru_cache
 from itertools import product
 from zoneinfo import ZoneInfo
 
-from rules.clauses import DAYS, SIZE, WINDOW
 from rules.exchange import NOWHERE, Direction, Exchange, Kind, Part, Role
 from rules.model import Clause, Field, Group
+from rules.source.when import DAYS, SIZE, WINDOW
 
 UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 COMPARE: dict[str, Callable[[int, int], bool]] = {
@@ -23,17 +26,18 @@ COMPARE: dict[str, Callable[[int, int], bool]] = {
     ">=": operator.ge,
 }
 OF_PART = ("role", "part", "tool")
-KEPT_VALUES = 256  # of a model, a host, a path, for which a predicate knows the answer
-LONGEST_KEPT = 256  # characters of such a value
-MAX_TERMS = 256  # of one clause, written out as alternatives
+# Values (models, hosts, paths) for which a predicate's answer is kept
+KEPT_VALUES = 256
+LONGEST_KEPT = 256  # characters of such a value; a longer one is not kept
+MAX_TERMS = 256  # alternatives of one clause
 
-Term = tuple[int, int]  # bits that must be set, bits that must not
-Condition = tuple[Term, ...]  # any of the terms; () never holds
+Term = tuple[int, int]  # bits that must be set, and bits that must not
+Condition = tuple[Term, ...]  # one of the terms must hold; () never does
 ALWAYS: Condition = ((0, 0),)
 
 
 class TooComplex(Exception):
-    """A clause with more alternatives than are kept."""
+    """A clause with more than MAX_TERMS alternatives."""
 
 
 class Conditions:
@@ -47,11 +51,13 @@ class Conditions:
     def copy(self) -> "Conditions":
         """The same predicates, to add to."""
         copy = Conditions()
-        copy._bits, copy._of_call, copy._of_part = dict(self._bits), list(self._of_call), list(self._of_part)
+        copy._bits = dict(self._bits)
+        copy._of_call = list(self._of_call)
+        copy._of_part = list(self._of_part)
         return copy
 
     def only(self, conditions: Iterable[Condition]) -> "Conditions":
-        """No more predicates than these conditions speak of."""
+        """The predicates that these conditions use, and no others."""
         bits = 0
         for condition in conditions:
             for need, forbid in condition:
@@ -62,26 +68,33 @@ class Conditions:
         return copy
 
     def compile(self, clause: Clause | None) -> Condition:
-        """The clause as alternatives. Raises TooComplex."""
+        """A clause as alternatives. Raises TooComplex."""
         return ALWAYS if clause is None else self._terms(clause, wanted=True)
 
     def known(
         self, direction: Direction, role: Role | None = None, kind: Kind | None = None
     ) -> tuple[int, int]:
-        """The bits that hold, and those that do not, for whatever part of whatever call in this direction."""
-        call, part = Exchange(direction=direction), Part("", role or "other", kind or "text", NOWHERE)
-        said = {"direction"} | ({"role"} if role else set()) | ({"part"} if kind else set())
+        """The bits that hold, and those that do not, for every part of every exchange
+        of this kind.
+        """
+        call = Exchange(direction=direction)
+        part = Part("", role or "other", kind or "text", NOWHERE)
+        said = (
+            {"direction"}
+            | ({"role"} if role else set())
+            | ({"part"} if kind else set())
+        )
         mask = self.of_call(call) | self.of_part(part)
         every = sum(1 << bit for (name, _), bit in self._bits.items() if name in said)
         return mask & every, ~mask & every
 
     def speaks_of_parts(self, condition: Condition) -> bool:
-        """Whether it cannot be decided from the call alone."""
+        """Whether the exchange alone cannot decide it."""
         parts = sum(1 << bit for bit, _ in self._of_part)
         return any((need | forbid) & parts for need, forbid in condition)
 
     def of_call(self, exchange: Exchange) -> int:
-        """The bits that hold for a call."""
+        """The bits that hold for an exchange."""
         mask = 0
         for bit, holds in self._of_call:
             if holds(exchange):
@@ -102,7 +115,8 @@ class Conditions:
             return ((bit, 0),) if wanted else ((0, bit),)
         if clause.how == "not":
             return self._joined(
-                [self._terms(inner, wanted=not wanted) for inner in clause.clauses], every=wanted
+                [self._terms(inner, wanted=not wanted) for inner in clause.clauses],
+                every=wanted,
             )
         inside = [self._terms(inner, wanted=wanted) for inner in clause.clauses]
         return self._joined(inside, every=(clause.how == "all") == wanted)
@@ -112,8 +126,13 @@ class Conditions:
             return tuple(dict.fromkeys(term for terms in inside for term in terms))
         terms: Condition = ALWAYS
         for other in inside:
-            joined = ((need | more, forbid | less) for (need, forbid), (more, less) in product(terms, other))
-            terms = tuple(dict.fromkeys(term for term in joined if not term[0] & term[1]))
+            joined = (
+                (need | more, forbid | less)
+                for (need, forbid), (more, less) in product(terms, other)
+            )
+            terms = tuple(
+                dict.fromkeys(term for term in joined if not term[0] & term[1])
+            )
             if len(terms) > MAX_TERMS:
                 raise TooComplex
         return terms
@@ -130,7 +149,7 @@ class Conditions:
 
 
 def holds(condition: Condition, mask: int) -> bool:
-    """Whether any of the terms holds for these bits."""
+    """Whether one of the terms holds for these bits."""
     return any(mask & need == need and not mask & forbid for need, forbid in condition)
 
 
@@ -141,10 +160,14 @@ def may_hold(condition: Condition, known: tuple[int, int]) -> bool:
 
 
 def said_of(clause: Clause | None, name: str) -> frozenset[str]:
-    """All that a clause says of a field, wherever it does; nothing where it does not name it."""
+    """All values that a clause names for a field."""
     if isinstance(clause, Group):
         return frozenset().union(*(said_of(inner, name) for inner in clause.clauses))
-    return frozenset(clause.values) if clause is not None and clause.name == name else frozenset()
+    return (
+        frozenset(clause.values)
+        if clause is not None and clause.name == name
+        else frozenset()
+    )
 
 
 def _part_test(field: Field) -> Callable[[Part], bool]:
@@ -173,7 +196,8 @@ def _call_test(field: Field) -> Callable[[Exchange], bool]:
         case "time":
             windows = [_window(value) for value in field.values]
             return lambda exchange: (
-                exchange.time is not None and any(window(exchange.time) for window in windows)
+                exchange.time is not None
+                and any(window(exchange.time) for window in windows)
             )
     pattern = _globs(field.values)
 
@@ -183,13 +207,15 @@ def _call_test(field: Field) -> Callable[[Exchange], bool]:
 
     def holds_for(exchange: Exchange) -> bool:
         value: str = getattr(exchange, name)
-        return matches(value) if len(value) <= LONGEST_KEPT else matches.__wrapped__(value)
+        return (
+            matches(value) if len(value) <= LONGEST_KEPT else matches.__wrapped__(value)
+        )
 
     return holds_for
 
 
 def _globs(values: tuple[str, ...]) -> "re.Pattern[str]":
-    """A glob list, as one linear pattern; compared without regard to case."""
+    """A list of globs as one linear pattern, without regard to case."""
     return re.compile("|".join(translate(value.lower()) for value in values))
 
 
@@ -202,14 +228,19 @@ def _comparison(name: str, comparison: str) -> Callable[[Exchange], bool]:
 
 
 def _window(value: str) -> Callable[[datetime], bool]:
-    """`Mon-Fri 08:00-18:00 Europe/Paris`; one that ends before it begins runs over midnight, and belongs to the day it began on."""
+    """A time window, `Mon-Fri 08:00-18:00 Europe/Paris`.
+
+    One that ends before it begins runs over midnight, and belongs to the day on which
+    it began.
+    """
     parsed = WINDOW.fullmatch(value)
     if parsed is None:
         raise ValueError(value)  # the reader complained of it already
     first = DAYS.index(parsed[1]) if parsed[1] else 0
     last = DAYS.index(parsed[2]) if parsed[2] else first if parsed[1] else 6
     days = {(first + step) % 7 for step in range((last - first) % 7 + 1)}
-    start, end = int(parsed[3]) * 60 + int(parsed[4]), int(parsed[5]) * 60 + int(parsed[6])
+    start = int(parsed[3]) * 60 + int(parsed[4])
+    end = int(parsed[5]) * 60 + int(parsed[6])
     zone = ZoneInfo(parsed[7]) if parsed[7] else UTC
 
     def inside(time: datetime) -> bool:
@@ -217,6 +248,8 @@ def _window(value: str) -> Callable[[datetime], bool]:
         minute, day = local.hour * 60 + local.minute, local.weekday()
         if start < end:
             return day in days and start <= minute < end
-        return (day in days and minute >= start) or ((day - 1) % 7 in days and minute < end)
+        return (day in days and minute >= start) or (
+            (day - 1) % 7 in days and minute < end
+        )
 
     return inside

@@ -1,5 +1,6 @@
-"""`match` and `except` -> which findings of a rule stand. Works on what the scanner found in one part; looks at no text itself but
-at the findings' own and their neighbourhood.
+"""Compiles `match` and `except`, and tells which findings of a rule stand.
+
+Works on what the scanner found in one part, and on the text around a finding.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +14,12 @@ from rules.patterns import Regex, joined, keywords_as_regex
 from rules.scan import Finding
 from rules.validators import Validator, entropy, validator
 
-Found = Mapping[int, Sequence[Finding]]  # by pattern, of one part
+Found = Mapping[int, Sequence[Finding]]  # findings of one part, by pattern
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """A pattern and what must be true of its findings."""
+    """A pattern, and the checks that its findings must pass."""
 
     pattern: int
     entropy: float
@@ -26,7 +27,7 @@ class Need:
     count: int
 
     def find(self, found: Found) -> Sequence[Finding]:
-        """Those of the pattern's findings that stand the checks; none where they are too few."""
+        """The findings that pass the checks; none where they are too few."""
         findings = found.get(self.pattern, ())
         if self.entropy or self.validate is not None:
             findings = [finding for finding in findings if self._stands(finding.value)]
@@ -39,7 +40,7 @@ class Need:
         return findings
 
     def _stands(self, value: str | None) -> bool:
-        if value is None:  # too much was found to look at each: no check can clear it
+        if value is None:  # too many findings to check each: none can be cleared
             return True
         return (not self.entropy or entropy(value) >= self.entropy) and (
             self.validate is None or self.validate(value)
@@ -54,7 +55,7 @@ class Joined:
     members: "tuple[Need | Joined, ...]"
 
     def find(self, found: Found) -> Sequence[Finding]:
-        """The findings of all members that find, where the whole holds."""
+        """The findings of all members, where the whole holds."""
         findings: list[Finding] = []
         for member in self.members:
             if isinstance(member, Joined) and member.how == "not":
@@ -81,28 +82,38 @@ def patterns_of(content: Content) -> frozenset[int]:
 
 
 def mentioned(content: Content) -> frozenset[int]:
-    """All patterns that have a say, those that must be missing included."""
+    """All patterns that take part, those that must be missing included."""
     if isinstance(content, Need):
         return frozenset({content.pattern})
     return frozenset().union(*map(mentioned, content.members))
 
 
 class Compiler:
-    """Collects the patterns of many rules, each distinct one once."""
+    """Numbers the patterns of many rules, each distinct one once."""
 
     def __init__(self, detectors: Mapping[str, Match], numbers: dict[Pattern, int]):
-        """`numbers` is added to: what is not in it yet gets the next number."""
+        """`numbers` is extended: a new pattern gets the next number."""
         self._detectors, self._numbers = detectors, numbers
 
     def compile(self, matches: Match | Matches) -> Content:
-        """What was written, over pattern numbers. A detector that is not known must have been complained of before."""
+        """A match over pattern numbers.
+
+        An unknown detector must have been complained of before.
+        """
         if isinstance(matches, Match):
             return self._need(matches)
         members = tuple(self.compile(member) for member in matches.members)
-        return members[0] if matches.how != "not" and len(members) == 1 else Joined(matches.how, members)
+        return (
+            members[0]
+            if matches.how != "not" and len(members) == 1
+            else Joined(matches.how, members)
+        )
 
     def _need(self, match: Match) -> Need:
-        check, bits, near, within = match.validate, match.entropy, match.near, match.within
+        check = match.validate
+        bits = match.entropy
+        near = match.near
+        within = match.within
         regex = match.regex
         if match.detector:
             shape = self._detectors[match.detector]
@@ -113,14 +124,16 @@ class Compiler:
                 near, within = shape.near, shape.within
         elif match.keywords:
             regex = keywords_as_regex(match.keywords)
-        pattern = Pattern(regex, keywords_as_regex(near) if near else "", within if near else 0)
+        pattern = Pattern(
+            regex, keywords_as_regex(near) if near else "", within if near else 0
+        )
         number = self._numbers.setdefault(pattern, len(self._numbers))
         return Need(number, bits, validator(check) if check else None, match.count)
 
 
 @dataclass(frozen=True, slots=True)
 class Exempt:
-    """One `except`, ready to be used."""
+    """One `except`, compiled."""
 
     values: frozenset[str]
     regexes: tuple[Regex, ...]
@@ -129,7 +142,9 @@ class Exempt:
 
     @property
     def always(self) -> bool:
-        """Whether it asks the finding alone, in whatever call and beside whatever it stands."""
+        """Whether it depends on the finding alone, not on the call or what stands
+        beside it.
+        """
         return self.when == ALWAYS and not self.near
 
     def takes(self, finding: Finding, mask: int) -> bool:
@@ -140,13 +155,17 @@ class Exempt:
             return True
         if not self.regexes:
             return False
-        text, first, last = finding.view.text, max(0, finding.start - self.near), finding.end + self.near
+        text = finding.view.text
+        first = max(0, finding.start - self.near)
+        last = finding.end + self.near
         around = text[first:last].encode("utf-8", "replace")
         return any(regex.search(around) is not None for regex in self.regexes)
 
 
-def compile_exceptions(written: Sequence[Except], conditions: Conditions) -> tuple[Exempt, ...]:
-    """The exceptions as written, compiled; those that look at the same stretch of text in the same cases are one."""
+def compile_exceptions(
+    written: Sequence[Except], conditions: Conditions
+) -> tuple[Exempt, ...]:
+    """Compile exceptions; those with the same distance and condition become one."""
     together: dict[tuple[int, Condition], list[Except]] = {}
     for one in written:
         together.setdefault((one.near, conditions.compile(one.when)), []).append(one)

@@ -1,4 +1,6 @@
-"""What a rule may look at: an exchange, its parts, and the reasons why something could not be looked at."""
+"""What rules judge: an exchange, its parts, and the reasons why something could not be
+read.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,42 +12,47 @@ Kind = Literal["text", "tool_call", "tool_result", "tool_definition", "field", "
 Coverage = Literal["full", "partial", "none"]
 Direction = Literal["request", "response"]
 
-# Why something could not be looked at, as rules name it in `when: {unreadable: …}`.
+# Reasons, as rules name them in `when: {unreadable: …}`.
 REASONS = (
-    "too_large",  # over the body cap
-    "unknown_encoding",  # a Content-Encoding that we do not speak
+    "too_large",  # larger than EARTHFLOW_MAX_BODY, or than is held
+    "unknown_encoding",  # an unknown Content-Encoding
     "bad_encoding",  # a known one that does not decode, or decodes to too much
     "not_utf8",
     "bad_json",
-    "duplicate_key",  # two readers may see two different calls
-    "too_deep",  # nested or long beyond what is read
-    "unknown_path",  # an AI host, but a call that we do not know
-    "opaque",  # a body of unknown shape on a known call
+    "duplicate_key",  # a key stands twice: two readers may see two different calls
+    "too_deep",  # nested deeper, or with more members, than is read
+    "unknown_path",  # an AI host, and a path that is not known
+    "opaque",  # a known path, and a body of another shape
     "image",
     "audio",
     "document",
-    "tunnelled",  # not an AI host: never opened
-    "hidden",  # a text holds more encoded runs than are decoded
-    "endless",  # in a stream: a text that might still have become a match, but was longer than is held back
+    "tunnelled",  # not an AI host: its TLS was not opened
+    "hidden",  # more text is encoded than is decoded
+    # in a stream: a text was released that could still have become a match
+    "endless",
 )
 
 
 NOWHERE = -1
-CHARACTERS_PER_TOKEN = 4  # a rough measure, for rules that speak of tokens before a provider has counted them
+# characters of a token, roughly: rules may ask for tokens before a provider counted
+# them
+CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """We could not look, and why: one of REASONS."""
+    """Something could not be read; `reason` is one of REASONS."""
 
     reason: str
 
 
 class Part(NamedTuple):
-    """One text of a call. `literal` is its place among the body's JSON literals, by which redact.splice finds it again.
+    """One text of an exchange.
 
-    NOWHERE: it stands outside of the body, in the query. There, and in keys, nothing can be put in its place: a rule that would
-    redact it blocks. `tool` is the name of the tool that a call or a result is of, where the body says it.
+    `literal` is its number among the body's JSON literals, by which `redact.splice`
+    finds it. NOWHERE: it stands outside of the body, in the query. There, and in keys,
+    nothing can be replaced: a rule that would redact it blocks. `tool` is the name of
+    the tool of a call or a result.
     """
 
     text: str
@@ -57,10 +64,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Exchange:
-    """One call, or its answer, as rules see it. `size` is the body's in bytes; `parts` hold every text of it, in their order.
+    """A call, or its answer, as rules see it.
 
-    An answer bears the call's model, user and path. `user` is whom the client says it speaks for, `time` when the call came (UTC);
-    rules that ask for a time do not hold without.
+    `size` is the body's, in bytes. `parts` are all its texts, in their order. An answer
+    has the call's model, user and path. `user` is for whom the client says that it
+    calls. `time` is when the call was received (UTC); without it, no rule about time
+    holds.
     """
 
     provider: str = ""
@@ -79,23 +88,38 @@ class Exchange:
 
     @cached_property
     def coverage(self) -> Coverage:
-        """How much of the call was readable."""
+        """How much of the exchange was readable."""
         if not self.unreadable:
             return "full"
-        return "partial" if any(part.literal != NOWHERE for part in self.parts) else "none"
+        return (
+            "partial" if any(part.literal != NOWHERE for part in self.parts) else "none"
+        )
 
     @cached_property
     def tokens(self) -> int:
-        """About how many tokens the call's texts are."""
+        """The tokens of all texts, estimated."""
         return sum(len(part.text) for part in self.parts) // CHARACTERS_PER_TOKEN
 
     @cached_property
     def old(self) -> int:
-        """How many of the first parts are history: what stands before an assistant's turn that somebody has answered since.
+        """How many of the first parts are history: all before the last assistant turn
+        that was answered.
 
-        History was judged when it was new; a conversation must not stay blocked for it.
+        History was judged when it was new. A conversation must not stay blocked for it.
         """
         newest = next(
-            (n for n in range(len(self.parts) - 1, -1, -1) if self.parts[n].role in ("user", "tool")), -1
+            (
+                n
+                for n in range(len(self.parts) - 1, -1, -1)
+                if self.parts[n].role in ("user", "tool")
+            ),
+            -1,
         )
-        return next((n + 1 for n in range(newest - 1, -1, -1) if self.parts[n].role == "assistant"), 0)
+        return next(
+            (
+                n + 1
+                for n in range(newest - 1, -1, -1)
+                if self.parts[n].role == "assistant"
+            ),
+            0,
+        )

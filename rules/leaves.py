@@ -1,7 +1,7 @@
-"""A JSON body as its leaves: every text that would leave, with its place.
+"""Reads a JSON body as leaves: every string, key and longer number, with its place.
 
-Keys, strings and longer numbers are all leaves, so nothing is passed over because nobody thought of the field. A leaf's `literal`
-counts the body's literals as rules.redact does. Total and bounded: any bytes give a document or Unreadable.
+No field is skipped for being unknown. A leaf's `literal` is its number among the body's
+literals, as in `redact.py`. Total and bounded: any bytes give a document or Unreadable.
 """
 
 import json
@@ -13,22 +13,26 @@ import msgspec
 from rules.exchange import Unreadable
 
 MAX_DEPTH = 64
-MAX_NODES = 200_000  # values and keys
-MAX_MARKS = 2_000_000  # commas and opening brackets, in strings or not: bounds what parsing may build, before it builds it
-SHORT_NUMBER = 6  # digits; a shorter number holds no card, account or telephone
+MAX_NODES = 200_000  # values and keys of a document
+# Commas and opening brackets, in strings or not. It bounds what parsing can build,
+# before it does.
+MAX_MARKS = 2_000_000
+SHORT_NUMBER = 6  # digits; a shorter number is no card, account or telephone
 
 Path = tuple[str | int, ...]
 
 
 class Number(str):
-    """A number as it was written."""
+    """A number as written."""
 
     __slots__ = ()
 
 
 class Leaf(NamedTuple):
-    """`path` leads from the root to the leaf; a key's path ends in the key itself. `around` are the containers on that way,
-    the innermost last; it changes as the walk goes on.
+    """A text of a document.
+
+    `path` leads from the root to it; a key's path ends in the key itself. `around` are
+    the containers on that path, the innermost last; it changes as the walk continues.
     """
 
     path: Path
@@ -39,7 +43,7 @@ class Leaf(NamedTuple):
 
 
 class Unread(Exception):
-    """The document cannot be read; `why` is one of rules.exchange.REASONS."""
+    """The document cannot be read; `why` is one of `rules.exchange.REASONS`."""
 
     def __init__(self, why: str):
         super().__init__(why)
@@ -63,19 +67,25 @@ def _constant(name: str) -> Any:
 
 _quick = msgspec.json.Decoder(float_hook=Number)
 _thorough = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_no_constant
+    object_pairs_hook=_object,
+    parse_int=Number,
+    parse_float=Number,
+    parse_constant=_no_constant,
 )
 _lenient = json.JSONDecoder(
-    object_pairs_hook=_object, parse_int=Number, parse_float=Number, parse_constant=_constant
+    object_pairs_hook=_object,
+    parse_int=Number,
+    parse_float=Number,
+    parse_constant=_constant,
 )
 
 
 def parse(body: bytes, *, constants: bool = False) -> Any | Unreadable:
-    """The document, numbers as written. Whether a key stood twice in it is known only when a Walk has gone through it.
+    """The document, with numbers as they were written.
 
-    With `constants`, NaN and the infinities, which are not JSON but which some write and many take, are read as null.
-
-    What the quick decoder does not take (half surrogate pairs, endless integers) the thorough one decides.
+    Whether a key stands twice is known only after a Walk. With `constants`, NaN and the
+    infinities, which are no JSON but which some write, are read as null. What the fast
+    decoder rejects (lone surrogates, endless integers) a thorough one decides.
     """
     if len(body) > MAX_MARKS and (_marks(body) > MAX_MARKS or _keys(body) > MAX_NODES):
         return Unreadable("too_deep")
@@ -100,23 +110,31 @@ def _marks(body: bytes) -> int:
 
 
 def _keys(body: bytes) -> int:
-    """No more than there are: a quote before a colon ends a key, unless it is escaped, as in text that is JSON itself."""
+    """An upper bound for the keys: a quote before a colon ends a key, unless it is
+    escaped.
+    """
     return body.count(b'":') - body.count(b'\\":')
 
 
 class Walk:
-    """One way through a document, in the order of its text; `literal` is the number of the next literal."""
+    """One pass through a document in the order of its text.
+
+    `literal` is the number of the next literal.
+    """
 
     def __init__(self, known: Container[str] = ()):
         """Keys that are `known` are no leaves."""
         self.literal = 0
         self._known = known
         self._strings = 0
-        self._quotes = 0  # inside of strings
+        self._quotes = 0  # inside strings
         self._nodes = 0
 
     def passed(self, strings: int, quotes: int = 0) -> None:
-        """So many strings, with so many quotes inside, were read without the walk. Raises Unread("too_deep")."""
+        """Account for strings, with quotes inside, that were read without the walk.
+
+        Raises Unread("too_deep").
+        """
         self.literal += strings
         self._strings += strings
         self._quotes += quotes
@@ -124,11 +142,15 @@ class Walk:
         if self._nodes > MAX_NODES:
             raise Unread("too_deep")
 
-    def leaves(self, value: Any, path: Path = (), around: Sequence[Any] = ()) -> Iterator[Leaf]:
-        """Every leaf of a value: keys, strings, and numbers that say something. Raises Unread("too_deep")."""
+    def leaves(
+        self, value: Any, path: Path = (), around: Sequence[Any] = ()
+    ) -> Iterator[Leaf]:
+        """Every leaf of a value. Raises Unread("too_deep")."""
         known = self._known
         inside = list(around)
-        stack: list[tuple[Path, Iterator[tuple[str | int, Any]]]] = [((), iter(((0, value),)))]
+        stack: list[tuple[Path, Iterator[tuple[str | int, Any]]]] = [
+            ((), iter(((0, value),)))
+        ]
         while stack:
             parent, children = stack[-1]
             entry = next(children, None)
@@ -154,7 +176,16 @@ class Walk:
                 self._strings += 1
                 self._quotes += value.count('"')
             elif isinstance(value, dict | list):
-                stack.append((here, iter(value.items() if isinstance(value, dict) else enumerate(value))))
+                stack.append(
+                    (
+                        here,
+                        iter(
+                            value.items()
+                            if isinstance(value, dict)
+                            else enumerate(value)
+                        ),
+                    )
+                )
                 inside.append(value)
             elif isinstance(value, Number) or type(value) is int:
                 written = str(value)
@@ -163,8 +194,9 @@ class Walk:
                 self.literal += 1
 
     def end(self, body: bytes) -> None:
-        """Every string of the body was met; else some were lost to a key that stood twice, and two readers would see two calls.
+        """Check that every string of the body was met.
 
+        One is lost where a key stands twice, and then two readers would see two calls.
         Raises Unread("duplicate_key").
         """
         quotes = body.count(b'"')
@@ -181,10 +213,12 @@ class Walk:
 
 
 def leaves(body: bytes, document: Any) -> list[Leaf] | Unreadable:
-    """Every leaf of a document, or why the body it was read from cannot be read. Total."""
+    """Every leaf of a document, or why its body cannot be read. Total."""
     walk = Walk()
     try:
-        found = [leaf._replace(around=tuple(leaf.around)) for leaf in walk.leaves(document)]
+        found = [
+            leaf._replace(around=tuple(leaf.around)) for leaf in walk.leaves(document)
+        ]
         walk.end(body)
     except Unread as error:
         return Unreadable(error.why)

@@ -1,4 +1,6 @@
-"""Advice on rules that are valid: what will never fire, fires too often, costs too much, or is not proven."""
+"""Advice on valid rules: what never fires, fires too often, costs too much, or has no
+tests.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,13 +10,13 @@ from rules.complaint import BadRules, Complaint
 from rules.content import patterns_of
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
-from rules.hyper import Hyper, sound
+from rules.hyperscan_engine import Hyper, sound
 from rules.load import Library
 from rules.model import Match, Matches, Rule
 from rules.patterns import keywords_as_regex, width
+from rules.prefilter import fixed_characters
 from rules.rulebook import Rulebook
 from rules.testing import run
-from rules.widen import fixed_characters
 
 SOON = timedelta(days=14)
 SHORT_KEYWORD, SHORT_LITERAL = 4, 3
@@ -35,20 +37,28 @@ BENIGN = (
 
 
 def advice(
-    library: Library, names: set[str], today: date, preset: str = "default", tenant: str = ""
+    library: Library,
+    names: set[str],
+    today: date,
+    preset: str = "default",
+    tenant: str = "",
 ) -> Iterator[Complaint]:
-    """What there is to say of the rules in these files, beyond what BadRules says. Raises BadRules."""
-    assembled = library.assemble(preset, tenant)
+    """Warnings on the rules in these files. Raises BadRules."""
+    assembled = library.written.assemble(preset, tenant)
     book = library.rulebook(preset, tenant)
     for name in sorted(names):
         try:
-            written = library.file(name).rules
+            written = library.written.file(name).rules
         except BadRules:
             continue
         for rule in written:
             effective = assembled.rules.get(rule.id)
             if effective is None or effective.at != rule.at:
-                where = f"{effective.at.file}:{effective.at.line}" if effective else "nowhere"
+                where = (
+                    f"{effective.at.file}:{effective.at.line}"
+                    if effective
+                    else "nowhere"
+                )
                 yield _say(
                     library,
                     rule,
@@ -62,16 +72,31 @@ def advice(
     yield from _on_benign(library, book, names, preset, tenant)
 
 
-def _say(library: Library, rule: Rule, message: str, help: str = "", match: Match | None = None) -> Complaint:
-    return library.complaint((match or rule).at, message, help, "warning")
+def _say(
+    library: Library,
+    rule: Rule,
+    message: str,
+    help: str = "",
+    match: Match | None = None,
+) -> Complaint:
+    return library.written.complaint((match or rule).at, message, help, "warning")
 
 
 def _of_rule(library: Library, rule: Rule, today: date) -> Iterator[Complaint]:
     kinds = {test.must_match for test in rule.tests}
     if kinds != {True, False}:
-        missing = "`match` and `ok`" if not kinds else "`ok`" if kinds == {True} else "`match`"
+        missing = (
+            "`match` and `ok`"
+            if not kinds
+            else "`ok`"
+            if kinds == {True}
+            else "`match`"
+        )
         yield _say(
-            library, rule, f"rule `{rule.id}` has no {missing} test", "a rule without its proof is a guess"
+            library,
+            rule,
+            f"rule `{rule.id}` has no {missing} test",
+            "a rule without its proof is a guess",
         )
     if rule.action == "block" and not rule.message:
         yield _say(
@@ -82,13 +107,24 @@ def _of_rule(library: Library, rule: Rule, today: date) -> Iterator[Complaint]:
         )
     if rule.expires is not None and rule.expires < today:
         yield _say(
-            library, rule, f"rule `{rule.id}` expired on {rule.expires}", "remove it, or give it another day"
+            library,
+            rule,
+            f"rule `{rule.id}` expired on {rule.expires}",
+            "remove it, or give it another day",
         )
     elif rule.expires is not None and rule.expires - today <= SOON:
-        yield _say(library, rule, f"rule `{rule.id}` expires on {rule.expires}", "in two weeks or less")
+        yield _say(
+            library,
+            rule,
+            f"rule `{rule.id}` expires on {rule.expires}",
+            "in two weeks or less",
+        )
     if rule.action == "allow" and rule.expires is None:
         yield _say(
-            library, rule, f"rule `{rule.id}` allows for ever", "an exception should have an `expires`"
+            library,
+            rule,
+            f"rule `{rule.id}` allows for ever",
+            "an exception should have an `expires`",
         )
     if "*" in rule.allows:
         yield _say(
@@ -130,11 +166,16 @@ def _of_match(library: Library, rule: Rule, match: Match) -> Iterator[Complaint]
                 "write {0,200} in place of * or +",
                 match,
             )
-        if not match.near and fixed_characters(match.regex) < SHORT_LITERAL:
-            hint = (
-                "a few fixed letters, or `near`, make it cheap; `earthflow rules bench` shows what it costs"
+        fixed = fixed_characters(match.regex)
+        if not match.near and fixed is not None and fixed < SHORT_LITERAL:
+            hint = "a few fixed letters, or `near`, make it cheap; `earthflow rules bench` shows what it costs"
+            yield _say(
+                library,
+                rule,
+                "this regex has no fixed letters to look for first",
+                hint,
+                match,
             )
-            yield _say(library, rule, "this regex has no fixed letters to look for first", hint, match)
     regex = match.regex or (keywords_as_regex(match.keywords) if match.keywords else "")
     if regex and not match.near and sound() and Hyper([regex]).refused:
         yield _say(
@@ -149,19 +190,19 @@ def _of_match(library: Library, rule: Rule, match: Match) -> Iterator[Complaint]
 def _late(
     library: Library, book: Rulebook, rules: Mapping[str, Rule], names: set[str]
 ) -> Iterator[Complaint]:
-    """Rules that would act on an answer, but in a stream only when all of it is there."""
-    acting = {judge.id for judge in book.stream.judges} if book.stream else set()
-    for judge in book.answers.judges if book.answers else ():
-        rule = rules.get(judge.id)
+    """Rules that act on an answer, but in a stream only at its end."""
+    acting = {rule.id for rule in book.stream.rules} if book.stream else set()
+    for compiled in book.answers.rules if book.answers else ():
+        rule = rules.get(compiled.id)
         if (
             rule is None
             or rule.at.file not in names
-            or judge.id in acting
-            or judge.monitor
-            or judge.content is None
+            or rule.id in acting
+            or compiled.monitor
+            or compiled.content is None
         ):
             continue
-        if judge.action in ("block", "redact"):
+        if compiled.action in ("block", "redact"):
             hint = "a rule acts inside of a stream if it looks for one pattern, or any of several, without `count`, `all` or `not`"
             yield _say(
                 library,
@@ -171,35 +212,48 @@ def _late(
             )
 
 
-def _failing(library: Library, names: set[str], preset: str, tenant: str) -> Iterator[Complaint]:
+def _failing(
+    library: Library, names: set[str], preset: str, tenant: str
+) -> Iterator[Complaint]:
     for result in run(library, preset, tenant, files=names):
         if result.why:
-            yield library.complaint(
-                result.test.at, f"the test of rule `{result.rule.id}` fails: it {result.why}", "", "error"
+            yield library.written.complaint(
+                result.test.at,
+                f"the test of rule `{result.rule.id}` fails: it {result.why}",
+                "",
+                "error",
             )
 
 
 def _on_benign(
     library: Library, book: Rulebook, names: set[str], preset: str, tenant: str
 ) -> Iterator[Complaint]:
-    """Rules of these files that fire on texts that hold nothing."""
-    rules = library.assemble(preset, tenant).rules
+    """Rules of these files that fire on harmless texts."""
+    rules = library.written.assemble(preset, tenant).rules
     hits: dict[str, str] = {}
     said = [Exchange(parts=(Part(text, "user", "text", 0),)) for text in BENIGN]
-    said += [Exchange(parts=(Part(text, "assistant", "text", 0),), direction="response") for text in BENIGN]
+    said += [
+        Exchange(parts=(Part(text, "assistant", "text", 0),), direction="response")
+        for text in BENIGN
+    ]
     for exchange in said:
         text = exchange.parts[0].text
         for one in evaluate(book, exchange).fired:
-            rule = rules.get(one.judge.id)
+            rule = rules.get(one.rule.id)
             if (
                 rule is not None
                 and rule.at.file in names
-                and one.judge.content is not None
-                and patterns_of(one.judge.content)
+                and one.rule.content is not None
+                and patterns_of(one.rule.content)
             ):
                 hits.setdefault(rule.id, text)
     for name, text in hits.items():
-        yield _say(library, rules[name], f"rule `{name}` fires on an ordinary text", f"such as {text[:60]!r}")
+        yield _say(
+            library,
+            rules[name],
+            f"rule `{name}` fires on an ordinary text",
+            f"such as {text[:60]!r}",
+        )
 
 
 def _leaves(match: Match | Matches) -> Iterator[Match]:

@@ -1,4 +1,6 @@
-"""Stage 2: where a pattern occurs in one text, by RE2, in windows around the places that stage 1 named."""
+"""Stage 2 of a scan: where a pattern occurs in one text, by RE2, in windows around the
+bytes that stage 1 named.
+"""
 
 import re
 from bisect import bisect_right
@@ -8,22 +10,25 @@ from typing import NamedTuple
 
 from rules.patterns import CONTINUATION, Regex, compile_regex, width
 
-FEW, SHORT = (
-    20,
-    1024,
-)  # of a text with more than SHORT bytes, where so much occurs in a call that nobody noted where
-MAX_FINDINGS = (
-    200  # per pattern and text; what lies behind the 200th is covered by one finding to the text's end
-)
-SECRET = b"secret"  # the group whose span is the finding, where a regex has it
+# Findings of a text with more than SHORT bytes, where stage 1 had too many matches to
+# note their bytes.
+FEW = 20
+SHORT = 1024
+# Findings of a pattern in a text; the rest of the text is one more finding.
+MAX_FINDINGS = 200
+SECRET = b"secret"  # the group that is the finding, where a regex has it
 SURROGATE = re.compile("[\ud800-\udfff]")
 KELVIN, LONG_S = "\u212a", "\u017f"
 
-Span = tuple[int, int, bool]  # start and end in characters, and whether it was looked at by itself
+# Start and end in characters; whether it was looked at by itself.
+Span = tuple[int, int, bool]
 
 
 class Pattern(NamedTuple):
-    """What to find; with `near`, only where that regex matches at most `within` characters before or after."""
+    """What to find.
+
+    With `near`: only within `within` characters of a match of that regex.
+    """
 
     regex: str
     near: str = ""
@@ -31,14 +36,22 @@ class Pattern(NamedTuple):
 
     @property
     def trigger(self) -> str:
-        """What stage 1 looks for."""
+        """The expression that stage 1 looks for."""
         return self.near or self.regex
 
 
 class Locator:
-    """A pattern made ready: compiled, its width and its group known."""
+    """A pattern, compiled."""
 
-    __slots__ = ("_group", "_near", "_near_width", "_regex", "_width", "_within", "touching")
+    __slots__ = (
+        "_group",
+        "_near",
+        "_near_width",
+        "_regex",
+        "_width",
+        "_within",
+        "touching",
+    )
 
     def __init__(self, pattern: Pattern):
         self._regex = compile_regex(pattern.regex)
@@ -50,22 +63,31 @@ class Locator:
         self.touching = "(?m)" + pattern.trigger
 
     def occurs(self, data: bytes) -> bool:
-        """Whether there is anything to find in a text."""
-        return (self._near is None or self._near.search(data) is not None) and self._regex.search(
-            data
-        ) is not None
+        """Whether the pattern occurs in a text."""
+        return (
+            self._near is None or self._near.search(data) is not None
+        ) and self._regex.search(data) is not None
 
     def spans(self, text: str, data: bytes, ends: list[int] | None) -> Iterator[Span]:
-        """Where the pattern occurs in a text, given as characters and as bytes; `ends` are where its trigger did (None: somewhere)."""
+        """Where the pattern occurs in a text, given as characters and as bytes.
+
+        `ends` are the bytes behind matches of its trigger; None: anywhere.
+        """
         ascii = len(data) == len(text)
         most = MAX_FINDINGS if ends is not None or len(data) <= SHORT else FEW
         places = None if ascii else _Characters(data)
-        windows = _windows(ends, self._width, ascii, len(data)) if self._near is None else None
+        windows = (
+            _windows(ends, self._width, ascii, len(data))
+            if self._near is None
+            else None
+        )
         words: list[tuple[int, int]] = []
         if self._near is not None:
-            for match in _matches(self._near, data, _windows(ends, self._near_width, ascii, len(data))):
+            for match in _matches(
+                self._near, data, _windows(ends, self._near_width, ascii, len(data))
+            ):
                 words.append(places.of(*match.span()) if places else match.span())
-                if len(words) > MAX_FINDINGS:  # everywhere
+                if len(words) > MAX_FINDINGS:  # the whole text
                     words, windows = [(0, len(text))], [(0, len(data))]
                     break
             if not words:
@@ -74,32 +96,52 @@ class Locator:
         count = 0
         for match in self._found(data, windows or ()):
             start, end = places.of(*match.span()) if places else match.span()
-            if start == end or (words and not _is_near(start, end, words, self._within)):
+            if start == end or (
+                words and not _is_near(start, end, words, self._within)
+            ):
                 continue
             if self._group and match.span(self._group)[0] >= 0:
-                start, end = places.of(*match.span(self._group)) if places else match.span(self._group)
+                start, end = (
+                    places.of(*match.span(self._group))
+                    if places
+                    else match.span(self._group)
+                )
             count += 1
             yield start, len(text) if count == most else end, count < most
             if count == most:
                 return
 
-    def _found(self, data: bytes, windows: Sequence[tuple[int, int]]) -> Iterator["re.Match[bytes]"]:
-        """Matches. Where a group is the finding the search goes on behind it: what only stood beside it may stand beside the next."""
+    def _found(
+        self, data: bytes, windows: Sequence[tuple[int, int]]
+    ) -> Iterator["re.Match[bytes]"]:
+        """Matches. Where a group is the finding, the search continues behind the group.
+
+        What stood beside one finding may stand beside the next, too.
+        """
         if not self._group:
             yield from _matches(self._regex, data, windows)
             return
         for first, last in windows:
             at, last = first, min(last, len(data))
-            while at <= last and (match := self._regex.search(data, at, last)) is not None:
+            while (
+                at <= last and (match := self._regex.search(data, at, last)) is not None
+            ):
                 yield match
                 at = max(
-                    match.span(self._group)[1] if match.span(self._group)[1] > at else match.end(), at + 1
+                    match.span(self._group)[1]
+                    if match.span(self._group)[1] > at
+                    else match.end(),
+                    at + 1,
                 )
 
     def _around(
-        self, words: Sequence[tuple[int, int]], places: "_Characters | None", ascii: bool, length: int
+        self,
+        words: Sequence[tuple[int, int]],
+        places: "_Characters | None",
+        ascii: bool,
+        length: int,
     ) -> list[tuple[int, int]]:
-        """Stretches of bytes around words, wide enough for a match and the distance to it."""
+        """Stretches of bytes around keywords, wide enough for a match and its distance."""
         if self._width is None:
             return [(0, length)]
         reach = (self._within + self._width) * (1 if ascii else 4)
@@ -107,17 +149,29 @@ class Locator:
         return _merged((start - reach, end + reach) for start, end in inside)
 
 
-def _matches(regex: Regex, data: bytes, windows: Sequence[tuple[int, int]]) -> Iterator["re.Match[bytes]"]:
+def _matches(
+    regex: Regex, data: bytes, windows: Sequence[tuple[int, int]]
+) -> Iterator["re.Match[bytes]"]:
     for first, last in windows:
         yield from regex.finditer(data, first, last)
 
 
-def _windows(ends: list[int] | None, widest: int | None, ascii: bool, length: int) -> list[tuple[int, int]]:
-    """Stretches of bytes that hold every match that ends at one of `ends`, and all that follows from it; the whole where unknown."""
+def _windows(
+    ends: list[int] | None, widest: int | None, ascii: bool, length: int
+) -> list[tuple[int, int]]:
+    """Stretches of bytes that hold every match that ends at one of `ends`, with what
+    follows from it.
+
+    The whole text where `ends` is None.
+    """
     if ends is None or widest is None:
         return [(0, length)]
     reach = widest * (1 if ascii else 4) + 1
-    return _merged((end - reach, end + reach) for end in ends) if length > reach else [(0, length)]
+    return (
+        _merged((end - reach, end + reach) for end in ends)
+        if length > reach
+        else [(0, length)]
+    )
 
 
 def _merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -131,8 +185,12 @@ def _merged(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def _is_near(start: int, end: int, words: Sequence[tuple[int, int]], within: int) -> bool:
-    return any(first - end <= within and start - last <= within for first, last in words)
+def _is_near(
+    start: int, end: int, words: Sequence[tuple[int, int]], within: int
+) -> bool:
+    return any(
+        first - end <= within and start - last <= within for first, last in words
+    )
 
 
 class Buffer:
@@ -150,37 +208,56 @@ class Buffer:
     def starts(self) -> list[int]:
         """The byte at which each text begins, and one past the last."""
         if self._starts is None:
-            lengths = map(len, self.texts) if self.ascii else (len(encoded(text)) for text in self.texts)
-            self._starts = list(accumulate((length + 1 for length in lengths), initial=0))
+            lengths = (
+                map(len, self.texts)
+                if self.ascii
+                else (len(encoded(text)) for text in self.texts)
+            )
+            self._starts = list(
+                accumulate((length + 1 for length in lengths), initial=0)
+            )
         return self._starts
 
     def bytes_of(self, index: int) -> bytes:
         """One text."""
         return self.data[self.starts[index] : self.starts[index + 1] - 1]
 
-    def touched(self, locator: Locator, ends: Sequence[int] | None) -> Iterator[tuple[int, list[int] | None]]:
-        """The texts in which a pattern may occur, with the places where its trigger ended, in bytes of that text."""
+    def touched(
+        self, locator: Locator, ends: Sequence[int] | None
+    ) -> Iterator[tuple[int, list[int] | None]]:
+        """The texts in which a pattern may occur, each with the bytes behind its
+        trigger's matches there.
+        """
         if ends is None:
-            yield from ((index, None) for index in self._touching(compile_regex(locator.touching)))
+            yield from (
+                (index, None)
+                for index in self._touching(compile_regex(locator.touching))
+            )
             return
         starts, last = self.starts, len(self.texts) - 1
-        for index, group in groupby(sorted(ends), lambda end: min(bisect_right(starts, end) - 1, last)):
+        for index, group in groupby(
+            sorted(ends), lambda end: min(bisect_right(starts, end) - 1, last)
+        ):
             yield index, [end - starts[index] for end in group]
 
     def _touching(self, regex: Regex) -> Iterator[int]:
         """The texts that matches in the joined text touch.
 
-        A match in one text alone can be missing there only because another match took its first character; that one touches the text, too.
+        A match inside one text can be missing only where another match took its first
+        character, and that one touches the text, too.
         """
         done, starts, last_index = -1, self.starts, len(self.texts) - 1
-        while done < last_index and (match := regex.search(self.data, starts[done + 1])) is not None:
+        while (
+            done < last_index
+            and (match := regex.search(self.data, starts[done + 1])) is not None
+        ):
             first, last = (bisect_right(starts, place) - 1 for place in match.span())
             yield from range(max(first, done + 1), min(last, last_index) + 1)
             done = max(done, last)
 
 
 class _Characters:
-    """Bytes of a text <-> its characters, counted only as far as anyone asked."""
+    """Maps the bytes of a text to its characters; counts only as far as it is asked."""
 
     def __init__(self, data: bytes):
         self._data = data
@@ -206,9 +283,10 @@ class _Characters:
 
 
 def encoded(text: str) -> bytes:
-    """UTF-8, with half surrogate pairs as U+FFFD, which is as long.
+    """UTF-8. Lone surrogates become U+FFFD, which is as long.
 
-    Two characters that RE2 takes for an ASCII letter where case is folded, and stage 1 does not, are put aside; they trip a wire.
+    Two characters that RE2 folds into ASCII letters, and stage 1 does not, are
+    replaced; they trip a wire.
     """
     if not text.isascii() and (KELVIN in text or LONG_S in text):
         text = text.replace(KELVIN, "\ufffd").replace(LONG_S, "\u0180")

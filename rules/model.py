@@ -1,4 +1,7 @@
-"""A rule file as its author wrote it, with the places that complaints point to. `load` makes of it what is used."""
+"""A rule file as its author wrote it, with the positions that complaints point to.
+
+`load.py` compiles it.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import date
@@ -12,14 +15,23 @@ Mode = Literal["enforce", "monitor", "off"]
 Confidence = Literal["low", "medium", "high"]
 History = Literal["redact", "block", "ignore"]
 
-PRIORITY: dict[Severity, int] = {"critical": 800, "high": 600, "medium": 400, "low": 200, "info": 100}
+PRIORITY: dict[Severity, int] = {
+    "critical": 800,
+    "high": 600,
+    "medium": 400,
+    "low": 200,
+    "info": 100,
+}
 PLACEHOLDER = "[REDACTED:{type}_{hash}]"
-WITHIN = 40  # characters between a finding and the word that it must be near
+WITHIN = 40  # characters between a finding and a keyword near it
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`name` holds any of `values`: words or globs; for `size` and `tokens` one comparison, for `time` a window."""
+    """A condition: field `name` has one of `values`, words or globs.
+
+    `size` and `tokens` have one comparison, `time` has windows.
+    """
 
     name: str
     values: tuple[str, ...]
@@ -28,7 +40,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Clauses joined: all of them, any of them, or none of them."""
+    """Conditions joined: all of them, any of them, or none of them."""
 
     how: Literal["all", "any", "not"]
     clauses: "tuple[Clause, ...]"
@@ -39,7 +51,9 @@ Clause = Field | Group
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """One thing to find in a part's text: a regex (RE2), any of some keywords, or a detector's shape, and what must be true of it."""
+    """What to find in a part's text: a regex (RE2), keywords or a detector, and its
+    checks.
+    """
 
     at: Mark
     regex: str = ""
@@ -55,7 +69,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Matches joined over the same part: all of them, any of them, or none of them."""
+    """Matches joined over one part: all of them, any of them, or none of them."""
 
     how: Literal["all", "any", "not"]
     members: "tuple[Match | Matches, ...]"
@@ -64,7 +78,9 @@ class Matches:
 
 @dataclass(frozen=True, slots=True)
 class Except:
-    """Findings that are none: by their value, or by what stands in them or `near` characters around them."""
+    """Findings to leave alone: by value, or by what stands in them or within `near`
+    characters.
+    """
 
     at: Mark
     values: tuple[str, ...] = ()
@@ -76,7 +92,7 @@ class Except:
 
 @dataclass(frozen=True, slots=True)
 class Redact:
-    """What is put in place of a finding; `restore`: a whole answer gets the original back."""
+    """What replaces a finding. `restore`: a whole answer gets the original back."""
 
     placeholder: str = PLACEHOLDER
     restore: bool = False
@@ -95,9 +111,10 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule, as written; `priority` follows from the severity where the author gave none. Without an action it only scores.
+    """A rule as written. Without an action it only scores.
 
-    `direction` is what an override says: request, response or any.
+    `priority` follows from the severity where the author gave none. `direction` is set
+    by an override: request, response or any.
     """
 
     id: str
@@ -120,18 +137,18 @@ class Rule:
     direction: str = ""
 
     def patched(self, changes: "Override") -> "Rule":
-        """This rule with what an override says of it."""
+        """This rule with the changes of an override."""
         return replace(self, **dict(changes.changes))
 
     @property
     def weight(self) -> int:
-        """Its priority, said or following from its severity."""
+        """The priority, as written or by severity."""
         return PRIORITY[self.severity] if self.priority is None else self.priority
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A patch of all rules whose id matches `glob`."""
+    """A change of all rules whose id matches `glob`."""
 
     glob: str
     at: Mark
@@ -140,7 +157,7 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """From which sum on a score flags, and from which it blocks; None: never."""
+    """The sums from which on a score flags, and blocks; None: never."""
 
     flag: int | None
     block: int | None
@@ -149,7 +166,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class RuleFile:
-    """A file: what it extends, left to right, its thresholds, its own rules, and its patches."""
+    """A file: what it extends, its thresholds, rules and overrides."""
 
     name: str
     extends: tuple[tuple[str, Mark], ...] = ()

@@ -1,7 +1,9 @@
-"""The only code that edits text: splice placeholders into a JSON body and leave every other byte as it was.
+"""The only code that edits a text: puts placeholders into a JSON body and leaves every
+other byte as it was.
 
-A body's literals are its strings (keys included) and numbers, counted in the order they stand; an edit names one by that count
-and a range of characters of its decoded text.
+A body's literals are its strings (keys included) and its numbers, numbered in their
+order. An edit names a literal by its number, and a range of characters of its decoded
+text.
 """
 
 import hmac
@@ -14,21 +16,23 @@ from operator import attrgetter
 
 from rules.model import Redact
 
-# A string or a number of a valid JSON document, wherever a scan from the left meets one. Linear: no two ways to match.
+# A string or a number of a valid JSON document, wherever a search from the left meets
+# one. Linear: there is one way to match.
 LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*', re.DOTALL)
-# One decoded character that is written as more than itself.
+# A character that is written as an escape.
 ESCAPE = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.", re.DOTALL
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.",
+    re.DOTALL,
 )
-LETTERS = str.maketrans(
-    "0123456789abcdef", "bcdfghjklmnpqrst"
-)  # no digits, which might be numbers; no vowels, which might make words
+# Letters of a hash: no digits, which could form numbers; no vowels, which could form
+# words.
+LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
 HASH_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Put `text` in place of characters `start` to `end` of literal number `literal`."""
+    """Replace characters `start` to `end` of literal number `literal` by `text`."""
 
     literal: int
     start: int
@@ -37,8 +41,15 @@ class Edit:
 
 
 def placeholder(rule: str, redact: Redact, hash: str) -> str:
-    """What stands in place of a finding. By default one word, so that no keyword is found in it."""
-    return redact.placeholder.replace("{rule}", rule).replace("{type}", kind_of(rule)).replace("{hash}", hash)
+    """What replaces a finding.
+
+    By default it is one word, so that no keyword is found in it.
+    """
+    return (
+        redact.placeholder.replace("{rule}", rule)
+        .replace("{type}", kind_of(rule))
+        .replace("{hash}", hash)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -48,20 +59,33 @@ def kind_of(rule: str) -> str:
 
 
 def stand_in(rule: str, redact: Redact, value: str, key: bytes) -> str:
-    """The placeholder of a value: the same for the same value under one key, and telling nothing of it."""
+    """The placeholder of a value: the same for the same value under one key, and
+    without information on it.
+    """
     if "{hash}" not in redact.placeholder:
         return placeholder(rule, redact, "")
     content = f"{rule}\0{value}".encode("utf-8", "surrogatepass")
     return placeholder(
-        rule, redact, hmac.digest(key, content, "sha256").hex()[:HASH_LENGTH].translate(LETTERS)
+        rule,
+        redact,
+        hmac.digest(key, content, "sha256").hex()[:HASH_LENGTH].translate(LETTERS),
     )
 
 
 def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
-    """Edits that do not overlap: those that did become one, under the text of the weightiest."""
+    """Edits that do not overlap.
+
+    Those that did become one, with the text of the highest priority.
+    """
     result: list[tuple[int, Edit]] = []
-    for weight, edit in sorted(weighted, key=lambda item: (item[1].literal, item[1].start, -item[1].end)):
-        if result and result[-1][1].literal == edit.literal and edit.start < result[-1][1].end:
+    for weight, edit in sorted(
+        weighted, key=lambda item: (item[1].literal, item[1].start, -item[1].end)
+    ):
+        if (
+            result
+            and result[-1][1].literal == edit.literal
+            and edit.start < result[-1][1].end
+        ):
             kept_weight, kept = result[-1]
             text = edit.text if weight > kept_weight else kept.text
             result[-1] = (
@@ -74,9 +98,11 @@ def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
 
 
 def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
-    """The body with the edits made. `body` must be the valid UTF-8 JSON that the edits' literals were counted in.
+    """The body with its edits made.
 
-    A number that is edited becomes a string. Raises ValueError where an edit names what is not there; never leaves one out.
+    `body` must be the valid UTF-8 JSON whose literals the edits number. An edited
+    number becomes a string. Raises ValueError where an edit names what is not there;
+    never leaves one out.
     """
     source = body.decode("utf-8")
     pieces, done = [], 0
@@ -93,24 +119,32 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
 
 
 def _rewritten(token: str, edits: Sequence[Edit]) -> str:
-    """One literal with its edits made; raw characters outside them are kept as they were written."""
+    """A literal with its edits made.
+
+    Characters outside of them stay as they were written.
+    """
     raw = token[1:-1] if token[0] == '"' else token
     place = _places(raw)
     pieces, done = [], 0
     for edit in edits:
         start, end = place(edit.start), place(edit.end)
         if not 0 <= edit.start < edit.end or start is None or end is None:
-            raise ValueError(f"literal {edit.literal} has no characters {edit.start} to {edit.end}")
+            raise ValueError(
+                f"literal {edit.literal} has no characters {edit.start} to {edit.end}"
+            )
         pieces += [raw[done:start], edit.text]
         done = end
     return '"' + "".join((*pieces, raw[done:])) + '"'
 
 
 def _places(raw: str) -> Callable[[int], int | None]:
-    """Where in the raw text a decoded character begins; asked in rising order. None beyond the end."""
+    """Where decoded characters begin in the raw text, asked for in rising order.
+
+    None beyond the end.
+    """
     escapes = ESCAPE.finditer(raw) if "\\" in raw else iter(())
     following = next(escapes, None)
-    shift = 0  # raw places minus decoded ones
+    shift = 0  # raw position minus decoded position
 
     def place(index: int) -> int | None:
         nonlocal following, shift

@@ -1,26 +1,30 @@
-"""What judges a call: rules ready to be used, and the compiled patterns and conditions that rulebooks share."""
+"""Rulebooks: rules that are compiled, and the patterns and conditions that rulebooks
+share.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import get_args
+from functools import cache
+from typing import Literal, get_args
 
-from rules.condition import Condition, Conditions, may_hold, said_of
+from rules.condition import ALWAYS, Condition, Conditions, may_hold, said_of
 from rules.content import Content, Exempt, compile_exceptions
 from rules.exchange import Direction, Kind
-from rules.live import Live
 from rules.locate import Pattern
-from rules.model import Action, History, Redact, Rule, Severity, Threshold
+from rules.model import PRIORITY, Action, History, Redact, Rule, Severity, Threshold
+from rules.partial_match import PartialMatches
 from rules.scan import Scanner
 
 DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """One rule ready to be used. Without `content`, `when` alone decides; without an action, it only scores.
+class CompiledRule:
+    """One rule, compiled.
 
-    A rule of which nobody says a direction speaks of requests.
+    Without `content`, `when` alone decides; without an `action`, the rule only scores.
+    A rule for which nobody names a direction concerns requests.
     """
 
     id: str
@@ -42,74 +46,87 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """All that judges calls; `answers`, where a rule speaks of them, judges those, and `stream` what of one can still be held.
+    """The compiled rules for calls.
 
-    `version` names its content.
+    `answers` are those for answers, and `stream` those of them that can act inside a
+    stream. `version` identifies the content.
     """
 
     name: str
     version: str
-    judges: tuple[Judge, ...]
+    rules: tuple[CompiledRule, ...]
     scanner: Scanner
     conditions: Conditions
-    asking: Mapping[int, tuple[int, ...]]  # a pattern -> the judges that ask for it
-    contextual: tuple[int, ...]  # judges without content
+    asking: Mapping[int, tuple[int, ...]]  # a pattern -> the rules that look for it
+    contextual: tuple[int, ...]  # rules without content
     thresholds: tuple[tuple[str, Threshold], ...]
     history: History
-    kinds: frozenset[str]  # of placeholders that its rules make
-    live: Mapping[Kind, Live]  # what a text of an answer may still become, by its kind
+    kinds: frozenset[str]  # the kinds of placeholders that its rules make
+    partial: Mapping[Kind, PartialMatches]  # the prefix patterns for texts of each kind
     answers: "Rulebook | None"
     stream: "Rulebook | None"
 
     @property
     def ready(self) -> bool:
-        """Whether a stream can be judged without delay."""
-        return self.stream is None or all(live.ready for live in self.stream.live.values())
+        """Whether a stream can be judged without a delay for compiling."""
+        return self.stream is None or all(
+            partial.ready for partial in self.stream.partial.values()
+        )
 
     def warm(self) -> None:
-        """Have ready what streams need; takes seconds where many rules speak of answers."""
-        for live in self.stream.live.values() if self.stream else ():
-            live.warm()
+        """Compile what streams need; takes seconds where many rules concern answers."""
+        for partial in self.stream.partial.values() if self.stream else ():
+            partial.warm()
 
     def of(self, direction: Direction) -> "Rulebook | None":
-        """What judges calls, or answers; None where no rule speaks of those."""
+        """The rules for calls, or for answers; None where there are none."""
         return self if direction == "request" else self.answers
 
 
 class Base:
-    """Compiled matches and conditions, and their patterns in layers."""
+    """Compiled matches and conditions, and their patterns in layers.
+
+    `contents` and `known` are keyed by the identity of what was written; `known` keeps
+    it alive.
+    """
 
     def __init__(self) -> None:
         self.numbers: dict[Pattern, int] = {}
-        self.contents: dict[
-            int, Content
-        ] = {}  # by the identity of what was written, which the reader's cache keeps alive
+        self.contents: dict[int, Content] = {}
         self.conditions = Conditions()
         self.layers: list[tuple[Pattern, ...]] = []
-        self.known: dict[
-            int, Rule
-        ] = {}  # what was compiled, by identity; kept, so that no other can have the same
-        self.judges: dict[int, Judge] = {}
+        self.known: dict[int, Rule] = {}
+        self.rules: dict[int, CompiledRule] = {}
 
     def end_layer(self) -> None:
-        """What was added since the last layer is one."""
+        """What was added since the last layer becomes one."""
         self.layers.append(tuple(self.numbers)[sum(map(len, self.layers)) :])
 
     def extended(self) -> "Base":
         """A copy to add to."""
         copy = Base()
-        copy.numbers, copy.contents, copy.layers = dict(self.numbers), dict(self.contents), list(self.layers)
-        copy.conditions, copy.known, copy.judges = self.conditions.copy(), dict(self.known), self.judges
+        copy.numbers = dict(self.numbers)
+        copy.contents = dict(self.contents)
+        copy.layers = list(self.layers)
+        copy.conditions = self.conditions.copy()
+        copy.known = dict(self.known)
+        copy.rules = self.rules
         return copy
 
 
-def judge_of(rule: Rule, base: Base) -> Judge:
-    """A rule whose match the base has compiled, ready to be used."""
+def compile_rule(rule: Rule, base: Base) -> CompiledRule:
+    """Compile a rule whose match the base has compiled already."""
     conditions = base.conditions
     when = conditions.compile(rule.when)
-    named: tuple[Direction, ...] = ("response",) if rule.direction == "response" else ("request",)
-    spoken = DIRECTIONS if rule.direction == "any" or said_of(rule.when, "direction") else named
-    return Judge(
+    named: tuple[Direction, ...] = (
+        ("response",) if rule.direction == "response" else ("request",)
+    )
+    spoken = (
+        DIRECTIONS
+        if rule.direction == "any" or said_of(rule.when, "direction")
+        else named
+    )
+    return CompiledRule(
         id=rule.id,
         action=rule.action,
         severity=rule.severity,
@@ -125,6 +142,30 @@ def judge_of(rule: Rule, base: Base) -> Judge:
         by_part=conditions.speaks_of_parts(when),
         exempt=compile_exceptions(rule.except_, conditions),
         directions=frozenset(
-            direction for direction in spoken if may_hold(when, conditions.known(direction))
+            direction
+            for direction in spoken
+            if may_hold(when, conditions.known(direction))
         ),
+    )
+
+
+@cache
+def score_rule(name: str, action: Literal["flag", "block"]) -> CompiledRule:
+    """A threshold that was reached, as the rule that it acts like."""
+    return CompiledRule(
+        id=f"score.{name}",
+        action=action,
+        severity="high",
+        priority=PRIORITY["high"],
+        monitor=False,
+        message=f"Several signs of {name} together",
+        redact=Redact(),
+        allows=(),
+        score=(),
+        expires=None,
+        content=None,
+        when=ALWAYS,
+        by_part=False,
+        exempt=(),
+        directions=frozenset(("request", "response")),
     )

@@ -1,8 +1,13 @@
-"""The one multi-pattern pass: which patterns occur anywhere in a call's texts, then where, in each text by itself.
+"""Scans all texts of an exchange for all patterns at once.
 
-Stage 1 looks at all texts joined by newlines and may only be too generous; stage 2 runs the patterns that it named with RE2, in
-windows around the places that it named, over each text alone. A pattern with `near` is looked for around those words only, so
-stage 1 asks for the words. Text that hides text trips a wire in the same pass and is read again as it shows (rules.normalise).
+  stage 1   one pass of hyperscan over all texts, joined by newlines: which patterns may
+            occur, and near which byte. It may find too much, never too little.
+  stage 2   the patterns that stage 1 named, by RE2, in windows around those bytes, over each
+            text by itself (`locate.py`).
+
+A pattern with `near` is looked for around those keywords only, so stage 1 looks for the
+keywords. Text that hides text trips a wire in the same pass, and its views are scanned
+again (`normalise.py`).
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,7 +15,8 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import NamedTuple, Protocol
 
-from rules.hyper import Hyper, Store, sound
+from rules.hyperscan_engine import Hyper, Store, sound
+from rules.joints import joints
 from rules.locate import Buffer, Locator, Pattern, Span, encoded
 from rules.normalise import (
     MAX_DEPTH,
@@ -18,23 +24,24 @@ from rules.normalise import (
     TRIPWIRES,
     WIRES_BEYOND_ASCII,
     WIRES_OF_CHARACTERS,
-    Place,
-    View,
-    joints,
-    plain,
     unhide,
 )
 from rules.patterns import compile_regex
-from rules.portable import Portable
+from rules.re2_engine import Portable
+from rules.views import Place, View, plain
 
-MAX_PAIRS = 10_000  # patterns looked for in texts, in one call; beyond them a text in which one occurs is a finding as a whole
-KEPT_LAYERS = 512  # compiled sets of patterns kept for tenants with rules of their own
+# (pattern, text) pairs of one exchange that stage 2 looks at. Beyond them, a text in
+# which a pattern occurs is a finding as a whole.
+MAX_PAIRS = 10_000
+KEPT_LAYERS = 512  # sets of patterns kept for tenants with rules of their own
 
 
 class Finding(NamedTuple):
-    """A pattern found: its places in the texts (several at a joint), and the view it was found in, at `start` to `end`.
+    """A match of a pattern: its places in the texts, and the view in which it stands,
+    `start` to `end`.
 
-    `value` is what was found; None where so much was found that it was no longer looked at one by one: then no check can clear it.
+    It has several places where texts meet. `value` is the matched text; None where a
+    text has too many findings to look at each: then no check can clear it.
     """
 
     pattern: int
@@ -51,7 +58,7 @@ class Finding(NamedTuple):
 
 
 class Clean(Protocol):
-    """Remembers texts in which there is nothing that a rule means."""
+    """Remembers texts without findings."""
 
     def __contains__(self, text: object) -> bool: ...
 
@@ -60,7 +67,9 @@ class Clean(Protocol):
 
 
 class Stage1(Protocol):
-    """Which expressions occur, and behind which byte each match ends (None: somewhere)."""
+    """Finds expressions in bytes: which occur, and the byte behind each match (None:
+    anywhere).
+    """
 
     name: str
 
@@ -71,14 +80,16 @@ class Stage1(Protocol):
 
 @dataclass(slots=True)
 class Scanned:
-    """All findings; `hidden`: more was encoded than was decoded."""
+    """All findings. `hidden`: more text was encoded than is decoded."""
 
     findings: list[Finding] = field(default_factory=list)
     hidden: bool = False
 
 
 class Layer:
-    """Patterns compiled together, once, and shared by all rulebooks that hold the same ones."""
+    """Patterns that are compiled together, once, and shared by all rulebooks that have
+    them.
+    """
 
     def __init__(
         self,
@@ -93,13 +104,20 @@ class Layer:
         self.wires = tuple(TRIPWIRES) if wired else ()
         self.patterns = patterns
         self.locators = [Locator(pattern) for pattern in patterns]
-        triggers = list(dict.fromkeys((*wires, *(pattern.trigger for pattern in patterns))))
+        triggers = list(
+            dict.fromkeys((*wires, *(pattern.trigger for pattern in patterns)))
+        )
         number_of = {trigger: number for number, trigger in enumerate(triggers)}
-        self.asking: list[list[int]] = [[] for _ in triggers]  # trigger -> the patterns that it stands for
+        # trigger -> the patterns that it stands for
+        self.asking: list[list[int]] = [[] for _ in triggers]
         for number, pattern in enumerate(patterns):
             self.asking[number_of[pattern.trigger]].append(number)
-        left = frozenset(number for number, trigger in enumerate(triggers) if trigger in without)
-        self.stage1: Stage1 = Portable(triggers) if portable else Hyper(triggers, store, left)
+        left = frozenset(
+            number for number, trigger in enumerate(triggers) if trigger in without
+        )
+        self.stage1: Stage1 = (
+            Portable(triggers) if portable else Hyper(triggers, store, left)
+        )
         self.refused = (
             tuple(triggers[number] for number in self.stage1.refused)
             if isinstance(self.stage1, Hyper)
@@ -109,18 +127,26 @@ class Layer:
 
 @lru_cache(maxsize=KEPT_LAYERS)
 def _layer(
-    patterns: tuple[Pattern, ...], wired: bool, portable: bool, store: Store | None, without: frozenset[str]
+    patterns: tuple[Pattern, ...],
+    wired: bool,
+    portable: bool,
+    store: Store | None,
+    without: frozenset[str],
 ) -> Layer:
     return Layer(patterns, wired=wired, portable=portable, store=store, without=without)
 
 
 @cache
 def _wires(expressions: tuple[str, ...]) -> Hyper:
+    """The tripwires that are not part of the pass over all texts."""
     return Hyper(expressions)
 
 
 class Scanner:
-    """All patterns of a rulebook, in layers: what is shipped, the operator's, a tenant's. Never changed; safe in many threads."""
+    """The patterns of a rulebook, in layers: shipped, the operator's, a tenant's.
+
+    Immutable, thread-safe.
+    """
 
     def __init__(
         self,
@@ -142,12 +168,16 @@ class Scanner:
         first = 0
         for layer in layers:
             numbers = [
-                number for number in range(first, first + len(layer)) if only is None or number in only
+                number
+                for number in range(first, first + len(layer))
+                if only is None or number in only
             ]
             first += len(layer)
             if numbers or not self._layers:
                 wanted = tuple(self.patterns[number] for number in numbers)
-                self._layers.append(_layer(wanted, not self._layers, choice, store, without))
+                self._layers.append(
+                    _layer(wanted, not self._layers, choice, store, without)
+                )
                 self._numbers.append(numbers)
         self.engine = self._layers[0].stage1.name
         beyond = tuple(WIRES_BEYOND_ASCII.values())
@@ -156,20 +186,26 @@ class Scanner:
         )
 
     def warm(self) -> None:
-        """Have ready what only hostile texts need; takes seconds the first time."""
+        """Compile what only hostile texts need; takes seconds the first time."""
         for layer in self._layers:
             if isinstance(layer.stage1, Hyper):
                 layer.stage1.warm()
 
     def missed(self, text: str, patterns: Iterable[int]) -> list[str]:
-        """The triggers of these patterns that occur in a text, and that stage 1 does not see there."""
+        """The triggers of these patterns that occur in a text, and that stage 1 misses."""
         data = encoded(text + "\n")
         seen: set[int] = set()
         for layer, numbers in zip(self._layers, self._numbers, strict=True):
             seen |= {
-                numbers[number] for trigger in layer.stage1.ends(data) for number in layer.asking[trigger]
+                numbers[number]
+                for trigger in layer.stage1.ends(data)
+                for number in layer.asking[trigger]
             }
-        triggers = {number: self.patterns[number].trigger for number in patterns if number not in seen}
+        triggers = {
+            number: self.patterns[number].trigger
+            for number in patterns
+            if number not in seen
+        }
         return [
             trigger
             for trigger in triggers.values()
@@ -178,16 +214,25 @@ class Scanner:
 
     @property
     def refused(self) -> tuple[str, ...]:
-        """Triggers that the portable engine looks for, since hyperscan cannot."""
+        """The triggers that hyperscan cannot take; RE2 looks for them."""
         return tuple(trigger for layer in self._layers for trigger in layer.refused)
 
     def scan(
-        self, texts: Sequence[str], runs: Sequence[Sequence[int]] = (), clean: Clean | None = None
+        self,
+        texts: Sequence[str],
+        runs: Sequence[Sequence[int]] = (),
+        clean: Clean | None = None,
     ) -> Scanned:
-        """Every finding. `runs` are texts that follow one another, whose joints are looked at; texts known to be `clean` are not."""
+        """All findings in some texts.
+
+        `runs` are texts that follow one another: what stands where they meet is
+        scanned, too. `clean` texts are skipped.
+        """
         result = Scanned()
         numbers = [
-            number for number, text in enumerate(texts) if text and (clean is None or text not in clean)
+            number
+            for number, text in enumerate(texts)
+            if text and (clean is None or text not in clean)
         ]
         if not numbers and not runs:
             return result
@@ -199,23 +244,37 @@ class Scanner:
         while level:
             tripped = self._look(level, result, pairs)
             depth += 1
-            level = self._next(level, tripped, result) if tripped and depth <= MAX_DEPTH else []
+            level = (
+                self._next(level, tripped, result)
+                if tripped and depth <= MAX_DEPTH
+                else []
+            )
         if clean is not None and not result.hidden:
-            dirty = {place[0] for finding in result.findings for place in finding.places}
+            dirty = {
+                place[0] for finding in result.findings for place in finding.places
+            }
             for number in numbers:
                 if number not in dirty:
                     clean.add(texts[number])
         return result
 
-    def _next(self, level: "Sequence[View] | _Plain", tripped: frozenset[str], result: Scanned) -> list[View]:
+    def _next(
+        self, level: "Sequence[View] | _Plain", tripped: frozenset[str], result: Scanned
+    ) -> list[View]:
         views: list[View] = []
         for view in level:
             result.hidden |= unhide(view, tripped, views)
         return views
 
-    def _look(self, level: "Sequence[View] | _Plain", result: Scanned, pairs: "_Pairs") -> frozenset[str]:
-        """Add what stands in these views, and name the wires that were tripped."""
-        buffer = Buffer(level.texts if isinstance(level, _Plain) else [view.text for view in level])
+    def _look(
+        self, level: "Sequence[View] | _Plain", result: Scanned, pairs: "_Pairs"
+    ) -> frozenset[str]:
+        """Add the findings in these views, and the names of the wires that were
+        tripped.
+        """
+        buffer = Buffer(
+            level.texts if isinstance(level, _Plain) else [view.text for view in level]
+        )
         tripped = set(self._wires(buffer))
         seen: set[tuple[int, tuple[Place, ...]]] = set()
         for layer, numbers in zip(self._layers, self._numbers, strict=True):
@@ -231,7 +290,9 @@ class Scanner:
                         if not pairs.many:
                             spans: Iterable[Span] = locator.spans(text, data, local)
                         else:
-                            spans = [(0, len(text), False)] if locator.occurs(data) else ()
+                            spans = (
+                                [(0, len(text), False)] if locator.occurs(data) else ()
+                            )
                         self._take(numbers[number], spans, level[index], result, seen)
         return frozenset(tripped)
 
@@ -244,7 +305,8 @@ class Scanner:
             yield "lookalike"
         if not buffer.ascii:
             names = {
-                tuple(WIRES_BEYOND_ASCII)[number] for number in self._beyond_ascii.occurring(buffer.data)
+                tuple(WIRES_BEYOND_ASCII)[number]
+                for number in self._beyond_ascii.occurring(buffer.data)
             }
             yield from names - {"letter"}
             if "letter" in names and self._mixed.occurring(buffer.data):
@@ -264,12 +326,19 @@ class Scanner:
                 continue
             seen.add((number, places))
             result.findings.append(
-                Finding(number, places, view.text[start:end] if counted else None, view, start, end)
+                Finding(
+                    number,
+                    places,
+                    view.text[start:end] if counted else None,
+                    view,
+                    start,
+                    end,
+                )
             )
 
 
 class _Pairs:
-    """How many (pattern, text) pairs were looked at so far, and whether those are too many."""
+    """Counts (pattern, text) pairs that were looked at; whether they are too many."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -280,7 +349,7 @@ class _Pairs:
 
 
 class _Plain:
-    """The texts as they are; a View of one is made when it is asked for."""
+    """The texts as they are. The View of one is made when it is needed."""
 
     def __init__(self, texts: Sequence[str], numbers: Sequence[int]):
         self._numbers = numbers

@@ -1,13 +1,15 @@
-"""The JSON Schema of rule files, for editors: made from the words that the reader knows, so that the two cannot part."""
+"""The JSON Schema of rule files, for editors, made from the words that the reader
+knows.
+"""
 
 from typing import Any, get_args
 
-from rules.clauses import GLOBS, SIZE, TOKENS, WORDS
-from rules.contents import MAX_PATTERN
-from rules.document import MAX_VALUES, NAME
-from rules.load import detectors
 from rules.model import Action, Confidence, History, Mode, Severity
-from rules.reader import RULE_ID
+from rules.source.document import MAX_VALUES, NAME
+from rules.source.matches import MAX_PATTERN
+from rules.source.rule import RULE_ID
+from rules.source.when import GLOBS, SIZE, TOKENS, WORDS
+from rules.sources import detectors
 from rules.validators import names
 
 Schema = dict[str, Any]
@@ -23,18 +25,30 @@ def schema() -> Schema:
     properties: Schema = {
         "earthflow": {"const": 1, "description": "the version of the language"},
         "name": _TEXT,
-        "extends": {"type": "array", "items": _TEXT, "description": "files to build on, left to right"},
-        "lists": {"type": "object", "propertyNames": _NAME, "additionalProperties": _several(_SCALAR)},
+        "extends": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "files to build on, left to right",
+        },
+        "lists": {
+            "type": "object",
+            "propertyNames": _NAME,
+            "additionalProperties": _several(_SCALAR),
+        },
         "thresholds": {
             "type": "object",
             "propertyNames": _NAME,
             "additionalProperties": threshold,
         },
-        "history": _choice(get_args(History), "what to do with findings in what was said before"),
+        "history": _choice(
+            get_args(History), "what to do with findings in what was said before"
+        ),
         "rules": {"type": "array", "items": _rule()},
         "overrides": {
             "type": "object",
-            "additionalProperties": _object({**_patch(), "direction": _choice(WORDS["direction"])}),
+            "additionalProperties": _object(
+                {**_patch(), "direction": _choice(WORDS["direction"])}
+            ),
         },
     }
     return {
@@ -48,9 +62,15 @@ def schema() -> Schema:
 def _rule() -> Schema:
     properties = {
         "id": {"type": "string", "pattern": f"^{RULE_ID.pattern}$"},
-        "message": {**_TEXT, "description": "the reason, as callers and the audit see it"},
+        "message": {
+            **_TEXT,
+            "description": "the reason, as callers and the audit see it",
+        },
         **_patch(),
-        "when": {"$ref": "#/$defs/when", "description": "the context: all fields must hold"},
+        "when": {
+            "$ref": "#/$defs/when",
+            "description": "the context: all fields must hold",
+        },
         "match": {
             "anyOf": [
                 {"$ref": "#/$defs/match"},
@@ -78,7 +98,9 @@ def _patch() -> Schema:
     return {
         "severity": _choice(get_args(Severity)),
         "action": _choice(get_args(Action)),
-        "mode": _choice(get_args(Mode), "monitor: say what the rule would do, and do nothing"),
+        "mode": _choice(
+            get_args(Mode), "monitor: say what the rule would do, and do nothing"
+        ),
         "priority": _whole(0, 1000),
     }
 
@@ -89,16 +111,25 @@ def _match() -> Schema:
         "within": _whole(0, 400),
         "entropy": {"type": "number", "minimum": 0, "maximum": 8},
         "validate": {
-            "anyOf": [{"enum": sorted(names())}, {"type": "string", "pattern": "^phone\\.[A-Z]{2}$"}]
+            "anyOf": [
+                {"enum": sorted(names())},
+                {"type": "string", "pattern": "^phone\\.[A-Z]{2}$"},
+            ]
         },
         "count": _whole(1, 100),
     }
-    detector = {"detector": {"enum": sorted(detectors())}, "min_confidence": _choice(get_args(Confidence))}
+    detector = {
+        "detector": {"enum": sorted(detectors())},
+        "min_confidence": _choice(get_args(Confidence)),
+    }
     one: Schema = {"$ref": "#/$defs/match"}
     many: Schema = {"type": "array", "items": one, "minItems": 1}
     return {
         "oneOf": [
-            _object({"regex": {**_TEXT, "maxLength": MAX_PATTERN}, **checks}, required=("regex",)),
+            _object(
+                {"regex": {**_TEXT, "maxLength": MAX_PATTERN}, **checks},
+                required=("regex",),
+            ),
             _object({"keywords": _several(_TEXT), **checks}, required=("keywords",)),
             _object({**detector, **checks}, required=("detector",)),
             *(_object({how: many}, required=(how,)) for how in ("all", "any")),
@@ -110,7 +141,9 @@ def _match() -> Schema:
 def _when() -> Schema:
     clause: Schema = {"$ref": "#/$defs/when"}
     fields: Schema = {
-        name: _several({"enum": list(words)}) for name, words in WORDS.items() if name != "stream"
+        name: _several({"enum": list(words)})
+        for name, words in WORDS.items()
+        if name != "stream"
     }
     fields |= {name: _several(_SCALAR) for name in GLOBS}
     fields |= {
@@ -133,13 +166,21 @@ def _except() -> Schema:
         "near": _whole(0, 400),
         "when": {"$ref": "#/$defs/when"},
     }
-    return {**_object(properties), "anyOf": [{"required": [key]} for key in ("values", "regex", "keywords")]}
+    return {
+        **_object(properties),
+        "anyOf": [{"required": [key]} for key in ("values", "regex", "keywords")],
+    }
 
 
 def _test() -> Schema:
-    sample: Schema = {"anyOf": [_SCALAR, {"type": "object", "additionalProperties": _SCALAR}]}
+    sample: Schema = {
+        "anyOf": [_SCALAR, {"type": "object", "additionalProperties": _SCALAR}]
+    }
     return {
-        "oneOf": [_object({kind: sample, "redacted": _SCALAR}, required=(kind,)) for kind in ("match", "ok")]
+        "oneOf": [
+            _object({kind: sample, "redacted": _SCALAR}, required=(kind,))
+            for kind in ("match", "ok")
+        ]
     }
 
 
@@ -153,11 +194,19 @@ def _object(properties: Schema, required: tuple[str, ...] = ()) -> Schema:
 
 
 def _several(one: Schema) -> Schema:
-    return {"anyOf": [one, {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES}]}
+    return {
+        "anyOf": [
+            one,
+            {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_VALUES},
+        ]
+    }
 
 
 def _choice(words: tuple[str, ...], description: str = "") -> Schema:
-    return {"enum": list(words), **({"description": description} if description else {})}
+    return {
+        "enum": list(words),
+        **({"description": description} if description else {}),
+    }
 
 
 def _whole(low: int, high: int) -> Schema:

@@ -1,214 +1,206 @@
-"""An answer judged while it comes: texts in pieces in, what may be released out, in the order in which it came.
+"""Judges an answer while it streams: events in, the events that may be sent out, in their order.
 
-An event is released once all of its text is settled (rules.live): then whatever follows, what is found in it is found already. What is
-redacted is edited in the events that hold it; a block ends the stream before anything of what was found is out. Each event is judged
-by itself, so the same events give the same result however their bytes were cut. At the end the whole answer is judged once more, by
-the rules that cannot decide earlier.
+An event is sent once all of its text is settled: no later text can change what the rules find
+in it. An example, with a rule that redacts `sk-[a-z0-9]{8}`:
 
-Nobody can tell for sure which pieces a client puts together. So a piece may stand in several texts at once, and goes on when it may in
-all of them. Where other texts have long gone on while one waits, it goes on once; if it then becomes what it might have become, it
-waits for good. Pure. Bounded: MAX_HELD characters of a text, MAX_WAITING of all that waits, MAX_CHANNELS texts.
+    event   its text      settled                   sent
+    1       "use sk-"     "use "                    –   ("sk-" may begin a key)
+    2       "a1b2"        "use "                    –
+    3       "c3d4, now"   "use sk-a1b2c3d4, now"    "use [REDACTED:key_…]", "", ", now"
+
+A block ends the stream before any of the finding was sent. Each event is judged by itself, so
+the same events give the same result however their bytes were cut. At the end the whole answer
+is judged once more (`Transcript`), by the rules that cannot decide earlier.
+
+Nobody knows for sure which pieces a client joins. So a piece may stand in several channels,
+and is sent once it is settled in all. Where other channels have long moved on while one waits
+(PATIENCE), it is sent unsettled, once; if a match does come of it, that channel waits for good.
+
+    a waiting channel   after PATIENCE events without it     then, with more of its text
+    normal              judged as if it ended here, sent     no match there: normal again
+                        (`overtaken`)                        still unsettled there: strict
+    strict              waits                                –
+
+Pure. Bounded by MAX_HELD, MAX_WAITING, and `channels.MAX_CHANNELS`.
 """
 
-from bisect import insort
 from collections import deque
-from collections.abc import Collection, Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from rules.evaluate import Fired, Verdict, decide, evaluate
-from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Role
-from rules.live import NOTHING, Live, is_plain
+from rules.channels import (
+    Channel,
+    Channels,
+    Name,
+    Piece,
+    Span,
+    after_split,
+    edits_of,
+    insert_edit,
+    settled_now,
+)
+from rules.evaluate import decide, evaluate
+from rules.exchange import NOWHERE, Coverage, Exchange, Part
+from rules.placeholders import Placeholders
 from rules.redact import Edit
 from rules.rulebook import Rulebook
+from rules.scan import Finding
+from rules.transcript import Transcript
+from rules.verdict import Fired, Verdict
 
-MAX_HELD = (
-    8 * 1024
-)  # characters of one text that wait; patterns of a bounded width need less, so this is for the others
-MAX_KEPT = 1024 * 1024  # characters of an answer that are judged once more at its end
-PATIENCE = 32  # events without it for which a text waits
-MAX_WAITING = 1024 * 1024  # characters of events that wait; an answer that makes more wait is ended
-MAX_CHANNELS = 5000  # names of texts of one answer
-OVERHEAD = 100  # characters that a text which is whole, or an event, counts for besides its own
-
-Name = tuple[Hashable, ...]  # of a text that comes in pieces
-
-
-class Piece(NamedTuple):
-    """A text of an event, which goes on what came before in all of its `channels`; without any it is whole. `literal`: as in Part.
-
-    The first channel is the one that is judged once more at the end.
-    """
-
-    text: str
-    channels: tuple[Name, ...]
-    role: Role
-    kind: Kind
-    literal: int
-    tool: str = ""
+# Characters of one channel that wait. Shipped patterns of a bounded width need less; a longer
+# wait is for patterns without a bound, and ends as "endless".
+MAX_HELD = 8 * 1024
+MAX_WAITING = 1024 * 1024  # characters of all events that wait; more ends the answer
+PATIENCE = 32  # events without a piece of it for which a channel waits
+OVERHEAD = 100  # characters that an event counts besides its texts
 
 
 class Released[Payload](NamedTuple):
-    """An event that may go on, with what is to be changed in it."""
+    """An event that may be sent, with its edits."""
 
     payload: Payload
     edits: tuple[Edit, ...]
-
-
-@dataclass(slots=True, eq=False)
-class _Channel:
-    """A text that comes in pieces, under all names that stood for the same so far. Places are counted from its start; `window` holds it
-    from `base` on.
-    """
-
-    part: Part
-    live: Live
-    names: set[Name]
-    window: str = ""
-    base: int = 0
-    settled: int = 0  # what stands before is found
-    free: int = 0  # what stands before may go
-    last: int = 0  # the number of the last event that brought some of it
-    let_go: int = 0  # up to here it went while it might still have become a match
-    strict: bool = False  # what went so did go on to become one: it waits for good now
-    covered: int = 0  # the end of the last edit of which the text is out
-    plain: bool = False  # nothing in the window stands for anything else
-    edits: list[Edit] = field(default_factory=list)
-
-    @property
-    def length(self) -> int:
-        return self.base + len(self.window)
-
-
-class _Place(NamedTuple):
-    """Where a piece stands in one of its channels, and its literal in the event."""
-
-    channel: _Channel
-    start: int
-    end: int
-    literal: int
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting[Payload]:
+    """An event that waits. Its spans before number `first` are free."""
+
     payload: Payload
-    places: tuple[_Place, ...]
+    spans: tuple[Span, ...]
     edits: tuple[Edit, ...]
     size: int
-    first: int = 0  # place that may not be free yet
+    first: int = 0
 
 
 class Stream[Payload]:
-    """One answer. After `blocked` is set nothing more is released."""
+    """One answer. Once `blocked` is set, nothing more is released."""
 
     def __init__(
-        self, book: Rulebook, exchange: Exchange, *, key: bytes, restore: Sequence[tuple[str, str]] = ()
+        self,
+        book: Rulebook,
+        exchange: Exchange,
+        *,
+        key: bytes,
+        restore: Sequence[tuple[str, str]] = (),
     ):
-        """`exchange` is the answer's context, without parts; `restore` are placeholders and what stands for them."""
+        """`exchange` is the answer's context, without parts. `key` makes placeholders.
+
+        `restore` are pairs of a placeholder in the answer and the original to put back.
+        """
         self.blocked: Verdict | None = None
         self.redacted = False
         self.size = 0
         self.unreadable: dict[str, None] = {}
         self._book, self._exchange, self._key = book, exchange, key
         self._acting = book.stream
-        self._restore = Restore(restore) if restore else None
-        self._channels: dict[Name, _Channel] = {}
-        self._said: dict[Name, tuple[Part, list[str]]] = {}  # by the first names of pieces
-        self._fields: dict[tuple[str, ...], Part] = {}
-        self._clean: set[tuple[str, ...]] = set()
+        self._placeholders = Placeholders(restore) if restore else None
+        self._channels = Channels(book.stream.partial if book.stream else {})
+        self._transcript = Transcript()
         self._fired: dict[str, Fired] = {}
-        self._kept = self._count = self._waits = self._concluded_at = 0
-        self._known: tuple[object, Verdict] | None = None
+        self._events = 0  # taken so far
+        self._waits = 0  # characters of the events that wait
+        self._concluded_at = 0  # characters of the transcript when it was last judged
+        self._verdict: tuple[object, Verdict] | None = None
         self._queue: deque[_Waiting[Payload]] = deque()
 
     @property
     def waiting(self) -> int:
-        """How many events are held."""
+        """How many events wait."""
         return len(self._queue)
 
     @property
     def overfull(self) -> bool:
-        """Whether more waits than is held."""
+        """Whether more waits than MAX_WAITING."""
         return self._waits > MAX_WAITING
 
-    def is_clean(self, pieces: Sequence[Piece]) -> bool:
-        """Whether all texts among these that are whole were judged before, and nothing was found in them."""
-        return all(piece.channels or _name(piece) in self._clean for piece in pieces)
+    def is_clean(self, pieces: Iterable[Piece]) -> bool:
+        """Whether the complete texts among these were judged before, and have no findings."""
+        return all(
+            piece.channels or self._transcript.is_clean(piece) for piece in pieces
+        )
 
-    # -- coming and going ---------------------------------------------------------------------------------------------
+    # -- events -------------------------------------------------------------------------
 
     def feed(
         self, payload: Payload, pieces: Sequence[Piece], *, last: bool = False
     ) -> list[Released[Payload]]:
-        """Take one event; give what may go on now. `last`: it looks as if nothing more would be said."""
-        touched: dict[_Channel, None] = {}
-        places: list[_Place] = []
-        whole: list[Piece] = []
+        """Take an event; give those that may be sent now. `last`: it looks like the last one."""
+        touched: dict[Channel, None] = {}
+        spans: list[Span] = []
+        complete: list[Piece] = []
         size = OVERHEAD
         for piece in pieces:
             size += len(piece.text)
             if not piece.channels:
-                if piece.text and _name(piece) not in self._clean:
-                    whole.append(piece)
+                if piece.text and not self._transcript.is_clean(piece):
+                    complete.append(piece)
                 continue
-            for channel in self._texts(piece, places) if piece.text else ():
+            for channel in self._channels_of(piece, spans) if piece.text else ():
                 start = channel.length
                 channel.window += piece.text
-                channel.last = self._count
-                places.append(_Place(channel, start, channel.length, piece.literal))
+                channel.last = self._events
+                spans.append(Span(channel, start, channel.length, piece.literal))
                 touched[channel] = None
-        edits = self._judge([*touched], whole, at_end=False)
-        self._count += 1
+        edits = self._compiled([*touched], complete, at_end=False)
+        self._events += 1
         self._waits += size
-        self._queue.append(_Waiting(payload, tuple(places), edits, size))
-        if last and self._kept >= 2 * self._concluded_at:
+        self._queue.append(_Waiting(payload, tuple(spans), edits, size))
+        # Judging the whole costs as much as its length: at most each time it has doubled.
+        if last and self._transcript.kept >= 2 * self._concluded_at:
             self._conclude()
         return self._release()
 
-    def go_on(self, names: tuple[Name, ...], text: str) -> bool:
-        """Whether an event that differs from the last one in nothing but this text may go on at once; then it has."""
-        if self._queue or self._restore is not None:
+    def release_at_once(self, names: tuple[Name, ...], text: str) -> bool:
+        """Take an event that differs from the last one only in this text, if it may be sent at once.
+
+        False: it was not taken, and must be given to `feed`.
+        """
+        if self._queue or self._placeholders is not None:
             return False
-        channels = dict.fromkeys(map(self._channels.get, names))
-        several = 0
+        channels = dict.fromkeys(map(self._channels.find, names))
+        known = 0
         for channel in channels:
-            if channel is None or not channel.plain or channel.settled < channel.base + len(channel.window):
+            if channel is None or not channel.plain:
                 return False
-            if not channel.live.idle(channel.window[-1:], text):
+            if channel.settled < channel.base + len(channel.window):
                 return False
-            several += len(channel.names)
-        if several != len(names):
+            if not channel.partial.is_idle(channel.window[-1:], text):
+                return False
+            known += len(channel.names)
+        if known != len(names):
             return False
         for channel in channels:
             assert channel is not None
             channel.window += text
             channel.settled = channel.free = channel.base + len(channel.window)
-            if len(channel.window) > 4 * channel.live.behind:
-                _trim(channel)
-        if self._may_keep(len(text)):
-            self._said[names[0]][1].append(text)
+            if len(channel.window) > 4 * channel.partial.behind:
+                channel.trim()
+        if not self._transcript.extend(names[0], text):
+            self.cannot_read("too_large")
         return True
 
     def end(self) -> list[Released[Payload]]:
-        """Nothing more comes: all is settled."""
-        self._judge(list(dict.fromkeys(self._channels.values())), [], at_end=True)
+        """The answer is over: everything is settled."""
+        self._compiled(list(self._channels), [], at_end=True)
         self._conclude()
         return self._release()
 
     def held(self) -> list[Payload]:
-        """The events that wait, no longer held."""
+        """Take back the events that wait."""
         waiting = [event.payload for event in self._queue]
         self._queue.clear()
         return waiting
 
     def cannot_read(self, reason: str) -> None:
-        """Something could not be looked at: one of rules.exchange.REASONS. A rule may block for it."""
+        """Note what could not be read, one of `rules.exchange.REASONS`. A rule may block for it."""
         if reason not in self.unreadable:
             self.unreadable[reason] = None
             self._conclude()
 
-    # -- the whole ----------------------------------------------------------------------------------------------------
+    # -- the whole answer ---------------------------------------------------------------
 
     @property
     def coverage(self) -> Coverage:
@@ -216,20 +208,18 @@ class Stream[Payload]:
         return self._so_far().coverage
 
     def verdict(self) -> Verdict:
-        """The whole answer judged. What could no longer be taken back is said beside what was done."""
-        state = (self._kept, self.size, len(self.unreadable), self.blocked, self.redacted)
-        if self._known is None or self._known[0] != state:
-            self._known = (state, self._judged())
-        return self._known[1]
+        """The verdict on the answer so far. `would`: what was found too late to be done."""
+        judged = (self._transcript.kept, self.size, len(self.unreadable))
+        state = (*judged, self.blocked, self.redacted)
+        if self._verdict is None or self._verdict[0] != state:
+            self._verdict = (state, self._judge_whole())
+        return self._verdict[1]
 
-    def _judged(self) -> Verdict:
+    def _judge_whole(self) -> Verdict:
         verdict = evaluate(self._book, self._so_far(), key=self._key)
-        known = {one.judge.id for one in verdict.fired}
-        verdict = replace(
-            verdict,
-            fired=(*verdict.fired, *(one for name, one in self._fired.items() if name not in known)),
-            edits=(),
-        )
+        known = {one.rule.id for one in verdict.fired}
+        earlier = (one for name, one in self._fired.items() if name not in known)
+        verdict = replace(verdict, fired=(*verdict.fired, *earlier), edits=())
         if self.blocked is not None:
             return replace(verdict, action="BLOCK", by=self.blocked.by, would=None)
         if self.redacted and verdict.action in ("ALLOW", "FLAG"):
@@ -239,72 +229,40 @@ class Stream[Payload]:
         return verdict
 
     def _so_far(self) -> Exchange:
-        parts = [part._replace(text="".join(texts)) for part, texts in self._said.values()]
         return replace(
             self._exchange,
-            parts=(*parts, *self._fields.values()),
+            parts=self._transcript.parts,
             unreadable=tuple(self.unreadable),
             size=self.size,
         )
 
     def _conclude(self) -> None:
-        """Block where the whole asks for it, before the last event is out."""
-        self._concluded_at = self._kept
+        """Block where the whole answer demands it, before its last event is sent."""
+        self._concluded_at = self._transcript.kept
         if self.blocked is None and (verdict := self.verdict()).action == "BLOCK":
             self.blocked = verdict
 
-    # -- judging ------------------------------------------------------------------------------------------------------
-
-    def _texts(self, piece: Piece, places: list[_Place]) -> list[_Channel]:
-        """The texts that a piece goes on; those that went the same way so far are one."""
-        together: dict[_Channel, list[Name]] = {}
-        new: list[Name] = []
-        for name in piece.channels:
-            channel = self._channels.get(name)
-            if channel is not None:
-                together.setdefault(channel, []).append(name)
-            elif len(self._channels) < MAX_CHANNELS or name[0] == ALL:
-                new.append(name)
-            else:
-                self.cannot_read("too_deep")
-        channels = [
-            one if len(names) == len(one.names) else self._split(one, names, places)
-            for one, names in together.items()
-        ]
-        part = Part("", piece.role, piece.kind, piece.literal, piece.tool)
-        if new:
-            live = (
-                self._acting.live.get("tool_call" if piece.kind == "tool_call" else "text", NOTHING)
-                if self._acting
-                else NOTHING
-            )
-            channels.append(_Channel(part, live, set(new)))
-            self._channels.update(dict.fromkeys(new, channels[-1]))
-        for channel in channels:
-            if piece.tool and piece.tool != channel.part.tool:
-                channel.part = channel.part._replace(tool=piece.tool)
-        if self._may_keep(len(piece.text)):
-            self._said.setdefault(piece.channels[0], (part, []))[1].append(piece.text)
+    def _channels_of(self, piece: Piece, spans: list[Span]) -> list[Channel]:
+        """The channels that a piece continues. What waits for a split channel waits for both."""
+        channels, splits, complete = self._channels.continued_by(piece)
+        if not complete:
+            self.cannot_read("too_deep")
+        for split in splits:
+            spans += after_split(spans, split)
+            for event in self._queue:
+                event.spans += tuple(after_split(event.spans, split))
+        if not self._transcript.start(piece):
+            self.cannot_read("too_large")
         return channels
 
-    def _split(self, channel: _Channel, names: Sequence[Name], places: list[_Place]) -> _Channel:
-        """Some names of a text part from the others; what waits for it, waits for both."""
-        other = replace(channel, names=set(names), edits=list(channel.edits))
-        channel.names.difference_update(names)
-        self._channels.update(dict.fromkeys(names, other))
-        places += [place._replace(channel=other) for place in places if place.channel is channel]
-        for event in self._queue:
-            event.places += tuple(
-                place._replace(channel=other) for place in event.places if place.channel is channel
-            )
-        return other
+    # -- judging ------------------------------------------------------------------------
 
-    def _judge(
-        self, touched: Sequence[_Channel], whole: Sequence[Piece], *, at_end: bool
+    def _compiled(
+        self, touched: Sequence[Channel], complete: Sequence[Piece], *, at_end: bool
     ) -> tuple[Edit, ...]:
-        """Settle what can be; the edits of the texts that are whole."""
-        fields = [Part(piece.text, piece.role, piece.kind, piece.literal, piece.tool) for piece in whole]
-        moved: list[tuple[_Channel, int]] = []  # and where it was settled before
+        """Settle what can be settled; give the edits of the complete texts."""
+        parts = [piece.part for piece in complete]
+        moved: list[tuple[Channel, int]] = []  # with the earlier `settled`
         for channel in touched:
             before = channel.settled
             if at_end:
@@ -313,42 +271,57 @@ class Stream[Payload]:
                 self._settle(channel)
             if channel.settled > before:
                 moved.append((channel, before))
-        edits = self._decide(
-            [one for one in moved if one[0].live.may_match(one[0].window, one[1] - one[0].base)], fields
-        )
-        for channel, before in moved:
-            if self._restore is not None and channel.part.literal != NOWHERE:
-                for edit in self._restore.edits(channel.window, channel.base, before, channel.settled):
-                    _add(channel.edits, edit)
+        scanned = [
+            (channel, before)
+            for channel, before in moved
+            if channel.partial.may_match(channel.window, before - channel.base)
+        ]
+        edits = self._decide(scanned, parts)
+        if self._placeholders is not None:
+            for channel, before in moved:
+                if channel.part.literal != NOWHERE:
+                    for edit in self._placeholders.edits(
+                        channel.window, channel.base, before, channel.settled
+                    ):
+                        insert_edit(channel.edits, edit)
         for channel in touched:
-            _free(channel)
+            channel.release_settled()
         return edits
 
-    def _settle(self, channel: _Channel) -> None:
-        """Move the place up to which everything is found."""
+    def _settle(self, channel: Channel) -> None:
+        """Move `settled` to the earliest position where a match may still begin."""
         first = channel.settled - channel.base
-        settled = channel.live.start(channel.window, first)
-        if self._restore is not None:
-            settled = min(settled, self._restore.start(channel.window, first))
+        settled = channel.partial.earliest(channel.window, first)
+        if self._placeholders is not None:
+            placeholder = self._placeholders.earliest(channel.window, first)
+            settled = min(settled, placeholder)
         if len(channel.window) - settled > MAX_HELD:
             settled = len(channel.window)
             self.cannot_read("endless")
         channel.settled = channel.base + settled
-        if channel.let_go and channel.settled >= channel.let_go:
-            channel.let_go = 0  # nothing came of it
-        elif channel.let_go:
+        if channel.overtaken and channel.settled >= channel.overtaken:
+            channel.overtaken = 0  # no match came of what was sent
+        elif channel.overtaken:
             channel.strict = True
             self.cannot_read("endless")
 
-    def _decide(self, scanned: Sequence[tuple[_Channel, int]], fields: Sequence[Part]) -> tuple[Edit, ...]:
-        """Judge what was settled just now, and whole texts."""
+    def _decide(
+        self, scanned: Sequence[tuple[Channel, int]], complete: Sequence[Part]
+    ) -> tuple[Edit, ...]:
+        """Apply the rules to newly settled text and to complete texts.
+
+        Edits of channels are kept there; those of complete texts are returned.
+        """
         book = self._acting
         if book is None:
-            self._remember(fields, ())
-        if book is None or (not scanned and not fields):
+            self._keep(complete, [], 0)
+        if book is None or (not scanned and not complete):
             return ()
-        # For this one look, a part's literal is its number; NOWHERE stays what it is.
-        parts = [*(channel.part._replace(text=channel.window) for channel, _ in scanned), *fields]
+        # Here a part's literal is its number; NOWHERE stays, since nothing can be put there.
+        parts = [
+            *(channel.part._replace(text=channel.window) for channel, _ in scanned),
+            *complete,
+        ]
         numbered = tuple(
             part if part.literal == NOWHERE else part._replace(literal=number)
             for number, part in enumerate(parts)
@@ -357,163 +330,71 @@ class Stream[Payload]:
         if found.hidden:
             self.cannot_read("hidden")
         findings = [
-            finding for finding in found.findings if all(_is_new(place, scanned) for place in finding.places)
+            finding
+            for finding in found.findings
+            if all(settled_now(place, scanned) for place in finding.places)
         ]
-        self._remember(
-            fields, {number - len(scanned) for finding in findings for number, _, _ in finding.places}
-        )
+        self._keep(complete, findings, len(scanned))
         if not findings:
             return ()
-        verdict = decide(book, replace(self._exchange, parts=numbered), findings, key=self._key)
-        self._fired.update({one.judge.id: one for one in verdict.fired})
+        exchange = replace(self._exchange, parts=numbered)
+        verdict = decide(book, exchange, findings, key=self._key)
+        self._fired.update({one.rule.id: one for one in verdict.fired})
         if verdict.action == "BLOCK":
             self.blocked = verdict
-        of_fields = []
+        self.redacted = self.redacted or bool(verdict.edits)
+        of_complete = []
         for edit in verdict.edits:
-            self.redacted = True
             if edit.literal < len(scanned):
                 channel = scanned[edit.literal][0]
-                _add(channel.edits, Edit(0, edit.start + channel.base, edit.end + channel.base, edit.text))
+                start, end = edit.start + channel.base, edit.end + channel.base
+                insert_edit(channel.edits, Edit(0, start, end, edit.text))
             else:
-                of_fields.append(replace(edit, literal=fields[edit.literal - len(scanned)].literal))
-        return tuple(of_fields)
+                literal = complete[edit.literal - len(scanned)].literal
+                of_complete.append(replace(edit, literal=literal))
+        return tuple(of_complete)
 
-    def _remember(self, fields: Sequence[Part], dirty: Collection[int]) -> None:
-        """Whole texts are judged once more at the end; those in which nothing is are not looked at again before."""
-        for number, part in enumerate(fields):
-            name = (part.text, part.role, part.kind, part.tool)
-            if name not in self._fields and self._may_keep(len(part.text) + OVERHEAD):
-                self._fields[name] = part
-                if number not in dirty:
-                    self._clean.add(name)
+    def _keep(
+        self, complete: Sequence[Part], findings: Sequence[Finding], before: int
+    ) -> None:
+        """Put complete texts, which are numbered from `before` on, into the transcript."""
+        dirty = {place[0] for finding in findings for place in finding.places}
+        for number, part in enumerate(complete, before):
+            if not self._transcript.add(part, clean=number not in dirty):
+                self.cannot_read("too_large")
 
-    def _may_keep(self, length: int) -> bool:
-        """For the end; an answer that is longer is judged to that length, and says so."""
-        if self._kept + length > MAX_KEPT:
-            self.cannot_read("too_large")
-            return False
-        self._kept += length
-        return True
-
-    # -- releasing ----------------------------------------------------------------------------------------------------
+    # -- releasing ----------------------------------------------------------------------
 
     def _release(self) -> list[Released[Payload]]:
         released: list[Released[Payload]] = []
         while self._queue and self.blocked is None:
             event = self._queue[0]
-            while event.first < len(event.places) and self._may_go(event.places[event.first]):
+            while event.first < len(event.spans) and self._is_free(
+                event.spans[event.first]
+            ):
                 event.first += 1
-            if event.first < len(event.places):
+            if event.first < len(event.spans):
                 break
             self._queue.popleft()
             self._waits -= event.size
-            released.append(Released(event.payload, (*event.edits, *_edits(event.places))))
+            edits = (*event.edits, *edits_of(event.spans))
+            released.append(Released(event.payload, edits))
         return released
 
-    def _may_go(self, place: _Place) -> bool:
-        """Whether a piece may go by one of its channels; or must, since others have long gone on."""
-        channel = place.channel
-        if place.end <= channel.free:
+    def _is_free(self, span: Span) -> bool:
+        """Whether a piece may be sent as far as this channel is concerned, or must be by now."""
+        channel = span.channel
+        if span.end <= channel.free:
             return True
         if (
-            self._count - channel.last < PATIENCE
+            self._events - channel.last < PATIENCE
             or channel.strict
             or any(edit.end > channel.settled for edit in channel.edits)
         ):
             return False
-        # If nothing more came to it, this would be its end.
-        moved, channel.settled, settled = channel.settled, channel.length, channel.settled
-        self._decide([(channel, moved)], ())
-        channel.settled, channel.let_go = settled, channel.length
-        channel.free = channel.length
+        # CompiledRule it as if its text ended here, then send it.
+        settled, channel.settled = channel.settled, channel.length
+        self._decide([(channel, settled)], ())
+        channel.settled = settled
+        channel.overtaken = channel.free = channel.length
         return self.blocked is None
-
-
-ALL = "all"  # begins the names of texts that take in everything of one kind
-
-
-def _name(piece: Piece) -> tuple[str, ...]:
-    return (piece.text, piece.role, piece.kind, piece.tool)
-
-
-def _is_new(place: tuple[int, int, int], scanned: Sequence[tuple[_Channel, int]]) -> bool:
-    """Whether it was settled just now, or is in a text that is whole."""
-    number, start, end = place
-    if number >= len(scanned):
-        return True
-    channel, before = scanned[number]
-    return channel.base + start < channel.settled and channel.base + end > before
-
-
-def _free(channel: _Channel) -> None:
-    """Move the place up to which text may go: an edit goes as a whole."""
-    free = channel.settled
-    for edit in reversed(channel.edits):
-        if edit.start < free < edit.end:
-            free = edit.start
-    channel.free = max(channel.free, free)
-    _trim(channel)
-    channel.plain = is_plain(channel.window)
-
-
-def _trim(channel: _Channel) -> None:
-    """Forget what no rule looks at any more."""
-    spare = min(channel.settled, channel.free) - channel.live.behind - channel.base
-    if spare > channel.live.behind:
-        channel.window = channel.window[spare:]
-        channel.base += spare
-
-
-def _edits(places: Sequence[_Place]) -> tuple[Edit, ...]:
-    """What is to be changed in an event's pieces: the text of an edit goes where it begins, and what it covers goes away."""
-    edits: list[Edit] = []
-    for channel, first, last, literal in places:
-        while channel.edits and channel.edits[0].end <= first:
-            del channel.edits[0]
-        for edit in channel.edits:
-            if edit.start >= last:
-                break
-            text = "" if edit.start < channel.covered else edit.text
-            _add(edits, Edit(literal, max(edit.start, first) - first, min(edit.end, last) - first, text))
-            channel.covered = max(channel.covered, edit.end)
-    return tuple(edits)
-
-
-def _add(edits: list[Edit], edit: Edit) -> None:
-    """Put an edit among others, in their order; those that overlap become one, under the first one's text."""
-    at = len(edits)
-    while at and (edits[at - 1].literal, edits[at - 1].end) > (edit.literal, edit.start):
-        at -= 1
-    while at < len(edits) and edits[at].literal == edit.literal and edits[at].start < edit.end:
-        other = edits.pop(at)
-        text = (other.text or edit.text) if other.start <= edit.start else (edit.text or other.text)
-        edit = Edit(edit.literal, min(edit.start, other.start), max(edit.end, other.end), text)
-    insort(edits, edit, key=attrgetter("literal", "start"))
-
-
-class Restore:
-    """Placeholders in an answer, and what they stood for."""
-
-    def __init__(self, pairs: Sequence[tuple[str, str]]):
-        self._pairs = dict(pairs)
-        self._longest = max(map(len, self._pairs))
-        self._firsts = {placeholder[0] for placeholder in self._pairs}
-
-    def start(self, text: str, first: int) -> int:
-        """Where a placeholder may have begun that is not whole yet; the text's length where none has."""
-        for at in range(max(first, len(text) - self._longest + 1), len(text)):
-            if text[at] in self._firsts and any(
-                placeholder.startswith(text[at:]) for placeholder in self._pairs
-            ):
-                return at
-        return len(text)
-
-    def edits(self, window: str, base: int, first: int, last: int) -> list[Edit]:
-        """What is to be put into a text, of which `first` to `last` is settled now."""
-        edits = []
-        for placeholder, original in self._pairs.items():
-            at = window.find(placeholder, max(0, first - base))
-            while 0 <= at < last - base:
-                edits.append(Edit(0, base + at, base + at + len(placeholder), original))
-                at = window.find(placeholder, at + len(placeholder))
-        return edits

@@ -1,4 +1,7 @@
-"""Run the tests written in rules. A rule that ships with Earthflow must bring both kinds: what it matches, what it leaves alone."""
+"""Runs the tests that are written in rules.
+
+A shipped rule must have both kinds: what it matches, and what it leaves alone.
+"""
 
 import json
 from collections import Counter
@@ -17,12 +20,12 @@ from rules.model import Rule, Test
 from rules.redact import merged, splice
 from rules.rulebook import Rulebook
 
-ENOUGH = 3  # tests of either kind that a shipped rule brings
+ENOUGH = 3  # tests of either kind that a shipped rule must have
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One test of one rule; `why` is empty where it passed."""
+    """The result of one test; `why` is empty where it passed."""
 
     rule: Rule
     test: Test
@@ -30,40 +33,69 @@ class Result:
 
 
 def run(
-    library: Library, preset: str, tenant: str = "", only: str = "*", files: Collection[str] | None = None
+    library: Library,
+    preset: str,
+    tenant: str = "",
+    only: str = "*",
+    files: Collection[str] | None = None,
 ) -> Iterator[Result]:
-    """Every test of the rules whose ids match `only` (and that stand in `files`), against the whole rulebook. Raises BadRules."""
+    """Run every test of the rules whose ids match `only` (and that stand in `files`),
+    against the whole rulebook.
+
+    Raises BadRules.
+    """
     book = library.rulebook(preset, tenant)
-    for rule in library.assemble(preset, tenant).rules.values():
-        if rule.mode != "off" and fnmatchcase(rule.id, only) and (files is None or rule.at.file in files):
+    for rule in library.written.assemble(preset, tenant).rules.values():
+        if (
+            rule.mode != "off"
+            and fnmatchcase(rule.id, only)
+            and (files is None or rule.at.file in files)
+        ):
             for test in rule.tests:
                 yield Result(rule, test, _why(book, rule, test))
 
 
 def unproven(rules: Iterable[Rule]) -> list[str]:
-    """Ids of rules that bring too few tests of either kind."""
+    """Ids of rules that have too few tests of either kind."""
     kinds = {rule.id: Counter(test.must_match for test in rule.tests) for rule in rules}
-    return [name for name, count in kinds.items() if min(count[True], count[False]) < ENOUGH]
+    return [
+        name for name, count in kinds.items() if min(count[True], count[False]) < ENOUGH
+    ]
 
 
 def proven(library: Library, presets: Iterable[str]) -> Library:
-    """The library, or one that leaves to the portable engine what hyperscan misses of the rules' own tests."""
+    """The library, or one that leaves to RE2 what hyperscan misses in the rules' own
+    tests.
+    """
     missed: set[str] = set()
     for preset in presets:
         whole = library.rulebook(preset)
-        rules = library.assemble(preset).rules
-        for book, judge in (
-            (one, judge) for one in (whole, whole.answers) if one is not None for judge in one.judges
+        rules = library.written.assemble(preset).rules
+        for book, rule in (
+            (one, rule)
+            for one in (whole, whole.answers)
+            if one is not None
+            for rule in one.rules
         ):
-            patterns = sorted(patterns_of(judge.content)) if judge.content is not None else []
-            texts = [test.text for test in rules[judge.id].tests if test.must_match and test.text]
-            missed.update(trigger for text in texts for trigger in book.scanner.missed(text, patterns))
+            patterns = (
+                sorted(patterns_of(rule.content)) if rule.content is not None else []
+            )
+            texts = [
+                test.text
+                for test in rules[rule.id].tests
+                if test.must_match and test.text
+            ]
+            missed.update(
+                trigger
+                for text in texts
+                for trigger in book.scanner.missed(text, patterns)
+            )
     return library.sparing(frozenset(missed)) if missed else library
 
 
 def _why(book: Rulebook, rule: Rule, test: Test) -> str:
     exchange = exchange_of(test, rule)
-    mine = [one for one in evaluate(book, exchange).fired if one.judge.id == rule.id]
+    mine = [one for one in evaluate(book, exchange).fired if one.rule.id == rule.id]
     if bool(mine) != test.must_match:
         return "did not fire" if test.must_match else "fired"
     if test.redacted is not None:
@@ -75,31 +107,49 @@ def _why(book: Rulebook, rule: Rule, test: Test) -> str:
 
 
 def _literally(pattern: str) -> str:
-    """A pattern in which only `*` stands for anything."""
-    return "".join(f"[{character}]" if character in "[?" else character for character in pattern)
+    """A glob in which only `*` has a meaning."""
+    return "".join(
+        f"[{character}]" if character in "[?" else character for character in pattern
+    )
 
 
 def exchange_of(test: Test, rule: Rule) -> Exchange:
-    """A call made of a test's text and context, or an answer where the rule speaks of answers alone; by default a user's, or a
-    model's, text, on the last day of a rule that expires.
+    """A call made of a test's text and context; an answer where the rule concerns
+    answers alone.
+
+    By default it is a user's, or a model's, text, on the last day of a rule that
+    expires.
     """
     context = dict(test.context)
     text = context.pop("text", test.text)
-    about_part = {name: context.pop(name) for name in ("role", "part", "tool") if name in context}
+    about_part = {
+        name: context.pop(name) for name in ("role", "part", "tool") if name in context
+    }
     if text is None and (about_part or "tokens" in context):
         text = ""
     if text is not None and "tokens" in context:
         text = text.ljust(int(context.pop("tokens")) * CHARACTERS_PER_TOKEN)
     values: dict[str, Any] = (
         {"direction": "response"}
-        if rule.direction == "response" or said_of(rule.when, "direction") == {"response"}
+        if rule.direction == "response"
+        or said_of(rule.when, "direction") == {"response"}
         else {}
     )
     values |= dict(_typed(context))
-    part = Part(text or "", "assistant" if values.get("direction") == "response" else "user", "text", 0)
-    part = part._replace(**{{"part": "kind"}.get(name, name): value for name, value in about_part.items()})  # type: ignore[arg-type]
+    part = Part(
+        text or "",
+        "assistant" if values.get("direction") == "response" else "user",
+        "text",
+        0,
+    )
+    changed: dict[str, Any] = {
+        {"part": "kind"}.get(name, name): value for name, value in about_part.items()
+    }
+    part = part._replace(**changed)
     if rule.expires is not None and "time" not in values:
-        values["time"] = datetime(rule.expires.year, rule.expires.month, rule.expires.day, tzinfo=UTC)
+        values["time"] = datetime(
+            rule.expires.year, rule.expires.month, rule.expires.day, tzinfo=UTC
+        )
     return Exchange(parts=(part,) if text is not None else (), **values)
 
 

@@ -1,6 +1,9 @@
-"""What confirms a candidate: check digits, calendars, entropy. Each takes the finding's text and says yes or no; none raises.
+"""Validators confirm a finding: check digits, calendars, entropy.
 
-National numbers are python-stdnum's, telephone numbers phonenumbers'; a rule names them `fr.nir`, `iban`, `phone`, `phone.FR`.
+Each takes the finding's text and says yes or no; none raises.
+
+National numbers are checked by python-stdnum, telephone numbers by phonenumbers; a rule
+names them `fr.nir`, `iban`, `phone`, `phone.FR`.
 """
 
 import importlib
@@ -16,35 +19,49 @@ import phonenumbers
 import stdnum
 
 Validator = Callable[[str], bool]
-LONGEST = 64  # characters; nothing that has a check digit is longer
+LONGEST = 64  # characters; no number with a check digit is longer
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _NO_DIGITS = re.compile(r"\D", re.ASCII)
 
 
 def luhn(text: str) -> bool:
-    """ISO/IEC 7812-1: cards, IMEIs and others; what is no digit is passed over."""
+    """ISO/IEC 7812-1: cards, IMEIs and others. Anything but digits is skipped."""
     digits = [int(digit) for digit in _NO_DIGITS.sub("", text)]
     return (
-        len(digits) > 1 and (sum(digits[-1::-2]) + sum(_DOUBLED[digit] for digit in digits[-2::-2])) % 10 == 0
+        len(digits) > 1
+        and (sum(digits[-1::-2]) + sum(_DOUBLED[digit] for digit in digits[-2::-2]))
+        % 10
+        == 0
     )
 
 
 def iban(text: str) -> bool:
-    """ISO 13616: the remainder by 97. The countries' lengths are the detector's, whose shape knows them."""
+    """ISO 13616: the remainder by 97.
+
+    The detector's pattern knows the countries' lengths.
+    """
     compact = text.replace(" ", "").replace("-", "").upper()
     if not (compact.isascii() and compact.isalnum() and 15 <= len(compact) <= 34):
         return False
-    return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1
+    return (
+        int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4]))
+        % 97
+        == 1
+    )
 
 
 def calendar(text: str) -> bool:
-    """A day that there was or will be, 1900 to 2100, as y-m-d, d/m/y or m/d/y."""
+    """A day of the years 1900 to 2100, as y-m-d, d/m/y or m/d/y."""
     numbers = [int(number) for number in re.findall(r"\d{1,4}", text, re.ASCII)]
     if len(numbers) != 3:
         return False
     first, second, third = numbers
-    for year, month, day in ((first, second, third), (third, second, first), (third, first, second)):
+    for year, month, day in (
+        (first, second, third),
+        (third, second, first),
+        (third, first, second),
+    ):
         try:
             if 1900 <= date(year, month, day).year <= 2100:
                 return True
@@ -58,7 +75,9 @@ def entropy(text: str) -> float:
     if not text:
         return 0.0
     counts = Counter(text)
-    return math.log2(len(text)) - sum(count * math.log2(count) for count in counts.values()) / len(text)
+    return math.log2(len(text)) - sum(
+        count * math.log2(count) for count in counts.values()
+    ) / len(text)
 
 
 @cache
@@ -69,10 +88,15 @@ def validator(name: str) -> Validator | None:
         return own
     if name == "phone" or re.fullmatch(r"phone\.[A-Z]{2}", name):
         region = name.partition(".")[2]
-        return _phone(region) if not region or region in phonenumbers.SUPPORTED_REGIONS else None
+        return (
+            _phone(region)
+            if not region or region in phonenumbers.SUPPORTED_REGIONS
+            else None
+        )
     return (
         _numbers(name)
-        if name in names() and hasattr(importlib.import_module(f"stdnum.{name}"), "is_valid")
+        if name in names()
+        and hasattr(importlib.import_module(f"stdnum.{name}"), "is_valid")
         else None
     )
 
@@ -87,7 +111,11 @@ def names() -> frozenset[str]:
             "iban",
             "date",
             "phone",
-            *(module.name.removeprefix("stdnum.") for module in modules if not module.ispkg),
+            *(
+                module.name.removeprefix("stdnum.")
+                for module in modules
+                if not module.ispkg
+            ),
         }
     )
 
@@ -104,7 +132,7 @@ def _numbers(name: str) -> Validator:
             IndexError,
             KeyError,
             TypeError,
-        ):  # numbers of other shapes than the module thought of
+        ):  # python-stdnum raises other errors for unexpected input, too
             return False
 
     return valid

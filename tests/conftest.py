@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from cli.children import end_with_parent
 from cli.engines import Engines
+from cli.processes import end_with_parent
 from cli.settings import settings_of
 from tests.support import shared
 from tests.support.house import FORGETFUL, House, Tenant
@@ -31,7 +31,9 @@ SLOWEST_FIRST = (
 BEGAN = time.monotonic()
 
 for name, percent in shared.PROFILES.items():
-    settings.register_profile(name, max_examples=percent, deadline=None, print_blob=True)
+    settings.register_profile(
+        name, max_examples=percent, deadline=None, print_blob=True
+    )
 settings.load_profile("ci")  # unless --hypothesis-profile names another
 
 
@@ -62,7 +64,10 @@ def state_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def engines() -> Iterator[Engines]:
     """PostgreSQL and Valkey for tests that need no more."""
-    with temporary_state() as folder, Engines(settings_of(folder), FORGETFUL) as running:
+    with (
+        temporary_state() as folder,
+        Engines(settings_of(folder), FORGETFUL) as running,
+    ):
         yield running
 
 
@@ -93,7 +98,9 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first."""
     places = {folder: place for place, folder in enumerate(SLOWEST_FIRST)}
-    items.sort(key=lambda item: places.get("/".join(item.nodeid.split("/")[:2]), len(places)))
+    items.sort(
+        key=lambda item: places.get("/".join(item.nodeid.split("/")[:2]), len(places))
+    )
 
 
 skipped: list[str] = []

@@ -16,8 +16,8 @@ from cli.providers import row
 from cli.settings import UpSettings, environment
 from contract.providers import ai_hosts, providers
 from control.settings import ControlSettings
-from rules.load import shipped
 from rules.schema import schema
+from rules.sources import shipped
 from rules.testing import run
 from tests.support.shared import library
 
@@ -58,7 +58,9 @@ def blocks(language: str) -> list[str]:
 
 def example() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return dict(
+        line.split("=", 1) for line in lines if line and not line.startswith("#")
+    )
 
 
 def variables(settings: type[BaseSettings]) -> set[str]:
@@ -66,7 +68,9 @@ def variables(settings: type[BaseSettings]) -> set[str]:
 
 
 def test_env_example_names_exactly_the_variables_that_are_read() -> None:
-    assert set(example()) == variables(ProxySettings) | variables(ControlSettings) | variables(UpSettings)
+    assert set(example()) == variables(ProxySettings) | variables(
+        ControlSettings
+    ) | variables(UpSettings)
 
 
 def test_env_example_has_every_variable_of_the_guide() -> None:
@@ -74,8 +78,11 @@ def test_env_example_has_every_variable_of_the_guide() -> None:
 
 
 @pytest.mark.parametrize("settings", [ProxySettings, ControlSettings])
-def test_env_example_shows_the_defaults_that_the_programs_have(settings: type[BaseSettings]) -> None:
-    differing = {"EARTHFLOW_CONTROL_URL"}  # the compose network's name for what is loopback by default
+def test_env_example_shows_the_defaults_that_the_programs_have(
+    settings: type[BaseSettings],
+) -> None:
+    # the compose network's name for what is loopback by default
+    differing = {"EARTHFLOW_CONTROL_URL"}
     for field in settings.model_fields.values():
         name = str(field.validation_alias)
         if not field.is_required() and name not in differing:
@@ -113,7 +120,9 @@ def test_settings_print_their_secrets_as_stars(monkeypatch: pytest.MonkeyPatch) 
     }.items():
         monkeypatch.setenv(name, value)
     shown = repr(ControlSettings()) + repr(ProxySettings())
-    assert [secret for secret in (key, "a" * 40, "hunter22", "hunter33") if secret in shown] == []
+    assert [
+        secret for secret in (key, "a" * 40, "hunter22", "hunter33") if secret in shown
+    ] == []
 
 
 def test_the_rule_in_the_readme_loads_and_its_tests_pass() -> None:
@@ -136,7 +145,9 @@ def test_the_prompt_tried_in_the_readme_shows_what_the_readme_says() -> None:
 
 
 def test_the_rules_in_the_rule_document_load_and_their_tests_pass() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "rules.md").read_text(), re.DOTALL)
+    (text,) = re.findall(
+        r"```yaml\n(.*?)```", (ROOT / "docs" / "rules.md").read_text(), re.DOTALL
+    )
     rules = library({**shipped(), "acme.yaml": text}, portable=True)
     results = list(run(rules, "default", files={"acme.yaml"}))
     assert [result.why for result in results] == [""] * 7
@@ -148,7 +159,11 @@ def test_the_published_schema_is_the_readers() -> None:
 
 def test_every_command_of_the_rule_document_is_there() -> None:
     named = set(
-        re.findall(r"^    earthflow rules (\w+)", (ROOT / "docs" / "rules.md").read_text(), re.MULTILINE)
+        re.findall(
+            r"^    earthflow rules (\w+)",
+            (ROOT / "docs" / "rules.md").read_text(),
+            re.MULTILINE,
+        )
     )
     said = CliRunner().invoke(app, ["rules", "--help"]).stdout
     assert named == {"lint", "test", "try", "explain", "diff", "bench", "show"}
@@ -166,7 +181,10 @@ DOCUMENTS = (
 def headings(name: str) -> list[str]:
     """The headings of a document, without those in blocks of code."""
     text = re.sub(r"```.*?```", "", (ROOT / name).read_text(), flags=re.DOTALL)
-    return [heading.replace("`", "") for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)]
+    return [
+        heading.replace("`", "")
+        for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    ]
 
 
 def anchor(heading: str) -> str:
@@ -181,7 +199,9 @@ def test_every_link_of_a_document_leads_somewhere(name: str) -> None:
         file = ((ROOT / name).parent / path).resolve() if path else ROOT / name
         assert file.exists(), f"{name}: {target}"
         if section:
-            assert section in map(anchor, headings(file.relative_to(ROOT).as_posix())), f"{name}: {target}"
+            assert section in map(
+                anchor, headings(file.relative_to(ROOT).as_posix())
+            ), f"{name}: {target}"
 
 
 def sources() -> list[Path]:
@@ -193,14 +213,19 @@ def sources() -> list[Path]:
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".md", ".yaml", ".sh")
     ]
-    written = [
-        path for path in found if "packs" not in path.parts
-    ]  # packs hold texts that rules are tried on
+    # packs hold texts that rules are tried on
+    written = [path for path in found if "packs" not in path.parts]
     return [
         *written,
         *(
             ROOT / name
-            for name in ("README.md", "CONTRIBUTING.md", ".env.example", "Makefile", "compose.yaml")
+            for name in (
+                "README.md",
+                "CONTRIBUTING.md",
+                ".env.example",
+                "Makefile",
+                "compose.yaml",
+            )
         ),
     ]
 
@@ -210,30 +235,50 @@ def test_every_document_and_section_that_is_named_anywhere_is_there() -> None:
     wrong = []
     for path in sources():
         for name, section in named.findall(path.read_text()):
-            file = next((place for place in (ROOT / name, ROOT / "docs" / name) if place.exists()), None)
-            if file is None or (section and section not in headings(file.relative_to(ROOT).as_posix())):
+            file = next(
+                (
+                    place
+                    for place in (ROOT / name, ROOT / "docs" / name)
+                    if place.exists()
+                ),
+                None,
+            )
+            if file is None or (
+                section and section not in headings(file.relative_to(ROOT).as_posix())
+            ):
                 wrong.append(f"{path.relative_to(ROOT)}: {name} {section}")
     assert wrong == []
 
 
 def test_every_test_that_a_document_names_is_there() -> None:
     for name in DOCUMENTS:
-        for test in re.findall(r"`(tests/[\w./-]+?)(?:::(\w+))?`", (ROOT / name).read_text()):
+        for test in re.findall(
+            r"`(tests/[\w./-]+?)(?:::(\w+))?`", (ROOT / name).read_text()
+        ):
             assert (ROOT / test[0]).exists(), f"{name}: {test[0]}"
-            assert not test[1] or f"def {test[1]}(" in (ROOT / test[0]).read_text(), f"{name}: {test[1]}"
+            assert not test[1] or f"def {test[1]}(" in (ROOT / test[0]).read_text(), (
+                f"{name}: {test[1]}"
+            )
 
 
 def test_every_file_the_readme_names_is_there() -> None:
     for name in re.findall(r"`((?:[\w.-]+/)+[\w.-]*|\w+\.(?:md|yaml|conf))`", README):
         assert (
-            (ROOT / name).exists() or name == "secrets.env" or name.startswith((".venv", "~", "tenants/"))
+            (ROOT / name).exists()
+            or name == "secrets.env"
+            or name.startswith((".venv", "~", "tenants/"))
         ), name
 
 
 def test_make_has_the_targets_the_readme_names() -> None:
     for target in re.findall(r"\bmake (\w+)", README):
         done = subprocess.run(
-            ["make", "-n", target], cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+            ["make", "-n", target],
+            cwd=ROOT,
+            env=environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 
@@ -256,7 +301,12 @@ def test_compose_file_is_valid() -> None:
         if (ROOT / ".env").stat().st_size == 0:
             (ROOT / ".env").unlink()
     assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split()) == ["earthflow-dashboard", "earthflow-proxy", "postgres", "redis"]
+    assert sorted(done.stdout.split()) == [
+        "earthflow-dashboard",
+        "earthflow-proxy",
+        "postgres",
+        "redis",
+    ]
 
 
 def test_a_wrong_python_is_told_what_to_install(tmp_path: Path) -> None:
@@ -272,7 +322,10 @@ def test_a_wrong_python_is_told_what_to_install(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 78
-    assert "Earthflow needs Python 3.12 or newer (not 3.13.0 to 3.13.2); here is Python 3.9.2" in done.stderr
+    assert (
+        "Earthflow needs Python 3.12 or newer (not 3.13.0 to 3.13.2); here is Python 3.9.2"
+        in done.stderr
+    )
     assert "apt install python3" in done.stderr
 
 
@@ -280,11 +333,19 @@ def test_the_providers_in_the_docs_are_those_that_are_opened() -> None:
     text = (ROOT / "docs" / "providers.md").read_text()
     rows = [f"| {' | '.join(row(entry))} |" for entry in providers()]
     table = "\n".join(["| provider | hosts | formats |", "|---|---|---|", *rows])
-    assert text.split("<!-- providers -->\n")[1].split("\n<!-- end providers -->")[0] == table
+    assert (
+        text.split("<!-- providers -->\n")[1].split("\n<!-- end providers -->")[0]
+        == table
+    )
 
 
 def test_the_example_of_ones_own_providers_is_one(tmp_path: Path) -> None:
-    written = (ROOT / "docs" / "providers.md").read_text().split("```yaml\n")[1].split("```")[0]
+    written = (
+        (ROOT / "docs" / "providers.md")
+        .read_text()
+        .split("```yaml\n")[1]
+        .split("```")[0]
+    )
     (tmp_path / "mine.yaml").write_text(written)
     assert "llm.house.example" in ai_hosts(providers(tmp_path / "mine.yaml"))
 

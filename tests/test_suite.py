@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from tests import conftest
 from tests.support import shared
 from tests.support.house import PATIENCE
 from tests.test_tree import ROOT
 
 # Start PostgreSQL and Valkey, in two workers, and take far longer than it takes to interrupt them.
-SERVERS = ("tests/addons/test_outbox.py", "tests/addons/test_limits.py", "tests/control/test_webhooks.py")
+SERVERS = (
+    "tests/addons/test_outbox.py",
+    "tests/addons/test_limits.py",
+    "tests/control/test_webhooks.py",
+)
 
 
 def running(folder: Path) -> list[int]:
@@ -38,8 +42,19 @@ def running(folder: Path) -> list[int]:
 def a_run(temporary: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     """A run of its own in two workers, once its servers are up; and its folder."""
     ours = ("EF_TEST_", "PYTEST_", "COVERAGE_")
-    told = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    command = [sys.executable, "-m", "pytest", "-n", "2", "-p", "no:cacheprovider", *SERVERS]
+    told = {
+        name: value for name, value in os.environ.items() if not name.startswith(ours)
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-n",
+        "2",
+        "-p",
+        "no:cacheprovider",
+        *SERVERS,
+    ]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -51,7 +66,10 @@ def a_run(temporary: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
     )
     try:
         assert wait_until(
-            lambda: any(temporary.glob(f"{shared.PREFIX}*/ef-state-*/engines/valkey/pid")), PATIENCE
+            lambda: any(
+                temporary.glob(f"{shared.PREFIX}*/ef-state-*/engines/valkey/pid")
+            ),
+            PATIENCE,
         )
         yield process, next(temporary.glob(f"{shared.PREFIX}*"))
     finally:
@@ -61,7 +79,9 @@ def a_run(temporary: Path) -> Iterator[tuple["subprocess.Popen[bytes]", Path]]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_interrupted_leaves_nothing_running(number: signal.Signals) -> None:
+def test_a_run_that_is_interrupted_leaves_nothing_running(
+    number: signal.Signals,
+) -> None:
     with conftest.temporary_state() as temporary:
         temporary.chmod(0o711)
         with a_run(temporary) as (process, folder):
@@ -80,11 +100,17 @@ def test_the_folder_of_a_run_that_is_under_way_is_left_alone(tmp_path: Path) -> 
     (tmp_path / "ef-run-left" / "lock").touch()
     held = shared._locked(tmp_path / "ef-run-held")
     shared.sweep(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["ef-run-held", "ef-run-new", "other"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ef-run-held",
+        "ef-run-new",
+        "other",
+    ]
     held.close()
 
 
-@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (64, conftest.MOST_WORKERS)])
+@pytest.mark.parametrize(
+    ("cores", "workers"), [(1, 1), (2, 2), (64, conftest.MOST_WORKERS)]
+)
 def test_a_run_has_as_many_workers_as_the_machine_has_cores_but_not_more_than_memory_allows(
     monkeypatch: pytest.MonkeyPatch, cores: int, workers: int
 ) -> None:
@@ -93,13 +119,17 @@ def test_a_run_has_as_many_workers_as_the_machine_has_cores_but_not_more_than_me
 
 
 @pytest.mark.parametrize(
-    ("profile", "wanted", "tried"), [("fast", 200, 20), ("ci", 200, 200), ("long", 200, 2000), ("fast", 4, 1)]
+    ("profile", "wanted", "tried"),
+    [("fast", 200, 20), ("ci", 200, 200), ("long", 200, 2000), ("fast", 4, 1)],
 )
 def test_a_profile_scales_what_is_tried(profile: str, wanted: int, tried: int) -> None:
     before = settings.get_current_profile_name()
     settings.load_profile(profile)
     try:
-        assert (shared.scaled(wanted), shared.examples(wanted).max_examples) == (tried, tried)
+        assert (shared.scaled(wanted), shared.examples(wanted).max_examples) == (
+            tried,
+            tried,
+        )
         assert shared.thorough() is (profile == "long")
     finally:
         settings.load_profile(before)

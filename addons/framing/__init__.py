@@ -1,4 +1,6 @@
-"""How streams are cut into events, by what their content type says."""
+"""Cuts streams into events (frames), by their content type; undoes their content
+encoding.
+"""
 
 from collections.abc import Callable
 
@@ -18,14 +20,22 @@ FRAMINGS: dict[str, Callable[[], Framing]] = {
 }
 
 
-def framing_of(content_type: str, *, grows: bool, sought: bool = False) -> Framing | None:
-    """How an answer of this type is cut; `grows`: plain JSON is an array that grows. None for an answer that is whole.
+def framing_of(
+    content_type: str, *, grows: bool, sought: bool = False
+) -> Framing | None:
+    """The framing of an answer of this type; None for an answer that is one document.
 
-    `sought`: a stream was asked for; what claims to be neither text nor JSON is read as the events that its client looks for.
+    `grows`: plain JSON is an array that grows. `sought`: the call asked for a stream;
+    an answer that claims to be neither text nor JSON is read as the events for which
+    its client looks.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind in FRAMINGS:
         return FRAMINGS[kind]()
     if grows and kind == "application/json":
         return JsonArray()
-    return ServerSentEvents() if sought and kind.partition("/")[0] != "text" and "json" not in kind else None
+    return (
+        ServerSentEvents()
+        if sought and kind.partition("/")[0] != "text" and "json" not in kind
+        else None
+    )

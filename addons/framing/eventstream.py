@@ -1,6 +1,8 @@
-"""Amazon's binary event stream (application/vnd.amazon.eventstream): length, headers, payload, checksums.
+"""Amazon's binary event stream (application/vnd.amazon.eventstream): length, headers,
+payload, checksums.
 
-Source: smithy.io, "Amazon Event Stream specification". Bedrock's invoke wraps the model's own JSON into base64; that is the data then.
+Source: smithy.io, "Amazon Event Stream specification". Bedrock's invoke wraps the
+model's own JSON in base64; that JSON is then the data of a frame.
 """
 
 import base64
@@ -13,16 +15,30 @@ import msgspec
 
 from addons.framing.frame import MAX_FRAME, Frame
 
-PRELUDE = struct.Struct(">III")  # length of all, length of the headers, checksum of both
+# length of all, length of the headers, checksum of both
+PRELUDE = struct.Struct(">III")
 AROUND = PRELUDE.size + 4  # bytes of a message that are neither header nor payload
-SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}  # of a header's value, by its type
+# of a header's value, by its type
+SIZES = {
+    0: 0,
+    1: 0,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    8: 8,
+    9: 16,
+}
 STRINGS = (6, 7)
 
 
 class EventStream:
-    """One stream's frames. A message that is none ends the reading; the rest goes out unread, and says so."""
+    """The frames of one stream.
 
-    idle = b""
+    An invalid message ends the reading; the rest is one unreadable frame.
+    """
+
+    keepalive = b""
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -34,7 +50,10 @@ class EventStream:
         frames: list[Frame] = []
         while len(self._rest) >= PRELUDE.size and not self._broken:
             length, headers, checksum = PRELUDE.unpack_from(self._rest)
-            sound = checksum == binascii.crc32(self._rest[:8]) and AROUND + headers <= length <= MAX_FRAME
+            sound = (
+                checksum == binascii.crc32(self._rest[:8])
+                and AROUND + headers <= length <= MAX_FRAME
+            )
             if sound and len(self._rest) < length:
                 break
             raw = bytes(self._rest[:length])
@@ -54,16 +73,22 @@ class EventStream:
         return [Frame(rest, unreadable="opaque")] if rest else []
 
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
-        """The message with its own headers, another payload, and checksums that fit."""
+        """The message with its own headers, another payload, and new checksums."""
         _, headers, _ = PRELUDE.unpack_from(frame.raw)
         document = _wrapping(frame.raw[PRELUDE.size + headers : -4])
         if document is not None:
-            data = msgspec.json.encode({**document, "bytes": base64.b64encode(data).decode()})
+            data = msgspec.json.encode(
+                {**document, "bytes": base64.b64encode(data).decode()}
+            )
         return _message(frame.raw[PRELUDE.size : PRELUDE.size + headers], data)
 
-    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
-        """An exception, as Bedrock tells one."""
-        headers = {":message-type": "exception", ":exception-type": name, ":content-type": "application/json"}
+    def own_frame(self, name: str, data: bytes, *, first: bool) -> bytes:
+        """An exception, as Bedrock sends one."""
+        headers = {
+            ":message-type": "exception",
+            ":exception-type": name,
+            ":content-type": "application/json",
+        }
         return _message(b"".join(_header(*item) for item in headers.items()), data)
 
 
@@ -76,7 +101,9 @@ def _frame(raw: bytes, headers: int) -> Frame:
     if document is None:
         return Frame(raw, payload or None, name, beside)
     others = {key: value for key, value in document.items() if key != "bytes"}
-    beside += "\n" + msgspec.json.encode(others).decode() if others.keys() - {"p"} else ""
+    beside += (
+        "\n" + msgspec.json.encode(others).decode() if others.keys() - {"p"} else ""
+    )
     try:
         return Frame(raw, base64.b64decode(document["bytes"]), name, beside)
     except ValueError:
@@ -84,20 +111,25 @@ def _frame(raw: bytes, headers: int) -> Frame:
 
 
 def _wrapping(payload: bytes) -> dict[str, Any] | None:
-    """What wraps the model's own JSON in base64; None where nothing does."""
+    """The document that wraps the model's own JSON in base64; None where there is none."""
     try:
         document = msgspec.json.decode(payload)
     except (ValueError, RecursionError):
         return None
-    return document if isinstance(document, dict) and isinstance(document.get("bytes"), str) else None
+    return (
+        document
+        if isinstance(document, dict) and isinstance(document.get("bytes"), str)
+        else None
+    )
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, str]]:
-    """Names and texts; values of other types are passed over, and so is what does not fit."""
+    """Names and texts. Values of other types are skipped, and so is what is malformed."""
     at = 0
     while at < len(data):
         end = at + 1 + data[at]
-        name, kind = data[at + 1 : end].decode("utf-8", "replace"), data[end] if end < len(data) else -1
+        name = data[at + 1 : end].decode("utf-8", "replace")
+        kind = data[end] if end < len(data) else -1
         at = end + 1
         if kind in STRINGS:
             size = int.from_bytes(data[at : at + 2])
@@ -110,7 +142,13 @@ def _headers(data: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _header(name: str, value: str) -> bytes:
-    return bytes([len(name)]) + name.encode() + b"\x07" + len(value.encode()).to_bytes(2) + value.encode()
+    return (
+        bytes([len(name)])
+        + name.encode()
+        + b"\x07"
+        + len(value.encode()).to_bytes(2)
+        + value.encode()
+    )
 
 
 def _message(headers: bytes, payload: bytes) -> bytes:

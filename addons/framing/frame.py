@@ -1,17 +1,20 @@
-"""What a stream is cut into: frames, each with the bytes as they came and the data that they bear."""
+"""Frames: the events that a stream is cut into, each with its bytes as received, and
+its data.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
 
-MAX_FRAME = 16 * 1024 * 1024  # bytes; images come in frames of several MB
+MAX_FRAME = 16 * 1024 * 1024  # bytes; images arrive in frames of several MB
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event of a stream. `data`: JSON, or else text; None where the frame bears none.
+    """One event of a stream.
 
-    `beside` is what it says besides: its name, an id, a comment. `unreadable`: why it could not be looked at, one of
-    rules.exchange.REASONS.
+    `data` is JSON, or other text; None where there is none. `beside` is the rest: its
+    name, an id, a comment. `unreadable`: why it cannot be read, one of
+    `rules.exchange.REASONS`.
     """
 
     raw: bytes
@@ -22,20 +25,28 @@ class Frame:
 
 
 class Framing(Protocol):
-    """Bytes in, frames out, whatever the bytes; all that came in goes out in some frame. Holds at most one unfinished frame."""
+    """Bytes in, frames out.
+
+    Every byte goes into some frame; at most one unfinished frame is held.
+    """
 
     @property
-    def idle(self) -> bytes:
-        """What says nothing, and may stand between two frames; empty where there is no such thing."""
+    def keepalive(self) -> bytes:
+        """Bytes without meaning that may stand between two frames; empty where there
+        are none.
+        """
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes."""
 
     def end(self) -> list[Frame]:
-        """What is left when nothing more comes."""
+        """The rest, when no more bytes follow."""
 
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
-        """The frame with other data, of which it bore some before."""
+        """The frame with other data. It must have had data."""
 
-    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
-        """A frame of our own, the last one of its stream; `first`: nothing of it was passed on."""
+    def own_frame(self, name: str, data: bytes, *, first: bool) -> bytes:
+        """A frame of ours, the last one of its stream.
+
+        `first`: nothing was sent before it.
+        """

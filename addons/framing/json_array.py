@@ -1,4 +1,6 @@
-"""One JSON array that grows (Gemini without `alt=sse`): each of its elements is a frame, with what stands before it."""
+"""A JSON array that grows (Gemini without `alt=sse`): each element is a frame, with
+what stands before it.
+"""
 
 import re
 
@@ -10,23 +12,30 @@ BETWEEN = b"[, \t\r\n"
 
 
 class JsonArray:
-    """One stream's frames. What is no element of an array that is an object goes out with the next one, and is judged as text."""
+    """The frames of one stream.
 
-    idle = b"\n"
+    What is no object element is sent with the next one, and judged as text.
+    """
+
+    keepalive = b"\n"
 
     def __init__(self) -> None:
         self._rest = bytearray()
-        self._at = 0  # so far `rest` was looked at
+        self._at = 0  # `rest` was searched up to here
         self._depth = 0
         self._in_string = False
-        self._start = -1  # where the element begins
+        self._start = -1  # where the current element begins
         self._passing = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The elements that `chunk` completes."""
         self._rest += chunk
         frames: list[Frame] = []
-        while (token := (INSIDE if self._in_string else OUTSIDE).search(self._rest, self._at)) is not None:
+        while (
+            token := (INSIDE if self._in_string else OUTSIDE).search(
+                self._rest, self._at
+            )
+        ) is not None:
             sign, self._at = token[0], token.end()
             if sign == b"\\":
                 if self._at == len(self._rest):
@@ -52,7 +61,7 @@ class JsonArray:
         return frames
 
     def end(self) -> list[Frame]:
-        """The end of the array, or what there is."""
+        """The end of the array, or whatever is left."""
         rest = bytes(self._rest)
         self._forget(len(rest))
         if not rest:
@@ -65,7 +74,7 @@ class JsonArray:
         assert frame.data is not None
         return frame.raw[: len(frame.raw) - len(frame.data)] + data
 
-    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
+    def own_frame(self, name: str, data: bytes, *, first: bool) -> bytes:
         """A last element, and the end of the array."""
         return (b"[" if first else b",") + data + b"]"
 

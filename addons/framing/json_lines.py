@@ -4,9 +4,9 @@ from addons.framing.frame import MAX_FRAME, Frame
 
 
 class JsonLines:
-    """One stream's frames."""
+    """The frames of one stream."""
 
-    idle = b""  # an empty line is more than some readers take
+    keepalive = b""  # some readers fail at an empty line
 
     def __init__(self) -> None:
         self._rest = bytearray()
@@ -23,15 +23,15 @@ class JsonLines:
         return frames + self._too_large()
 
     def end(self) -> list[Frame]:
-        """The last line may lack its end."""
+        """The last line, which may lack its line end."""
         rest, self._rest = bytes(self._rest), bytearray()
         return [self._frame(rest)] if rest else []
 
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
-        """The line with its own end."""
+        """The line, with its own line end."""
         return data + frame.raw[len(frame.raw.rstrip(b"\r\n")) :]
 
-    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
+    def own_frame(self, name: str, data: bytes, *, first: bool) -> bytes:
         """A line of our own."""
         return data + b"\n"
 

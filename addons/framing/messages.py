@@ -1,15 +1,15 @@
-"""Messages of a WebSocket: each is a frame."""
+"""The messages of a WebSocket: each is a frame."""
 
 from addons.framing.frame import Frame
 
 
 class Messages:
-    """One direction's; what is fed is one message."""
+    """The frames of one direction. Each chunk is a whole message."""
 
-    idle = b""
+    keepalive = b""
 
     def feed(self, chunk: bytes) -> list[Frame]:
-        """The message."""
+        """The message as a frame."""
         return [Frame(chunk, chunk)]
 
     def end(self) -> list[Frame]:
@@ -17,9 +17,9 @@ class Messages:
         return []
 
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
-        """The data is all there is."""
+        """The other data: a message is nothing else."""
         return data
 
-    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
+    def own_frame(self, name: str, data: bytes, *, first: bool) -> bytes:
         """A message of our own."""
         return data

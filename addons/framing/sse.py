@@ -6,30 +6,35 @@ from addons.framing.frame import MAX_FRAME, Frame
 
 END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 LINE_END = re.compile(rb"\r\n|\n|\r")
-PLAIN = re.compile(rb"data: [^\r\n]*\n\n")  # what nearly all events look like
+PLAIN = re.compile(rb"data: [^\r\n]*\n\n")  # the form of nearly all events
 BOM = b"\xef\xbb\xbf"
 
 
 class ServerSentEvents:
-    """One stream's frames."""
+    """The frames of one stream."""
 
-    idle = b":\n\n"
+    keepalive = b":\n\n"
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._searched = 0
-        self._passing = False  # inside of an event that is too large
+        self._passing = False  # inside an event that is too large
         self._begun = False
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The events that `chunk` completes."""
-        if self._begun and not self._rest and not self._passing and PLAIN.fullmatch(chunk):
+        if (
+            self._begun
+            and not self._rest
+            and not self._passing
+            and PLAIN.fullmatch(chunk)
+        ):
             return [Frame(chunk, chunk[6:-2])]
         self._rest += chunk
         return self._start() + self._cut(at_end=False)
 
     def end(self) -> list[Frame]:
-        """An event without its blank line is one, too: some clients take it."""
+        """An event without its blank line: some clients accept it."""
         frames = self._cut(at_end=True)
         if self._rest:
             frames.append(self._frame(bytes(self._rest)))
@@ -37,7 +42,11 @@ class ServerSentEvents:
         return frames
 
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
-        """Its data where it stood first; all other lines as they were. Raises ValueError where there was none."""
+        """The event with other data, where the first data line stood; all other lines
+        as they were.
+
+        Raises ValueError where it had no data.
+        """
         lines, told = [], False
         for line in LINE_END.split(frame.raw):
             if not _is_data(line):
@@ -49,12 +58,17 @@ class ServerSentEvents:
             raise ValueError("the event has no data")
         return b"\n".join(lines)
 
-    def made(self, name: str, data: bytes, *, first: bool) -> bytes:
+    def own_frame(self, name: str, data: bytes, *, first: bool) -> bytes:
         """An event of our own."""
-        return (b"event: " + name.encode() + b"\n" if name else b"") + b"data: " + data + b"\n\n"
+        return (
+            (b"event: " + name.encode() + b"\n" if name else b"")
+            + b"data: "
+            + data
+            + b"\n\n"
+        )
 
     def _start(self) -> list[Frame]:
-        """A byte order mark may stand before the first event; it belongs to none."""
+        """Skip a byte order mark before the first event."""
         if self._begun or (BOM.startswith(self._rest) and len(self._rest) < len(BOM)):
             return []
         self._begun = True
@@ -68,7 +82,7 @@ class ServerSentEvents:
         start, rest = 0, self._rest
         while (found := END.search(rest, start or self._searched)) is not None:
             if found.end() == len(rest) and rest[-1:] == b"\r" and not at_end:
-                break  # the LF of a CRLF may still come
+                break  # the LF of a CRLF may follow
             frames.append(self._frame(bytes(rest[start : found.end()])))
             start = found.end()
         del rest[:start]

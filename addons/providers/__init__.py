@@ -1,4 +1,6 @@
-"""The AI providers whose hosts are opened, from contract/providers.yaml and the operator's own list."""
+"""The AI providers whose TLS is opened, from contract/providers.yaml and the operator's
+own list.
+"""
 
 import re
 from collections.abc import Iterable
@@ -6,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from addons.providers import anthropic, bedrock, gemini, mcp, openai, others
+from addons.providers.error_formats import FAMILIES
 from addons.providers.provider import Format, Paths, Provider
-from addons.providers.refusals import FAMILIES
 from contract.providers import BadProviders, Entry, providers
 
 FORMATS: dict[str, Format] = {
@@ -18,7 +20,7 @@ FORMATS: dict[str, Format] = {
 
 
 class Directory:
-    """Whose a host is. The first provider that claims a host has it."""
+    """Finds the provider of a host. The first provider that claims a host has it."""
 
     def __init__(self, more: Path | None = None):
         """Raises BadProviders."""
@@ -28,7 +30,12 @@ class Directory:
             provider = _provider(entry)
             for host in entry.hosts:
                 if "*" in host:
-                    patterns.append((re.compile(re.escape(host).replace(r"\*", "[a-z0-9.-]+")), provider))
+                    patterns.append(
+                        (
+                            re.compile(re.escape(host).replace(r"\*", "[a-z0-9.-]+")),
+                            provider,
+                        )
+                    )
                 else:
                     self._exact.setdefault(host, provider)
         self._patterns = tuple(patterns)
@@ -39,7 +46,14 @@ class Directory:
         name = host.lower().rstrip(".")
         if name in self._exact:
             return self._exact[name]
-        return next((provider for pattern, provider in self._patterns if pattern.fullmatch(name)), None)
+        return next(
+            (
+                provider
+                for pattern, provider in self._patterns
+                if pattern.fullmatch(name)
+            ),
+            None,
+        )
 
 
 def _provider(entry: Entry) -> Provider:
@@ -48,7 +62,10 @@ def _provider(entry: Entry) -> Provider:
             f"provider `{entry.name}`: there is no refusal `{entry.refusal}`; there are {', '.join(FAMILIES)}"
         )
     return Provider(
-        entry.name, FAMILIES[entry.refusal], _paths(entry, entry.paths), _paths(entry, entry.sockets)
+        entry.name,
+        FAMILIES[entry.refusal],
+        _paths(entry, entry.paths),
+        _paths(entry, entry.sockets),
     )
 
 
@@ -68,5 +85,12 @@ def _paths(entry: Entry, written: Iterable[tuple[str, str]]) -> Paths:
 
 
 def _pattern(path: str) -> re.Pattern[str]:
-    """`/models/{model}:predict` as a pattern; a model's name goes up to the last colon of its segment."""
-    return re.compile(re.escape(path).replace(r"\{model\}", r"(?P<model>[^/]+)").replace(r"\{\}", "[^/]+"))
+    """`/models/{model}:predict` as a pattern.
+
+    A model's name reaches to the last colon of its segment.
+    """
+    return re.compile(
+        re.escape(path)
+        .replace(r"\{model\}", r"(?P<model>[^/]+)")
+        .replace(r"\{\}", "[^/]+")
+    )

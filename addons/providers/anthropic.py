@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, role_of, tool_name
-from addons.providers.refusals import FAMILIES
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -25,11 +25,15 @@ def _messages(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
 
 def _batches(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     path = leaf.path
-    return _placed(leaf, 3) if path[0] == "requests" and len(path) > 3 and path[2] == "params" else FIELD
+    return (
+        _placed(leaf, 3)
+        if path[0] == "requests" and len(path) > 3 and path[2] == "params"
+        else FIELD
+    )
 
 
 def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
-    """The place of a leaf in the call that begins at this depth."""
+    """The place of a leaf, in the call that begins at this depth."""
     path, around = leaf.path[start:], leaf.around[start:]
     if path[0] == "system":
         return "system", "field" if path[-1] == "type" else "text"
@@ -43,7 +47,11 @@ def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
         for block in around[1:]
         if isinstance(block, dict) and isinstance(block.get("type"), str)
     ]
-    if path[-2:] == ("source", "data") and types[-1:] == ["base64"] and is_base64(leaf.text):
+    if (
+        path[-2:] == ("source", "data")
+        and types[-1:] == ["base64"]
+        and is_base64(leaf.text)
+    ):
         return Unreadable("document" if "document" in types else "image")
     if "tool_use" in types or "server_tool_use" in types:
         return role, "tool_call", tool_name(around[2:])
@@ -51,7 +59,11 @@ def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
         return role, "field"
     if any(name.endswith("tool_result") for name in types):
         ids = (block.get("tool_use_id") for block in around if isinstance(block, dict))
-        return "tool", "tool_result", next((name for name in ids if isinstance(name, str)), "")
+        return (
+            "tool",
+            "tool_result",
+            next((name for name in ids if isinstance(name, str)), ""),
+        )
     return role, "text" if path[2] == "content" else "field"
 
 
@@ -64,5 +76,11 @@ FORMATS = (
         plain="messages",
         family=FAMILIES["anthropic"],
     ),
-    JsonFormat("anthropic-batches", VOCABULARY, _batches, needs=("requests",), family=FAMILIES["anthropic"]),
+    JsonFormat(
+        "anthropic-batches",
+        VOCABULARY,
+        _batches,
+        needs=("requests",),
+        family=FAMILIES["anthropic"],
+    ),
 )

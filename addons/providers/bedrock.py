@@ -1,11 +1,20 @@
-"""Amazon Bedrock's converse, and invoke with the body of whichever model family it names."""
+"""Amazon Bedrock's converse, and invoke with the body of the model family that it
+names.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
+from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
-from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of, tool_name
-from addons.providers.refusals import FAMILIES
+from addons.providers.places import (
+    FIELD,
+    Placed,
+    is_base64,
+    role_of,
+    text_of,
+    tool_name,
+)
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -20,7 +29,16 @@ VOCABULARY = frozenset(
     """.split()  # noqa: SIM905
 )
 MEDIA = {"image": "image", "video": "image", "document": "document", "audio": "audio"}
-PROMPTS = ("prompt", "inputText", "message", "texts", "query", "documents", "inputs", "textToImageParams")
+PROMPTS = (
+    "prompt",
+    "inputText",
+    "message",
+    "texts",
+    "query",
+    "documents",
+    "inputs",
+    "textToImageParams",
+)
 
 
 def _converse(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
@@ -33,33 +51,54 @@ def _converse(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return FIELD
     role = role_of(around[2])
     if path[-2:] == ("source", "bytes") and is_base64(leaf.text):
-        return Unreadable(next((MEDIA[str(key)] for key in path if key in MEDIA), "document"))
+        return Unreadable(
+            next((MEDIA[str(key)] for key in path if key in MEDIA), "document")
+        )
     if "toolUse" in path:
         return role, "tool_call", tool_name(around)
     if "toolResult" in path:
         at = path.index("toolResult")
-        return "tool", "tool_result", text_of(around[at + 1], "toolUseId") if len(around) > at + 1 else ""
+        return (
+            "tool",
+            "tool_result",
+            text_of(around[at + 1], "toolUseId") if len(around) > at + 1 else "",
+        )
     return role, "text" if path[2] == "content" else "field"
 
 
 def _invoke(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
-    """Anthropic's messages, Nova's converse, or a prompt under the key that the model's family gave it."""
+    """Anthropic's messages, Nova's converse, or a prompt under the key of the model's
+    family.
+    """
     path, around = leaf.path, leaf.around
     if path[0] in PROMPTS:
         return "user", "text"
     if path[0] in ("system", "tools"):
-        return ("system", "text") if path[0] == "system" else ("system", "tool_definition", tool_name(around))
+        return (
+            ("system", "text")
+            if path[0] == "system"
+            else ("system", "tool_definition", tool_name(around))
+        )
     if path[0] not in ("messages", "chat_history") or len(path) < 3:
         return FIELD
-    if path[-1] in ("data", "bytes") and is_base64(leaf.text) and len(path) > 2 and path[-2] == "source":
-        return Unreadable("document" if "document" in str(around[-2])[:200] else "image")
+    if (
+        path[-1] in ("data", "bytes")
+        and is_base64(leaf.text)
+        and len(path) > 2
+        and path[-2] == "source"
+    ):
+        return Unreadable(
+            "document" if "document" in str(around[-2])[:200] else "image"
+        )
     role = role_of(around[2])
     types = {text_of(block, "type") for block in around[3:]}
     if "toolUse" in path or "tool_use" in types:
         return role, "tool_call", tool_name(around[2:])
     if "toolResult" in path or "tool_result" in types:
         return "tool", "tool_result", ""
-    return role, "text" if path[2] in ("content", "message") and path[-1] != "type" else "field"
+    return role, "text" if path[2] in ("content", "message") and path[
+        -1
+    ] != "type" else "field"
 
 
 def _streams(document: Mapping[str, Any], path: str) -> bool:

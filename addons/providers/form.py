@@ -1,11 +1,18 @@
-"""Forms with files (multipart/form-data, RFC 7578), as sound, images and files are sent: what is text of them is read and edited."""
+"""Forms with files (multipart/form-data, RFC 7578), as audio, images and files are
+sent: their text is read and edited.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import attrgetter
 from urllib.parse import unquote
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import (
+    MultipartError,
+    MultipartSegment,
+    PushMultipartParser,
+    parse_options_header,
+)
 
 from addons.providers.provider import Call
 from rules.exchange import NOWHERE, Part, Unreadable
@@ -14,7 +21,7 @@ from rules.redact import Edit
 MAX_SECTIONS = 1000
 KIND = "multipart/form-data"
 MEDIA = {"audio": "audio", "video": "image", "image": "image"}
-SHORT = 200  # characters; a longer field is text whatever its name
+SHORT = 200  # characters; a longer field is text, whatever its name
 TECHNICAL = frozenset(
     [
         "model",
@@ -34,16 +41,23 @@ TECHNICAL = frozenset(
 
 
 class Section:
-    """One section of a form; `text` is None where it is none."""
+    """One section of a form. `text` is None where it has none."""
 
     def __init__(self, segment: MultipartSegment, data: bytes):
-        self.name, self.filename, self.kind = segment.name, segment.filename, segment.content_type or ""
-        self.head = b"".join(f"{name}: {value}\r\n".encode() for name, value in segment.headerlist)
+        self.name = segment.name
+        self.filename = segment.filename
+        self.kind = segment.content_type or ""
+        self.head = b"".join(
+            f"{name}: {value}\r\n".encode() for name, value in segment.headerlist
+        )
         values = [value for _, value in segment.headerlist]
+        # what it has besides its data
         self.told = list(
             dict.fromkeys(text for value in values for text in (value, unquote(value)))
-        )  # besides its data
-        self.is_plain = all(_is_plain(name.lower(), value.lower()) for name, value in segment.headerlist)
+        )
+        self.is_plain = all(
+            _is_plain(name.lower(), value.lower()) for name, value in segment.headerlist
+        )
         self.data = data
         try:
             self.text: str | None = data.decode()
@@ -54,11 +68,21 @@ class Section:
 
 
 def _is_plain(name: str, value: str) -> bool:
-    """Whether a header leaves a section what it is: of a known kind, its bytes as they are, its text in UTF-8."""
+    """Whether a header leaves the section readable: a known type, no encoding, text in
+    UTF-8.
+    """
     if name == "content-transfer-encoding":
         return value.strip() in ("7bit", "8bit", "binary")
-    charset = parse_options_header(value)[1].get("charset", "utf-8") if name == "content-type" else "utf-8"
-    return name in ("content-disposition", "content-type", "content-length") and charset in (
+    charset = (
+        parse_options_header(value)[1].get("charset", "utf-8")
+        if name == "content-type"
+        else "utf-8"
+    )
+    return name in (
+        "content-disposition",
+        "content-type",
+        "content-length",
+    ) and charset in (
         "utf-8",
         "utf8",
         "us-ascii",
@@ -71,15 +95,21 @@ def is_form(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == KIND
 
 
-def read_form(body: bytes, content_type: str, model: str) -> "tuple[Call, Form] | Unreadable":
+def read_form(
+    body: bytes, content_type: str, model: str
+) -> "tuple[Call, Form] | Unreadable":
     """The call in a form, and the form to write it back. Total."""
     kind, options = parse_options_header(content_type)
     boundary = options.get("boundary", "")
     if kind.lower() != KIND or not boundary or not boundary.isascii():
         return Unreadable("opaque")
     first, last = f"--{boundary}\r\n".encode(), f"\r\n--{boundary}--".encode()
-    if not body.startswith(first) or body.find(last) != len(body.removesuffix(b"\r\n")) - len(last):
-        return Unreadable("opaque")  # something stands before or behind it, which somebody may read
+    if not body.startswith(first) or body.find(last) != len(
+        body.removesuffix(b"\r\n")
+    ) - len(last):
+        # something stands before or behind the form, which a reader may take for more
+        # of it
+        return Unreadable("opaque")
     try:
         form = Form(boundary.encode(), tuple(_sections(body, boundary)))
     except (MultipartError, ValueError):
@@ -114,7 +144,7 @@ def read_form(body: bytes, content_type: str, model: str) -> "tuple[Call, Form] 
 
 
 def _sections(body: bytes, boundary: str) -> Iterable[Section]:
-    """Raises MultipartError for whatever the standard does not allow."""
+    """The sections. Raises MultipartError for whatever the standard forbids."""
     with PushMultipartParser(
         boundary, content_length=len(body), max_segment_count=MAX_SECTIONS, strict=True
     ) as parser:
@@ -131,13 +161,16 @@ def _sections(body: bytes, boundary: str) -> Iterable[Section]:
 
 
 class Form:
-    """A form that was read; `write` is what may leave of it."""
+    """A form that was read, and can be written again."""
 
     def __init__(self, boundary: bytes, sections: Sequence[Section]):
         self.sections, self._boundary = sections, boundary
 
     def write(self, body: bytes, edits: Sequence[Edit]) -> bytes:
-        """The form with its texts edited. Raises ValueError where an edit names what is no text of it."""
+        """The form with its texts edited.
+
+        Raises ValueError where an edit names no text of it.
+        """
         told = dict(_texts(self.sections, edits))
         pieces = []
         for number, section in enumerate(self.sections):
@@ -153,9 +186,13 @@ class Form:
         return b"".join((*pieces, b"--", self._boundary, b"--\r\n"))
 
 
-def _texts(sections: Sequence[Section], edits: Sequence[Edit]) -> Iterable[tuple[int, bytes]]:
+def _texts(
+    sections: Sequence[Section], edits: Sequence[Edit]
+) -> Iterable[tuple[int, bytes]]:
     place: Callable[[Edit], int] = attrgetter("literal")
-    for number, group in groupby(sorted(edits, key=attrgetter("literal", "start")), key=place):
+    for number, group in groupby(
+        sorted(edits, key=attrgetter("literal", "start")), key=place
+    ):
         text = sections[number].text if 0 <= number < len(sections) else None
         if text is None:
             raise ValueError(f"the form has no text {number}")

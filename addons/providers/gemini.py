@@ -1,11 +1,21 @@
-"""Google's generateContent and its kin (ai.google.dev/api), on Gemini's hosts, on Vertex and behind the Gemini CLI's login."""
+"""Google's generateContent and related calls (ai.google.dev/api), on Gemini's hosts, on
+Vertex, and behind the Gemini CLI's login.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
+from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
-from addons.providers.places import FIELD, Placed, is_base64, media, role_of, text_of, tool_name
-from addons.providers.refusals import FAMILIES
+from addons.providers.places import (
+    FIELD,
+    Placed,
+    is_base64,
+    media,
+    role_of,
+    text_of,
+    tool_name,
+)
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -22,10 +32,8 @@ VOCABULARY = frozenset(
     """.split()  # noqa: SIM905
 )
 SYSTEM = ("systemInstruction", "system_instruction")
-CALLS, RESULTS = (
-    ("functionCall", "function_call", "executableCode"),
-    ("functionResponse", "function_response", "codeExecutionResult"),
-)
+CALLS = ("functionCall", "function_call", "executableCode")
+RESULTS = ("functionResponse", "function_response", "codeExecutionResult")
 INLINE = ("inlineData", "inline_data")
 
 
@@ -38,13 +46,16 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[-1] in ("bytesBase64Encoded", "data") and is_base64(leaf.text):
         inner = around[-1]
         if path[-1] == "bytesBase64Encoded" or (len(path) > 1 and path[-2] in INLINE):
-            return media(text_of(inner, "mimeType") or text_of(inner, "mime_type") or "image/png")
+            return media(
+                text_of(inner, "mimeType") or text_of(inner, "mime_type") or "image/png"
+            )
     if path[0] == "instances":
         return "user", "text"
     if "parts" not in path:
         return (
             ("user", "text")
-            if path in (("contents",), ("content",)) or (len(path) == 2 and path[0] == "contents")
+            if path in (("contents",), ("content",))
+            or (len(path) == 2 and path[0] == "contents")
             else FIELD
         )
     at = path.index("parts")
@@ -57,14 +68,16 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
 
 
 def _live(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
-    """A message of the live API: set-up, turns, what comes by the moment, or results of tools."""
+    """A message of the live API: set-up, turns, real-time input, or results of tools."""
     path = leaf.path
     if path[0] in ("toolResponse", "tool_response"):
         return "tool", "tool_result", tool_name(leaf.around)
     if path[0] in ("realtimeInput", "realtime_input"):
         if path[-1] == "data" and is_base64(leaf.text):
             return media(
-                text_of(leaf.around[-1], "mimeType") or text_of(leaf.around[-1], "mime_type") or "audio/pcm"
+                text_of(leaf.around[-1], "mimeType")
+                or text_of(leaf.around[-1], "mime_type")
+                or "audio/pcm"
             )
         return "user", "text" if path[-1] == "text" else "field"
     return _classify(document, leaf)
@@ -89,13 +102,25 @@ MESSAGES = (
 )
 FORMATS = (
     JsonFormat(
-        "gemini-live", LIVE, _live, needs=MESSAGES, family=FAMILIES["gemini-live"], named_results=True
+        "gemini-live",
+        LIVE,
+        _live,
+        needs=MESSAGES,
+        family=FAMILIES["gemini-live"],
+        named_results=True,
     ),
     JsonFormat(
         "gemini",
         VOCABULARY,
         _classify,
-        needs=("contents", "content", "requests", "request", "instances", "generateContentRequest"),
+        needs=(
+            "contents",
+            "content",
+            "requests",
+            "request",
+            "instances",
+            "generateContentRequest",
+        ),
         family=FAMILIES["gemini"],
         streams=lambda document, path: "stream" in path,
         named_results=True,

@@ -1,16 +1,18 @@
-"""A JSON call read by its format: every string of the body becomes a part with its place, or a reason why it cannot be looked at."""
+"""Reads a JSON call by its format: every string of the body becomes a part with its
+place, or a reason why it is unreadable.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from addons.providers.error_formats import Family
 from addons.providers.places import PLAIN_ROLES, ROLES, Classify, tool_name
 from addons.providers.provider import Call
-from addons.providers.refusals import Family
 from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Number, Unread, Walk, parse
 
-NAMES = (str, Number, int)  # of a model or a user; some number them
+NAMES = (str, Number, int)  # the name of a model or a user; some are numbers
 
 
 def _asks_to_stream(document: Mapping[str, Any], path: str) -> bool:
@@ -19,10 +21,14 @@ def _asks_to_stream(document: Mapping[str, Any], path: str) -> bool:
 
 @dataclass(frozen=True)
 class JsonFormat:
-    """One wire format. Keys of its `vocabulary` are no parts; any other key is one, and is judged.
+    """One wire format.
 
-    A call bears at least one of the keys it `needs`. `plain` is the key of a list of messages that are mostly a role and a text.
-    Under the keys `tokens` numbers stand for words that cannot be read. `named_results`: a tool's result names its tool itself.
+    Keys of its `vocabulary` are no parts; any other key is one, and is judged.
+
+    A call has at least one of the keys it `needs`. `plain` is the key of a list of
+    messages that mostly have a role and a text. Under the keys `tokens`, numbers stand
+    for words that cannot be read. `named_results`: a tool's result names its tool
+    itself.
     """
 
     name: str
@@ -38,13 +44,19 @@ class JsonFormat:
     named_results: bool = False
 
     def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
-        """The call in a body; `model` is the one that the path names."""
+        """The call in a body. `model` is the one that the path names."""
         document = parse(body)
         if isinstance(document, Unreadable):
             return document
-        if not isinstance(document, dict) or not any(document.get(key) is not None for key in self.needs):
+        if not isinstance(document, dict) or not any(
+            document.get(key) is not None for key in self.needs
+        ):
             return Unreadable("opaque")
-        if self.plain is not None and self.plain in document and not isinstance(document[self.plain], list):
+        if (
+            self.plain is not None
+            and self.plain in document
+            and not isinstance(document[self.plain], list)
+        ):
             return Unreadable("opaque")
         reading = _Reading(self, document)
         try:
@@ -55,7 +67,8 @@ class JsonFormat:
         if any(_has_tokens(document.get(key)) for key in self.tokens):
             reading.unreadable["opaque"] = None
         named, user = (
-            str(name) if type(name) in NAMES else "" for name in (document.get("model"), user_of(document))
+            str(name) if type(name) in NAMES else ""
+            for name in (document.get("model"), user_of(document))
         )
         return Call(
             named or model,
@@ -67,7 +80,7 @@ class JsonFormat:
 
 
 class _Reading:
-    """One way through one body."""
+    """One pass through one body."""
 
     def __init__(self, format: JsonFormat, document: dict[str, Any]):
         self.walk = Walk(format.vocabulary)
@@ -76,7 +89,7 @@ class _Reading:
         self._parts: list[Part] = []
 
     def run(self) -> None:
-        """Add every part, and what cannot be looked at. Raises Unread."""
+        """Add every part, and every reason. Raises Unread."""
         for key, value in self._document.items():
             if key != self._format.plain:
                 self._take(self.walk.leaves({key: value}))
@@ -88,13 +101,19 @@ class _Reading:
                 number += 1
 
     def told_parts(self) -> tuple[Part, ...]:
-        """The parts; a tool's result bears the tool's name, where its call stands in the conversation."""
-        results = [part for part in self._parts if part.kind == "tool_result" and part.tool]
+        """The parts. A tool's result gets the tool's name, where the call stands in the
+        conversation.
+        """
+        results = [
+            part for part in self._parts if part.kind == "tool_result" and part.tool
+        ]
         if not results or self._format.named_results:
             return tuple(self._parts)
         names = dict(_tool_calls(self._document))
         return tuple(
-            part._replace(tool=names.get(part.tool, "")) if part.kind == "tool_result" else part
+            part._replace(tool=names.get(part.tool, ""))
+            if part.kind == "tool_result"
+            else part
             for part in self._parts
         )
 
@@ -102,7 +121,9 @@ class _Reading:
         for leaf in leaves:
             if leaf.is_key:
                 self._parts.append(Part(leaf.text, "other", "key", leaf.literal))
-            elif leaf.path[-1] != "role" or leaf.text not in ROLES:  # a role that has no other meaning
+            elif (
+                leaf.path[-1] != "role" or leaf.text not in ROLES
+            ):  # a role with no other meaning
                 placed = self._format.classify(self._document, leaf)
                 if isinstance(placed, Unreadable):
                     self.unreadable[placed.reason] = None
@@ -118,7 +139,9 @@ class _Reading:
                     )
 
     def _take_plain(self, messages: list[Any], first: int) -> int:
-        """Read messages that are a role and a text, from the `first` on. The number of the next that is not."""
+        """Read messages that are a role and a text, from number `first` on; the number
+        of the next that is not.
+        """
         literal, quotes, count = self.walk.literal, 0, 0
         for message in map(messages.__getitem__, range(first, len(messages))):
             if type(message) is not dict or len(message) != 2:
@@ -135,7 +158,9 @@ class _Reading:
                 or role not in PLAIN_ROLES
             ):
                 break
-            self._parts.append(Part(content, PLAIN_ROLES[role], "text", literal + place))
+            self._parts.append(
+                Part(content, PLAIN_ROLES[role], "text", literal + place)
+            )
             literal += 4
             quotes += content.count('"')
             count += 1
@@ -144,7 +169,10 @@ class _Reading:
 
 
 def user_of(document: Mapping[str, Any]) -> object:
-    """Whom the client says it calls for: OpenAI's `user` or `safety_identifier`, Anthropic's `metadata.user_id`."""
+    """For whom the client calls:
+
+    OpenAI's `user` or `safety_identifier`, Anthropic's `metadata.user_id`.
+    """
     metadata = document.get("metadata")
     return (
         document.get("user")
@@ -154,7 +182,9 @@ def user_of(document: Mapping[str, Any]) -> object:
 
 
 def _has_tokens(value: Any) -> bool:
-    """Whether numbers stand where words do: tokens, which only the provider can read."""
+    """Whether numbers stand in place of words: tokens, which only the provider can
+    read.
+    """
     inner = (
         [one for item in value for one in (item if isinstance(item, list) else (item,))]
         if isinstance(value, list)
@@ -164,12 +194,22 @@ def _has_tokens(value: Any) -> bool:
 
 
 def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Ids of the tool calls in a conversation, and the tools they are of."""
+    """The ids of the tool calls in a conversation, with the names of their tools."""
     lists = [document.get(key) for key in ("messages", "input", "items")]
-    items = [item for found in lists if isinstance(found, list) for item in found if isinstance(item, dict)]
+    items = [
+        item
+        for found in lists
+        if isinstance(found, list)
+        for item in found
+        if isinstance(item, dict)
+    ]
     inner = [item.get(key) for item in items for key in ("tool_calls", "content")]
     blocks = [
-        block for found in inner if isinstance(found, list) for block in found if isinstance(block, dict)
+        block
+        for found in inner
+        if isinstance(found, list)
+        for block in found
+        if isinstance(block, dict)
     ]
     for block in (*items, *blocks):
         call = block["toolUse"] if isinstance(block.get("toolUse"), dict) else block

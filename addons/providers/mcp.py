@@ -1,15 +1,18 @@
-"""The Model Context Protocol over HTTP (modelcontextprotocol.io/specification): JSON-RPC between an agent and a server of tools.
+"""The Model Context Protocol over HTTP (modelcontextprotocol.io/specification):
 
-It may live under any path of a host that is opened; what shows it is its body. Answers need no format of their own.
+JSON-RPC between an agent and a tool server.
+
+It may live under any path of an AI host, and is known by its body. Its answers need no
+format of their own.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of
 from addons.providers.provider import Call
-from addons.providers.refusals import FAMILIES
 from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Unread, Walk, parse
 
@@ -33,10 +36,14 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[0] == "result":
         return "tool", "tool_result"
     if path[0] != "params" or len(path) < 2:
-        return "user", "text"  # none of the protocol's
+        return "user", "text"  # no method of the protocol
     if path[1] == "arguments":
         called = document.get("method") == "tools/call"
-        return ("assistant", "tool_call", text_of(document["params"], "name")) if called else ("user", "text")
+        return (
+            ("assistant", "tool_call", text_of(document["params"], "name"))
+            if called
+            else ("user", "text")
+        )
     if path[1] == "messages" and len(path) > 3:
         return role_of(around[3]), "field" if path[-1] == "type" else "text"
     return ("system", "text") if path[1] == "systemPrompt" else FIELD
@@ -46,7 +53,7 @@ class McpFormat(JsonFormat):
     """JSON-RPC: a message, or a batch of them."""
 
     def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
-        """As of any call in JSON; what stands in a batch is read message by message."""
+        """Read a message as any JSON call; a batch message by message."""
         document = parse(body) if body.lstrip()[:1] == b"[" else None
         if not isinstance(document, list) or not any(
             isinstance(one, dict) and "jsonrpc" in one for one in document
@@ -71,18 +78,29 @@ class McpFormat(JsonFormat):
             walk.end(body)
         except Unread as error:
             return Unreadable(error.why)
-        return Call(model, stream=False, parts=tuple(parts), unreadable=tuple(unreadable))
+        return Call(
+            model, stream=False, parts=tuple(parts), unreadable=tuple(unreadable)
+        )
 
 
 def _of_batch(document: list[Any], leaf: Leaf) -> Placed | Unreadable:
     if leaf.is_key:
         return "other", "key"
-    message = document[leaf.path[0]] if leaf.path and isinstance(leaf.path[0], int) else None
+    message = (
+        document[leaf.path[0]] if leaf.path and isinstance(leaf.path[0], int) else None
+    )
     if not isinstance(message, dict):
         return "user", "text"
     return _classify(message, leaf._replace(path=leaf.path[1:], around=leaf.around[1:]))
 
 
 FORMATS = (
-    McpFormat("mcp", VOCABULARY, _classify, needs=("jsonrpc",), family=FAMILIES["mcp"], named_results=True),
+    McpFormat(
+        "mcp",
+        VOCABULARY,
+        _classify,
+        needs=("jsonrpc",),
+        family=FAMILIES["mcp"],
+        named_results=True,
+    ),
 )

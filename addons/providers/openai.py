@@ -1,15 +1,24 @@
-"""OpenAI's formats (platform.openai.com/docs/api-reference), which many others speak, too."""
+"""OpenAI's formats (platform.openai.com/docs/api-reference), which many other providers
+use, too.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
+from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
-from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of, tool_name
-from addons.providers.refusals import FAMILIES
+from addons.providers.places import (
+    FIELD,
+    Placed,
+    is_base64,
+    role_of,
+    text_of,
+    tool_name,
+)
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
-# Keys of the API itself; any other key is text that somebody chose, and is judged.
+# Keys of the API itself. Any other key is text that somebody chose, and is judged.
 VOCABULARY = frozenset(
     """
     model messages role content type text name stream tool_calls tool_call_id id function arguments tools tool_choice description
@@ -25,7 +34,7 @@ VOCABULARY = frozenset(
     """.split()  # noqa: SIM905
 )
 
-# Where bytes stand in base64, and what they are.
+# Keys under which bytes stand in base64, and what the bytes are.
 BYTES: dict[tuple[str | int, ...], str] = {
     ("image_url", "url"): "image",
     ("input_audio", "data"): "audio",
@@ -54,11 +63,15 @@ def _chat(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[2] in ("tool_calls", "function_call"):
         return role, "tool_call", tool_name(leaf.around[3:])
     if path[2] != "content" or (
-        len(path) > 3 and path[-1] == "type" and leaf.around[-1].get("type") == leaf.text
+        len(path) > 3
+        and path[-1] == "type"
+        and leaf.around[-1].get("type") == leaf.text
     ):
         return role, "field"
     return (
-        (role, "tool_result", text_of(leaf.around[2], "tool_call_id")) if role == "tool" else (role, "text")
+        (role, "tool_result", text_of(leaf.around[2], "tool_call_id"))
+        if role == "tool"
+        else (role, "text")
     )
 
 
@@ -88,21 +101,33 @@ def _responses(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
 
 
 def _socket(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
-    """A message of responses over a WebSocket: the call itself, or one that holds it."""
+    """A message of the Responses API over a WebSocket: the call itself, or one that
+    holds it.
+    """
     if leaf.path[0] == "response" and len(leaf.path) > 1:
-        return _responses(document["response"], leaf._replace(path=leaf.path[1:], around=leaf.around[1:]))
+        return _responses(
+            document["response"],
+            leaf._replace(path=leaf.path[1:], around=leaf.around[1:]),
+        )
     return _responses(document, leaf)
 
 
 def _realtime(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
-    """An event of a client: what holds for the session or for one response, an item of the conversation, or sound."""
+    """An event of a client: settings of the session or a response, an item of the
+    conversation, or audio.
+    """
     path, around = leaf.path, leaf.around
     if path[0] in ("session", "response") and len(path) > 1:
-        return _responses(document[path[0]], leaf._replace(path=path[1:], around=around[1:]))
+        return _responses(
+            document[path[0]], leaf._replace(path=path[1:], around=around[1:])
+        )
     if path[0] == "item" and len(path) > 1:
         return _responses(
             document,
-            leaf._replace(path=("input", 0, *path[1:]), around=(document, [document["item"]], *around[1:])),
+            leaf._replace(
+                path=("input", 0, *path[1:]),
+                around=(document, [document["item"]], *around[1:]),
+            ),
         )
     if path[0] == "audio" and is_base64(leaf.text):
         return Unreadable("audio")
@@ -110,12 +135,20 @@ def _realtime(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
 
 
 def _said(*keys: str) -> Any:
-    """A classifier of calls whose texts stand right under these keys."""
+    """A classifier of calls whose texts stand directly under these keys."""
 
     def classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         if leaf.path[0] not in keys:
-            return ("system", "text") if leaf.path[0] in ("instructions", "system", "preamble") else FIELD
-        if leaf.path[-1] in ("url", "image", "image_url") and is_base64(leaf.text) and len(leaf.text) > 64:
+            return (
+                ("system", "text")
+                if leaf.path[0] in ("instructions", "system", "preamble")
+                else FIELD
+            )
+        if (
+            leaf.path[-1] in ("url", "image", "image_url")
+            and is_base64(leaf.text)
+            and len(leaf.text) > 64
+        ):
             return Unreadable("image")
         return "user", "field" if leaf.path[-1] == "type" else "text"
 
@@ -129,7 +162,17 @@ SOCKETS = VOCABULARY | frozenset(
     threshold prefix_padding_ms silence_duration_ms create_response interrupt_response eagerness language rate client_secret tracing
     """.split()  # noqa: SIM905
 )
-PROMPTS = ("prompt", "suffix", "input", "texts", "inputs", "query", "documents", "images", "examples")
+PROMPTS = (
+    "prompt",
+    "suffix",
+    "input",
+    "texts",
+    "inputs",
+    "query",
+    "documents",
+    "images",
+    "examples",
+)
 FORMATS = (
     JsonFormat("openai-chat", VOCABULARY, _chat, needs=("messages",), plain="messages"),
     JsonFormat(
@@ -139,13 +182,37 @@ FORMATS = (
         needs=("input", "prompt", "items", "instructions", "previous_response_id"),
         family=FAMILIES["openai-responses"],
     ),
-    JsonFormat("completions", VOCABULARY, _said(*PROMPTS), needs=("prompt",), tokens=("prompt",)),
     JsonFormat(
-        "embeddings", VOCABULARY, _said(*PROMPTS), needs=(*PROMPTS, "content"), tokens=("input", "prompt")
+        "completions",
+        VOCABULARY,
+        _said(*PROMPTS),
+        needs=("prompt",),
+        tokens=("prompt",),
+    ),
+    JsonFormat(
+        "embeddings",
+        VOCABULARY,
+        _said(*PROMPTS),
+        needs=(*PROMPTS, "content"),
+        tokens=("input", "prompt"),
     ),
     JsonFormat("images", VOCABULARY, _said("prompt"), needs=("prompt",)),
-    JsonFormat("speech", VOCABULARY, _said("input"), needs=("input",), streams_text=False),
+    JsonFormat(
+        "speech", VOCABULARY, _said("input"), needs=("input",), streams_text=False
+    ),
     JsonFormat("files", VOCABULARY, _said(*PROMPTS), needs=("file", "purpose", "data")),
-    JsonFormat("openai-socket", SOCKETS, _socket, needs=("type",), family=FAMILIES["openai-responses"]),
-    JsonFormat("openai-realtime", SOCKETS, _realtime, needs=("type",), family=FAMILIES["realtime"]),
+    JsonFormat(
+        "openai-socket",
+        SOCKETS,
+        _socket,
+        needs=("type",),
+        family=FAMILIES["openai-responses"],
+    ),
+    JsonFormat(
+        "openai-realtime",
+        SOCKETS,
+        _realtime,
+        needs=("type",),
+        family=FAMILIES["realtime"],
+    ),
 )

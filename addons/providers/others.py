@@ -1,4 +1,4 @@
-"""Formats that one provider speaks alone: Cohere's chats, Ollama's two, Hugging Face's inference."""
+"""Formats of single providers: Cohere's chats, Ollama's two, Hugging Face's inference."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,11 +23,16 @@ OLLAMA = OPENAI | frozenset(
 )
 HUGGINGFACE = frozenset(
     """
-    inputs parameters options max_new_tokens return_full_text question context past_user_inputs generated_responses text
+    inputs parameters options max_new_tokens return_full_text enquiry context past_user_inputs generated_responses text
     source_sentence sentences table query candidate_labels wait_for_model use_cache stream
     """.split()  # noqa: SIM905
 )
-SPEAKERS: dict[str, Role] = {"user": "user", "chatbot": "assistant", "system": "system", "tool": "tool"}
+SPEAKERS: dict[str, Role] = {
+    "user": "user",
+    "chatbot": "assistant",
+    "system": "system",
+    "tool": "tool",
+}
 
 
 def _cohere_v1(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
@@ -46,7 +51,9 @@ def _cohere_v1(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[2] == "tool_calls":
         return role, "tool_call", tool_name(around[3:])
     return (
-        (role, "tool_result", "") if role == "tool" else (role, "text" if path[2] == "message" else "field")
+        (role, "tool_result", "")
+        if role == "tool"
+        else (role, "text" if path[2] == "message" else "field")
     )
 
 

@@ -1,21 +1,24 @@
-"""What a provider is: its hosts, the wire format under each of its paths, and the words in which it refuses."""
+"""A provider: its hosts, the wire format of each path, and the error format in which a
+call is refused.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from addons.providers.refusals import Family
+from addons.providers.error_formats import Family
 from rules.exchange import Part, Unreadable
 
-UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods that bring no prompt
+UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods without a prompt
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as its format reads it. `unreadable` names what inside it could not be looked at, such as an image.
+    """A call as its format reads it.
 
-    `user` is whom the client says it calls for.
+    `unreadable` are the reasons why parts of it, such as an image, could not be read.
+    `user` is for whom the client says that it calls.
     """
 
     model: str
@@ -26,31 +29,36 @@ class Call:
 
 
 class Format(Protocol):
-    """How calls of one kind are written. Stateless and total: any bytes in, never an exception out."""
+    """How calls of one kind are written.
+
+    Stateless and total: any bytes in, never an exception out.
+    """
 
     @property
     def name(self) -> str:
-        """As providers.yaml names it."""
+        """Its name in providers.yaml."""
 
     @property
     def family(self) -> Family | None:
-        """Whose words a call of this format is refused in; None: its provider's."""
+        """The error format of its calls; None: the provider's."""
 
     @property
     def streams_text(self) -> bool:
-        """Whether a streamed answer is text, not sound."""
+        """Whether a streamed answer is text, not audio."""
 
     @property
     def grows(self) -> bool:
-        """Whether a streamed answer in plain JSON is an array that grows, not a whole document."""
+        """Whether a streamed answer in plain JSON is an array that grows, not one
+        document.
+        """
 
     def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
-        """The call in a decoded body; `model` is the one that the path names."""
+        """The call in a decoded body. `model` is the one that the path names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a call goes: its format, and the model that the path names, or nothing."""
+    """Where a call goes: its format, and the model that its path names, or nothing."""
 
     format: Format
     model: str
@@ -58,13 +66,13 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Paths:
-    """Which wire format is spoken under which canonical path."""
+    """The wire formats by canonical path."""
 
     exact: Mapping[str, Format] = field(default_factory=dict)
     patterns: Sequence[tuple["re.Pattern[str]", Format]] = ()
 
     def find(self, path: str) -> Endpoint | None:
-        """What is spoken there, or None."""
+        """The format of a path, or None."""
         if path in self.exact:
             return Endpoint(self.exact[path], "")
         for pattern, format in self.patterns:
@@ -75,7 +83,11 @@ class Paths:
 
 @dataclass(frozen=True)
 class Provider:
-    """The hosts of one provider. `family` is for calls of no known path; over `sockets` messages are exchanged."""
+    """The hosts of one provider.
+
+    `family` is the error format for calls of unknown paths. `sockets` are the paths of
+    WebSockets.
+    """
 
     name: str
     family: Family
@@ -83,24 +95,29 @@ class Provider:
     sockets: Paths = Paths()
 
     def endpoint(self, method: str, path: str) -> Endpoint | None:
-        """What a call bears, by its canonical path; None where it bears no prompt in a form that we read."""
+        """The endpoint of a call, by its canonical path; None where it has no prompt
+        that can be read.
+        """
         return None if method in UNSENT else self.paths.find(path)
 
     def family_of(self, path: str) -> Family:
-        """In whose words a call of a canonical path is refused."""
+        """The error format of a call, by its canonical path."""
         endpoint = self.paths.find(path)
         return (endpoint.format.family if endpoint else None) or self.family
 
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens as the provider counted them; None where it said nothing."""
+    """Tokens as the provider counted them; None where it did not."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
 
     def read(self, message: object) -> None:
-        """Take the newest counts of a whole answer or of one event of a stream; anything implausible is passed over."""
+        """Take the counts of a whole answer, or of an event of a stream.
+
+        Implausible ones are ignored.
+        """
         for holder in _holders(message):
             for name, before, after in COUNTS:
                 counts = holder if not name else holder.get(name)
@@ -109,35 +126,47 @@ class Usage:
                     self.output_tokens = _count(counts.get(after), self.output_tokens)
 
     def add(self, other: "Usage") -> None:
-        """Count those of another answer, too."""
+        """Add the counts of another answer."""
         for name in ("input_tokens", "output_tokens"):
             if (more := getattr(other, name)) is not None:
                 setattr(self, name, (getattr(self, name) or 0) + more)
 
 
-# Where an object stands that holds counts, and what they are called there.
+# The key of an object with counts, and the names of the counts in it.
 COUNTS = (
-    ("usage", "prompt_tokens", "completion_tokens"),  # OpenAI's chat, and all that follow it
+    # OpenAI's chat, and all who copy it
+    (
+        "usage",
+        "prompt_tokens",
+        "completion_tokens",
+    ),
     ("usage", "input_tokens", "output_tokens"),  # OpenAI's responses, Anthropic
     ("usage", "inputTokens", "outputTokens"),  # Bedrock's converse
     ("usageMetadata", "promptTokenCount", "candidatesTokenCount"),  # Gemini
-    ("tokens", "input_tokens", "output_tokens"),  # Cohere, inside of its usage
+    ("tokens", "input_tokens", "output_tokens"),  # Cohere, inside its usage
     ("", "prompt_eval_count", "eval_count"),  # Ollama
 )
 
 
 def _holders(message: object) -> list[Mapping[str, Any]]:
-    """The objects of a message that may hold counts: itself, and what wraps them in the events of streams."""
+    """The objects of a message that may hold counts: itself, and what wraps them in a
+    stream's events.
+    """
     if isinstance(message, list):
         return [holder for one in message[-1:] for holder in _holders(one)]
     if not isinstance(message, Mapping):
         return []
-    inner = [message.get(name) for name in ("message", "response", "delta", "meta", "usage", "metadata")]
+    inner = [
+        message.get(name)
+        for name in ("message", "response", "delta", "meta", "usage", "metadata")
+    ]
     usage = message.get("delta")
     inner.append(usage.get("usage") if isinstance(usage, Mapping) else None)
     return [holder for holder in (*inner, message) if isinstance(holder, Mapping)]
 
 
 def _count(value: object, before: int | None) -> int | None:
-    plausible = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    plausible = (
+        isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
+    )
     return value if plausible else before  # type: ignore[return-value]

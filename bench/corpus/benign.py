@@ -10,7 +10,15 @@ from random import Random
 from bench.corpus import benign_code as code
 from bench.corpus import benign_data as data
 from bench.corpus.benign_documents import security_document
-from bench.corpus.benign_prose import ARABIC, ENGLISH, FRENCH, GERMAN, SPANISH, Grammar, prose
+from bench.corpus.benign_prose import (
+    ARABIC,
+    ENGLISH,
+    FRENCH,
+    GERMAN,
+    SPANISH,
+    Grammar,
+    prose,
+)
 
 Maker = Callable[[Random], str]
 

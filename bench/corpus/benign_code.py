@@ -73,8 +73,9 @@ def python_code(rng: Random) -> str:
         '    raise PermissionError("wrong password")',
         "def test_<verb>_<noun>() -> None:\n    assert <verb>_<noun>({'<field>': <n>}) == [<n>]\n    assert <verb>_<noun>({}) == []",
     ]
-    return "import logging\nimport os\n\nlogger = logging.getLogger(__name__)\n\n\n" + _grow(
-        rng, parts, "\n\n\n"
+    return (
+        "import logging\nimport os\n\nlogger = logging.getLogger(__name__)\n\n\n"
+        + _grow(rng, parts, "\n\n\n")
     )
 
 
@@ -154,7 +155,8 @@ def configuration(rng: Random) -> str:
 def git_diff(rng: Random) -> str:
     """Return a git log entry with its diff."""
     head = fill(
-        rng, "commit {h:40}\nMerge: {h:7} {h:7}\nDate:   Tue Mar 1{d:1} 1{d:1}:2{d:1}:0{d:1} 2026 +0100\n\n"
+        rng,
+        "commit {h:40}\nMerge: {h:7} {h:7}\nDate:   Tue Mar 1{d:1} 1{d:1}:2{d:1}:0{d:1} 2026 +0100\n\n",
     )
     parts = [
         "diff --git a/src/<noun>/<verb>.py b/src/<noun>/<verb>.py\nindex {h:7}..{h:7} 100644\n--- a/src/<noun>/<verb>.py\n"
@@ -166,7 +168,11 @@ def git_diff(rng: Random) -> str:
         "diff --git a/go.sum b/go.sum\nindex {h:7}..{h:7} 100644\n@@ -<n>,2 +<n>,2 @@\n"
         "-github.com/<noun>/<verb> v1.<n>.0 h1:{b:43}=\n+github.com/<noun>/<verb> v1.<n>.1 h1:{b:43}=\n",
     ]
-    return head + _code(rng, "    <verb> the <noun> <field> (#<n>)\n\n") + _grow(rng, parts, "")
+    return (
+        head
+        + _code(rng, "    <verb> the <noun> <field> (#<n>)\n\n")
+        + _grow(rng, parts, "")
+    )
 
 
 def stack_trace(rng: Random) -> str:

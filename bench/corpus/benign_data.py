@@ -37,13 +37,17 @@ def log_lines(rng: Random) -> str:
         line = rng.choice(
             [
                 f"{_moment(rng)} INFO [{service}] {event} request_id={uuid4(rng)} in {rng.randint(1, 900)} ms",
-                fill(rng, f"{_moment(rng)} DEBUG {service} trace={{h:32}} span={{h:16}} {event}"),
+                fill(
+                    rng,
+                    f"{_moment(rng)} DEBUG {service} trace={{h:32}} span={{h:16}} {event}",
+                ),
                 fill(
                     rng,
                     f"level=info ts={_moment(rng)} caller={service}.go:{{d:3}} msg={event} commit={{h:40}}",
                 ),
                 fill(
-                    rng, f"{service}[{{d:5}}]: job {{h:24}} {event}, {{d:4}} rows, checksum sha256:{{h:64}}"
+                    rng,
+                    f"{service}[{{d:5}}]: job {{h:24}} {event}, {{d:4}} rows, checksum sha256:{{h:64}}",
                 ),
                 f"{_moment(rng)} WARN [{service}] token refresh {event}, password policy unchanged, attempt {rng.randint(1, 9)}",
             ]
@@ -57,7 +61,12 @@ def api_answer(rng: Random) -> str:
     items = [
         {
             "id": rng.choice(
-                [uuid4(rng), rng.randint(1000, 9_999_999), fill(rng, "{h:24}"), fill(rng, "ord_{a:14}")]
+                [
+                    uuid4(rng),
+                    rng.randint(1000, 9_999_999),
+                    fill(rng, "{h:24}"),
+                    fill(rng, "ord_{a:14}"),
+                ]
             ),
             "object": rng.choice(_GOODS),
             "amount": rng.randint(100, 900000),
@@ -69,14 +78,22 @@ def api_answer(rng: Random) -> str:
         }
         for _ in range(rng.randint(2, 9))
     ]
-    answer = {"request_id": uuid4(rng), "data": items, "next_cursor": None, "total": rng.randint(10, 9000)}
+    answer = {
+        "request_id": uuid4(rng),
+        "data": items,
+        "next_cursor": None,
+        "total": rng.randint(10, 9000),
+    }
     return json.dumps(answer, indent=rng.choice([None, 1, 2]))
 
 
 def csv_table(rng: Random) -> str:
     """Return a CSV table of measurements."""
     names = rng.sample(
-        words("sensor temperature humidity pressure speed voltage weight width height score rank ratio"), 5
+        words(
+            "sensor temperature humidity pressure speed voltage weight width height score rank ratio"
+        ),
+        5,
     )
     rows = [",".join(["date", "batch", *names])]
     for number in range(rng.randint(10, 40)):
@@ -94,7 +111,9 @@ def image_uri(rng: Random) -> str:
             ("jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF"),
         ]
     )
-    uri = f"data:image/{kind};base64,{b64(head + rng.randbytes(rng.randint(240, 1900)))}"
+    uri = (
+        f"data:image/{kind};base64,{b64(head + rng.randbytes(rng.randint(240, 1900)))}"
+    )
     good = rng.choice(_GOODS)
     return rng.choice(
         [
@@ -113,7 +132,13 @@ def catalogue(rng: Random) -> str:
         reference = fill(
             rng,
             rng.choice(
-                ["SKU {A:3}-{d:5}", "ref. {U:8}", "S/N {A:2}{d:8}", "art. {d:6}", "MPN {A:1}{d:4}-{A:2}"]
+                [
+                    "SKU {A:3}-{d:5}",
+                    "ref. {U:8}",
+                    "S/N {A:2}{d:8}",
+                    "art. {d:6}",
+                    "MPN {A:1}{d:4}-{A:2}",
+                ]
             ),
         )
         price = f"{rng.randint(3, 900)}.{rng.choice(['00', '50', '90', '99'])}"
@@ -126,7 +151,9 @@ def catalogue(rng: Random) -> str:
 
 def itinerary(rng: Random) -> str:
     """Return a travel itinerary with booking references and flight numbers."""
-    out = [f"Here is my trip, make a nice summary. Booking reference: {fill(rng, '{A:1}{U:5}')}"]
+    out = [
+        f"Here is my trip, make a nice summary. Booking reference: {fill(rng, '{A:1}{U:5}')}"
+    ]
     for _ in range(rng.randint(5, 14)):
         start, end = rng.sample(_CITIES, 2)
         date, seat = _moment(rng)[:10], f"{rng.randint(1, 40)}{rng.choice('ABCDEF')}"
@@ -134,7 +161,10 @@ def itinerary(rng: Random) -> str:
         out.append(
             rng.choice(
                 [
-                    fill(rng, f"{date} {times} flight {{A:2}}{{d:4}} {start} - {end}, seat {seat}"),
+                    fill(
+                        rng,
+                        f"{date} {times} flight {{A:2}}{{d:4}} {start} - {end}, seat {seat}",
+                    ),
                     fill(
                         rng,
                         f"{date} hotel in {end}, {rng.randint(1, 6)} nights, confirmation {{d:9}}, {rng.randint(40, 300)} EUR",
@@ -218,5 +248,7 @@ def small_talk(rng: Random) -> str:
     """Return a chat transcript about everyday matters."""
     out: list[str] = []
     while sum(map(len, out)) < rng.randint(320, 1500):
-        out.append(f"{'You' if len(out) % 2 else 'Me'}: {expand(rng, _CHAT, rng.choice(_CHAT['s']))}")
+        out.append(
+            f"{'You' if len(out) % 2 else 'Me'}: {expand(rng, _CHAT, rng.choice(_CHAT['s']))}"
+        )
     return "\n".join(out) + "\n" + chars(rng, "🙂😂👍🎉", rng.randint(1, 2))

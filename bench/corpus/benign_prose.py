@@ -77,7 +77,9 @@ ENGLISH: Grammar = _NUMBERS | {
     "city": _split(
         "Lisbon|Oslo|Kyoto|Marrakesh|Montreal|Algiers|Vienna|Porto|Dublin|Ghent|Valparaíso|Hanoi|Tunis|Kraków|Bergen|Perth|Quito"
     ),
-    "month": _split("January|February|March|April|May|June|July|August|September|October|November|December"),
+    "month": _split(
+        "January|February|March|April|May|June|July|August|September|October|November|December"
+    ),
     "place": _split(
         "harbour|old market|cathedral|river|botanical garden|castle|lighthouse|museum|lake|town hall|bridge|vineyard|station"
     ),
@@ -146,8 +148,12 @@ FRENCH: Grammar = _NUMBERS | {
     "ville": _split(
         "Lyon|Nantes|Oran|Bruxelles|Genève|Québec|Strasbourg|Bordeaux|Annaba|Dakar|Liège|Lille|Ajaccio|Rabat|Namur|Grenoble"
     ),
-    "mois": _split("janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre"),
-    "mois2": _split("de janvier|de février|de mars|de mai|de juin|de juillet|de septembre|de novembre"),
+    "mois": _split(
+        "janvier|février|mars|avril|mai|juin|juillet|août|septembre|octobre|novembre|décembre"
+    ),
+    "mois2": _split(
+        "de janvier|de février|de mars|de mai|de juin|de juillet|de septembre|de novembre"
+    ),
     "lieu": _split(
         "du port|du vieux marché|de la cathédrale|de la rivière|du jardin botanique|du château|du phare|du musée|du lac|du pont|de la gare"
     ),
@@ -157,7 +163,9 @@ FRENCH: Grammar = _NUMBERS | {
     "symptome": _split(
         "mal à la tête|mal à la gorge|mal au dos|des troubles du sommeil|une toux sèche|les yeux qui piquent|la nuque raide"
     ),
-    "soin": _split("me reposer|voir un médecin|m'étirer|éviter le café|boire plus d'eau|marcher chaque jour"),
+    "soin": _split(
+        "me reposer|voir un médecin|m'étirer|éviter le café|boire plus d'eau|marcher chaque jour"
+    ),
 }
 
 SPANISH: Grammar = _NUMBERS | {
@@ -200,11 +208,15 @@ SPANISH: Grammar = _NUMBERS | {
     "adj": _split(
         "sencillo|moderno|tranquilo|caro|colorido|fiable|formal|curioso|breve|generoso|claro|práctico|tradicional|frágil|cálido|detallado"
     ),
-    "familia": _split("hermana|vecina|jefa|tía|hija|compañera|profesora|abuela|amiga|prima"),
+    "familia": _split(
+        "hermana|vecina|jefa|tía|hija|compañera|profesora|abuela|amiga|prima"
+    ),
     "ciudad": _split(
         "Sevilla|Bogotá|Lima|Valencia|Montevideo|Rosario|Bilbao|Quito|Oaxaca|Granada|Cádiz|Medellín|Santiago|Vigo|Cuenca"
     ),
-    "mes": _split("enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"),
+    "mes": _split(
+        "enero|febrero|marzo|abril|mayo|junio|julio|agosto|septiembre|octubre|noviembre|diciembre"
+    ),
     "lugar": _split(
         "del puerto|del mercado|de la catedral|del río|del jardín botánico|del castillo|del faro|del museo|del lago|de la estación"
     ),
@@ -214,7 +226,9 @@ SPANISH: Grammar = _NUMBERS | {
     "sintoma": _split(
         "dolor de cabeza|dolor de garganta|dolor de espalda|insomnio|tos seca|picor de ojos|el cuello rígido"
     ),
-    "cuidado": _split("descansar|ir al médico|estirar|evitar el café|beber más agua|caminar cada día"),
+    "cuidado": _split(
+        "descansar|ir al médico|estirar|evitar el café|beber más agua|caminar cada día"
+    ),
 }
 
 GERMAN: Grammar = _NUMBERS | {
@@ -268,7 +282,9 @@ GERMAN: Grammar = _NUMBERS | {
     "stadt": _split(
         "Bremen|Graz|Zürich|Leipzig|Linz|Basel|Kiel|Dresden|Freiburg|Innsbruck|Rostock|Bern|Erfurt|Ulm|Weimar"
     ),
-    "monat": _split("Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember"),
+    "monat": _split(
+        "Januar|Februar|März|April|Mai|Juni|Juli|August|September|Oktober|November|Dezember"
+    ),
     "ort": _split(
         "am Hafen|am alten Markt|am Dom|am Fluss|am Botanischen Garten|an der Burg|am Leuchtturm|am Museum|am See|am Bahnhof"
     ),
@@ -314,19 +330,25 @@ ARABIC: Grammar = _NUMBERS | {
         "الطقس تغير|الطلب يزداد|المورد تأخر|زميلين في عطلة|الأسعار ارتفعت من جديد|القديم تعطل|الزبائن طلبوا ذلك|الموعد تغير|"
         "التجارب كانت مشجعة|الميناء مغلق|الموسم يبدأ مبكرا|الميزانية اعتمدت"
     ),
-    "sifa": _split("بسيط|حديث|هادئ|غال|ملون|موثوق|رسمي|غريب|قصير|واضح|عملي|تقليدي|دافئ|مفصل"),
+    "sifa": _split(
+        "بسيط|حديث|هادئ|غال|ملون|موثوق|رسمي|غريب|قصير|واضح|عملي|تقليدي|دافئ|مفصل"
+    ),
     "qarib": _split("أختي|جارتي|مديرتي|خالتي|ابنتي|زميلتي|أستاذتي|جدتي|صديقتي"),
     "madina": _split(
         "الجزائر|وهران|قسنطينة|تونس|الرباط|القاهرة|عمان|بيروت|عنابة|تلمسان|فاس|مسقط|بجاية|غرداية"
     ),
-    "shahr": _split("جانفي|فيفري|مارس|أفريل|ماي|جوان|جويلية|أوت|سبتمبر|أكتوبر|نوفمبر|ديسمبر"),
+    "shahr": _split(
+        "جانفي|فيفري|مارس|أفريل|ماي|جوان|جويلية|أوت|سبتمبر|أكتوبر|نوفمبر|ديسمبر"
+    ),
     "makan": _split(
         "الميناء|السوق القديم|الجامع الكبير|النهر|الحديقة|القلعة|المنارة|المتحف|البحيرة|محطة القطار|الجسر"
     ),
     "taam": _split(
         "جبن الماعز|الكسكسي|فطيرة الليمون|حساء العدس|السمك المشوي|الزيتون|التين الطازج|الأرز بالحليب|التمر"
     ),
-    "alam": _split("صداع خفيف|ألم في الحلق|ألم في الظهر|قلة النوم|سعال جاف|حكة في العين"),
+    "alam": _split(
+        "صداع خفيف|ألم في الحلق|ألم في الظهر|قلة النوم|سعال جاف|حكة في العين"
+    ),
     "ilaj": _split("أرتاح|أزور الطبيب|أتجنب القهوة|أشرب ماء أكثر|أمشي كل يوم"),
 }
 
@@ -336,5 +358,7 @@ def prose(rng: Random, grammar: Grammar) -> str:
     target, text = rng.randint(320, 2300), ""
     while len(text) < target:
         sentence = expand(rng, grammar, rng.choice(grammar["s"]))
-        text += sentence[:1].upper() + sentence[1:] + rng.choice([" ", " ", " ", "\n\n"])
+        text += (
+            sentence[:1].upper() + sentence[1:] + rng.choice([" ", " ", " ", "\n\n"])
+        )
     return text.strip()

@@ -29,7 +29,9 @@ _INVERSE = "0432156789"
 
 def weighted(number: str, weights: Sequence[int]) -> int:
     """Return the weighted sum of the digits of `number`."""
-    return sum(int(digit) * weight for digit, weight in zip(number, weights, strict=True))
+    return sum(
+        int(digit) * weight for digit, weight in zip(number, weights, strict=True)
+    )
 
 
 def luhn(number: str) -> str:

@@ -49,13 +49,21 @@ def pem(rng: Random, label: str, size: int, head: bytes) -> str:
 
 def pem_rsa(rng: Random) -> str:
     """Return a PKCS#1 RSA private key block of the size of a 2048-bit key."""
-    return pem(rng, "RSA PRIVATE KEY", rng.randint(1190, 1193), bytes.fromhex("308204a40201000282010100"))
+    return pem(
+        rng,
+        "RSA PRIVATE KEY",
+        rng.randint(1190, 1193),
+        bytes.fromhex("308204a40201000282010100"),
+    )
 
 
 def pem_pkcs8(rng: Random) -> str:
     """Return a PKCS#8 private key block."""
     return pem(
-        rng, "PRIVATE KEY", 1218, bytes.fromhex("308204be020100300d06092a864886f70d0101010500048204a8")
+        rng,
+        "PRIVATE KEY",
+        1218,
+        bytes.fromhex("308204be020100300d06092a864886f70d0101010500048204a8"),
     )
 
 
@@ -73,7 +81,9 @@ def pem_openssh(rng: Random) -> str:
     """Return an OpenSSH private key block of the size of an ed25519 key."""
     head = (
         b"openssh-key-v1\0"
-        + bytes.fromhex("000000046e6f6e65000000046e6f6e650000000000000001000000330000000b")
+        + bytes.fromhex(
+            "000000046e6f6e65000000046e6f6e650000000000000001000000330000000b"
+        )
         + b"ssh-ed25519"
     )
     block = pem(rng, "OPENSSH PRIVATE KEY", 290, head)
@@ -90,8 +100,12 @@ def pgp_private(rng: Random) -> str:
 
 def jwt(rng: Random) -> str:
     """Return a JSON Web Token with plausible header, claims and a signature of the algorithm's length."""
-    algorithm, size = rng.choice([("HS256", 32), ("HS512", 64), ("RS256", 256), ("ES256", 64)])
-    header = {"alg": algorithm, "typ": "JWT"} | ({"kid": chars(rng, ALNUM, 12)} if rng.random() < 0.3 else {})
+    algorithm, size = rng.choice(
+        [("HS256", 32), ("HS512", 64), ("RS256", 256), ("ES256", 64)]
+    )
+    header = {"alg": algorithm, "typ": "JWT"} | (
+        {"kid": chars(rng, ALNUM, 12)} if rng.random() < 0.3 else {}
+    )
     issued = rng.randint(1_690_000_000, 1_790_000_000)
     claims: dict[str, object] = {
         "sub": rng.choice([digits(rng, 10, "123456789"), uuid4(rng)]),
@@ -99,14 +113,20 @@ def jwt(rng: Random) -> str:
         "exp": issued + 3600,
     }
     claims |= (
-        {"iss": f"https://{rng.choice(['auth', 'login', 'id'])}.{rng.choice(_DATABASES)}.example"}
+        {
+            "iss": f"https://{rng.choice(['auth', 'login', 'id'])}.{rng.choice(_DATABASES)}.example"
+        }
         if rng.random() < 0.5
         else {}
     )
     claims |= (
-        {"scope": rng.choice(["read", "read write", "admin", "openid profile"])} if rng.random() < 0.5 else {}
+        {"scope": rng.choice(["read", "read write", "admin", "openid profile"])}
+        if rng.random() < 0.5
+        else {}
     )
-    parts = [json.dumps(part, separators=(",", ":")).encode() for part in (header, claims)]
+    parts = [
+        json.dumps(part, separators=(",", ":")).encode() for part in (header, claims)
+    ]
     return ".".join([*map(b64url, parts), b64url(rng.randbytes(size))])
 
 
@@ -118,23 +138,31 @@ def database_url(rng: Random, schemes: str, port: int) -> str:
     """Return a database URL of one of the `schemes` that carries user and password."""
     host = rng.choice(_HOSTS)
     scheme = rng.choice(schemes.split())
-    place = host if "mongodb.net" in host or scheme.endswith("+srv") else f"{host}:{port}"
+    place = (
+        host if "mongodb.net" in host or scheme.endswith("+srv") else f"{host}:{port}"
+    )
     tail = rng.choice(["", "", "?sslmode=require", "?retryWrites=true", "?ssl=true"])
     return f"{scheme}://{rng.choice(_USERS)}:{_url_password(rng)}@{place}/{rng.choice(_DATABASES)}{tail}"
 
 
 def redis_url(rng: Random) -> str:
     """Return a Redis URL with a password and mostly no user."""
-    user, secret = rng.choice(["", "", "default"]), chars(rng, ALNUM, rng.randint(20, 44))
-    return (
-        f"{rng.choice(['redis', 'rediss'])}://{user}:{secret}@{rng.choice(_HOSTS)}:6379/{rng.randint(0, 5)}"
-    )
+    user = rng.choice(["", "", "default"])
+    secret = chars(rng, ALNUM, rng.randint(20, 44))
+    return f"{rng.choice(['redis', 'rediss'])}://{user}:{secret}@{rng.choice(_HOSTS)}:6379/{rng.randint(0, 5)}"
 
 
 def basic_auth_url(rng: Random) -> str:
     """Return an https or ftp URL with user and password."""
     path = rng.choice(
-        ["api/v1/export", "repo.git", "metrics", "feeds/orders.xml", "simple/", "artifactory/libs-release"]
+        [
+            "api/v1/export",
+            "repo.git",
+            "metrics",
+            "feeds/orders.xml",
+            "simple/",
+            "artifactory/libs-release",
+        ]
     )
     return f"{rng.choice(['https', 'https', 'http', 'ftp'])}://{rng.choice(_USERS)}:{_url_password(rng)}@{rng.choice(_HOSTS)}/{path}"
 
@@ -183,7 +211,9 @@ def bearer(rng: Random) -> str:
 
 def basic_header(rng: Random) -> str:
     """Return an Authorization header with base64 user and password."""
-    return "Authorization: Basic " + b64(f"{rng.choice(_USERS)}:{password(rng)}".encode())
+    return "Authorization: Basic " + b64(
+        f"{rng.choice(_USERS)}:{password(rng)}".encode()
+    )
 
 
 def curl_user(rng: Random) -> str:
@@ -207,7 +237,9 @@ def docker_auth(rng: Random) -> str:
     return json.dumps(
         {
             "auths": {
-                rng.choice(["https://index.docker.io/v1/", "ghcr.io", "registry.corp.local"]): {"auth": auth}
+                rng.choice(
+                    ["https://index.docker.io/v1/", "ghcr.io", "registry.corp.local"]
+                ): {"auth": auth}
             }
         }
     )
@@ -229,8 +261,14 @@ def azure_service_bus(rng: Random) -> str:
 
 def azure_sas(rng: Random) -> str:
     """Return a blob URL with a shared access signature."""
-    signature = b64(rng.randbytes(32)).replace("+", "%2B").replace("/", "%2F").replace("=", "%3D")
-    account, day = fill(rng, "{z:6-12}"), f"2026-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
+    signature = (
+        b64(rng.randbytes(32))
+        .replace("+", "%2B")
+        .replace("/", "%2F")
+        .replace("=", "%3D")
+    )
+    account = fill(rng, "{z:6-12}")
+    day = f"2026-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}"
     query = f"sv=2022-11-02&ss=b&srt=sco&sp=rwdlac&se={day}T08:00:00Z&st={day}T00:00:00Z&spr=https&sig={signature}"
     return f"https://{account}.blob.core.windows.net/backups?{query}"
 
@@ -253,7 +291,9 @@ def gcp_service_account(rng: Random) -> str:
 
 def aws_secret(rng: Random) -> str:
     """Return the secret line of an AWS credentials file."""
-    name = rng.choice(["aws_secret_access_key = ", "AWS_SECRET_ACCESS_KEY=", 'secretAccessKey: "'])
+    name = rng.choice(
+        ["aws_secret_access_key = ", "AWS_SECRET_ACCESS_KEY=", 'secretAccessKey: "']
+    )
     return name + fill(rng, "{b:40}") + ('"' if name.endswith('"') else "")
 
 
@@ -302,7 +342,9 @@ def sentry_org(rng: Random) -> str:
 
 def mapbox_secret(rng: Random) -> str:
     """Return a Mapbox secret token."""
-    claims = json.dumps({"u": fill(rng, "{z:5-10}"), "a": fill(rng, "c{l:24}")}, separators=(",", ":"))
+    claims = json.dumps(
+        {"u": fill(rng, "{z:5-10}"), "a": fill(rng, "c{l:24}")}, separators=(",", ":")
+    )
     return f"sk.{b64url(claims.encode())}.{fill(rng, '{u:22}')}"
 
 
@@ -327,7 +369,8 @@ def onepassword_service(rng: Random) -> str:
 def aws_bedrock(rng: Random) -> str:
     """Return a long-term Amazon Bedrock API key."""
     return "ABSK" + b64(
-        fill(rng, "BedrockAPIKey-{l:4}-at-{d:12}:").encode() + b64(rng.randbytes(33)).encode()
+        fill(rng, "BedrockAPIKey-{l:4}-at-{d:12}:").encode()
+        + b64(rng.randbytes(33)).encode()
     )
 
 
@@ -343,7 +386,13 @@ def nostr_secret(rng: Random) -> str:
 
 def xprv(rng: Random) -> str:
     """Return a BIP-32 extended private key."""
-    node = bytes([rng.randint(0, 5)]) + rng.randbytes(8) + rng.randbytes(32) + b"\0" + rng.randbytes(32)
+    node = (
+        bytes([rng.randint(0, 5)])
+        + rng.randbytes(8)
+        + rng.randbytes(32)
+        + b"\0"
+        + rng.randbytes(32)
+    )
     return base58check(bytes.fromhex("0488ade4") + node)
 
 

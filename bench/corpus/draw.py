@@ -67,7 +67,11 @@ def expand(rng: Random, grammar: Mapping[str, Sequence[str]], text: str) -> str:
     """
 
     def draw(match: re.Match[str]) -> str:
-        return _NAME.sub(draw, rng.choice(grammar[match[1]])) if match[1] in grammar else match[0]
+        return (
+            _NAME.sub(draw, rng.choice(grammar[match[1]]))
+            if match[1] in grammar
+            else match[0]
+        )
 
     return fill(rng, _NAME.sub(draw, text))
 

@@ -5,16 +5,26 @@ from collections.abc import Callable
 from random import Random
 
 from bench.corpus.draw import expand
-from bench.corpus.injection_phrases import ARABIC, ENGLISH, FRENCH, GERMAN, SPANISH, Grammar
+from bench.corpus.injection_phrases import (
+    ARABIC,
+    ENGLISH,
+    FRENCH,
+    GERMAN,
+    SPANISH,
+    Grammar,
+)
 
 _SENTENCE = re.compile(r"(?:^|(?<=[.!?] ))[a-zà-ü]")
-_CAPITALISED = ENGLISH | {"goal_cap": [goal[:1].upper() + goal[1:] for goal in ENGLISH["goal"]]}
+_CAPITALISED = ENGLISH | {
+    "goal_cap": [goal[:1].upper() + goal[1:] for goal in ENGLISH["goal"]]
+}
 
 
 def _attack(grammar: Grammar) -> Callable[[Random], str]:
     def make(rng: Random) -> str:
         text = " ".join(
-            expand(rng, grammar, template) for template in rng.sample(grammar["s"], rng.choice([1, 1, 1, 2]))
+            expand(rng, grammar, template)
+            for template in rng.sample(grammar["s"], rng.choice([1, 1, 1, 2]))
         )
         text = _SENTENCE.sub(lambda match: match[0].upper(), text)
         return text.upper() if rng.random() < 0.03 else text

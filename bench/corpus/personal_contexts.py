@@ -195,5 +195,7 @@ FRAMES: dict[str, list[str]] = {
 def context(rng: Random, labels: dict[str, list[str]]) -> str:
     """Return a sentence template for a number called `labels[language]`, in one of those languages."""
     language = rng.choice(list(labels))
-    frame = rng.choice(FRAMES[language]).replace("<label>", rng.choice(labels[language]))
+    frame = rng.choice(FRAMES[language]).replace(
+        "<label>", rng.choice(labels[language])
+    )
     return frame[:1].upper() + frame[1:] if rng.random() < 0.9 else frame

@@ -76,11 +76,17 @@ def _serial(rng: Random, size: int, first: int = 1) -> str:
 def fr_nir(rng: Random) -> str:
     """French social security number (NIR) with its key."""
     born = day(rng)
-    department = rng.choice([f"{rng.choice([*range(1, 20), *range(21, 96)]):02}"] * 9 + ["2A", "2B"])
+    department = rng.choice(
+        [f"{rng.choice([*range(1, 20), *range(21, 96)]):02}"] * 9 + ["2A", "2B"]
+    )
     body = f"{rng.choice('12')}{born:%y%m}{department}{rng.randint(1, 400):03}{rng.randint(1, 700):03}"
     key = 97 - int(body.replace("2A", "19").replace("2B", "18")) % 97
     text = f"{body}{key:02}"
-    return group(text[:13], 1, 2, 2, 2, 3, 3) + " " + text[13:] if rng.random() < 0.6 else text
+    return (
+        group(text[:13], 1, 2, 2, 2, 3, 3) + " " + text[13:]
+        if rng.random() < 0.6
+        else text
+    )
 
 
 def fr_siret(rng: Random) -> str:
@@ -134,12 +140,13 @@ def de_steuer_id(rng: Random) -> str:
 def de_rvnr(rng: Random) -> str:
     """German pension insurance number."""
     letter = rng.choice(string.ascii_uppercase)
-    head = (
-        f"{rng.choice(['02', '04', '08', '10', '12', '13', '17', '19', '24', '53', '65'])}{day(rng):%d%m%y}"
-    )
+    head = f"{rng.choice(['02', '04', '08', '10', '12', '13', '17', '19', '24', '53', '65'])}{day(rng):%d%m%y}"
     serial = _serial(rng, 2)
     number = f"{head}{ord(letter) - 64:02}{serial}"
-    products = (int(d) * w for d, w in zip(number, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True))
+    products = (
+        int(d) * w
+        for d, w in zip(number, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True)
+    )
     check = sum(product // 10 + product % 10 for product in products) % 10
     text = f"{head}{letter}{serial}{check}"
     return group(text, 2, 6, 1, 3) if rng.random() < 0.5 else text
@@ -260,7 +267,9 @@ def hr_oib(rng: Random) -> str:
 def _jmbg(rng: Random, regions: range) -> str:
     while True:
         born = day(rng)
-        body = f"{born:%d%m}{born.year % 1000:03}{rng.choice(regions):02}{digits(rng, 3)}"
+        body = (
+            f"{born:%d%m}{born.year % 1000:03}{rng.choice(regions):02}{digits(rng, 3)}"
+        )
         check = -weighted(body, (7, 6, 5, 4, 3, 2) * 2) % 11
         if check < 10:
             return f"{body}{check}"

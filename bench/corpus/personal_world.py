@@ -52,7 +52,11 @@ def card(rng: Random, prefixes: tuple[str, ...], size: int = 16) -> str:
     body = prefix + digits(rng, size - 1 - len(prefix))
     text = body + luhn(body)
     sep = rng.choice([" ", " ", "-"])
-    return _maybe(rng, text, group(text, 4, 6, 5, sep=sep) if size == 15 else group(text, 4, sep=sep))
+    return _maybe(
+        rng,
+        text,
+        group(text, 4, 6, 5, sep=sep) if size == 15 else group(text, 4, sep=sep),
+    )
 
 
 def _iban_fr(rng: Random) -> str:
@@ -64,7 +68,9 @@ def _iban_fr(rng: Random) -> str:
 def _iban_es(rng: Random) -> str:
     bank, account = digits(rng, 8), digits(rng, 10)
     weights = (1, 2, 4, 8, 5, 10, 9, 7, 3, 6)
-    first, second = (11 - weighted(part, weights) % 11 for part in ("00" + bank, account))
+    first, second = (
+        11 - weighted(part, weights) % 11 for part in ("00" + bank, account)
+    )
     return f"{bank}{ {10: 1, 11: 0}.get(first, first) }{ {10: 1, 11: 0}.get(second, second) }{account}"
 
 
@@ -76,7 +82,9 @@ def _iban_it(rng: Random) -> str:
 
 
 def _iban_be(rng: Random) -> str:
-    body = rng.choice(["001", "035", "068", "220", "310", "363", "390", "733", "751"]) + digits(rng, 7)
+    body = rng.choice(
+        ["001", "035", "068", "220", "310", "363", "390", "733", "751"]
+    ) + digits(rng, 7)
     return f"{body}{int(body) % 97 or 97:02}"
 
 
@@ -95,7 +103,9 @@ def _iban_nl(rng: Random) -> str:
         body = digits(rng, 9, "0123")
         check = -weighted(body, range(10, 1, -1)) % 11
         if check < 10:
-            return f"{rng.choice(['ABNA', 'INGB', 'RABO', 'TRIO', 'BUNQ'])}{body}{check}"
+            return (
+                f"{rng.choice(['ABNA', 'INGB', 'RABO', 'TRIO', 'BUNQ'])}{body}{check}"
+            )
 
 
 def iban_number(rng: Random) -> tuple[str, str]:
@@ -106,7 +116,8 @@ def iban_number(rng: Random) -> tuple[str, str]:
             (
                 "DE",
                 "de",
-                rng.choice(["37040044", "10010010", "50010517", "12030000", "20050550"]) + digits(rng, 10),
+                rng.choice(["37040044", "10010010", "50010517", "12030000", "20050550"])
+                + digits(rng, 10),
             ),
             ("ES", "es", _iban_es(rng)),
             ("IT", "it", _iban_it(rng)),
@@ -114,8 +125,17 @@ def iban_number(rng: Random) -> tuple[str, str]:
             ("NL", "nl", _iban_nl(rng)),
             ("PT", "pt", _iban_pt(rng)),
             ("PL", "pl", _iban_pl(rng)),
-            ("GB", "en", rng.choice(["NWBK", "BARC", "LOYD", "MIDL", "HBUK", "MONZ"]) + digits(rng, 14)),
-            ("CH", "de", rng.choice(["00762", "09000", "00230", "04835"]) + digits(rng, 12)),
+            (
+                "GB",
+                "en",
+                rng.choice(["NWBK", "BARC", "LOYD", "MIDL", "HBUK", "MONZ"])
+                + digits(rng, 14),
+            ),
+            (
+                "CH",
+                "de",
+                rng.choice(["00762", "09000", "00230", "04835"]) + digits(rng, 12),
+            ),
             ("AT", "de", rng.choice(["12000", "20111", "32000"]) + digits(rng, 11)),
             ("LU", "fr", rng.choice(["001", "003", "008"]) + digits(rng, 13)),
             ("TN", "ar", _iban_tn(rng)),
@@ -238,18 +258,30 @@ def br_cpf(rng: Random) -> str:
 def br_cnpj(rng: Random) -> str:
     """Brazilian company tax number."""
     body = digits(rng, 8) + f"{rng.randint(1, 30):04}"
-    for weights in ((5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2), (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)):
+    for weights in (
+        (5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2),
+        (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2),
+    ):
         rest = weighted(body, weights) % 11
         body += str(0 if rest < 2 else 11 - rest)
-    return _maybe(rng, body, f"{body[:2]}.{body[2:5]}.{body[5:8]}/{body[8:12]}-{body[12:]}", 0.7)
+    return _maybe(
+        rng, body, f"{body[:2]}.{body[2:5]}.{body[5:8]}/{body[8:12]}-{body[12:]}", 0.7
+    )
 
 
 def cl_rut(rng: Random) -> str:
     """Chilean RUT."""
     number = rng.randint(4_000_000, 26_000_000)
-    total = sum(int(digit) * (2 + index % 6) for index, digit in enumerate(reversed(str(number))))
+    total = sum(
+        int(digit) * (2 + index % 6)
+        for index, digit in enumerate(reversed(str(number)))
+    )
     check = "0123456789K0"[11 - total % 11] if total % 11 else "0"
-    return f"{number:,}".replace(",", ".") + f"-{check}" if rng.random() < 0.6 else f"{number}-{check}"
+    return (
+        f"{number:,}".replace(",", ".") + f"-{check}"
+        if rng.random() < 0.6
+        else f"{number}-{check}"
+    )
 
 
 def mx_curp(rng: Random) -> str:
@@ -269,10 +301,17 @@ def mx_curp(rng: Random) -> str:
 def ar_cuit(rng: Random) -> str:
     """Argentine CUIT or CUIL of a person."""
     while True:
-        body = rng.choice(["20", "23", "24", "27"]) + f"{rng.randint(6_000_000, 60_000_000):08}"
+        body = (
+            rng.choice(["20", "23", "24", "27"])
+            + f"{rng.randint(6_000_000, 60_000_000):08}"
+        )
         check = -weighted(body, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
         if check < 10:
-            return f"{body[:2]}-{body[2:]}-{check}" if rng.random() < 0.6 else f"{body}{check}"
+            return (
+                f"{body[:2]}-{body[2:]}-{check}"
+                if rng.random() < 0.6
+                else f"{body}{check}"
+            )
 
 
 def ec_cedula(rng: Random) -> str:
@@ -316,5 +355,7 @@ def nz_ird(rng: Random) -> str:
 
 def lei(rng: Random) -> str:
     """Legal entity identifier (ISO 17442)."""
-    body = digits(rng, 4) + "00" + chars(rng, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", 12)
+    body = (
+        digits(rng, 4) + "00" + chars(rng, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", 12)
+    )
     return f"{body}{98 - mod97(body + '00'):02}"

@@ -56,7 +56,9 @@ _INVISIBLE_NOTE = lines("""
 class Way(Protocol):
     """A way of travelling: value and optional sentence template in, message parts out."""
 
-    def __call__(self, rng: Random, value: str, context: str | None = None) -> list[str]:
+    def __call__(
+        self, rng: Random, value: str, context: str | None = None
+    ) -> list[str]:
         """Return the texts of the message parts."""
         ...
 
@@ -85,11 +87,20 @@ def json_escapes(rng: Random, value: str, context: str | None = None) -> list[st
     )
     mark = "\ue000"
     text = context.replace("{}", mark) if context else mark
-    inner = json.dumps({rng.choice(_NAMES): text, "id": rng.randint(1, 9999)}, ensure_ascii=False)
+    inner = json.dumps(
+        {rng.choice(_NAMES): text, "id": rng.randint(1, 9999)}, ensure_ascii=False
+    )
     document = inner.replace(mark, escaped)
     if rng.random() < 0.5:
-        document = json.dumps({"event": rng.choice(_SERVICES), "body": document}, ensure_ascii=False)
-    return [rng.choice(["", "Summarise this record:\n", "Parse this: ", "Réponse de l'API : "]) + document]
+        document = json.dumps(
+            {"event": rng.choice(_SERVICES), "body": document}, ensure_ascii=False
+        )
+    return [
+        rng.choice(
+            ["", "Summarise this record:\n", "Parse this: ", "Réponse de l'API : "]
+        )
+        + document
+    ]
 
 
 def code(rng: Random, value: str, context: str | None = None) -> list[str]:
@@ -119,7 +130,9 @@ def logs(rng: Random, value: str, context: str | None = None) -> list[str]:
     """The value in a log line among others."""
     text = (context.replace("{}", value) if context else value).replace("\n", "\\n")
     clock = f"2026-{rng.randint(1, 12):02}-{rng.randint(1, 28):02}T{rng.randint(0, 23):02}:{rng.randint(0, 59):02}:{rng.randint(0, 59):02}"
-    service, name, trace = rng.choice(_SERVICES), rng.choice(_NAMES), fill(rng, "{h:16}")
+    service = rng.choice(_SERVICES)
+    name = rng.choice(_NAMES)
+    trace = fill(rng, "{h:16}")
     level = rng.choice(["INFO", "DEBUG", "WARN", "ERROR"])
     line = rng.choice(
         [
@@ -132,7 +145,9 @@ def logs(rng: Random, value: str, context: str | None = None) -> list[str]:
     )
     before = f"{clock}Z INFO [{service}] started worker pid={rng.randint(100, 9999)}"
     after = f"{clock}Z INFO [{service}] done in {rng.randint(2, 900)} ms"
-    return [rng.choice([line, f"{before}\n{line}\n{after}", f"Why does this fail?\n{line}"])]
+    return [
+        rng.choice([line, f"{before}\n{line}\n{after}", f"Why does this fail?\n{line}"])
+    ]
 
 
 def split(rng: Random, value: str, context: str | None = None) -> list[str]:
@@ -148,7 +163,13 @@ def _config_line(rng: Random, value: str, context: str | None) -> str:
         return context.replace("{}", value)
     name = rng.choice(_NAMES)
     return rng.choice(
-        [f"{name}={value}", f"{name}: {value}", f"the {name} is {value}", f"use {value} for the login", value]
+        [
+            f"{name}={value}",
+            f"{name}: {value}",
+            f"the {name} is {value}",
+            f"use {value} for the login",
+            value,
+        ]
     )
 
 
@@ -168,9 +189,12 @@ def base64_encoded(rng: Random, value: str, context: str | None = None) -> list[
 
 def zero_width(rng: Random, value: str, context: str | None = None) -> list[str]:
     """The value with zero-width characters sprinkled inside at one to four places."""
-    chosen = {place + 1 for place in _places(rng, max(1, len(value) - 1), rng.randint(1, 4))}
+    chosen = {
+        place + 1 for place in _places(rng, max(1, len(value) - 1), rng.randint(1, 4))
+    }
     text = "".join(
-        (rng.choice(_ZERO_WIDTH) if index in chosen else "") + char for index, char in enumerate(value)
+        (rng.choice(_ZERO_WIDTH) if index in chosen else "") + char
+        for index, char in enumerate(value)
     )
     return [_sentence(rng, text, context)]
 
@@ -201,8 +225,11 @@ def percent(rng: Random, value: str, context: str | None = None) -> list[str]:
             else quote(char, safe="")
             for index, char in enumerate(value)
         )
-    name, host = rng.choice(_NAMES), rng.choice(words("api.example.com app.example.org internal.example.net"))
-    path = f"v{rng.randint(1, 4)}/{rng.choice(words('login items users search export'))}"
+    name = rng.choice(_NAMES)
+    host = rng.choice(words("api.example.com app.example.org internal.example.net"))
+    path = (
+        f"v{rng.randint(1, 4)}/{rng.choice(words('login items users search export'))}"
+    )
     url = f"https://{host}/{path}?page={rng.randint(1, 40)}&{name}={text}"
     if rng.random() < 0.5:
         url += f"&lang={rng.choice(words('en fr es de ar'))}"

@@ -154,8 +154,9 @@ def _database(schemes: str, port: int) -> Maker:
 
 
 def _kubernetes_bootstrap(rng: Random) -> str:
-    return f"kubeadm join 10.0.{rng.randint(0, 9)}.{rng.randint(2, 250)}:6443 --token " + fill(
-        rng, "{l:6}.{l:16}"
+    return (
+        f"kubeadm join 10.0.{rng.randint(0, 9)}.{rng.randint(2, 250)}:6443 --token "
+        + fill(rng, "{l:6}.{l:16}")
     )
 
 

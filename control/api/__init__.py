@@ -1,1 +1,1 @@
-"""HTTP, by noun."""
+"""The HTTP API: one module for each noun."""

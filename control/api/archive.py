@@ -25,7 +25,7 @@ class RefusedLine(msgspec.Struct):
 
 
 class Imported(msgspec.Struct):
-    """What became of the lines: `read` is the sum of the others."""
+    """What became of the lines; `read` is the sum of the other counts."""
 
     read: int
     stored: int
@@ -34,7 +34,10 @@ class Imported(msgspec.Struct):
 
 
 async def take_in(request: web.Request) -> web.Response:
-    """Store lines of version 2, as exports have them. What is there already stays, what cannot be read is told by number. Admin only."""
+    """Store lines of version 2, as exports have them.
+
+    Records that exist stay; unreadable lines are listed by number. Admin only.
+    """
     await auth.admin(request)
     state, now = request.app[STATE], datetime.now(UTC)
     oldest = now - timedelta(days=state.settings.retention_days)
@@ -48,15 +51,25 @@ async def take_in(request: web.Request) -> web.Response:
         except (ValueError, RecursionError) as error:
             refused.append(RefusedLine(number, str(error)[:200]))
     async with state.pool.connection() as connection:
-        stored = await audit.store(connection, Partitions(), arrivals, [], live=False) if arrivals else 0
-    return answer(Imported(len(lines), stored, len(lines) - len(refused) - stored, refused))
+        stored = (
+            await audit.store(connection, Partitions(), arrivals, [], live=False)
+            if arrivals
+            else 0
+        )
+    return answer(
+        Imported(len(lines), stored, len(lines) - len(refused) - stored, refused)
+    )
 
 
-def _arrivals(number: int, line: bytes, oldest: datetime, now: datetime) -> list[Arrival]:
-    """The records of a line. Raises ValueError where it holds none that can be kept."""
+def _arrivals(
+    number: int, line: bytes, oldest: datetime, now: datetime
+) -> list[Arrival]:
+    """The records of a line. Raises ValueError where it has none that can be stored."""
     found = []
     for record in records_of(line):
-        if not oldest <= time_of(record.id) <= now or not TENANT.fullmatch(record.tenant):
+        if not oldest <= time_of(record.id) <= now or not TENANT.fullmatch(
+            record.tenant
+        ):
             raise ValueError("its time or its tenant is outside of what is kept")
         found.append(Arrival(f"import:{number}", encode(record), record))
     return found

@@ -26,14 +26,33 @@ from control.store.search import Place, Sought
 from rules.complaint import likely
 
 MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
-MOST_READERS = 8  # of one tenant; three are answered at a time, over all
-LONGEST = 300  # characters of a value that is looked for
-FILTERS = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome", "text", "from", "to")
-WORDS = {"status": get_args(Action), "reason": get_args(Reason), "outcome": get_args(Outcome)}
+MOST_READERS = 8  # searches of one tenant at a time; three of all tenants
+LONGEST = 300  # characters of a value to search for
+FILTERS = (
+    "tenant",
+    "status",
+    "reason",
+    "rule",
+    "provider",
+    "host",
+    "model",
+    "outcome",
+    "text",
+    "from",
+    "to",
+)
+WORDS = {
+    "status": get_args(Action),
+    "reason": get_args(Reason),
+    "outcome": get_args(Outcome),
+}
 
 
 class Page(msgspec.Struct):
-    """Exchanges, newest first; `next` is the cursor of the following page, if there may be one."""
+    """Exchanges, newest first.
+
+    `next` is the cursor of the following page, if there may be one.
+    """
 
     audit: list[Exchange]
     next: str | None
@@ -47,7 +66,7 @@ class RuleCount(msgspec.Struct):
 
 
 class Quantiles(msgspec.Struct):
-    """Of times in milliseconds."""
+    """Quantiles of times, in milliseconds."""
 
     p50: float
     p95: float
@@ -55,7 +74,10 @@ class Quantiles(msgspec.Struct):
 
 
 class Stats(msgspec.Struct, kw_only=True, rename={"since": "from", "until": "to"}):
-    """Counts of exchanges; rates are shares of `total`, error_rate that of failed providers."""
+    """Counts of exchanges.
+
+    Rates are shares of `total`; error_rate is that of failed providers.
+    """
 
     since: datetime | None
     until: datetime | None
@@ -75,7 +97,10 @@ class Stats(msgspec.Struct, kw_only=True, rename={"since": "from", "until": "to"
 
 
 async def search(request: web.Request) -> web.Response:
-    """The newest exchanges that are looked for; `next` is the `cursor` of the following page. A tenant sees its own."""
+    """The newest exchanges that match; `next` is the `cursor` of the following page.
+
+    A tenant sees its own.
+    """
     sought = await _sought(request, "limit", "cursor")
     limit = limit_of(request)
     after = _after(request)
@@ -92,32 +117,45 @@ async def show(request: web.Request) -> web.Response:
         found = await store.one(request.app[STATE].pool, id)
     except ValueError:
         found = None
-    if found is None or (who.role != "admin" and found[0].decision.tenant != who.tenant):
+    if found is None or (
+        who.role != "admin" and found[0].decision.tenant != who.tenant
+    ):
         raise ApiError(
-            404, "not_found", "There is no such exchange.", "GET /v1/audit finds them; old ones are dropped."
+            404,
+            "not_found",
+            "There is no such exchange.",
+            "GET /v1/audit finds them; old ones are dropped.",
         )
     row, wrapped, prompt = found
     return answer(shown(row, _prompt(request, prompt, wrapped)))
 
 
 def _prompt(request: web.Request, kept: str, wrapped: str) -> list[Said] | None:
-    """What was kept of the call's texts; None where nothing was."""
+    """The texts of the call that were kept; None where there are none."""
     if not kept or not wrapped:
         return None
     try:
-        closed = prompt_cipher(request.app[STATE].vault.open(wrapped)).decrypt(kept.encode())
-        opened = msgspec.json.decode(zlib.decompressobj().decompress(closed, MOST_PROMPT), type=list[Said])
+        closed = prompt_cipher(request.app[STATE].vault.open(wrapped)).decrypt(
+            kept.encode()
+        )
+        opened = msgspec.json.decode(
+            zlib.decompressobj().decompress(closed, MOST_PROMPT), type=list[Said]
+        )
     except (InvalidToken, zlib.error, msgspec.DecodeError):
         return None
     return opened
 
 
 async def stats(request: web.Request) -> web.Response:
-    """Counts of the exchanges that are looked for, rates, and which rules fired most. A tenant sees its own."""
+    """Counts and rates of the exchanges that match, and the rules that fired most.
+
+    A tenant sees its own.
+    """
     sought = await _sought(request)
     async with _reading(request, sought) as pool:
         found = await store.stats(pool, sought)
-    total, failed = sum(found["actions"].values()), found["outcomes"].get("upstream_error", 0)
+    total = sum(found["actions"].values())
+    failed = found["outcomes"].get("upstream_error", 0)
     blocked = found["actions"].get("BLOCK", 0)
     return answer(
         Stats(
@@ -131,7 +169,9 @@ async def stats(request: web.Request) -> web.Response:
             by_outcome=found["outcomes"],
             by_provider=found["providers"],
             by_model=found["models"],
-            top_triggered_rules=[RuleCount(rule, count) for rule, count in found["rules"].items()],
+            top_triggered_rules=[
+                RuleCount(rule, count) for rule, count in found["rules"].items()
+            ],
             input_tokens=found["input_tokens"] or 0,
             output_tokens=found["output_tokens"] or 0,
             duration_ms=_quantiles(found["duration"]),
@@ -142,11 +182,20 @@ async def stats(request: web.Request) -> web.Response:
 
 @asynccontextmanager
 async def _reading(request: web.Request, sought: Sought) -> AsyncIterator[Pool]:
-    """What to read with; of one tenant's searches and counts only so many go on at a time. Raises ApiError."""
+    """A connection for reading.
+
+    A tenant may have MOST_READERS of them at a time. Raises ApiError.
+    """
     state, whose = request.app[STATE], sought.tenant or ""
     if state.readers[whose] >= MOST_READERS:
         message = "Too many searches and counts of this tenant are under way."
-        raise ApiError(429, "busy", message, "Wait for their answers.", headers={"Retry-After": "1"})
+        raise ApiError(
+            429,
+            "busy",
+            message,
+            "Wait for their answers.",
+            headers={"Retry-After": "1"},
+        )
     state.readers[whose] += 1
     try:
         yield state.reading
@@ -159,7 +208,7 @@ def _quantiles(values: Sequence[float] | None) -> Quantiles | None:
 
 
 async def _sought(request: web.Request, *also: str) -> Sought:
-    """What the query looks for, within what its sender may see. Raises ApiError."""
+    """What the query asks for, within what its sender may see. Raises ApiError."""
     who = await auth.caller(request)
     for name in request.query:
         if name not in (*FILTERS, *also):
@@ -183,9 +232,16 @@ def _value(request: web.Request, name: str) -> str:
     if name == "tenant" and not auth.ID.fullmatch(value):
         raise ApiError(404, "not_found", "There is no such tenant.")
     if name in WORDS and value not in WORDS[name]:
-        raise ApiError(400, f"bad_{name}", f"That {name} does not exist.", likely(value, WORDS[name]))
+        raise ApiError(
+            400,
+            f"bad_{name}",
+            f"That {name} does not exist.",
+            likely(value, WORDS[name]),
+        )
     if len(value) > LONGEST or "\0" in value:
-        raise ApiError(400, f"bad_{name}", f"{name} is too long, or holds what no record holds.")
+        raise ApiError(
+            400, f"bad_{name}", f"{name} is too long, or holds what no record holds."
+        )
     return value
 
 
@@ -199,7 +255,10 @@ def _time(text: str | None, name: str) -> datetime | None:
         return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
     except ValueError:
         raise ApiError(
-            400, f"bad_{name}", f"{name} is no time.", "Write it like 2026-02-01T00:00:00Z."
+            400,
+            f"bad_{name}",
+            f"{name} is no time.",
+            "Write it like 2026-02-01T00:00:00Z.",
         ) from None
 
 
@@ -216,5 +275,8 @@ def _after(request: web.Request) -> Place | None:
         return Place(date.fromisoformat(day), str(uuid.UUID(id)))
     except (ValueError, binascii.Error):
         raise ApiError(
-            400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before."
+            400,
+            "bad_cursor",
+            "That is no cursor.",
+            "Take it from `next` of the page before.",
         ) from None

@@ -1,4 +1,4 @@
-"""`/internal`: what proxies ask; never offered on the proxy's port."""
+"""`/internal`: what proxies ask. Never offered on the proxy's port."""
 
 import asyncio
 import contextlib
@@ -18,11 +18,16 @@ LOOK_EVERY = 1.0  # another control process may have changed the version
 
 
 async def snapshot(request: web.Request) -> web.Response:
-    """The sealed snapshot, or 304 for who has it; with `wait`, held until it changes or the seconds are over."""
+    """The sealed snapshot, or 304 for a caller who has it.
+
+    With `wait`, held until it changes or the seconds are over.
+    """
     way = await auth.proxy(request)
     state = request.app[STATE]
     have = _number(request.headers.get("If-None-Match", ""), -1)
-    deadline = time.monotonic() + min(_number(request.query.get("wait", "0"), 0), MAX_WAIT)
+    deadline = time.monotonic() + min(
+        _number(request.query.get("wait", "0"), 0), MAX_WAIT
+    )
     while (now := (await snapshots.served(state.pool)).version) <= have:
         if now < have:
             await snapshots.overtake(state.pool, have)
@@ -43,10 +48,17 @@ async def snapshot(request: web.Request) -> web.Response:
     )
     if current is None:
         hint = "The control process that was started last serves the snapshot; this one has other rule files."
-        raise ApiError(503, "other_rules", "This control process is not the one that serves rules now.", hint)
+        raise ApiError(
+            503,
+            "other_rules",
+            "This control process is not the one that serves rules now.",
+            hint,
+        )
     body = await asyncio.to_thread(seal, current, way.seal)
     return web.Response(
-        body=body, headers={"ETag": str(current.version)}, content_type="application/octet-stream"
+        body=body,
+        headers={"ETag": str(current.version)},
+        content_type="application/octet-stream",
     )
 
 
@@ -55,9 +67,11 @@ def _number(text: str, otherwise: int) -> int:
 
 
 async def watermark(request: web.Request) -> web.Response:
-    """Up to where a spool's records are stored."""
+    """Up to which seq a spool's records are stored."""
     await auth.proxy(request)
     seq = await audit.watermark_of(
-        request.app[STATE].pool, request.match_info["worker"], request.match_info["boot"]
+        request.app[STATE].pool,
+        request.match_info["worker"],
+        request.match_info["boot"],
     )
     return answer({"seq": seq})

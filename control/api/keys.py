@@ -16,21 +16,26 @@ from control.store import keys
 from control.store.keys import Key, Minted, Role
 
 DAY = 24 * 3600
-KINDS: dict[Role, str] = {"tenant": "live", "admin": "adm", "metrics": "met"}  # what a key's text begins with
+# the start of a key's text
+KINDS: dict[Role, str] = {
+    "tenant": "live",
+    "admin": "adm",
+    "metrics": "met",
+}
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=365 * DAY)]
 Lifetime = Annotated[int, msgspec.Meta(ge=1, le=3650 * DAY)]
 Name = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a POST; without `expires_in` the key works until it is revoked."""
+    """The body of a POST. Without `expires_in` the key works until it is revoked."""
 
     name: Name = ""
     expires_in: Lifetime | None = None
 
 
 class NewRoleKey(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a POST for a key of no tenant."""
+    """The body of a POST for a key without a tenant."""
 
     role: Literal["admin", "metrics"]
     name: Name = ""
@@ -38,7 +43,9 @@ class NewRoleKey(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Rotation(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a rotation: whose keys (all tenants' if not said), and for how long the old ones work on."""
+    """The body of a rotation: whose keys (by default all tenants'), and for how long
+    the old ones still work.
+    """
 
     tenant_id: str | None = None
     revoke_after: Seconds = 3600
@@ -46,7 +53,10 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class KeyView(msgspec.Struct, kw_only=True):
-    """A key without its secret; `api_key`, the key itself, is there in the one answer that made it."""
+    """A key without its secret.
+
+    `api_key`, the key itself, is there only in the answer that made it.
+    """
 
     id: str
     role: Role
@@ -60,13 +70,13 @@ class KeyView(msgspec.Struct, kw_only=True):
 
 
 class Keys(msgspec.Struct):
-    """All of them, oldest first."""
+    """Keys, oldest first."""
 
     keys: list[KeyView]
 
 
 class Revoked(msgspec.Struct):
-    """The id of a key that has ended."""
+    """The id of a revoked key."""
 
     revoked: str
 
@@ -89,28 +99,42 @@ class RotationView(msgspec.Struct):
 
 
 async def every(request: web.Request) -> web.Response:
-    """The keys of a tenant, without their secrets, which are nowhere. Others than the admin see their own."""
+    """The keys of a tenant, without their secrets, which are stored nowhere.
+
+    A tenant sees its own.
+    """
     id = await auth.tenant_of(request)
-    return answer(Keys([_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, id)]))
+    return answer(
+        Keys([_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, id)])
+    )
 
 
 async def of_nobody(request: web.Request) -> web.Response:
     """The keys of admins and of readers of metrics. Admin only."""
     await auth.admin(request)
-    return answer(Keys([_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, None)]))
+    return answer(
+        Keys(
+            [_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, None)]
+        )
+    )
 
 
 async def create(request: web.Request) -> web.Response:
-    """One more key of a tenant, shown here and never again. Admin only."""
+    """Add a key to a tenant. It is shown here and never again. Admin only."""
     await auth.admin(request)
     wanted = await body_of(request, NewKey, '{"expires_in": 86400}, or {}')
     return await _create(request, auth.named(request), "tenant", wanted)
 
 
 async def create_for_nobody(request: web.Request) -> web.Response:
-    """A key for an admin, or for reading metrics alone, shown here and never again. Admin only."""
+    """Add a key for an admin, or for reading metrics only.
+
+    It is shown here and never again. Admin only.
+    """
     await auth.admin(request)
-    wanted = await body_of(request, NewRoleKey, '{"role": "metrics", "name": "prometheus"}')
+    wanted = await body_of(
+        request, NewRoleKey, '{"role": "metrics", "name": "prometheus"}'
+    )
     return await _create(request, None, wanted.role, wanted)
 
 
@@ -119,22 +143,28 @@ async def _create(
 ) -> web.Response:
     state = request.app[STATE]
     text, minted = _mint(state, role)
-    not_after = datetime.now(UTC) + timedelta(seconds=wanted.expires_in) if wanted.expires_in else None
+    not_after = (
+        datetime.now(UTC) + timedelta(seconds=wanted.expires_in)
+        if wanted.expires_in
+        else None
+    )
     key = await keys.add(state.pool, tenant, role, wanted.name, minted, not_after)
     if key is None:
-        raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
+        raise ApiError(
+            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
+        )
     await state.tell_proxies()
     return answer(_shown(key, text), 201)
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """End a key of a tenant on every proxy, now. Admin only."""
+    """Revoke a key of a tenant on every proxy, now. Admin only."""
     await auth.admin(request)
     return await _revoke(request, auth.named(request))
 
 
 async def revoke_of_nobody(request: web.Request) -> web.Response:
-    """End a key of an admin, or of a reader of metrics. Admin only."""
+    """Revoke a key of an admin, or of a reader of metrics. Admin only."""
     await auth.admin(request)
     return await _revoke(request, None)
 
@@ -153,18 +183,27 @@ async def _revoke(request: web.Request, tenant: str | None) -> web.Response:
 
 
 async def rotate(request: web.Request) -> web.Response:
-    """New keys in place of old ones, which work on for `revoke_after` seconds. All of them, or none. Admin only."""
+    """Replace keys; the old ones still work for `revoke_after` seconds.
+
+    All are replaced, or none. Admin only.
+    """
     await auth.admin(request)
     state = request.app[STATE]
-    wanted = await body_of(request, Rotation, '{"tenant_id": "t1", "revoke_after": 3600, "dry_run": true}')
+    wanted = await body_of(
+        request, Rotation, '{"tenant_id": "t1", "revoke_after": 3600, "dry_run": true}'
+    )
     of = await keys.to_rotate(state.pool, wanted.tenant_id)
     if wanted.tenant_id is not None and not of:
-        raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
+        raise ApiError(
+            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
+        )
     if wanted.dry_run:
         return answer(RotationView(True, [RotatedView(tenant=tenant) for tenant in of]))
     minted = {tenant: _mint(state, "tenant") for tenant in of}
     done = await keys.rotate(
-        state.pool, {tenant: stored for tenant, (_, stored) in minted.items()}, wanted.revoke_after
+        state.pool,
+        {tenant: stored for tenant, (_, stored) in minted.items()},
+        wanted.revoke_after,
     )
     await state.tell_proxies()
     shown = [
@@ -182,7 +221,9 @@ async def rotate(request: web.Request) -> web.Response:
 
 def _mint(state: State, role: Role) -> tuple[str, Minted]:
     key = contract_keys.mint(KINDS[role])
-    return key.text, Minted(key.id, contract_keys.digest(state.keyring.pepper, key.secret))
+    return key.text, Minted(
+        key.id, contract_keys.digest(state.keyring.pepper, key.secret)
+    )
 
 
 def _shown(key: Key, text: str | msgspec.UnsetType = msgspec.UNSET) -> KeyView:

@@ -1,4 +1,4 @@
-"""How much of a list one answer holds."""
+"""How much of a list one answer has."""
 
 import re
 
@@ -10,8 +10,10 @@ MAX_LIMIT = 1000
 
 
 def limit_of(request: web.Request) -> int:
-    """`limit` of the query, 50 if it is not there. Raises ApiError."""
+    """`limit` of the query, by default 50. Raises ApiError."""
     text = request.query.get("limit", "50")
     if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= MAX_LIMIT:
-        raise ApiError(400, "bad_limit", f"limit is a whole number from 1 to {MAX_LIMIT}.")
+        raise ApiError(
+            400, "bad_limit", f"limit is a whole number from 1 to {MAX_LIMIT}."
+        )
     return int(text)

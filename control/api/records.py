@@ -1,4 +1,6 @@
-"""Exchanges as the API shows them and takes them in: one line or row of version 2 (docs/audit-log.md)."""
+"""Exchanges as the API shows and imports them: one line or row of version 2
+(docs/audit-log.md).
+"""
 
 import uuid
 from typing import Annotated, Literal
@@ -20,7 +22,7 @@ from contract.decision import (
 )
 from control.store.search import EARLIER, Row
 
-IMPORTED = Place("import", "v2", 0)  # records that no proxy of ours has sent
+IMPORTED = Place("import", "v2", 0)  # the worker's name in imported records
 
 
 Tokens = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
@@ -30,7 +32,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 
 
 class Ending(msgspec.Struct, kw_only=True):
-    """How an exchange ended, as it is taken in."""
+    """How an exchange ended, as it is imported."""
 
     time: Time
     outcome: Outcome
@@ -51,7 +53,10 @@ class Ending(msgspec.Struct, kw_only=True):
 
 
 class Line(msgspec.Struct, kw_only=True):
-    """An exchange as it is taken in; what it does not name is passed over, and so is a kept prompt."""
+    """An exchange as it is imported.
+
+    Unknown fields are ignored, and so is a kept prompt.
+    """
 
     id: str
     time: Time
@@ -78,7 +83,7 @@ class Line(msgspec.Struct, kw_only=True):
 
 
 class Said(msgspec.Struct):
-    """A text of a call, as it was kept; `cut` where it was longer."""
+    """A kept text of a call. `cut`: it was longer."""
 
     role: str
     text: str
@@ -86,7 +91,11 @@ class Said(msgspec.Struct):
 
 
 class Exchange(Line, kw_only=True):
-    """An exchange as it is shown. `webhook`: whether its tenant's was told; `prompt` stands in the answer for one exchange alone."""
+    """An exchange.
+
+    `webhook`: whether its tenant's was told. `prompt` is there only where one exchange
+    is asked for.
+    """
 
     webhook: Literal["waiting", "delivered", "dead"] | None = None
     prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET
@@ -96,7 +105,10 @@ _decoder = msgspec.json.Decoder(Line)
 
 
 def records_of(line: bytes) -> list[Record]:
-    """The records of a line. Raises ValueError (of which msgspec's errors are) where it is none."""
+    """The records of a line.
+
+    Raises ValueError (as msgspec's errors are) where it is none.
+    """
     if b"\\u0000" in line:
         raise ValueError("it holds what PostgreSQL does not")
     one = _decoder.decode(line)
@@ -105,7 +117,8 @@ def records_of(line: bytes) -> list[Record]:
     if abs(time_of(one.id) - one.time) > EARLIER:
         raise ValueError("its id was not made at its time")
     if any(
-        len(fired.rule) > LONGEST for fired in (*one.rules, *(one.completion.rules if one.completion else ()))
+        len(fired.rule) > LONGEST
+        for fired in (*one.rules, *(one.completion.rules if one.completion else ()))
     ):
         raise ValueError("a rule's id is too long")
     one.id = str(uuid.UUID(one.id))
@@ -116,12 +129,19 @@ def records_of(line: bytes) -> list[Record]:
     }
     records: list[Record] = [Decision(action=one.status, place=IMPORTED, **told)]
     if one.completion is not None:
-        ending = {name: getattr(one.completion, name) for name in one.completion.__struct_fields__}
-        records.append(Completion(id=one.id, tenant=one.tenant, place=IMPORTED, **ending))
+        ending = {
+            name: getattr(one.completion, name)
+            for name in one.completion.__struct_fields__
+        }
+        records.append(
+            Completion(id=one.id, tenant=one.tenant, place=IMPORTED, **ending)
+        )
     return records
 
 
-def shown(row: Row, prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET) -> Exchange:
+def shown(
+    row: Row, prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET
+) -> Exchange:
     """An exchange as the API shows it."""
     decision, completion = row.decision, row.completion
     told = {
@@ -134,4 +154,10 @@ def shown(row: Row, prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSE
         if completion is not None
         else None
     )
-    return Exchange(status=decision.action, completion=ending, webhook=row.webhook, prompt=prompt, **told)
+    return Exchange(
+        status=decision.action,
+        completion=ending,
+        webhook=row.webhook,
+        prompt=prompt,
+        **told,
+    )

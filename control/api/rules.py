@@ -6,11 +6,14 @@ from aiohttp import web
 from control import auth
 from control.errors import answer
 from control.state import STATE
-from rules.load import PRESETS, shipped
+from rules.sources import PRESETS, shipped
 
 
 class Rules(msgspec.Struct):
-    """`files` are the operator's own, by name; `complaint` says why changed ones do not take effect."""
+    """`files` are the operator's own, by name.
+
+    `complaint`: why changed files do not take effect.
+    """
 
     version: str
     presets: list[str]
@@ -19,8 +22,13 @@ class Rules(msgspec.Struct):
 
 
 async def export(request: web.Request) -> web.Response:
-    """The rule files that are not Earthflow's own, by name, and the version that proxies judge by. Admin only."""
+    """The operator's own rule files, by name, and the version that proxies use.
+
+    Admin only.
+    """
     await auth.admin(request)
     state = request.app[STATE]
     own = {name: text for name, text in state.rules.items() if name not in shipped()}
-    return answer(Rules(state.rules_hash, list(PRESETS), own, state.rules_complaint or None))
+    return answer(
+        Rules(state.rules_hash, list(PRESETS), own, state.rules_complaint or None)
+    )

@@ -19,7 +19,9 @@ from control.store.tenants import Tenant, TenantExists
 
 MAX_LABELS = 50
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
 Label = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Labels = Annotated[dict[Label, Label], msgspec.Meta(max_length=MAX_LABELS)]
 PerMinute = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -28,7 +30,7 @@ Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 Id = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}\Z")]
 Preset = Literal["default", "strict", "monitor"]
 UnknownHosts = Literal["", "tunnel", "deny"]
-COLUMNS = {"rules_preset": "preset"}  # where a field and its column differ
+COLUMNS = {"rules_preset": "preset"}  # fields whose column has another name
 
 
 class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,7 +47,7 @@ class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The body of a PATCH: what is not there stays as it is."""
+    """The body of a PATCH: a missing field stays as it is."""
 
     name: Name | msgspec.UnsetType = msgspec.UNSET
     rules_preset: Preset | msgspec.UnsetType = msgspec.UNSET
@@ -54,11 +56,14 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     max_tokens_per_day: TokensPerDay | msgspec.UnsetType | None = msgspec.UNSET
     retention_days: Days | msgspec.UnsetType | None = msgspec.UNSET
     labels: Labels | msgspec.UnsetType = msgspec.UNSET
-    webhook: str | msgspec.UnsetType | None = msgspec.UNSET  # the URL of the one that takes all others' place
+    # the URL of a webhook that replaces all others
+    webhook: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class TenantView(msgspec.Struct, kw_only=True, omit_defaults=False):
-    """A tenant. `api_key` and `webhook_secret` are there in the one answer that made them."""
+    """A tenant. `api_key` and `webhook_secret` are there only in the answer that made
+    them.
+    """
 
     id: str
     name: str
@@ -76,25 +81,38 @@ class TenantView(msgspec.Struct, kw_only=True, omit_defaults=False):
 
 
 class Tenants(msgspec.Struct):
-    """All of them."""
+    """All tenants."""
 
     tenants: list[TenantView]
 
 
 async def create(request: web.Request) -> web.Response:
-    """A tenant and its first key, which is shown here and never again. Admin only."""
+    """Create a tenant and its first key, which is shown here and never again.
+
+    Admin only.
+    """
     await auth.admin(request)
     state = request.app[STATE]
-    wanted = await body_of(request, NewTenant, '{"name": "My Organization", "rules_preset": "default"}')
+    wanted = await body_of(
+        request, NewTenant, '{"name": "My Organization", "rules_preset": "default"}'
+    )
     values = _columns(wanted)
-    values |= {"id": wanted.id or f"t-{secrets.token_hex(5)}", "prompt_key": state.vault.new_secret()}
+    values |= {
+        "id": wanted.id or f"t-{secrets.token_hex(5)}",
+        "prompt_key": state.vault.new_secret(),
+    }
     key = keys.mint()
     try:
         tenant = await tenants.create(
-            state.pool, values, key_id=key.id, key_digest=keys.digest(state.keyring.pepper, key.secret)
+            state.pool,
+            values,
+            key_id=key.id,
+            key_digest=keys.digest(state.keyring.pepper, key.secret),
         )
     except TenantExists:
-        message = f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
+        message = (
+            f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
+        )
         raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
     await state.tell_proxies()
     return answer(_shown(tenant, api_key=key.text), 201)
@@ -103,11 +121,15 @@ async def create(request: web.Request) -> web.Response:
 async def every(request: web.Request) -> web.Response:
     """All tenants. Admin only."""
     await auth.admin(request)
-    return answer(Tenants([_shown(tenant) for tenant in await tenants.every(request.app[STATE].pool)]))
+    return answer(
+        Tenants(
+            [_shown(tenant) for tenant in await tenants.every(request.app[STATE].pool)]
+        )
+    )
 
 
 async def show(request: web.Request) -> web.Response:
-    """A tenant; others than the admin see their own alone."""
+    """A tenant. A tenant sees itself."""
     id = await auth.tenant_of(request)
     return answer(_shown(_there(await tenants.one(request.app[STATE].pool, id))))
 
@@ -116,11 +138,19 @@ async def change(request: web.Request) -> web.Response:
     """Change a tenant; it takes effect on every proxy at once. A new webhook's secret is shown here and never again. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
-    values = _columns(await body_of(request, Changes, '{"max_requests_per_minute": 5000}'))
+    values = _columns(
+        await body_of(request, Changes, '{"max_requests_per_minute": 5000}')
+    )
     url, webhook, secret = values.pop("webhook", msgspec.UNSET), None, None
     if url is not msgspec.UNSET:
-        webhook, secret = webhooks.new_values(request, url, ["BLOCK"]) if url is not None else ({}, None)
-    tenant = _there(await tenants.change(state.pool, auth.named(request), values, webhook))
+        webhook, secret = (
+            webhooks.new_values(request, url, ["BLOCK"])
+            if url is not None
+            else ({}, None)
+        )
+    tenant = _there(
+        await tenants.change(state.pool, auth.named(request), values, webhook)
+    )
     await state.tell_proxies()
     return answer(_shown(tenant, webhook_secret=secret))
 
@@ -137,12 +167,14 @@ async def delete(request: web.Request) -> web.Response:
 
 def _there(tenant: Tenant | None) -> Tenant:
     if tenant is None:
-        raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
+        raise ApiError(
+            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
+        )
     return tenant
 
 
 def _columns(written: NewTenant | Changes) -> dict[str, Any]:
-    """What was written, by columns."""
+    """The fields that were written, by column."""
     values = {
         name: value
         for name in written.__struct_fields__
@@ -152,10 +184,21 @@ def _columns(written: NewTenant | Changes) -> dict[str, Any]:
 
 
 def _shown(
-    tenant: Tenant, *, api_key: str | msgspec.UnsetType = msgspec.UNSET, webhook_secret: str | None = None
+    tenant: Tenant,
+    *,
+    api_key: str | msgspec.UnsetType = msgspec.UNSET,
+    webhook_secret: str | None = None,
 ) -> TenantView:
-    told = {name: value for name, value in tenant._asdict().items() if name not in ("preset", "created")}
+    told = {
+        name: value
+        for name, value in tenant._asdict().items()
+        if name not in ("preset", "created")
+    }
     secret = webhook_secret or msgspec.UNSET
     return TenantView(
-        rules_preset=tenant.preset, created_at=tenant.created, api_key=api_key, webhook_secret=secret, **told
+        rules_preset=tenant.preset,
+        created_at=tenant.created,
+        api_key=api_key,
+        webhook_secret=secret,
+        **told,
     )

@@ -16,22 +16,24 @@ from control.api.paging import limit_of
 from control.errors import ApiError, answer
 from control.sender import complaint, shown
 from control.state import STATE
+from control.store import deliveries as queue
 from control.store import webhooks
-from control.store.webhooks import Delivery, Webhook
+from control.store.deliveries import Delivery
+from control.store.webhooks import Webhook
 
 Status = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
 Statuses = Annotated[list[Status], msgspec.Meta(min_length=1, max_length=4)]
 
 
 class NewWebhook(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a POST: where to, and decisions of which statuses."""
+    """The body of a POST: a URL, and the statuses of the decisions to send."""
 
     url: str
     statuses: Statuses = msgspec.field(default_factory=lambda: ["BLOCK"])
 
 
 class WebhookChanges(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a PATCH: what is not there stays. A webhook that was disabled is tried again."""
+    """The body of a PATCH: a missing field stays. A disabled webhook is tried again."""
 
     url: str | None = None
     statuses: Statuses | None = None
@@ -44,7 +46,9 @@ class Replay(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class WebhookView(msgspec.Struct, kw_only=True):
-    """A webhook; `secret`, as a verifier takes it, is there in the one answer that made it."""
+    """A webhook. `secret`, in a verifier's form, is there only in the answer that made
+    it.
+    """
 
     id: str
     tenant: str
@@ -59,13 +63,15 @@ class WebhookView(msgspec.Struct, kw_only=True):
 
 
 class Webhooks(msgspec.Struct):
-    """A tenant's, oldest first."""
+    """A tenant's webhooks, oldest first."""
 
     webhooks: list[WebhookView]
 
 
 class DeliveryView(msgspec.Struct, kw_only=True):
-    """A delivery: how many decisions it tells, how often it was tried, and what came of the last attempt."""
+    """A delivery: how many decisions it has, how often it was tried, and the result of
+    the last attempt.
+    """
 
     id: str
     state: Literal["waiting", "delivered", "dead"]
@@ -80,14 +86,14 @@ class DeliveryView(msgspec.Struct, kw_only=True):
 
 
 class Deliveries(msgspec.Struct):
-    """A page of them, newest first."""
+    """A page of deliveries, newest first."""
 
     deliveries: list[DeliveryView]
     next: str | None
 
 
 class Tried(msgspec.Struct):
-    """What came of a test."""
+    """The result of a test."""
 
     delivery: str
     delivered: bool
@@ -97,7 +103,7 @@ class Tried(msgspec.Struct):
 
 
 class Replayed(msgspec.Struct):
-    """How many are sent again."""
+    """How many deliveries are sent again."""
 
     replayed: int
 
@@ -110,27 +116,43 @@ class NewSecret(msgspec.Struct):
 
 
 async def of_tenant(request: web.Request) -> web.Response:
-    """A tenant's webhooks, without their secrets. Others than the admin see their own."""
+    """A tenant's webhooks, without their secrets. A tenant sees its own."""
     id = await auth.tenant_of(request)
-    return answer(Webhooks([_shown(one) for one in await webhooks.of_tenant(request.app[STATE].pool, id)]))
+    return answer(
+        Webhooks(
+            [
+                _shown(one)
+                for one in await webhooks.of_tenant(request.app[STATE].pool, id)
+            ]
+        )
+    )
 
 
 async def create(request: web.Request) -> web.Response:
-    """One more webhook; its secret is shown here and never again. Admin only."""
+    """Add a webhook. Its secret is shown here and never again. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
     wanted = await body_of(
-        request, NewWebhook, '{"url": "https://hooks.example.com/earthflow", "statuses": ["BLOCK"]}'
+        request,
+        NewWebhook,
+        '{"url": "https://hooks.example.com/earthflow", "statuses": ["BLOCK"]}',
     )
     values, secret = new_values(request, wanted.url, wanted.statuses)
     made = await webhooks.create(state.pool, auth.named(request), values)
     if made is None:
-        raise ApiError(404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them.")
+        raise ApiError(
+            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
+        )
     return answer(_shown(made, secret), 201)
 
 
-def new_values(request: web.Request, url: str, statuses: list[Status]) -> tuple[dict[str, object], str]:
-    """A new webhook as it is stored, and its secret as it is shown. Raises ApiError for a URL that is none."""
+def new_values(
+    request: web.Request, url: str, statuses: list[Status]
+) -> tuple[dict[str, object], str]:
+    """A new webhook as it is stored, and its secret as it is shown.
+
+    Raises ApiError for an invalid URL.
+    """
     secret = os.urandom(32)
     values = {
         "id": f"wh-{secrets.token_hex(6)}",
@@ -141,7 +163,7 @@ def new_values(request: web.Request, url: str, statuses: list[Status]) -> tuple[
 
 
 def url_of(url: str) -> str:
-    """The URL. Raises ApiError where it can be no webhook's."""
+    """The URL. Raises ApiError where a webhook cannot have it."""
     if problem := complaint(url):
         raise ApiError(
             400,
@@ -153,7 +175,7 @@ def url_of(url: str) -> str:
 
 
 async def show(request: web.Request) -> web.Response:
-    """A webhook. Others than the admin see their own."""
+    """A webhook. A tenant sees its own."""
     return answer(_shown(await _own(request)))
 
 
@@ -164,13 +186,17 @@ async def change(request: web.Request) -> web.Response:
     url = url_of(wanted.url) if wanted.url is not None else None
     return answer(
         _shown(
-            _there(await webhooks.change(request.app[STATE].pool, auth.named(request), url, wanted.statuses))
+            _there(
+                await webhooks.change(
+                    request.app[STATE].pool, auth.named(request), url, wanted.statuses
+                )
+            )
         )
     )
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Remove a webhook, what waits for it, and its log. Admin only."""
+    """Delete a webhook, its waiting deliveries and its log. Admin only."""
     await auth.admin(request)
     if not await webhooks.delete(request.app[STATE].pool, auth.named(request)):
         _there(None)
@@ -178,40 +204,55 @@ async def delete(request: web.Request) -> web.Response:
 
 
 async def deliveries(request: web.Request) -> web.Response:
-    """What was sent and what came of it, newest first; `next` is the `cursor` of the following page."""
+    """The deliveries of a webhook with their results, newest first; `next` is the
+    `cursor` of the following page.
+    """
     webhook, limit = await _own(request), limit_of(request)
-    found = await webhooks.log(
-        request.app[STATE].pool, webhook.id, limit, _uuid(request.query.get("cursor"), "cursor")
+    found = await queue.log(
+        request.app[STATE].pool,
+        webhook.id,
+        limit,
+        _uuid(request.query.get("cursor"), "cursor"),
     )
     return answer(
-        Deliveries([_delivery(one) for one in found], found[-1].id if len(found) == limit else None)
+        Deliveries(
+            [_delivery(one) for one in found],
+            found[-1].id if len(found) == limit else None,
+        )
     )
 
 
 async def test(request: web.Request) -> web.Response:
-    """Send a message of type `test`, now, and say what came of it. Admin only."""
+    """Send a message of type `test` now, and give its result. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
-    id = await webhooks.add_test(state.pool, auth.named(request))
-    due = await webhooks.this(state.pool, id) if id else None
+    id = await queue.add_test(state.pool, auth.named(request))
+    due = await queue.this(state.pool, id) if id else None
     if due is None:
         raise _nothing()
     got = await state.sender.send(
-        due.url, due.id, due.body, [state.vault.open(wrapped) for wrapped in due.secrets]
+        due.url,
+        due.id,
+        due.body,
+        [state.vault.open(wrapped) for wrapped in due.secrets],
     )
     if got.taken and got.status is not None:
-        await webhooks.delivered(state.pool, due, got.status, got.took_ms)
+        await queue.delivered(state.pool, due, got.status, got.took_ms)
     else:
-        await webhooks.given_up(state.pool, due, *got)
+        await queue.given_up(state.pool, due, *got)
     return answer(Tried(due.id, got.taken, got.status, got.error or None, got.took_ms))
 
 
 async def replay(request: web.Request) -> web.Response:
     """Send again: one delivery, or all that were given up. Admin only."""
     await auth.admin(request)
-    wanted = await body_of(request, Replay, '{"delivery": "<id>"}, or {} for all that were given up')
+    wanted = await body_of(
+        request, Replay, '{"delivery": "<id>"}, or {} for all that were given up'
+    )
     webhook = _there(await webhooks.one(request.app[STATE].pool, auth.named(request)))
-    count = await webhooks.replay(request.app[STATE].pool, webhook.id, _uuid(wanted.delivery, "delivery"))
+    count = await queue.replay(
+        request.app[STATE].pool, webhook.id, _uuid(wanted.delivery, "delivery")
+    )
     if wanted.delivery is not None and not count:
         raise ApiError(
             404,
@@ -223,10 +264,15 @@ async def replay(request: web.Request) -> web.Response:
 
 
 async def new_secret(request: web.Request) -> web.Response:
-    """Another secret, shown here and never again; for a day the one before signs as well. Admin only."""
+    """Make a new secret.
+
+    It is shown here and never again; the old one also signs for a day. Admin only.
+    """
     await auth.admin(request)
     state, secret = request.app[STATE], os.urandom(32)
-    if not await webhooks.new_secret(state.pool, auth.named(request), state.vault.wrap(secret)):
+    if not await webhooks.new_secret(
+        state.pool, auth.named(request), state.vault.wrap(secret)
+    ):
         raise _nothing()
     return answer(NewSecret(request.match_info["id"], shown(secret)))
 
@@ -247,7 +293,10 @@ def _there(webhook: Webhook | None) -> Webhook:
 
 def _nothing() -> ApiError:
     return ApiError(
-        404, "not_found", "There is no such webhook.", "GET /v1/tenants/{id}/webhooks lists a tenant's."
+        404,
+        "not_found",
+        "There is no such webhook.",
+        "GET /v1/tenants/{id}/webhooks lists a tenant's.",
     )
 
 
@@ -255,10 +304,14 @@ def _uuid(text: str | None, name: str) -> str | None:
     try:
         return str(uuid.UUID(text)) if text is not None else None
     except ValueError:
-        raise ApiError(400, f"bad_{name}", f"That {name} is no id of a delivery.") from None
+        raise ApiError(
+            400, f"bad_{name}", f"That {name} is no id of a delivery."
+        ) from None
 
 
-def _shown(one: Webhook, secret: str | msgspec.UnsetType = msgspec.UNSET) -> WebhookView:
+def _shown(
+    one: Webhook, secret: str | msgspec.UnsetType = msgspec.UNSET
+) -> WebhookView:
     return WebhookView(
         id=one.id,
         tenant=one.tenant,

@@ -1,1 +1,1 @@
-"""What runs beside the API."""
+"""Background jobs of control."""

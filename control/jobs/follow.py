@@ -1,4 +1,6 @@
-"""Keeps the keyring as PostgreSQL has it, whoever changed it, and PostgreSQL informed of when keys were used."""
+"""Keeps the keyring as PostgreSQL has it, whoever changed it, and reports to PostgreSQL
+when keys were used.
+"""
 
 import asyncio
 import logging
@@ -11,12 +13,12 @@ from control.store import keys, snapshots
 
 logger = logging.getLogger("earthflow.keys")
 
-EVERY = 0.5  # seconds between looks at the version
-TELL_EVERY = 10  # looks
+EVERY = 0.5  # seconds between checks of the version
+TELL_EVERY = 10  # checks between reports
 
 
 async def run(state: State) -> None:
-    """Follow, for ever."""
+    """Follow until cancelled."""
     looks = 0
     while True:
         try:

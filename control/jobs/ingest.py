@@ -1,7 +1,11 @@
-"""Redis stream -> PostgreSQL -> acknowledge: one transaction a batch, and nothing acknowledged that is not committed.
+"""Stores records:
 
-One control process ingests at a time, under a lock in PostgreSQL, as one named consumer: so a batch that was read but not stored is
-read again first, order is kept, and a batch stored twice changes nothing.
+Redis stream → PostgreSQL → acknowledge, one transaction a batch. Nothing is
+acknowledged that is not committed.
+
+One control process ingests at a time, under a lock in PostgreSQL, as one named
+consumer: a batch that was read but not stored is read again first, the order is kept,
+and a batch that is stored twice changes nothing.
 """
 
 import asyncio
@@ -25,10 +29,10 @@ logger = logging.getLogger("earthflow.ingest")
 BATCH = 500
 BLOCK_MS = 1000
 RETRY_SECONDS = 1.0
-AHEAD = timedelta(days=1)  # a record further in the future is no record of ours
+AHEAD = timedelta(days=1)  # a record further in the future is not ours
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # of a tenant, a worker, a boot
-LARGEST_SEQ = 2**62  # what PostgreSQL's int8 ranges can hold, and no spool reaches
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # the id of a tenant, a worker, a boot
+LARGEST_SEQ = 2**62  # PostgreSQL's int8 ranges hold no more, and no spool gets there
 REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -42,7 +46,7 @@ Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 async def run(state: State) -> None:
-    """Ingest, for ever; an outage is waited out."""
+    """Ingest until cancelled; an outage is waited out."""
     while True:
         try:
             async with await alone(state.settings.database) as connection:
@@ -53,7 +57,7 @@ async def run(state: State) -> None:
             _say(state, f"PostgreSQL does not take records ({type(error).__name__})")
         except (RedisError, OSError) as error:
             _say(state, f"Redis does not give records ({type(error).__name__})")
-        except Exception as error:  # whatever it is: told, and tried again
+        except Exception as error:  # whatever it is: log it, and try again
             _say(state, f"records are not taken in ({type(error).__name__})")
         await asyncio.sleep(RETRY_SECONDS)
 
@@ -65,7 +69,9 @@ def _say(state: State, detail: str) -> None:
 
 
 async def _ingest(state: State, connection: Connection) -> None:
-    """As the leader: first what was read and never acknowledged, then what comes."""
+    """Ingest as the leader: first what was read and never acknowledged, then new
+    entries.
+    """
     partitions = Partitions()
     await _group(state)
     start = "0"
@@ -77,17 +83,24 @@ async def _ingest(state: State, connection: Connection) -> None:
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
-            await _group(state)  # Redis was flushed; proxies will send again what is missing
+            # Redis was flushed: the proxies send again what is missing
+            await _group(state)
             continue
         entries: list[Entry] = answer[0][1] if answer else []
         if not entries:
-            await connection.execute("SELECT 1")  # a lock is only held while its connection lives
-            # What a leader before us read late, and could not store, stands in the backlog: look there whenever it is quiet.
+            # the lock is held only while its connection lives
+            await connection.execute("SELECT 1")
+            # What an earlier leader read late and could not store is in the backlog:
+            # check that when the stream is quiet.
             start = ">" if start == "0" else "0"
             continue
         arrivals, unreadable = _read(entries, state.settings.retention_days)
         for one in unreadable:
-            logger.error("entry %s is no record and is kept in quarantine: %s", one.entry, one.reason)
+            logger.error(
+                "entry %s is no record and is kept in quarantine: %s",
+                one.entry,
+                one.reason,
+            )
         await _store(connection, partitions, arrivals, unreadable)
         ids = [entry for entry, _ in entries]
         async with state.redis.pipeline(transaction=True) as pipeline:
@@ -98,12 +111,17 @@ async def _ingest(state: State, connection: Connection) -> None:
 
 
 async def _store(
-    connection: Connection, partitions: Partitions, arrivals: list[Arrival], unreadable: list[Unreadable]
+    connection: Connection,
+    partitions: Partitions,
+    arrivals: list[Arrival],
+    unreadable: list[Unreadable],
 ) -> None:
-    """One transaction for all; where PostgreSQL refuses a value, one for each, and what is refused is kept aside."""
+    """Store in one transaction; where PostgreSQL refuses a value, in one for each
+    record, and keep the refused ones aside.
+    """
     try:
         await audit.store(connection, partitions, arrivals, unreadable)
-    except psycopg.errors.CheckViolation:  # somebody took a partition away that we had made
+    except psycopg.errors.CheckViolation:  # a partition that we had made was dropped
         partitions.forget()
         raise
     except REFUSED:
@@ -113,12 +131,18 @@ async def _store(
                 await audit.store(connection, partitions, [arrival], [])
             except REFUSED as error:
                 reason = f"PostgreSQL refuses it: {type(error).__name__}"
-                logger.error("entry %s is kept in quarantine: %s", arrival.entry, reason)
+                logger.error(
+                    "entry %s is kept in quarantine: %s", arrival.entry, reason
+                )
                 await audit.store(
                     connection,
                     partitions,
                     [],
-                    [Unreadable(arrival.entry, arrival.payload, reason, arrival.record.place)],
+                    [
+                        Unreadable(
+                            arrival.entry, arrival.payload, reason, arrival.record.place
+                        )
+                    ],
                 )
 
 
@@ -130,8 +154,10 @@ async def _group(state: State) -> None:
             raise
 
 
-def _read(entries: list[Entry], retention_days: int) -> tuple[list[Arrival], list[Unreadable]]:
-    """Records, and what is none: kept aside with its reason, never dropped."""
+def _read(
+    entries: list[Entry], retention_days: int
+) -> tuple[list[Arrival], list[Unreadable]]:
+    """The records; what is none is kept aside with its reason, never dropped."""
     arrivals, unreadable = [], []
     now = datetime.now(UTC)
     oldest = now - timedelta(days=retention_days)
@@ -151,14 +177,19 @@ def _read(entries: list[Entry], retention_days: int) -> tuple[list[Arrival], lis
         except (ValueError, OverflowError, RecursionError) as error:
             unreadable.append(
                 Unreadable(
-                    entry.decode(), payload, f"{type(error).__name__}: {error}"[:500].replace("\0", "?")
+                    entry.decode(),
+                    payload,
+                    f"{type(error).__name__}: {error}"[:500].replace("\0", "?"),
                 )
             )
             continue
         if not oldest <= made <= now + AHEAD:
             unreadable.append(
                 Unreadable(
-                    entry.decode(), payload, f"its time, {made}, is outside of what is kept", record.place
+                    entry.decode(),
+                    payload,
+                    f"its time, {made}, is outside of what is kept",
+                    record.place,
                 )
             )
         else:

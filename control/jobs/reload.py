@@ -1,4 +1,7 @@
-"""Rule files that were saved take effect by themselves: proven as a whole, then swapped as a whole. What is broken changes nothing."""
+"""Applies saved rule files: they are proven as a whole, then swapped as a whole.
+
+Broken ones change nothing.
+"""
 
 import asyncio
 import logging
@@ -14,12 +17,12 @@ from rules.complaint import BadRules
 
 logger = logging.getLogger("earthflow.rules")
 
-EVERY = 0.25  # seconds between looks
-SHARE = 20  # looking takes no more than one part in so many
+EVERY = 0.25  # seconds between checks
+SHARE = 20  # share of time that checks may take
 
 
 async def run(state: State) -> None:
-    """Watch, for ever."""
+    """Watch until cancelled."""
     folder = state.settings.rules_dir
     if folder is None:
         return
@@ -28,26 +31,34 @@ async def run(state: State) -> None:
         began = time.monotonic()
         now = await asyncio.to_thread(signature, folder)
         looking = time.monotonic() - began
-        if now != known and now == last:  # and nobody is still writing
+        if now != known and now == last:  # nobody is writing them any more
             try:
                 if await _take(state, now):
                     known = now
             except (psycopg.Error, PoolTimeout, OSError) as error:
-                logger.warning("changed rules wait for the database (%s)", type(error).__name__)
+                logger.warning(
+                    "changed rules wait for the database (%s)", type(error).__name__
+                )
         last = now
         await asyncio.sleep(max(EVERY, SHARE * looking))
 
 
 async def _take(state: State, seen: Signature) -> bool:
-    """Take up the files as they are, or say why not. False where they changed meanwhile."""
+    """Apply the files as they are, or report why not.
+
+    False where they changed meanwhile.
+    """
     folder = state.settings.rules_dir
     try:
         sources = await asyncio.to_thread(read_sources, folder)
     except BadRules as error:
         state.rules_complaint = error.places
-        logger.error("changed rule files are not used, the last good ones stay:\n%s", error)
+        logger.error(
+            "changed rule files are not used, the last good ones stay:\n%s", error
+        )
         return True
-    except Exception as error:  # whatever it is, the last good rules stay, and the next change is looked at
+    # whatever it is: the last good rules stay, and the next change is checked
+    except Exception as error:
         state.rules_complaint = f"{type(error).__name__} while reading them"
         logger.exception("changed rule files are not used, the last good ones stay")
         return True

@@ -1,4 +1,6 @@
-"""Lets the audit forget what is older than AUDIT_RETENTION_DAYS: whole days, by their partitions; a tenant's own shorter time by rows."""
+"""Deletes what is older than AUDIT_RETENTION_DAYS: whole days, by their partitions; for
+a tenant with a shorter time, by rows.
+"""
 
 import asyncio
 import logging
@@ -18,7 +20,7 @@ RETRY_SECONDS = 60.0
 
 
 async def run(state: State) -> None:
-    """Forget, for ever."""
+    """Delete until cancelled."""
     while True:
         pause = EVERY
         try:
@@ -30,7 +32,10 @@ async def run(state: State) -> None:
 
 
 async def forget(state: State, now: datetime) -> list[str]:
-    """Once; the partitions dropped. Nothing where another process does it."""
+    """Delete once; the partitions that were dropped.
+
+    Does nothing while another process does it.
+    """
     async with await alone(state.settings.database) as connection:
         if not await lead(connection, retention.LOCK):
             return []

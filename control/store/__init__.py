@@ -1,1 +1,1 @@
-"""All the SQL there is, by noun."""
+"""All SQL, one module for each noun."""

@@ -1,4 +1,4 @@
-"""The audit: records in, in whole batches."""
+"""The audit: stores records, in whole batches."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -8,13 +8,13 @@ from typing import NamedTuple
 import msgspec
 
 from contract.decision import Completion, Decision, Place, Record, encode, time_of
-from control.store import keys, tally, webhooks
+from control.store import deliveries, keys, tally
 from control.store.database import Connection, Pool
 
 INGEST_LOCK, PARTITIONS_LOCK = 0x696E67657374, 0x64617973
 MAX_INTEGER = 2**31 - 1
-MOST_TOKENS = 10**9  # that one exchange is believed to have cost
-BETWEEN = "\x1f"  # rules of one record, on their way into an array
+MOST_TOKENS = 10**9  # tokens that one exchange is believed to have cost
+BETWEEN = "\x1f"  # rules of one record
 COLUMNS = {
     "decision": {
         "day": "date", "id": "uuid", "tenant": "text", "time": "timestamptz", "action": "text", "record": "bytea", "reason": "text",
@@ -28,7 +28,10 @@ COLUMNS = {
 
 
 class Arrival(NamedTuple):
-    """A record as it came: `entry` is its id in the stream, `payload` its canonical bytes."""
+    """A record as it arrived.
+
+    `entry` is its id in the stream, `payload` its canonical bytes.
+    """
 
     entry: str
     payload: bytes
@@ -36,7 +39,9 @@ class Arrival(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """An entry that is no record, or none that can be stored, and why; `place` where it could still be told."""
+    """An entry that is no record, or cannot be stored, and why; with its `place`, where
+    that is known.
+    """
 
     entry: str
     payload: bytes
@@ -45,16 +50,18 @@ class Unreadable(NamedTuple):
 
 
 class Partitions:
-    """Knows which days have their partitions, so that each is made once."""
+    """Knows which days have partitions, so that each is made once."""
 
     def __init__(self) -> None:
         self._made: set[date] = set()
 
     async def ensure(self, connection: Connection, days: set[date]) -> None:
-        """Make the partitions of these days in the caller's transaction."""
+        """Make the partitions of these days, in the caller's transaction."""
         missing = sorted(days - self._made)
         if missing:
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (PARTITIONS_LOCK,))
+            await connection.execute(
+                "SELECT pg_advisory_xact_lock(%s)", (PARTITIONS_LOCK,)
+            )
         for day in missing:
             for table in ("decision", "completion"):
                 await connection.execute(
@@ -63,11 +70,11 @@ class Partitions:
                 )
 
     def forget(self) -> None:
-        """Some of them are there no longer."""
+        """Some partitions were dropped."""
         self._made.clear()
 
     def made(self, days: set[date]) -> None:
-        """The transaction that made them is committed."""
+        """The transaction that made partitions was committed."""
         self._made |= days
 
 
@@ -79,24 +86,36 @@ async def store(
     *,
     live: bool = True,
 ) -> int:
-    """One batch in one transaction: rows, counts, what webhooks are told, quarantine, watermarks. Twice the same batch changes nothing.
+    """Store one batch in one transaction: rows, counts, webhook events, quarantine,
+    watermarks. Idempotent.
 
-    Not `live`: rows alone, of records that come from elsewhere. How many decisions were not there before.
+    `live`: records of our proxies; else only rows are stored. Gives the number of new
+    decisions.
     """
     days = {arrival: time_of(arrival.record.id).date() for arrival in arrivals}
     async with connection.transaction():
         await partitions.ensure(connection, set(days.values()))
-        decisions = [_decision(days[a], a, a.record) for a in arrivals if isinstance(a.record, Decision)]
+        decisions = [
+            _decision(days[a], a, a.record)
+            for a in arrivals
+            if isinstance(a.record, Decision)
+        ]
         completions = [
-            _completion(days[a], a, a.record) for a in arrivals if isinstance(a.record, Completion)
+            _completion(days[a], a, a.record)
+            for a in arrivals
+            if isinstance(a.record, Completion)
         ]
         new_decisions = await _insert(connection, "decision", decisions)
         new_completions = await _insert(connection, "completion", completions)
-        each = {(type(arrival.record), arrival.record.id): arrival.record for arrival in arrivals}
+        each = {
+            (type(arrival.record), arrival.record.id): arrival.record
+            for arrival in arrivals
+        }
         new = [
             one
             for one in each.values()
-            if one.id in (new_decisions if isinstance(one, Decision) else new_completions)
+            if one.id
+            in (new_decisions if isinstance(one, Decision) else new_completions)
         ]
         if live:
             await _follow(connection, arrivals, unreadable, new)
@@ -110,20 +129,22 @@ async def _follow(
     unreadable: Sequence[Unreadable],
     new: Sequence[Record],
 ) -> None:
-    """What follows from records of proxies of ours."""
+    """What follows from new records of our proxies."""
     await keys.mark_used(connection, _used(new))
-    await webhooks.queue(connection, new)
+    await deliveries.queue(connection, new)
     await tally.add(connection, tally.counted(new))
     await connection.cursor().executemany(
         "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
         [(one.entry, one.payload, one.reason) for one in unreadable],
     )
     kept_aside = [one.place for one in unreadable if one.place is not None]
-    await _advance(connection, [*(arrival.record.place for arrival in arrivals), *kept_aside])
+    await _advance(
+        connection, [*(arrival.record.place for arrival in arrivals), *kept_aside]
+    )
 
 
 def _used(records: Sequence[Record]) -> dict[str, datetime]:
-    """Which keys these calls came with, and when the last did."""
+    """The keys of these calls, and when each was last used."""
     used: dict[str, datetime] = {}
     for one in records:
         if isinstance(one, Decision) and one.key:
@@ -131,23 +152,40 @@ def _used(records: Sequence[Record]) -> dict[str, datetime]:
     return used
 
 
-async def _insert(connection: Connection, table: str, rows: Sequence[tuple[object, ...]]) -> set[str]:
-    """Insert them in one statement; the ids of those that were not there."""
+async def _insert(
+    connection: Connection, table: str, rows: Sequence[tuple[object, ...]]
+) -> set[str]:
+    """Insert in one statement; the ids that were not there before."""
     if not rows:
         return set()
     names = ", ".join(COLUMNS[table])
     values = names.replace("rules", f"string_to_array(rules, '{BETWEEN}')")
     arrays = ", ".join(f"%s::{type}[]" for type in COLUMNS[table].values())
     query = f"INSERT INTO {table} ({names}) SELECT {values} FROM unnest({arrays}) AS r ({names}) ON CONFLICT DO NOTHING RETURNING id"
-    done = await connection.execute(query.encode(), [list(column) for column in zip(*rows, strict=True)])
+    done = await connection.execute(
+        query.encode(), [list(column) for column in zip(*rows, strict=True)]
+    )
     return {str(row["id"]) for row in await done.fetchall()}
 
 
 def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
     rules = BETWEEN.join(fired.rule for fired in one.rules)
     found_by = (one.reason, one.provider, one.host, one.model, rules)
-    record = encode(msgspec.structs.replace(one, prompt="")) if one.prompt else arrival.payload
-    return day, one.id, one.tenant, one.time, one.action, record, *found_by, one.prompt or None
+    record = (
+        encode(msgspec.structs.replace(one, prompt=""))
+        if one.prompt
+        else arrival.payload
+    )
+    return (
+        day,
+        one.id,
+        one.tenant,
+        one.time,
+        one.action,
+        record,
+        *found_by,
+        one.prompt or None,
+    )
 
 
 def _completion(day: date, arrival: Arrival, one: Completion) -> tuple[object, ...]:
@@ -159,7 +197,16 @@ def _completion(day: date, arrival: Arrival, one: Completion) -> tuple[object, .
         _integer(one.duration_ms),
         one.added_ms,
     )
-    return day, one.id, one.tenant, arrival.payload, one.outcome, one.action, rules, *counted
+    return (
+        day,
+        one.id,
+        one.tenant,
+        arrival.payload,
+        one.outcome,
+        one.action,
+        rules,
+        *counted,
+    )
 
 
 def _tokens(number: int | None) -> int | None:
@@ -171,12 +218,19 @@ def _integer(number: int | None) -> int | None:
 
 
 async def _advance(connection: Connection, places: Sequence[Place]) -> None:
-    """Note which records of each spool are stored; its watermark is where the first gap begins."""
+    """Note which records of each spool are stored.
+
+    The watermark is where the first gap begins.
+    """
     by_spool: defaultdict[tuple[str, str], set[int]] = defaultdict(set)
     for place in places:
         by_spool[place.worker, place.boot].add(place.seq)
     for (worker, boot), seqs in sorted(by_spool.items()):
-        ranges = "{" + ",".join(f"[{first},{last}]" for first, last in _runs(sorted(seqs))) + "}"
+        ranges = (
+            "{"
+            + ",".join(f"[{first},{last}]" for first, last in _runs(sorted(seqs)))
+            + "}"
+        )
         await connection.execute(
             "INSERT INTO watermark (worker, boot, stored) VALUES (%s, %s, %s::int8multirange) "
             "ON CONFLICT (worker, boot) DO UPDATE SET stored = watermark.stored + excluded.stored",

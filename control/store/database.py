@@ -1,4 +1,6 @@
-"""The pool, and the migrations: ordered .sql files, each applied once, under a lock, with its checksum kept."""
+"""The connection pool, and the migrations: ordered .sql files, each applied once, under
+a lock, with its checksum.
+"""
 
 import asyncio
 import hashlib
@@ -15,8 +17,9 @@ Connection = psycopg.AsyncConnection[dict[str, Any]]
 Pool = AsyncConnectionPool[Connection]
 
 READERS, LONGEST_READ_MS = 3, 30_000
-MIGRATION_LOCK = 0x6561727468  # any number, the same for all of us
-POOL_WAIT = 5.0  # seconds a request waits for a connection before it is told that PostgreSQL is away
+MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
+# seconds that a request waits for a connection
+POOL_WAIT = 5.0
 
 
 class Unreachable(Exception):
@@ -24,11 +27,11 @@ class Unreachable(Exception):
 
 
 class Unusable(Exception):
-    """PostgreSQL answers, but does not let us make our tables."""
+    """PostgreSQL answers, but does not let us create our tables."""
 
 
 class ChangedMigration(Exception):
-    """A migration that this database has already is not the one that we have."""
+    """A migration that this database has is not the one that we have."""
 
 
 async def connect(conninfo: str, place: str, timeout: float) -> Pool:
@@ -41,7 +44,11 @@ async def connect(conninfo: str, place: str, timeout: float) -> Pool:
             break
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
-                reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+                reason = (
+                    str(error).strip().splitlines()[-1]
+                    if str(error).strip()
+                    else type(error).__name__
+                )
                 raise Unreachable(
                     f"PostgreSQL does not answer at {place}: {reason}. Check POSTGRES_HOST and POSTGRES_PASSWORD."
                 ) from None
@@ -50,8 +57,13 @@ async def connect(conninfo: str, place: str, timeout: float) -> Pool:
 
 
 async def for_reading(conninfo: str) -> Pool:
-    """A pool of its own for what may take long, so that nothing else waits for it; a statement that takes too long is ended."""
-    return await _pool(conninfo, READERS, {"options": f"-c statement_timeout={LONGEST_READ_MS}"})
+    """A pool for slow reads, so that nothing else waits for them.
+
+    Statements have a timeout.
+    """
+    return await _pool(
+        conninfo, READERS, {"options": f"-c statement_timeout={LONGEST_READ_MS}"}
+    )
 
 
 async def _pool(conninfo: str, size: int, more: Mapping[str, Any]) -> Pool:
@@ -69,20 +81,30 @@ async def _pool(conninfo: str, size: int, more: Mapping[str, Any]) -> Pool:
 
 
 async def alone(conninfo: str) -> Connection:
-    """A connection of one's own, in autocommit; what its session holds, such as a lock, ends with it."""
+    """A connection of one's own, in autocommit.
+
+    What its session holds, such as a lock, ends with it.
+    """
     return await psycopg.AsyncConnection.connect(
         conninfo, autocommit=True, row_factory=dict_row, connect_timeout=5
     )
 
 
 async def lead(connection: Connection, lock: int) -> bool:
-    """Become the one process that does a thing, named by its lock, for as long as this connection lasts. Whether it is ours to do."""
-    row = await (await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (lock,))).fetchone()
+    """Try to become the one process that does a job, named by its lock, for as long as
+    this connection lasts.
+    """
+    row = await (
+        await connection.execute("SELECT pg_try_advisory_lock(%s) AS mine", (lock,))
+    ).fetchone()
     return bool(row and row["mine"])
 
 
 async def migrate(pool: Pool) -> list[str]:
-    """Apply what is missing, all in one transaction; the names applied. Raises ChangedMigration or Unusable."""
+    """Apply missing migrations in one transaction; their names.
+
+    Raises ChangedMigration or Unusable.
+    """
     try:
         async with pool.connection() as connection, connection.transaction():
             return await _apply(connection)
@@ -98,7 +120,9 @@ async def _apply(connection: Connection) -> list[str]:
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
     )
-    rows = await (await connection.execute("SELECT name, checksum FROM migration")).fetchall()
+    rows = await (
+        await connection.execute("SELECT name, checksum FROM migration")
+    ).fetchall()
     known = {row["name"]: row["checksum"] for row in rows}
     ours = _migrations()
     if newer := known.keys() - dict(ours).keys():
@@ -110,7 +134,9 @@ async def _apply(connection: Connection) -> list[str]:
         checksum = hashlib.sha256(sql.encode()).hexdigest()
         if name not in known:
             await connection.execute(sql.encode())
-            await connection.execute("INSERT INTO migration VALUES (%s, %s)", (name, checksum))
+            await connection.execute(
+                "INSERT INTO migration VALUES (%s, %s)", (name, checksum)
+            )
             applied.append(name)
         elif known[name] != checksum:
             raise ChangedMigration(
@@ -122,5 +148,7 @@ async def _apply(connection: Connection) -> list[str]:
 def _migrations() -> list[tuple[str, str]]:
     files = resources.files("control.store").joinpath("migrations").iterdir()
     return sorted(
-        (entry.name, entry.read_text(encoding="utf-8")) for entry in files if entry.name.endswith(".sql")
+        (entry.name, entry.read_text(encoding="utf-8"))
+        for entry in files
+        if entry.name.endswith(".sql")
     )

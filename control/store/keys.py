@@ -1,4 +1,4 @@
-"""Keys of tenants. Of a secret only its digest is here."""
+"""Keys. Of a secret only the digest is stored."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,7 +11,7 @@ Role = Literal["tenant", "admin", "metrics"]
 
 
 class Key(NamedTuple):
-    """A key; past `not_after` it does not work any more."""
+    """A key. Past `not_after` it does not work."""
 
     id: str
     role: Role
@@ -27,7 +27,9 @@ COLUMNS = "id, role, tenant, name, created, not_after, replaced_by, last_used"
 
 
 class Known(NamedTuple):
-    """A key as calls are told by it: whose it is (`tenant` for the role tenant alone), and the digest of its secret."""
+    """A key as the keyring needs it: its role, its tenant (for the role tenant), and
+    the digest of its secret.
+    """
 
     id: str
     role: Role
@@ -44,7 +46,7 @@ class Minted(NamedTuple):
 
 
 class Rotated(NamedTuple):
-    """A tenant's old keys, and the one that takes their place; they end at `not_after`."""
+    """A tenant's old keys, which end at `not_after`, and the new one."""
 
     tenant: str
     old: Sequence[str]
@@ -53,19 +55,27 @@ class Rotated(NamedTuple):
 
 
 async def known(pool: Pool) -> tuple[list[Known], int]:
-    """All keys that work now or for a while, and the version of the snapshot they are of."""
+    """All keys that work now or for a while, and the version of the snapshot that has
+    them.
+    """
     async with pool.connection() as connection, connection.transaction():
-        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        version = await (await connection.execute("SELECT version FROM snapshot")).fetchone()
+        await connection.execute(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        )
+        version = await (
+            await connection.execute("SELECT version FROM snapshot")
+        ).fetchone()
         rows = await connection.execute(
             "SELECT k.id, k.role, k.tenant, k.digest, k.not_after FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
             "WHERE t.deleted IS NULL AND (k.not_after IS NULL OR k.not_after > now())"
         )
-        return [Known(**row) for row in await rows.fetchall()], version["version"] if version else 0
+        return [Known(**row) for row in await rows.fetchall()], version[
+            "version"
+        ] if version else 0
 
 
 async def note_used(pool: Pool, used: Mapping[str, datetime]) -> None:
-    """When keys were last used, unless later is known."""
+    """Store when keys were last used, unless a later time is known."""
     async with pool.connection() as connection, connection.transaction():
         await mark_used(connection, used)
 
@@ -80,7 +90,9 @@ async def mark_used(connection: Connection, used: Mapping[str, datetime]) -> Non
 
 
 async def of_tenant(pool: Pool, tenant: str | None) -> list[Key]:
-    """All keys that a tenant has or had, or for None those of no tenant, oldest first."""
+    """All keys that a tenant has or had, oldest first; for None, those without a
+    tenant.
+    """
     async with pool.connection() as connection:
         rows = await connection.execute(
             f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %s ORDER BY created, id".encode(),
@@ -90,16 +102,31 @@ async def of_tenant(pool: Pool, tenant: str | None) -> list[Key]:
 
 
 async def add(
-    pool: Pool, tenant: str | None, role: Role, name: str, minted: Minted, not_after: datetime | None
+    pool: Pool,
+    tenant: str | None,
+    role: Role,
+    name: str,
+    minted: Minted,
+    not_after: datetime | None,
 ) -> Key | None:
-    """One more key, of a tenant or, with another role, of nobody; proxies are told in the same transaction. None: no such tenant."""
+    """Add a key to a tenant, or with another role to none; raise the snapshot's version
+    in the same transaction.
+
+    None: there is no such tenant.
+    """
     async with pool.connection() as connection, connection.transaction():
         rows = await connection.execute(
             "INSERT INTO api_key (id, digest, role, name, not_after, tenant) "
             "SELECT %(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s::timestamptz, %(tenant)s "
             "WHERE %(tenant)s::text IS NULL OR EXISTS (SELECT FROM tenant WHERE id = %(tenant)s AND deleted IS NULL) "
             f"RETURNING {COLUMNS}".encode(),
-            {**minted._asdict(), "role": role, "name": name, "not_after": not_after, "tenant": tenant},
+            {
+                **minted._asdict(),
+                "role": role,
+                "name": name,
+                "not_after": not_after,
+                "tenant": tenant,
+            },
         )
         row = await rows.fetchone()
         if row is not None:
@@ -108,7 +135,7 @@ async def add(
 
 
 async def revoke(pool: Pool, tenant: str | None, key: str) -> bool:
-    """End a key now. Whether it worked until now."""
+    """Revoke a key. Whether it worked until now."""
     async with pool.connection() as connection, connection.transaction():
         done = await connection.execute(
             "UPDATE api_key SET not_after = now() "
@@ -130,17 +157,28 @@ async def to_rotate(pool: Pool, tenant: str | None) -> list[str]:
         return [row["id"] for row in await rows.fetchall()]
 
 
-async def rotate(pool: Pool, minted: dict[str, Minted], revoke_after: int) -> list[Rotated]:
-    """Give each tenant its new key; those it has work for so many seconds more. All in one transaction, or nothing."""
+async def rotate(
+    pool: Pool, minted: dict[str, Minted], revoke_after: int
+) -> list[Rotated]:
+    """Give each tenant a new key; the old ones still work for `revoke_after` seconds.
+
+    All in one transaction.
+    """
     async with pool.connection() as connection, connection.transaction():
-        rotated = [await _rotate(connection, tenant, new, revoke_after) for tenant, new in minted.items()]
+        rotated = [
+            await _rotate(connection, tenant, new, revoke_after)
+            for tenant, new in minted.items()
+        ]
         await bump(connection)
     return rotated
 
 
-async def _rotate(connection: Connection, tenant: str, new: Minted, revoke_after: int) -> Rotated:
+async def _rotate(
+    connection: Connection, tenant: str, new: Minted, revoke_after: int
+) -> Rotated:
     await connection.execute(
-        "INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (new.id, tenant, new.digest)
+        "INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)",
+        (new.id, tenant, new.digest),
     )
     rows = await connection.execute(
         "UPDATE api_key SET replaced_by = %(new)s, not_after = least(not_after, now() + make_interval(secs => %(seconds)s)) "
@@ -149,7 +187,9 @@ async def _rotate(connection: Connection, tenant: str, new: Minted, revoke_after
     )
     old = [row["id"] for row in await rows.fetchall()]
     row = await (
-        await connection.execute("SELECT now() + make_interval(secs => %s) AS ends", (revoke_after,))
+        await connection.execute(
+            "SELECT now() + make_interval(secs => %s) AS ends", (revoke_after,)
+        )
     ).fetchone()
     assert row is not None
     return Rotated(tenant, old, new.id, row["ends"])

@@ -1,21 +1,28 @@
-"""What is forgotten. A partition is dropped only when its whole day is too old; the wait for it is short, lest others wait behind it."""
+"""Deletes old data.
+
+A partition is dropped only when its whole day is too old, and with a short wait for its
+lock: other statements queue behind it.
+"""
 
 import re
 from datetime import date, timedelta
 
 import psycopg
 
-from control.store import answers
+from control.store import idempotency
 from control.store.database import Connection
 
 LOCK = 0x72657461
 DAY = re.compile(r"(decision|completion)_(\d{4})(\d{2})(\d{2})")
 LOCK_TIMEOUT = "2s"
-LOGS = timedelta(days=30)  # of deliveries that have ended
+LOGS = timedelta(days=30)  # days that ended deliveries are kept
 
 
 async def drop_days(connection: Connection, oldest: date) -> list[str]:
-    """Drop the partitions of days before `oldest`; their names. One that is in use stays until the next time."""
+    """Drop the partitions of days before `oldest`; their names.
+
+    One in use stays until the next time.
+    """
     rows = await connection.execute(
         "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid "
         "JOIN pg_class p ON p.oid = i.inhparent WHERE p.relname IN ('decision', 'completion') AND p.relnamespace = c.relnamespace "
@@ -28,7 +35,9 @@ async def drop_days(connection: Connection, oldest: date) -> list[str]:
             continue
         try:
             async with connection.transaction():
-                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
+                await connection.execute(
+                    f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode()
+                )
                 await connection.execute(f"DROP TABLE {found[0]}".encode())
         except psycopg.errors.LockNotAvailable:
             continue
@@ -37,7 +46,7 @@ async def drop_days(connection: Connection, oldest: date) -> list[str]:
 
 
 async def drop_tenants_rows(connection: Connection, today: date) -> int:
-    """Delete the records of tenants that keep theirs for a shorter time; how many exchanges."""
+    """Delete the records of tenants with a shorter time; how many exchanges."""
     rows = await connection.execute(
         "SELECT id, retention_days FROM tenant WHERE retention_days IS NOT NULL ORDER BY id"
     )
@@ -47,23 +56,29 @@ async def drop_tenants_rows(connection: Connection, today: date) -> int:
         async with connection.transaction():
             count += (
                 await connection.execute(
-                    "DELETE FROM decision WHERE tenant = %s AND day < %s", (row["id"], oldest)
+                    "DELETE FROM decision WHERE tenant = %s AND day < %s",
+                    (row["id"], oldest),
                 )
             ).rowcount
             await connection.execute(
-                "DELETE FROM completion WHERE tenant = %s AND day < %s", (row["id"], oldest)
+                "DELETE FROM completion WHERE tenant = %s AND day < %s",
+                (row["id"], oldest),
             )
     return count
 
 
 async def drop_logs(connection: Connection, days: int) -> None:
-    """Delete what webhooks have been told long ago, and answers that are kept for a day; what still waits stays."""
-    await answers.forget(connection)
+    """Delete old ended deliveries, and idempotent answers older than a day.
+
+    What waits stays.
+    """
+    await idempotency.forget(connection)
     await connection.execute(
         "DELETE FROM delivery d USING webhook w, tenant t WHERE w.id = d.webhook AND t.id = w.tenant AND d.state <> 'waiting' "
         "AND d.ended < now() - least(%s, make_interval(days => coalesce(t.retention_days, %s)))",
         (LOGS, days),
     )
     await connection.execute(
-        "DELETE FROM quarantine WHERE arrived < now() - make_interval(days => %s)", (days,)
+        "DELETE FROM quarantine WHERE arrived < now() - make_interval(days => %s)",
+        (days,),
     )

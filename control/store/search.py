@@ -1,4 +1,4 @@
-"""The audit: records out, newest first, page by page, and counted."""
+"""The audit: finds records, newest first, page by page, and counts them."""
 
 import uuid
 from collections.abc import Mapping
@@ -9,16 +9,18 @@ from typing import Any, Literal, NamedTuple
 from contract.decision import Completion, Decision, decode, time_of
 from control.store.database import Pool
 
-TOP = 20  # rules, models and hosts that are named in counts
+TOP = 20  # rules, models and hosts that counts name
 QUANTILES = (0.5, 0.95, 0.99)
-EARLIER = timedelta(minutes=1)  # an id is made a moment before its decision, not longer
+EARLIER = timedelta(minutes=1)  # an id is at most this much older than its decision
 
 
 Told = Literal["waiting", "delivered", "dead"]
 
 
 class Row(NamedTuple):
-    """An exchange: its decision, its completion once there is one, and what became of telling a webhook of it."""
+    """An exchange: its decision, its completion where there is one, and the state of
+    its webhook delivery.
+    """
 
     decision: Decision
     completion: Completion | None
@@ -26,7 +28,7 @@ class Row(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a page ended."""
+    """The position where a page ended."""
 
     day: date
     id: str
@@ -34,8 +36,10 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Sought:
-    """What is looked for; None of a thing: whatever it is. `rule` fired on the call or on its answer; `text` stands in the reason
-    or in a rule's name.
+    """What to search for; None: anything.
+
+    `rule` fired on the call or on its answer; `text` stands in the reason or in a
+    rule's name.
     """
 
     tenant: str | None = None
@@ -65,7 +69,7 @@ CONDITIONS = {
     "until": "d.day <= %(until_day)s AND d.id <= %(until_id)s AND d.time < %(until)s",
     "after": "(d.day, d.id) < (%(after_day)s, %(after_id)s)",
 }
-# What became of telling webhooks: the least of it where there are several.
+# The state of an exchange's deliveries: the least advanced of several.
 TOLD = "(SELECT min(coalesce(y.state, 'waiting')) FROM webhook_event e LEFT JOIN delivery y ON y.id = e.delivery WHERE e.decision = d.id)"
 COMPLETED = {
     "since": "c.day >= %(since_day)s AND c.id >= %(since_id)s",
@@ -74,16 +78,20 @@ COMPLETED = {
 JOINED = "decision d LEFT JOIN completion c ON c.day = d.day AND c.id = d.id"
 
 
-async def search(pool: Pool, sought: Sought, *, limit: int, after: Place | None = None) -> list[Row]:
-    """The newest exchanges that are looked for, behind a place."""
+async def search(
+    pool: Pool, sought: Sought, *, limit: int, after: Place | None = None
+) -> list[Row]:
+    """The newest exchanges that match, behind a position."""
     query, values = page(sought, limit, after)
     async with pool.connection() as connection:
         rows = await connection.execute(query, values)
         return [_row(**row) for row in await rows.fetchall()]
 
 
-def page(sought: Sought, limit: int, after: Place | None = None) -> tuple[bytes, dict[str, Any]]:
-    """What PostgreSQL is asked for a page."""
+def page(
+    sought: Sought, limit: int, after: Place | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """The query of a page."""
     where, values = _where(sought, after)
     query = (
         f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook FROM {_joined(sought)} WHERE {where} "
@@ -93,7 +101,10 @@ def page(sought: Sought, limit: int, after: Place | None = None) -> tuple[bytes,
 
 
 async def one(pool: Pool, id: str) -> tuple[Row, str, str] | None:
-    """An exchange, its tenant's wrapped key for prompts, and its kept prompt. Raises ValueError for what is no id of an exchange."""
+    """An exchange, its tenant's wrapped key for prompts, and its kept prompt.
+
+    Raises ValueError for an invalid id.
+    """
     query = (
         f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook, t.prompt_key, d.prompt "
         f"FROM {JOINED} LEFT JOIN tenant t ON t.id = d.tenant WHERE d.day = %s AND d.id = %s"
@@ -108,11 +119,12 @@ async def one(pool: Pool, id: str) -> tuple[Row, str, str] | None:
 
 
 def place_of(row: Row) -> Place:
-    """Where a page ends that ends with this row."""
+    """The position of a page that ends with this row."""
     return Place(time_of(row.decision.id).date(), row.decision.id)
 
 
-COUNTED = {  # what each count is by; those with many names only by the most frequent ones
+# What is counted; of names that are many, only the most frequent.
+COUNTED = {
     "actions": "SELECT action AS name, count(*) FROM found GROUP BY 1",
     "reasons": "SELECT reason AS name, count(*) FROM found GROUP BY 1",
     "outcomes": "SELECT coalesce(outcome, 'open') AS name, count(*) FROM found GROUP BY 1",
@@ -128,10 +140,13 @@ SUMMED = (
 
 
 async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
-    """Counts over what is looked for: by action, reason, outcome, rule, provider and model; quantiles of durations; tokens. One pass."""
+    """Counts by action, reason, outcome, rule, provider and model; quantiles of
+    durations; tokens. One pass.
+    """
     where, values = _where(sought, None)
     counts = " UNION ALL ".join(
-        f"(SELECT '{what}' AS what, name, count FROM ({query}) AS one)" for what, query in COUNTED.items()
+        f"(SELECT '{what}' AS what, name, count FROM ({query}) AS one)"
+        for what, query in COUNTED.items()
     )
     found = (
         "WITH found AS MATERIALIZED (SELECT d.action, d.reason, d.provider, d.model, d.rules || coalesce(c.rules, '{}') AS rules, "
@@ -139,11 +154,15 @@ async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
     )
     query = f"{found} SELECT (SELECT json_agg(k) FROM ({counts}) AS k) AS counts, s.* FROM ({SUMMED}) AS s"
     async with pool.connection() as connection:
-        rows = await connection.execute(query.encode(), {**values, "top": TOP, "quantiles": list(QUANTILES)})
+        rows = await connection.execute(
+            query.encode(), {**values, "top": TOP, "quantiles": list(QUANTILES)}
+        )
         row = await rows.fetchone()
     assert row is not None
     told: dict[str, Any] = {what: {} for what in COUNTED}
-    for one in sorted(row.pop("counts") or (), key=lambda one: (-one["count"], one["name"])):
+    for one in sorted(
+        row.pop("counts") or (), key=lambda one: (-one["count"], one["name"])
+    ):
         told[one["what"]][one["name"]] = one["count"]
     return {**told, **row}
 
@@ -151,7 +170,9 @@ async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
 def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
     """Conditions and their values."""
     values = {
-        name: value for name in sought.__dataclass_fields__ if (value := getattr(sought, name)) is not None
+        name: value
+        for name in sought.__dataclass_fields__
+        if (value := getattr(sought, name)) is not None
     }
     told = [*values, *(["after"] if after is not None else [])]
     if sought.since is not None:
@@ -164,7 +185,9 @@ def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
 
 
 def _bound(name: str, time: datetime) -> dict[str, Any]:
-    """The day and the id of an exchange that began at a time: of a partition, and of a place in it, nothing else need be looked at."""
+    """The day and id of an exchange that began at a time: they bound the partitions and
+    rows to read.
+    """
     moment = max(time.astimezone(UTC), datetime.fromtimestamp(0, UTC))
     return {
         f"{name}_day": moment.date(),
@@ -173,8 +196,12 @@ def _bound(name: str, time: datetime) -> dict[str, Any]:
 
 
 def _joined(sought: Sought) -> str:
-    """Decisions and their completions, which are as far apart as their ids: not at all."""
-    bounds = [COMPLETED[name] for name in ("since", "until") if getattr(sought, name) is not None]
+    """Decisions joined with their completions, whose ids are equal."""
+    bounds = [
+        COMPLETED[name]
+        for name in ("since", "until")
+        if getattr(sought, name) is not None
+    ]
     return " AND ".join((JOINED, *bounds))
 
 

@@ -9,7 +9,7 @@ from control.store.tenants import bump
 
 
 class Served(NamedTuple):
-    """What is to be served: a version, and the hash of the rule sources it stands for."""
+    """The version that is served, and the hash of its rule sources."""
 
     version: int
     rules: str
@@ -18,36 +18,54 @@ class Served(NamedTuple):
 async def served(pool: Pool) -> Served:
     """The current state."""
     async with pool.connection() as connection:
-        row = await (await connection.execute("SELECT version, rules FROM snapshot")).fetchone()
+        row = await (
+            await connection.execute("SELECT version, rules FROM snapshot")
+        ).fetchone()
     return Served(int(row["version"]), str(row["rules"])) if row else Served(0, "")
 
 
 async def note_rules(pool: Pool, hash: str) -> None:
-    """Raise the version if the rule sources are others than those served last."""
+    """Raise the version where the rule sources differ from those last served."""
     async with pool.connection() as connection, connection.transaction():
-        changed = await connection.execute("UPDATE snapshot SET rules = %s WHERE rules <> %s", (hash, hash))
+        changed = await connection.execute(
+            "UPDATE snapshot SET rules = %s WHERE rules <> %s", (hash, hash)
+        )
         if changed.rowcount:
             await bump(connection)
 
 
 async def overtake(pool: Pool, version: int) -> None:
-    """Raise our version above one that a proxy already has, as after a restored backup: it will take nothing lower."""
+    """Raise our version above one that a proxy has, as after a restored backup: a proxy
+    takes no lower one.
+    """
     async with pool.connection() as connection:
         await connection.execute(
-            "UPDATE snapshot SET version = %s WHERE version <= %s", (version + 1, version)
+            "UPDATE snapshot SET version = %s WHERE version <= %s",
+            (version + 1, version),
         )
 
 
 async def read(
-    pool: Pool, rules: dict[str, str], hash: str, rate: Rate, data_key: str, *, keep_prompts: bool
+    pool: Pool,
+    rules: dict[str, str],
+    hash: str,
+    rate: Rate,
+    data_key: str,
+    *,
+    keep_prompts: bool,
 ) -> Snapshot | None:
-    """A consistent snapshot of now, with the rule sources and the wrapped data key given; None where another process serves other rules
-    by now.
+    """A consistent snapshot, with the given rule sources and wrapped data key.
+
+    None where another process serves other rules by now.
     """
     async with pool.connection() as connection, connection.transaction():
-        await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        await connection.execute(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        )
         state = await (
-            await connection.execute("SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p")
+            await connection.execute(
+                "SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p"
+            )
         ).fetchone()
         tenants = await (
             await connection.execute(
@@ -76,10 +94,11 @@ async def read(
 
 
 async def pepper(pool: Pool, wrapped_if_none: str) -> str:
-    """The wrapped pepper; the given one becomes it where there is none yet."""
+    """The wrapped pepper; the given one becomes it where there is none."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute(
-            "INSERT INTO pepper (wrapped) VALUES (%s) ON CONFLICT DO NOTHING", (wrapped_if_none,)
+            "INSERT INTO pepper (wrapped) VALUES (%s) ON CONFLICT DO NOTHING",
+            (wrapped_if_none,),
         )
         row = await (await connection.execute("SELECT wrapped FROM pepper")).fetchone()
     assert row is not None

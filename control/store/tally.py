@@ -1,4 +1,4 @@
-"""Counts for metrics, that only ever rise, and rates of the last minutes."""
+"""Counts for metrics, which only rise, and rates of the last minutes."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from contract.decision import Completion, Decision, Record
 from control.store.database import Connection, Pool
 
-MOST_SERIES = 5000  # then what is new is counted as `other`
+MOST_SERIES = 5000  # series; beyond them, new ones count as `other`
 OTHER = "other"
-MOST_TOKENS = 10**9  # that one exchange is believed to have cost
+MOST_TOKENS = 10**9  # tokens that one exchange is believed to have cost
 
 
 class Series(NamedTuple):
-    """What is counted: by its name, and the values of its labels, in the order of LABELS."""
+    """A series: its name, and the values of its labels, in the order of LABELS."""
 
     name: str
     labels: tuple[str, ...]
@@ -32,12 +32,16 @@ def counted(records: Iterable[Record]) -> Counter[Series]:
     counts: Counter[Series] = Counter()
     for one in records:
         for fired in one.rules:
-            counts[Series("rule_violations", (fired.rule, fired.action, one.tenant))] += 1
+            counts[
+                Series("rule_violations", (fired.rule, fired.action, one.tenant))
+            ] += 1
         if isinstance(one, Decision):
             counts[Series("decisions", (one.action, one.reason, one.tenant))] += 1
         elif isinstance(one, Completion):
             counts[Series("requests", (one.outcome, one.tenant))] += 1
-            counts[Series("tokens", ("input", one.tenant))] += min(max(0, one.input_tokens or 0), MOST_TOKENS)
+            counts[Series("tokens", ("input", one.tenant))] += min(
+                max(0, one.input_tokens or 0), MOST_TOKENS
+            )
             counts[Series("tokens", ("output", one.tenant))] += min(
                 max(0, one.output_tokens or 0), MOST_TOKENS
             )
@@ -45,11 +49,16 @@ def counted(records: Iterable[Record]) -> Counter[Series]:
 
 
 async def add(connection: Connection, counts: Mapping[Series, int]) -> None:
-    """Count, in the caller's transaction; in one order, so that two never wait for each other in a circle."""
+    """Add counts, in the caller's transaction.
+
+    In a fixed order, so that transactions cannot deadlock.
+    """
     risen = {series: value for series, value in counts.items() if value}
     if not risen:
         return
-    row = await (await connection.execute("SELECT count(*) AS series FROM tally")).fetchone()
+    row = await (
+        await connection.execute("SELECT count(*) AS series FROM tally")
+    ).fetchone()
     if row is not None and row["series"] + len(risen) > MOST_SERIES:
         risen = await _within(connection, risen)
     ordered = sorted(risen)
@@ -65,13 +74,19 @@ async def add(connection: Connection, counts: Mapping[Series, int]) -> None:
     )
 
 
-async def _within(connection: Connection, counts: Mapping[Series, int]) -> Counter[Series]:
-    """The same with what is new counted as `other`: there are as many series as may be."""
+async def _within(
+    connection: Connection, counts: Mapping[Series, int]
+) -> Counter[Series]:
+    """The same counts, with new series as `other` where there are too many."""
     rows = await connection.execute("SELECT name, labels FROM tally")
     known = {Series(row["name"], tuple(row["labels"])) for row in await rows.fetchall()}
     bounded: Counter[Series] = Counter()
     for series, value in counts.items():
-        bounded[series if series in known else Series(series.name, (OTHER,) * len(series.labels))] += value
+        bounded[
+            series
+            if series in known
+            else Series(series.name, (OTHER,) * len(series.labels))
+        ] += value
     return bounded
 
 
@@ -79,13 +94,19 @@ async def read(pool: Pool) -> dict[Series, int]:
     """All counts."""
     async with pool.connection() as connection:
         rows = await (
-            await connection.execute("SELECT name, labels, value FROM tally ORDER BY name, labels")
+            await connection.execute(
+                "SELECT name, labels, value FROM tally ORDER BY name, labels"
+            )
         ).fetchall()
-    return {Series(row["name"], tuple(row["labels"])): int(row["value"]) for row in rows}
+    return {
+        Series(row["name"], tuple(row["labels"])): int(row["value"]) for row in rows
+    }
 
 
 async def recent(pool: Pool, minutes: int) -> Mapping[str, Any]:
-    """Of the last minutes: decisions, blocked ones, failed upstreams, and the p99 of what Earthflow added, in ms."""
+    """Decisions of the last minutes, blocked ones, failed upstreams, and the p99 of
+    Earthflow's added time in ms.
+    """
     async with pool.connection() as connection:
         rows = await connection.execute(
             "SELECT count(*) AS decided, count(*) FILTER (WHERE d.action = 'BLOCK') AS blocked, "

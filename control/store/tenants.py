@@ -13,7 +13,10 @@ from control.store.database import Connection, Pool
 
 
 class Tenant(NamedTuple):
-    """A tenant, without its secrets; `keys` are the ids of those that still work, now or for a while."""
+    """A tenant, without its secrets.
+
+    `keys` are the ids of those that work, now or for a while.
+    """
 
     id: str
     name: str
@@ -25,15 +28,19 @@ class Tenant(NamedTuple):
     retention_days: int | None
     labels: Mapping[str, str]
     keys: Sequence[str]
-    webhook: str | None  # the URL of its first one
+    webhook: str | None  # the URL of its first webhook
 
 
 class TenantExists(Exception):
     """The id is taken."""
 
 
-async def create(pool: Pool, values: Mapping[str, Any], *, key_id: str, key_digest: str) -> Tenant:
-    """A tenant with its first key; proxies are told in the same transaction. `values` are columns. Raises TenantExists."""
+async def create(
+    pool: Pool, values: Mapping[str, Any], *, key_id: str, key_digest: str
+) -> Tenant:
+    """Create a tenant with its first key, and raise the snapshot's version, in one
+    transaction. `values` are columns. Raises TenantExists.
+    """
     async with pool.connection() as connection, connection.transaction():
         names = sql.SQL(", ").join(map(sql.Identifier, values))
         holders = sql.SQL(", ").join([sql.Placeholder()] * len(values))
@@ -45,18 +52,24 @@ async def create(pool: Pool, values: Mapping[str, Any], *, key_id: str, key_dige
         except psycopg.errors.UniqueViolation:
             raise TenantExists(values["id"]) from None
         await connection.execute(
-            "INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)", (key_id, values["id"], key_digest)
+            "INSERT INTO api_key (id, tenant, digest) VALUES (%s, %s, %s)",
+            (key_id, values["id"], key_digest),
         )
         await bump(connection)
         return (await _read(connection, values["id"]))[0]
 
 
 async def change(
-    pool: Pool, id: str, values: Mapping[str, Any], webhook: Mapping[str, Any] | None = None
+    pool: Pool,
+    id: str,
+    values: Mapping[str, Any],
+    webhook: Mapping[str, Any] | None = None,
 ) -> Tenant | None:
-    """Set some columns of a tenant; proxies are told in the same transaction. None where there is no such tenant.
+    """Set columns of a tenant, and raise the snapshot's version, in one transaction.
 
-    `webhook` takes the place of all it has; an empty one, of none.
+    None: there is no such tenant.
+
+    `webhook` replaces all webhooks; an empty one removes them.
     """
     async with pool.connection() as connection, connection.transaction():
         if not await _read(connection, id):
@@ -67,11 +80,12 @@ async def change(
                 await webhooks.insert(connection, id, webhook)
         if values:
             settings = sql.SQL(", ").join(
-                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in values
+                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder())
+                for name in values
             )
-            query = sql.SQL("UPDATE tenant SET {} WHERE id = {} AND deleted IS NULL").format(
-                settings, sql.Placeholder()
-            )
+            query = sql.SQL(
+                "UPDATE tenant SET {} WHERE id = {} AND deleted IS NULL"
+            ).format(settings, sql.Placeholder())
             await connection.execute(query, [*map(_stored, values.values()), id])
             await bump(connection)
         return next(iter(await _read(connection, id)), None)
@@ -85,7 +99,8 @@ async def delete(pool: Pool, id: str) -> bool:
         )
         if done.rowcount:
             await connection.execute(
-                "UPDATE webhook SET disabled = 'its tenant was deleted' WHERE tenant = %s", (id,)
+                "UPDATE webhook SET disabled = 'its tenant was deleted' WHERE tenant = %s",
+                (id,),
             )
             await bump(connection)
         return bool(done.rowcount)
@@ -121,5 +136,5 @@ def _stored(value: object) -> object:
 
 
 async def bump(connection: Connection) -> None:
-    """Raise the version of what proxies are served."""
+    """Raise the version of the snapshot."""
     await connection.execute("UPDATE snapshot SET version = version + 1")

@@ -1,4 +1,4 @@
-"""Streamed answers of every format: cut at any byte the same comes out, and nothing of what a rule finds."""
+"""StreamedAnswer answers of every format: cut at any byte the same comes out, and nothing of what a rule finds."""
 
 import base64
 import gzip
@@ -14,17 +14,23 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.answer import MAX_READ, Streamed, Unjudged, judge_whole, unreadable
-from addons.decode import decoder_for
+from addons.answers.answer import (
+    MAX_READ,
+    PassedAnswer,
+    judge_whole,
+    unreadable_by_head,
+)
+from addons.answers.streamed import StreamedAnswer
 from addons.framing import framing_of
+from addons.framing.decode import decoder_for
 from addons.framing.eventstream import EventStream, _header, _message
 from addons.framing.frame import Frame
+from addons.providers.error_formats import FAMILIES
 from addons.providers.provider import Usage
-from addons.providers.refusals import FAMILIES
-from addons.record import blocked_message
+from addons.record.recorder import blocked_message
 from rules.exchange import Exchange
-from rules.load import shipped
 from rules.rulebook import Rulebook
+from rules.sources import shipped
 from rules.stream import Stream
 from tests.support.shared import build, examples, thorough
 from tests.support.streams import SHAPES, TEXTS, Shape
@@ -67,10 +73,11 @@ rules:
   - {id: t.late, action: block, when: {direction: response}, match: {regex: zebra, count: 1}, mode: monitor}
 """
 LONG_BODY = 2_000  # bytes
+# shapes whose cuts are tried with all shipped rules; under the profile `long` all are
 ALL_RULES = (
     "openai-chat",
     "anthropic-messages",
-)  # shapes whose cuts are tried with all shipped rules; under the profile `long` all are
+)
 FAMILY = {"openai-chat": "openai", "mistral-chat": "mistral", "openai-responses": "openai-responses", "anthropic-messages": "anthropic", "gemini-sse": "gemini",
           "gemini-array": "gemini", "bedrock-converse": "bedrock", "bedrock-invoke": "bedrock", "cohere-chat": "cohere", "ollama": "ollama",
           "completions": "openai", "cohere-v1-chat": "cohere", "huggingface": "openai", "mcp": "mcp"}  # fmt: skip
@@ -83,7 +90,9 @@ def book() -> Rulebook:
 
 @cache
 def ten() -> Rulebook:
-    return build("default", {"earthflow/default": "earthflow: 1\n", "ten.yaml": TEN_RULES})
+    return build(
+        "default", {"earthflow/default": "earthflow: 1\n", "ten.yaml": TEN_RULES}
+    )
 
 
 def places(body: bytes) -> list[int]:
@@ -93,7 +102,9 @@ def places(body: bytes) -> list[int]:
     if len(body) <= LONG_BODY or thorough():
         return list(range(1, len(body)))
     edges = [place for place, byte in enumerate(body) if byte in b"\r\n"]
-    near = {place + step for place in edges for step in range(-3, 5)} | set(range(1, len(body), 3))
+    near = {place + step for place in edges for step in range(-3, 5)} | set(
+        range(1, len(body), 3)
+    )
     return sorted(place for place in near if 0 < place < len(body))
 
 
@@ -101,13 +112,20 @@ def book_of_cuts(name: str) -> Rulebook:
     return book() if name in ALL_RULES or thorough() else ten()
 
 
-def streamed(name: str, encoding: str = "", rules: Rulebook | None = None) -> Streamed:
+def streamed(
+    name: str, encoding: str = "", rules: Rulebook | None = None
+) -> StreamedAnswer:
     shape = {**SHAPES, **TEXTS}[name]
-    stream: Stream[Frame] = Stream(rules or book(), Exchange(direction="response"), key=b"k")
-    framing, decoder = framing_of(shape.content_type, grows=name == "gemini-array"), decoder_for(encoding)
+    stream: Stream[Frame] = Stream(
+        rules or book(), Exchange(direction="response"), key=b"k"
+    )
+    framing, decoder = (
+        framing_of(shape.content_type, grows=name == "gemini-array"),
+        decoder_for(encoding),
+    )
     assert framing is not None
     assert decoder is not None
-    return Streamed(
+    return StreamedAnswer(
         framing,
         decoder,
         stream,
@@ -118,12 +136,12 @@ def streamed(name: str, encoding: str = "", rules: Rulebook | None = None) -> St
 
 def passed(
     name: str, chunks: list[bytes], encoding: str = "", rules: Rulebook | None = None
-) -> tuple[bytes, Streamed]:
+) -> tuple[bytes, StreamedAnswer]:
     answer = streamed(name, encoding, rules)
     out = b""
     for chunk in chunks:
         out += b"".join(answer.feed(chunk))
-        if answer.over:
+        if answer.ended:
             return out, answer
     return out + b"".join(answer.end()), answer
 
@@ -131,7 +149,9 @@ def passed(
 @pytest.mark.parametrize("name", SHAPES)
 def test_an_answer_in_which_nothing_is_found_passes_byte_for_byte(name: str) -> None:
     body = b"".join(
-        SHAPES[name].made(["Hello", " you,", " é", "\n", "good day."], ['{"path": "/tmp', '/x"}'])
+        SHAPES[name].made(
+            ["Hello", " you,", " é", "\n", "good day."], ['{"path": "/tmp', '/x"}']
+        )
     )
     out, answer = passed(name, [body])
     assert out == body
@@ -145,19 +165,28 @@ def test_what_is_found_is_redacted_wherever_it_was_cut(name: str) -> None:
     out, answer = passed(name, frames)
     text, call = SHAPES[name].heard(out)
     assert text.startswith("It is [REDACTED:credentials_aws_access_key_")
-    assert text.endswith("], c'est noté: é中 mail [REDACTED:a_mail_" + text[text.rindex("_") + 1 :])
-    assert json.loads(call)["command"].startswith("ls -la /tmp && echo [REDACTED:credentials_aws_access_key_")
+    assert text.endswith(
+        "], c'est noté: é中 mail [REDACTED:a_mail_" + text[text.rindex("_") + 1 :]
+    )
+    assert json.loads(call)["command"].startswith(
+        "ls -la /tmp && echo [REDACTED:credentials_aws_access_key_"
+    )
     assert b"AKIA" not in out
     assert b"ann@" not in out
     assert answer.verdict.action == "REDACT"
-    assert [one.judge.id for one in answer.verdict.fired] == ["a.mail", "credentials.aws-access-key"]
+    assert [one.rule.id for one in answer.verdict.fired] == [
+        "a.mail",
+        "credentials.aws-access-key",
+    ]
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_a_forbidden_tool_call_ends_the_stream_in_the_providers_own_words(name: str) -> None:
+def test_a_forbidden_tool_call_ends_the_stream_in_the_providers_own_words(
+    name: str,
+) -> None:
     frames = SHAPES[name].made(["Let", " me", " clean", " up. "], WIPE)
     out, answer = passed(name, frames)
-    assert answer.over
+    assert answer.ended
     assert answer.verdict.action == "BLOCK"
     assert answer.verdict.by is not None
     assert answer.verdict.by.id == "tools.root-wipe"
@@ -183,13 +212,18 @@ def test_every_single_cut_of_a_format_without_tools_gives_the_same(name: str) ->
     expected, _ = passed(name, [body], rules=rules)
     assert KEY not in TEXTS[name].heard(expected)[0]
     for place in places(body):
-        assert passed(name, [body[:place], body[place:]], rules=rules)[0] == expected, place
+        assert passed(name, [body[:place], body[place:]], rules=rules)[0] == expected, (
+            place
+        )
 
 
 @pytest.mark.parametrize("name", SHAPES)
 @examples(25)
 @given(
-    text=st.lists(st.sampled_from([*TEXT, f" {KEY} ", f" {KEY[:7]}", "ann@", " ", "x"]), max_size=8),
+    text=st.lists(
+        st.sampled_from([*TEXT, f" {KEY} ", f" {KEY[:7]}", "ann@", " ", "x"]),
+        max_size=8,
+    ),
     places=st.lists(st.integers(0, 10**6), max_size=40),
     wipe=st.booleans(),
 )
@@ -222,21 +256,27 @@ def test_an_encoded_stream_is_judged_decoded(name: str, encoding: str) -> None:
     expected, _ = passed(name, [body])
     sent = ENCODERS[encoding](body)
     for size in (1, 7, len(sent)):
-        out, _ = passed(name, [sent[at : at + size] for at in range(0, len(sent), size)], encoding)
+        out, _ = passed(
+            name, [sent[at : at + size] for at in range(0, len(sent), size)], encoding
+        )
         assert out == expected
 
 
 @pytest.mark.parametrize("name", SHAPES)
 @given(st.lists(st.binary(max_size=80), max_size=6))
-def test_any_bytes_are_passed_or_said_to_be_unreadable(name: str, chunks: list[bytes]) -> None:
+def test_any_bytes_are_passed_or_said_to_be_unreadable(
+    name: str, chunks: list[bytes]
+) -> None:
     out, answer = passed(name, chunks)
-    assert answer.over or out == b"".join(chunks)
+    assert answer.ended or out == b"".join(chunks)
     assert answer.verdict.action in ("ALLOW", "FLAG", "BLOCK")
 
 
-def test_text_that_is_no_json_is_judged_and_since_nothing_can_be_put_there_blocked() -> None:
+def test_text_that_is_no_json_is_judged_and_since_nothing_can_be_put_there_blocked() -> (
+    None
+):
     out, answer = passed("openai-chat", [f"data: my key is {KEY}\n\n".encode()])
-    assert (answer.verdict.action, answer.over) == ("BLOCK", True)
+    assert (answer.verdict.action, answer.ended) == ("BLOCK", True)
     assert KEY.encode() not in out
 
 
@@ -255,16 +295,16 @@ def test_two_values_under_one_key_are_both_judged() -> None:
 def test_a_stream_that_does_not_decode_ends_with_an_error() -> None:
     answer = streamed("openai-chat", "gzip")
     assert b"could not be decoded" in b"".join(answer.feed(b"no gzip at all"))
-    assert answer.over
+    assert answer.ended
 
 
 def test_keeping_a_client_waiting_says_something_only_while_text_is_held() -> None:
     answer = streamed("openai-chat")
     frames = SHAPES["openai-chat"].made(["AKIAQ"], [])
     assert b"".join(answer.feed(frames[0])) == frames[0]
-    assert answer.idle == b""
+    assert answer.keepalive == b""
     assert b"".join(answer.feed(frames[1])) == b""
-    assert answer.idle == b":\n\n"
+    assert answer.keepalive == b":\n\n"
     assert b"".join(answer.feed(frames[2])) == b""
     assert b"".join(answer.end()) == frames[1] + frames[2]
 
@@ -276,7 +316,13 @@ def whole(
     restore: tuple[tuple[str, str], ...] = (),
 ):  # type: ignore[no-untyped-def]
     return judge_whole(
-        book(), Exchange(direction="response"), body, content_type, encoding, key=b"k", restore=restore
+        book(),
+        Exchange(direction="response"),
+        body,
+        content_type,
+        encoding,
+        key=b"k",
+        restore=restore,
     )
 
 
@@ -304,17 +350,30 @@ def test_a_tool_call_in_a_whole_answer_is_judged_as_one() -> None:
         "choices": [
             {
                 "message": {
-                    "tool_calls": [{"function": {"name": "sh", "arguments": json.dumps({"c": "rm -rf /"})}}]
+                    "tool_calls": [
+                        {
+                            "function": {
+                                "name": "sh",
+                                "arguments": json.dumps({"c": "rm -rf /"}),
+                            }
+                        }
+                    ]
                 }
             }
         ]
     }
     assert whole(json.dumps(called).encode()).verdict.action == "BLOCK"
-    used = {"content": [{"type": "tool_use", "name": "sh", "input": {"command": "rm -rf / "}}]}
+    used = {
+        "content": [
+            {"type": "tool_use", "name": "sh", "input": {"command": "rm -rf / "}}
+        ]
+    }
     assert whole(json.dumps(used).encode()).verdict.action == "BLOCK"
     assert (
         whole(
-            json.dumps({"content": [{"type": "text", "text": "never run rm -rf / "}]}).encode()
+            json.dumps(
+                {"content": [{"type": "text", "text": "never run rm -rf / "}]}
+            ).encode()
         ).verdict.action
         == "ALLOW"
     )
@@ -322,14 +381,20 @@ def test_a_tool_call_in_a_whole_answer_is_judged_as_one() -> None:
 
 def test_an_answer_of_which_nothing_can_be_read_says_why() -> None:
     assert [
-        unreadable(kind, "")
-        for kind in ("application/json", "text/plain", "", "text/event-stream", "application/problem+json")
+        unreadable_by_head(kind, "")
+        for kind in (
+            "application/json",
+            "text/plain",
+            "",
+            "text/event-stream",
+            "application/problem+json",
+        )
     ] == [""] * 5
-    assert unreadable("application/octet-stream", "", sought=True) == ""
-    assert unreadable("audio/mpeg", "") == "audio"
-    assert unreadable("image/png", "") == "image"
-    assert unreadable("application/octet-stream", "") == "opaque"
-    assert unreadable("application/json", "compress") == "unknown_encoding"
+    assert unreadable_by_head("application/octet-stream", "", streams=True) == ""
+    assert unreadable_by_head("audio/mpeg", "") == "audio"
+    assert unreadable_by_head("image/png", "") == "image"
+    assert unreadable_by_head("application/octet-stream", "") == "opaque"
+    assert unreadable_by_head("application/json", "compress") == "unknown_encoding"
     assert whole(b"\xff\xff", encoding="gzip").verdict.unreadable == ("bad_encoding",)
     assert whole(b"<html>").verdict.unreadable == ("bad_json",)
     assert whole(f"a text with {KEY}".encode(), "text/plain").verdict.action == "BLOCK"
@@ -347,7 +412,7 @@ def test_any_whole_answer_is_judged(body: bytes, kind: str, encoding: str) -> No
 WHOLE = json.dumps({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}).encode()
 
 
-def counts(reader: Unjudged, *chunks: bytes) -> tuple[int | None, int | None]:
+def counts(reader: PassedAnswer, *chunks: bytes) -> tuple[int | None, int | None]:
     for chunk in chunks:
         reader.feed(chunk)
     reader.finish()
@@ -355,14 +420,19 @@ def counts(reader: Unjudged, *chunks: bytes) -> tuple[int | None, int | None]:
 
 
 def test_the_tokens_of_an_answer_that_is_not_judged_are_counted() -> None:
-    assert counts(Unjudged("application/json", ""), WHOLE[:7], WHOLE[7:]) == (3, 4)
-    assert counts(Unjudged("application/json", "gzip"), gzip.compress(WHOLE)) == (3, 4)
+    assert counts(PassedAnswer("application/json", ""), WHOLE[:7], WHOLE[7:]) == (3, 4)
+    assert counts(PassedAnswer("application/json", "gzip"), gzip.compress(WHOLE)) == (
+        3,
+        4,
+    )
     for name in ("openai-chat", "anthropic-messages", "bedrock-converse", "ollama"):
-        assert counts(Unjudged(SHAPES[name].content_type, ""), *SHAPES[name].made(["a"], [])) == (11, 5), name
+        assert counts(
+            PassedAnswer(SHAPES[name].content_type, ""), *SHAPES[name].made(["a"], [])
+        ) == (11, 5), name
 
 
 def test_an_answer_over_the_bound_is_not_kept_for_its_tokens() -> None:
-    reader = Unjudged("application/json", "")
+    reader = PassedAnswer("application/json", "")
     for _ in range(MAX_READ // 65536 + 1):
         reader.feed(b" " * 65536)
     assert counts(reader, WHOLE) == (None, None)
@@ -374,8 +444,10 @@ def test_an_answer_over_the_bound_is_not_kept_for_its_tokens() -> None:
     st.sampled_from(["text/event-stream", "application/json", ""]),
     st.sampled_from(["", "gzip", "br", "zstd", "x"]),
 )
-def test_any_bytes_are_taken_for_their_tokens(data: bytes, kind: str, encoding: str) -> None:
-    counts(Unjudged(kind, encoding), data, data)
+def test_any_bytes_are_taken_for_their_tokens(
+    data: bytes, kind: str, encoding: str
+) -> None:
+    counts(PassedAnswer(kind, encoding), data, data)
 
 
 def test_every_shape_says_what_it_was_made_of() -> None:
@@ -383,11 +455,15 @@ def test_every_shape_says_what_it_was_made_of() -> None:
     for name, shape in SHAPES.items():
         assert isinstance(shape, Shape)
         text, call = shape.heard(b"".join(shape.made(TEXT, CALL)))
-        assert (text, json.loads(call)) == ("".join(TEXT), json.loads("".join(CALL))), name
+        assert (text, json.loads(call)) == ("".join(TEXT), json.loads("".join(CALL))), (
+            name
+        )
 
 
 def data(*events: object) -> bytes:
-    return b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
+    return b"".join(
+        b"data: " + json.dumps(event).encode() + b"\n\n" for event in events
+    )
 
 
 def choice(text: str, **more: object) -> dict[str, object]:
@@ -397,17 +473,29 @@ def choice(text: str, **more: object) -> dict[str, object]:
 HALVES = KEY[:9], KEY[9:]
 SMUGGLED = {
     "the start of a block, then its deltas": data(
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": HALVES[0]}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": HALVES[1]}},
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "text", "text": HALVES[0]},
+        },
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "text_delta", "text": HALVES[1]},
+        },
     ),
     "another type each time": data(
         *({**choice(text), "type": f"t{number}"} for number, text in enumerate(HALVES))
     ),
     "an index that nobody reads": data(
-        *({**choice(text), "output_index": number} for number, text in enumerate(HALVES))
+        *(
+            {**choice(text), "output_index": number}
+            for number, text in enumerate(HALVES)
+        )
     ),
     "an index written otherwise": data(
-        choice(HALVES[0]), {"choices": [{"index": "0", "delta": {"content": HALVES[1]}}]}
+        choice(HALVES[0]),
+        {"choices": [{"index": "0", "delta": {"content": HALVES[1]}}]},
     ),
     "another type, and junk beside": data(
         *(
@@ -422,21 +510,37 @@ SMUGGLED = {
         )
     ),
     "an end in between": data(
-        choice(HALVES[0], finish_reason="stop"), {"type": "x.done", "choices": []}, choice(HALVES[1])
+        choice(HALVES[0], finish_reason="stop"),
+        {"type": "x.done", "choices": []},
+        choice(HALVES[1]),
     ),
     "an empty piece in between": data(choice(HALVES[0]), choice(""), choice(HALVES[1])),
     "a thought in between": data(
         *(
-            {"candidates": [{"content": {"parts": [{"text": text}, {"text": " hm ", "thought": True}]}}]}
+            {
+                "candidates": [
+                    {
+                        "content": {
+                            "parts": [{"text": text}, {"text": " hm ", "thought": True}]
+                        }
+                    }
+                ]
+            }
             for text in HALVES
         )
     ),
-    "what no JSON is": data(choice(HALVES[0])).replace(b"}\n", b', "x": NaN}\n') + data(choice(HALVES[1])),
+    "what no JSON is": data(choice(HALVES[0])).replace(b"}\n", b', "x": NaN}\n')
+    + data(choice(HALVES[1])),
     "a byte order mark": b"\xef\xbb\xbf" + data(choice(KEY)),
-    "hidden characters": data(*(choice(piece) for piece in (HALVES[0], "\x01", HALVES[1]))),
-    "several lines": b'data: {"choices":\ndata: [{"delta": {"content": "' + KEY.encode() + b'"}}]}\n\n',
+    "hidden characters": data(
+        *(choice(piece) for piece in (HALVES[0], "\x01", HALVES[1]))
+    ),
+    "several lines": b'data: {"choices":\ndata: [{"delta": {"content": "'
+    + KEY.encode()
+    + b'"}}]}\n\n',
     "another event's name": b"".join(
-        b"event: e%d\n" % number + data(choice(text)) for number, text in enumerate(HALVES)
+        b"event: e%d\n" % number + data(choice(text))
+        for number, text in enumerate(HALVES)
     ),
 }
 
@@ -453,13 +557,17 @@ def test_a_value_does_not_get_through_in_pieces(how: str) -> None:
 
 CALLED = {
     "under a key that is technical elsewhere": {
-        "candidates": [{"content": {"parts": [{"functionCall": {"args": {"code": "rm -rf / "}}}]}}]
+        "candidates": [
+            {"content": {"parts": [{"functionCall": {"args": {"code": "rm -rf / "}}}]}}
+        ]
     },
     "in a shell call": {
         "type": "response.output_item.done",
         "item": {"type": "local_shell_call", "action": {"command": ["rm -rf / "]}},
     },
-    "in a custom call": {"output": [{"type": "custom_tool_call", "input": "rm -rf / "}]},
+    "in a custom call": {
+        "output": [{"type": "custom_tool_call", "input": "rm -rf / "}]
+    },
 }
 
 
@@ -476,24 +584,33 @@ def test_numbers_do_not_go_on_one_another() -> None:
 
 
 def test_a_binary_message_is_read_however_it_is_wrapped() -> None:
-    inner = base64.b64encode(json.dumps({"delta": {"text": f"the key {KEY} is"}}).encode()).decode()
+    inner = base64.b64encode(
+        json.dumps({"delta": {"text": f"the key {KEY} is"}}).encode()
+    ).decode()
     for payload in (
         json.dumps({"p": inner, "bytes": inner}),
         json.dumps({"bytes": inner, "more": 1}),
         '{"bytes":"' + inner.replace(inner[0], f"\\u{ord(inner[0]):04x}", 1) + '"}',
     ):
-        out, answer = passed("bedrock-invoke", [_message(_header(":event-type", "chunk"), payload.encode())])
+        out, answer = passed(
+            "bedrock-invoke",
+            [_message(_header(":event-type", "chunk"), payload.encode())],
+        )
         assert answer.verdict.action in ("REDACT", "BLOCK")
         (frame,) = EventStream().feed(out) or [None]
         assert KEY.encode() not in (frame.data or b"") if frame else True
-    out, answer = passed("bedrock-converse", [_message(_header(":error-message", KEY), b"{}")])
+    out, answer = passed(
+        "bedrock-converse", [_message(_header(":error-message", KEY), b"{}")]
+    )
     assert (answer.verdict.action, KEY.encode() in out) == ("BLOCK", False)
 
 
 def test_an_array_that_is_ended_is_an_array() -> None:
     out, _ = passed(
         "gemini-array",
-        [b'[{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"c":"rm -rf / "}}}]}}]}'],
+        [
+            b'[{"candidates":[{"content":{"parts":[{"functionCall":{"args":{"c":"rm -rf / "}}}]}}]}'
+        ],
     )
     assert json.loads(out)[0]["error"]["message"].startswith("Blocked")
 
@@ -502,7 +619,8 @@ def test_many_choices_that_end_at_once_take_no_long_time() -> None:
     body = data(
         {
             "choices": [
-                {"index": n, "delta": {"content": f"word{n} "}, "finish_reason": "stop"} for n in range(3000)
+                {"index": n, "delta": {"content": f"word{n} "}, "finish_reason": "stop"}
+                for n in range(3000)
             ]
         }
     )
@@ -515,4 +633,6 @@ def test_failing_open_passes_all_that_came() -> None:
     answer = streamed("openai-chat")
     frames = SHAPES["openai-chat"].made(["one ", "AKIAQ", "two"], [])
     out = b"".join(answer.feed(frames[0] + frames[1] + frames[2]))
-    assert out + b"".join(answer.let_go()) + b"".join(answer.feed(frames[3])) == b"".join(frames[:4])
+    assert out + b"".join(answer.stop_judging()) + b"".join(
+        answer.feed(frames[3])
+    ) == b"".join(frames[:4])

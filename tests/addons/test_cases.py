@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.cases import BadCase, CaseJudge, _outcome_of, outcome, read_case
+from addons.cases.__main__ import outcome_of
+from addons.cases.case import BadCase, read_case
+from addons.cases.judge import CaseJudge
+from addons.cases.outcome import outcome
 from addons.providers import Directory
-from rules.load import shipped
+from rules.sources import shipped
 from tests.support.house import AWS_KEY
 from tests.support.shared import library
 from tests.support.streams import SHAPES
@@ -44,25 +47,52 @@ def said(text: str, **more: Any) -> dict[str, Any]:
         ({"text": "a b c", "gone": ["a", "c", "x"]}, "MISS (2 of 3 left)"),
         ({"text": "hello", "min": "FLAG"}, "MISS"),
         ({"text": f"my key is {AWS_KEY}", "keep": ["my key"]}, "ok"),
-        ({"text": f"my key is {AWS_KEY}", "keep": [AWS_KEY]}, f"BAD ACTION (lost: {AWS_KEY})"),
+        (
+            {"text": f"my key is {AWS_KEY}", "keep": [AWS_KEY]},
+            f"BAD ACTION (lost: {AWS_KEY})",
+        ),
         ({"text": PEM, "max": "REDACT"}, "BAD ACTION"),
         ({"text": PEM, "max": "ALLOW", "expect": "quiet"}, "FALSE POSITIVE"),
         (
-            {"text": "STRICTLY CONFIDENTIAL", "way": "tool_result", "max": "ALLOW", "expect": "quiet"},
+            {
+                "text": "STRICTLY CONFIDENTIAL",
+                "way": "tool_result",
+                "max": "ALLOW",
+                "expect": "quiet",
+            },
             "FALSE POSITIVE",
         ),
         ({"text": "rm -rf /", "way": "tool_call", "min": "BLOCK"}, "ok"),
         (
-            {"text": "rm -rf /", "role": "assistant", "kind": "tool_call", "tool": "Bash", "min": "BLOCK"},
+            {
+                "text": "rm -rf /",
+                "role": "assistant",
+                "kind": "tool_call",
+                "tool": "Bash",
+                "min": "BLOCK",
+            },
             "ok",
         ),
         ({"text": "rm -rf /", "way": "answer_text", "max": "ALLOW"}, "ok"),
-        ({"url": CHAT, "body": said(f"my key is {AWS_KEY}"), "gone": [AWS_KEY], "keep": ["my key is"]}, "ok"),
-        ({"url": CHAT, "body": "{", "max": "BLOCK"}, "DEFECT: coverage none ('bad_json',)"),
+        (
+            {
+                "url": CHAT,
+                "body": said(f"my key is {AWS_KEY}"),
+                "gone": [AWS_KEY],
+                "keep": ["my key is"],
+            },
+            "ok",
+        ),
+        (
+            {"url": CHAT, "body": "{", "max": "BLOCK"},
+            "DEFECT: coverage none ('bad_json',)",
+        ),
         ({"url": CHAT, "body": "{", "imageok": True, "min": "BLOCK"}, "ok"),
     ],
 )
-def test_a_case_is_right_or_says_how_it_is_wrong(case: dict[str, Any], result: str) -> None:
+def test_a_case_is_right_or_says_how_it_is_wrong(
+    case: dict[str, Any], result: str
+) -> None:
     assert tried(**case)["result"] == result
 
 
@@ -93,11 +123,24 @@ def test_nothing_leaves_of_what_is_blocked() -> None:
 @pytest.mark.parametrize("name", ["openai-chat", "anthropic-messages", "gemini-array"])
 def test_an_answer_is_judged_whole_or_as_the_stream_that_it_is(name: str) -> None:
     shape = SHAPES[name]
-    stream = b"".join(shape.made(["my key is AKIAQYL", "PMN5HHHFPZAM2", "."], [])).decode()
-    found = tried(url=shape.url, answer=stream, headers={"Content-Type": shape.content_type})
+    stream = b"".join(
+        shape.made(["my key is AKIAQYL", "PMN5HHHFPZAM2", "."], [])
+    ).decode()
+    found = tried(
+        url=shape.url, answer=stream, headers={"Content-Type": shape.content_type}
+    )
     assert (found["action"], found["coverage"]) == ("REDACT", "full")
     assert shape.heard(found["leaves"].encode())[0].startswith("my key is [REDACTED:")
-    wipe = {"content": [{"type": "tool_use", "id": "t", "name": "Bash", "input": {"command": "rm -rf /"}}]}
+    wipe = {
+        "content": [
+            {
+                "type": "tool_use",
+                "id": "t",
+                "name": "Bash",
+                "input": {"command": "rm -rf /"},
+            }
+        ]
+    }
     assert tried(url=shape.url, answer=wipe)["action"] == "BLOCK"
     sound = tried(url=shape.url, answer="RIFF", headers={"content-type": "audio/wav"})
     assert (sound["coverage"], sound["unreadable"]) == ("none", ["audio"])
@@ -106,18 +149,25 @@ def test_an_answer_is_judged_whole_or_as_the_stream_that_it_is(name: str) -> Non
 def test_a_value_is_found_however_what_leaves_is_written() -> None:
     body = said("a café and a quince")
     assert tried(url=CHAT, body=body, ascii=True, gone=["café"])["left"] == ["café"]
-    assert tried(url=CHAT, body=json.dumps(body).replace("q", "\\u0071"), gone=["quince"])["left"] == [
-        "quince"
-    ]
+    assert tried(
+        url=CHAT, body=json.dumps(body).replace("q", "\\u0071"), gone=["quince"]
+    )["left"] == ["quince"]
     shape = SHAPES["openai-chat"]
     stream = b"".join(shape.made(["a quin", "ce"], [])).decode()
-    told = {"url": CHAT, "answer": stream, "headers": {"content-type": shape.content_type}}
+    told = {
+        "url": CHAT,
+        "answer": stream,
+        "headers": {"content-type": shape.content_type},
+    }
     assert tried(**told, gone=["quince"])["left"] == ["quince"]
     assert tried(**told, keep=["a quince"])["result"] == "ok"
 
 
 def test_a_role_changes_that_of_a_way_and_nothing_else() -> None:
-    assert tried(text="rm -rf /", way="tool_call", tool="Bash", role="assistant")["action"] == "BLOCK"
+    assert (
+        tried(text="rm -rf /", way="tool_call", tool="Bash", role="assistant")["action"]
+        == "BLOCK"
+    )
     assert tried(text="rm -rf /", role="assistant")["action"] == "ALLOW"
 
 
@@ -129,10 +179,16 @@ def test_a_role_changes_that_of_a_way_and_nothing_else() -> None:
         ('{"text": 1}', "Expected `str | null`, got `int` - at `$.text`"),
         ('{"text": "a", "way": "letter"}', "Invalid enum value 'letter' - at `$.way`"),
         ("{}", "has to have one of `text`, `body` and `answer`"),
-        ('{"text": "a", "body": {}}', "has to have one of `text`, `body` and `answer`, not text and body"),
+        (
+            '{"text": "a", "body": {}}',
+            "has to have one of `text`, `body` and `answer`, not text and body",
+        ),
         ('{"body": {}}', "has a `body` and no `url`"),
         ('{"url": "https://example.org/", "body": {}}', "is no URL of an AI provider"),
-        ('{"url": "http://api.openai.com/", "body": {}}', "is no URL of an AI provider"),
+        (
+            '{"url": "http://api.openai.com/", "body": {}}',
+            "is no URL of an AI provider",
+        ),
         ('{"url": "https://[", "body": {}}', "is no URL"),
         ('{"url": "x", "body": ' + "[" * 100_000, "is nested too deep"),
         (
@@ -146,19 +202,23 @@ def test_a_role_changes_that_of_a_way_and_nothing_else() -> None:
 )
 def test_what_is_no_case_is_said_to_be_none(line: str, sentence: str) -> None:
     with pytest.raises(BadCase) as caught:
-        _outcome_of(line.encode(), 1, judge())
+        outcome_of(line.encode(), 1, judge())
     assert sentence in str(caught.value)
 
 
 VALUES = st.recursive(
     st.none() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner)
+    ),
 )
 CASES = st.fixed_dictionaries(
     {},
     optional={
         "text": st.text(max_size=20),
-        "url": st.sampled_from([CHAT, "https://api.anthropic.com/v1/unknown", "https://", "x"]),
+        "url": st.sampled_from(
+            [CHAT, "https://api.anthropic.com/v1/unknown", "https://", "x"]
+        ),
         "body": VALUES,
         "answer": VALUES,
         "method": st.text(max_size=5),
@@ -173,4 +233,4 @@ CASES = st.fixed_dictionaries(
 @given(CASES | VALUES)
 def test_any_line_is_a_case_or_none(value: Any) -> None:
     with contextlib.suppress(BadCase):
-        assert _outcome_of(json.dumps(value).encode(), 1, judge())["id"]
+        assert outcome_of(json.dumps(value).encode(), 1, judge())["id"]

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 import pytest
 
-from addons.connections import GRACE, SLOWEST, Connections, Upload
+from addons.network.connections import GRACE, SLOWEST, Connections, Upload
 from addons.settings import Limits
 
 LIMITS = Limits(
@@ -29,23 +29,30 @@ def connections(ended: list[Hashable]) -> Connections:
 
 
 def test_one_address_has_so_many_and_no_more(connections: Connections) -> None:
-    assert [connections.open(number, "a") for number in range(4)] == [True, True, True, False]
+    assert [connections.open(number, "a") for number in range(4)] == [
+        True,
+        True,
+        True,
+        False,
+    ]
     assert connections.open(9, "b")
     connections.close(0)
     assert connections.open(10, "a")
     assert connections.refused == {"crowded": 1}
 
 
-def test_who_says_nothing_is_ended(connections: Connections, ended: list[Hashable]) -> None:
+def test_who_says_nothing_is_ended(
+    connections: Connections, ended: list[Hashable]
+) -> None:
     for client in ("silent", "half a head", "at rest", "busy"):
         connections.open(client, client)
-    connections.came("at rest")
-    connections.begin("busy")
-    connections.came("half a head")
+    connections.arrived("at rest")
+    connections.begin_call("busy")
+    connections.arrived("half a head")
     connections.expect("half a head")
-    connections.look(time.monotonic() + 14)
+    connections.sweep(time.monotonic() + 14)
     assert ended == []
-    connections.look(time.monotonic() + 16)
+    connections.sweep(time.monotonic() + 16)
     assert ended == ["silent", "half a head"]
 
 
@@ -54,30 +61,32 @@ def test_what_is_old_is_ended_when_it_rests_and_at_last_in_any_case(
 ) -> None:
     for client in ("at rest", "busy"):
         connections.open(client, client)
-        connections.begin(client)
-    connections.over("at rest")
-    connections.look(time.monotonic() + 3601)
+        connections.begin_call(client)
+    connections.end_call("at rest")
+    connections.sweep(time.monotonic() + 3601)
     assert ended == ["at rest"]
     connections.close("at rest")
-    connections.over("busy")
-    connections.begin("busy")
-    connections.look(time.monotonic() + 7201)
+    connections.end_call("busy")
+    connections.begin_call("busy")
+    connections.sweep(time.monotonic() + 7201)
     assert ended == ["at rest", "busy"]
 
 
 def test_a_body_may_be_slow_for_a_while_and_then_not_below_the_slowest() -> None:
-    upload = Upload("client", began=0.0, rested=0.0)
+    upload = Upload("client", began=0.0, last_byte=0.0)
     assert not upload.is_slow(GRACE, 1)
     assert not upload.is_slow(GRACE + 10, 10 * SLOWEST)
     assert upload.is_slow(GRACE + 12, 1)
 
 
-def test_a_body_that_stands_still_is_ended(connections: Connections, ended: list[Hashable]) -> None:
+def test_a_body_that_stands_still_is_ended(
+    connections: Connections, ended: list[Hashable]
+) -> None:
     connections.open("client", "a")
-    connections.came("client")
+    connections.arrived("client")
     upload, done = connections.upload("client"), connections.upload("other")
     done.done = True
-    connections.look(time.monotonic() + GRACE + 1)
+    connections.sweep(time.monotonic() + GRACE + 1)
     assert ended == ["client"]
     assert upload.done
     assert connections.refused == {"stalled": 1}

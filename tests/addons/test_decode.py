@@ -12,8 +12,8 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons import decode as module
-from addons.decode import Undecodable, decode, decoder_for
+from addons.framing import decode as module
+from addons.framing.decode import Undecodable, decode, decoder_for
 from rules.exchange import Unreadable
 from tests.support.shared import examples
 
@@ -36,11 +36,15 @@ def test_a_body_comes_back(encoding: str) -> None:
 @pytest.mark.parametrize("encoding", ENCODE)
 @examples(50)
 @given(text=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=5))
-def test_any_cut_gives_the_same_text(encoding: str, text: bytes, cuts: list[int]) -> None:
+def test_any_cut_gives_the_same_text(
+    encoding: str, text: bytes, cuts: list[int]
+) -> None:
     encoded, decoder = ENCODE[encoding](text), decoder_for(encoding)
     assert decoder is not None
     edges = sorted({0, *(min(cut, len(encoded)) for cut in cuts), len(encoded)})
-    pieces = [decoder.feed(encoded[start:end]) for start, end in itertools.pairwise(edges)]
+    pieces = [
+        decoder.feed(encoded[start:end]) for start, end in itertools.pairwise(edges)
+    ]
     assert b"".join(pieces) == text
 
 
@@ -52,7 +56,9 @@ def test_a_torn_or_foreign_body_is_unreadable(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", [name for name in ENCODE if name != "identity"])
-def test_a_bomb_stops_at_the_bound(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bomb_stops_at_the_bound(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "MAX_DECODED", 1024 * 1024)
     decoder = decoder_for(encoding)
     assert decoder is not None
@@ -61,15 +67,23 @@ def test_a_bomb_stops_at_the_bound(encoding: str, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("encoding", [name for name in ENCODE if name != "identity"])
-def test_each_bound_holds_just_beyond_it(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = Random(7).randbytes(4096)  # does not compress: the bound on size alone can stop it
+def test_each_bound_holds_just_beyond_it(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # does not compress: the bound on size alone can stop it
+    noise = Random(7).randbytes(4096)
     monkeypatch.setattr(module, "MAX_DECODED", len(noise))
     assert decode(ENCODE[encoding](noise), encoding) == noise
-    assert decode(ENCODE[encoding](noise + b"x"), encoding) == Unreadable("bad_encoding")
+    assert decode(ENCODE[encoding](noise + b"x"), encoding) == Unreadable(
+        "bad_encoding"
+    )
     monkeypatch.undo()
-    monkeypatch.setattr(module, "FREE_RATIO", 4096)  # up to here any ratio will do: beyond, it is the bound
+    # up to here any ratio will do: beyond, it is the bound
+    monkeypatch.setattr(module, "FREE_RATIO", 4096)
     assert decode(ENCODE[encoding](b"\0" * 4096), encoding) == b"\0" * 4096
-    assert decode(ENCODE[encoding](b"\0" * 40_960), encoding) == Unreadable("bad_encoding")
+    assert decode(ENCODE[encoding](b"\0" * 40_960), encoding) == Unreadable(
+        "bad_encoding"
+    )
 
 
 def test_an_encoding_we_do_not_speak_is_named_so() -> None:

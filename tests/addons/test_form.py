@@ -15,7 +15,11 @@ KEY = "AKIAQYLPMN5HHHFPZAM2"
 
 def form(*sections: tuple[str, bytes]) -> bytes:
     body = b"".join(
-        b"--xyz\r\nContent-Disposition: form-data; " + head.encode() + b"\r\n\r\n" + data + b"\r\n"
+        b"--xyz\r\nContent-Disposition: form-data; "
+        + head.encode()
+        + b"\r\n\r\n"
+        + data
+        + b"\r\n"
         for head, data in sections
     )
     return body + b"--xyz--\r\n"
@@ -38,7 +42,10 @@ def test_fields_are_texts_and_sound_is_named() -> None:
     call, _ = read(TRANSCRIBE)
     assert call.model == "whisper-1"
     assert Part(f"the key is {KEY}", "user", "text", 1) in call.parts
-    assert Part('form-data; name="file"; filename="a.mp3"', "other", "field", -1) in call.parts
+    assert (
+        Part('form-data; name="file"; filename="a.mp3"', "other", "field", -1)
+        in call.parts
+    )
     assert call.unreadable == ("audio",)
 
 
@@ -51,7 +58,12 @@ def test_a_text_is_edited_in_its_place_and_nothing_else() -> None:
 
 def test_a_file_of_text_is_read_whatever_it_says_it_is() -> None:
     call, _ = read(
-        form(('name="file"; filename="x.png"\r\nContent-Type: image/png', f'{{"a": "{KEY}"}}\n'.encode()))
+        form(
+            (
+                'name="file"; filename="x.png"\r\nContent-Type: image/png',
+                f'{{"a": "{KEY}"}}\n'.encode(),
+            )
+        )
     )
     assert any(KEY in part.text and part.kind == "text" for part in call.parts)
 
@@ -94,5 +106,7 @@ def test_any_bytes_are_a_form_or_a_reason(body: bytes, content_type: str) -> Non
 
 
 def test_what_a_head_says_is_judged_too() -> None:
-    call, _ = read(form((f"name=\"file\"; filename*=UTF-8''AKIAQYLP%4D{KEY[9:]}", b"x")))
+    call, _ = read(
+        form((f"name=\"file\"; filename*=UTF-8''AKIAQYLP%4D{KEY[9:]}", b"x"))
+    )
     assert any(KEY in part.text for part in call.parts)

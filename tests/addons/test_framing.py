@@ -22,9 +22,11 @@ MADE: dict[str, Callable[[], Framing]] = {
     "array": JsonArray,
     "eventstream": EventStream,
 }
-HEADERS = _header(":event-type", "contentBlockDelta") + _header(":message-type", "event")
+HEADERS = _header(":event-type", "contentBlockDelta") + _header(
+    ":message-type", "event"
+)
 PIECES = st.sampled_from(
-    [b"data: ", b"data", b"event: x", b": idle", b"\n", b"\r", b"\r\n", b"\n\n", b"[", b"]", b"{", b"}", b",", b'"', b"\\", b'{"a":"b"}',
+    [b"data: ", b"data", b"event: x", b": keepalive", b"\n", b"\r", b"\r\n", b"\n\n", b"[", b"]", b"{", b"}", b",", b'"', b"\\", b'{"a":"b"}',
      b"\xff", _message(HEADERS, b'{"a":1}'), _message(b"", b""), b"\x00\x00\x00\x10", b"\x00\x00\x00\x10\x00\x00\x00\x00\x05\xc2\x48\xeb"]
 )  # fmt: skip
 BYTES = st.one_of(st.binary(max_size=60), st.lists(PIECES, max_size=12).map(b"".join))
@@ -60,7 +62,9 @@ def test_however_the_bytes_are_cut_the_frames_are_the_same_and_nothing_is_lost(
 
 @pytest.mark.parametrize("name", MADE)
 @given(data=BYTES, text=st.text(alphabet='ab"é', max_size=5))
-def test_a_rewritten_frame_bears_the_new_data_and_all_else(name: str, data: bytes, text: str) -> None:
+def test_a_rewritten_frame_bears_the_new_data_and_all_else(
+    name: str, data: bytes, text: str
+) -> None:
     new = json.dumps({"new": text}).encode()
     for frame in frames(MADE[name](), [data]):
         if (
@@ -70,25 +74,40 @@ def test_a_rewritten_frame_bears_the_new_data_and_all_else(name: str, data: byte
             and (name != "array" or frame.raw.endswith(frame.data))
         ):
             framing = MADE[name]()
-            again = [one for one in frames(framing, [framing.rewritten(frame, new)]) if one.data is not None]
+            again = [
+                one
+                for one in frames(framing, [framing.rewritten(frame, new)])
+                if one.data is not None
+            ]
             assert new in [one.data for one in again], (frame, again)
 
 
 def test_the_standards_own_examples() -> None:
     """https://html.spec.whatwg.org/multipage/server-sent-events.html, 9.2.6."""
     data = b"data: YHOO\ndata: +2\ndata: 10\n\n: test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata\n\ndata\ndata\n\ndata:"
-    told = [frame.data for frame in frames(ServerSentEvents(), [data]) if frame.data is not None]
+    told = [
+        frame.data
+        for frame in frames(ServerSentEvents(), [data])
+        if frame.data is not None
+    ]
     assert told == [b"YHOO\n+2\n10", b"first event", b"second event", b"", b"\n", b""]
 
 
 def test_a_frame_tells_its_name_and_what_stands_beside_its_data() -> None:
     _, frame = ServerSentEvents().feed(b"\xef\xbb\xbfevent: ping\n: note\ndata: {}\n\n")
-    assert (frame.name, frame.data, frame.beside) == ("ping", b"{}", "event: ping\n: note")
+    assert (frame.name, frame.data, frame.beside) == (
+        "ping",
+        b"{}",
+        "event: ping\n: note",
+    )
 
 
 def test_a_bedrock_message_is_unwrapped_and_wrapped_again() -> None:
     inner = b'{"delta":{"text":"hello"}}'
-    raw = _message(HEADERS, json.dumps({"bytes": base64.b64encode(inner).decode(), "p": "abc"}).encode())
+    raw = _message(
+        HEADERS,
+        json.dumps({"bytes": base64.b64encode(inner).decode(), "p": "abc"}).encode(),
+    )
     framing = EventStream()
     (frame,) = framing.feed(raw)
     assert (frame.name, frame.data) == ("contentBlockDelta", inner)
@@ -96,7 +115,9 @@ def test_a_bedrock_message_is_unwrapped_and_wrapped_again() -> None:
     assert (again.name, again.data) == ("contentBlockDelta", b'{"other":1}')
 
 
-def test_a_frame_that_is_too_large_passes_unread_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_is_too_large_passes_unread_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for module, data in (
         ("sse", b"data: " + b"x" * 100 + b"\n\ndata: y\n\n"),
         ("json_lines", b"x" * 100 + b"\ny\n"),
@@ -111,8 +132,12 @@ def test_a_frame_that_is_too_large_passes_unread_and_says_so(monkeypatch: pytest
 
 
 def test_the_content_type_says_how_a_stream_is_cut() -> None:
-    assert isinstance(framing_of("Text/Event-Stream; charset=utf-8", grows=False), ServerSentEvents)
+    assert isinstance(
+        framing_of("Text/Event-Stream; charset=utf-8", grows=False), ServerSentEvents
+    )
     assert isinstance(framing_of("application/json", grows=True), JsonArray)
     assert framing_of("application/json", grows=False) is None
-    assert isinstance(framing_of("image/png", grows=False, sought=True), ServerSentEvents)
+    assert isinstance(
+        framing_of("image/png", grows=False, sought=True), ServerSentEvents
+    )
     assert framing_of("application/json", grows=False, sought=True) is None

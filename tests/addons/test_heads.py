@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.heads import names_agree, private_names, proxy_key
+from addons.calls.heads import names_agree, private_names, proxy_key
 
 
 def basic(text: str) -> str:
@@ -30,7 +30,8 @@ def test_any_header_gives_a_text(header: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "named", ["api.openai.com", "API.OPENAI.COM", "api.openai.com:443", "api.openai.com."]
+    "named",
+    ["api.openai.com", "API.OPENAI.COM", "api.openai.com:443", "api.openai.com."],
 )
 def test_names_agree_however_they_are_written(named: str) -> None:
     assert names_agree("api.openai.com", [named], [named, None, ""])
@@ -42,15 +43,27 @@ def test_addresses_agree_with_and_without_brackets() -> None:
 
 @pytest.mark.parametrize(
     ("hosts", "others"),
-    [(["evil.example"], []), (["a.example", "a.example"], []), (["a.example"], ["evil.example"])],
+    [
+        (["evil.example"], []),
+        (["a.example", "a.example"], []),
+        (["a.example"], ["evil.example"]),
+    ],
 )
-def test_names_that_differ_or_stand_twice_do_not_agree(hosts: list[str], others: list[str | None]) -> None:
+def test_names_that_differ_or_stand_twice_do_not_agree(
+    hosts: list[str], others: list[str | None]
+) -> None:
     assert not names_agree("a.example", hosts, others)
 
 
 def test_what_is_between_client_and_proxy_is_named() -> None:
     assert private_names(
-        ["Proxy-Authorization", "proxy-connection", "X-Earthflow-Decision", "Accept", "Authorization"]
+        [
+            "Proxy-Authorization",
+            "proxy-connection",
+            "X-Earthflow-Decision",
+            "Accept",
+            "Authorization",
+        ]
     ) == [
         "Proxy-Authorization",
         "proxy-connection",

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import redis.asyncio as aioredis
 
-from addons import outbox as module
-from addons import spool as spool_module
-from addons.outbox import Outbox
-from addons.spool import Spool
+from addons.record import outbox as module
+from addons.record import spool as spool_module
+from addons.record.outbox import Outbox
+from addons.record.spool import Spool
 from cli.engines import Engines
 from contract.decision import Completion, Place, Record, decode, new_id
 from contract.streams import FIELD, RECORDS
@@ -19,7 +19,9 @@ from tests.support.house import PATIENCE
 
 
 @pytest.fixture
-async def valkey(engines: Engines, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator["aioredis.Redis"]:
+async def valkey(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator["aioredis.Redis"]:
     monkeypatch.setattr(module, "CHECK_SECONDS", 0.05)
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1000)
     client = aioredis.Redis.from_url(engines.redis_url)
@@ -41,7 +43,12 @@ class Control:
 def write(spool: Spool, count: int) -> None:
     def make(place: Place) -> Record:
         return Completion(
-            id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1
+            id=new_id(),
+            time=datetime.now(UTC),
+            place=place,
+            tenant="t",
+            outcome="ok",
+            duration_ms=1,
         )
 
     for _ in range(count):
@@ -49,7 +56,9 @@ def write(spool: Spool, count: int) -> None:
 
 
 async def seqs(valkey: "aioredis.Redis") -> set[int]:
-    return {decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)}
+    return {
+        decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)
+    }
 
 
 async def until(outbox: Outbox, wanted: object) -> None:
@@ -57,7 +66,9 @@ async def until(outbox: Outbox, wanted: object) -> None:
     job = asyncio.create_task(outbox.run())
     try:
         async with asyncio.timeout(PATIENCE):
-            while not (await wanted() if asyncio.iscoroutinefunction(wanted) else wanted()):
+            while not (
+                await wanted() if asyncio.iscoroutinefunction(wanted) else wanted()
+            ):
                 await asyncio.sleep(0.01)
     finally:
         job.cancel()
@@ -106,10 +117,15 @@ async def test_a_record_of_a_version_we_do_not_know_is_sent_as_it_is(
 ) -> None:
     spool, control = Spool(tmp_path), Control()
     payload = b'{"kind":"omen","place":{"worker":"w","boot":"b","seq":0}}'
-    spool._write(spool_module.HEADER.pack(len(payload), spool_module.zlib.crc32(payload)) + payload)
+    spool._write(
+        spool_module.HEADER.pack(len(payload), spool_module.zlib.crc32(payload))
+        + payload
+    )
 
     async def sent() -> bool:
-        return [fields[FIELD] for _, fields in await valkey.xrange(RECORDS)] == [payload]
+        return [fields[FIELD] for _, fields in await valkey.xrange(RECORDS)] == [
+            payload
+        ]
 
     await until(Outbox(spool, valkey, control.watermark), sent)
 
@@ -143,7 +159,9 @@ async def test_sending_again_starts_from_the_oldest_and_ends_at_the_newest(
     assert outbox._sent == {}
     await valkey.delete(RECORDS)
     await outbox._send_all()
-    assert [decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)] == list(range(80))
+    assert [
+        decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)
+    ] == list(range(80))
     assert outbox._sent == {spool.boot: 79}
 
 

@@ -52,14 +52,21 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                     "role": "user",
                     "content": [
                         {"type": "text", "text": "hello"},
-                        {"type": "image_url", "image_url": {"url": "https://x.example/a.png"}},
+                        {
+                            "type": "image_url",
+                            "image_url": {"url": "https://x.example/a.png"},
+                        },
                     ],
                 },
                 {
                     "role": "assistant",
                     "content": None,
                     "tool_calls": [
-                        {"id": "1", "type": "function", "function": {"name": "look", "arguments": '{"q": 1}'}}
+                        {
+                            "id": "1",
+                            "type": "function",
+                            "function": {"name": "look", "arguments": '{"q": 1}'},
+                        }
                     ],
                 },
                 {"role": "tool", "tool_call_id": "1", "content": "the result"},
@@ -82,7 +89,9 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
         {
             "model": "m",
             "instructions": "be kind",
-            "tools": [{"type": "function", "name": "look", "description": "look it up"}],
+            "tools": [
+                {"type": "function", "name": "look", "description": "look it up"}
+            ],
             "input": [
                 "bare words",
                 {"role": "user", "content": "hello"},
@@ -91,13 +100,34 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                     "role": "developer",
                     "content": [{"type": "input_text", "text": "house rules"}],
                 },
-                {"type": "reasoning", "summary": [{"type": "summary_text", "text": "I thought"}]},
-                {"type": "function_call", "call_id": "c1", "name": "look", "arguments": '{"q": 2}'},
-                {"type": "function_call_output", "call_id": "c1", "output": "the result"},
-                {"type": "local_shell_call", "call_id": "c2", "action": {"command": ["rm", "-rf"]}},
+                {
+                    "type": "reasoning",
+                    "summary": [{"type": "summary_text", "text": "I thought"}],
+                },
+                {
+                    "type": "function_call",
+                    "call_id": "c1",
+                    "name": "look",
+                    "arguments": '{"q": 2}',
+                },
+                {
+                    "type": "function_call_output",
+                    "call_id": "c1",
+                    "output": "the result",
+                },
+                {
+                    "type": "local_shell_call",
+                    "call_id": "c2",
+                    "action": {"command": ["rm", "-rf"]},
+                },
                 {
                     "role": "user",
-                    "content": [{"type": "input_image", "image_url": f"data:image/png;base64,{PNG}"}],
+                    "content": [
+                        {
+                            "type": "input_image",
+                            "image_url": f"data:image/png;base64,{PNG}",
+                        }
+                    ],
                 },
             ],
         },
@@ -129,14 +159,31 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "anthropic-messages": (
         {
             "model": "m",
-            "system": [{"type": "text", "text": "be kind", "cache_control": {"type": "ephemeral"}}],
-            "tools": [{"name": "look", "description": "look it up", "input_schema": {"type": "object"}}],
+            "system": [
+                {
+                    "type": "text",
+                    "text": "be kind",
+                    "cache_control": {"type": "ephemeral"},
+                }
+            ],
+            "tools": [
+                {
+                    "name": "look",
+                    "description": "look it up",
+                    "input_schema": {"type": "object"},
+                }
+            ],
             "messages": [
                 {"role": "user", "content": "hello"},
                 {
                     "role": "assistant",
                     "content": [
-                        {"type": "tool_use", "id": "1", "name": "look", "input": {"card": 4539148803436467}}
+                        {
+                            "type": "tool_use",
+                            "id": "1",
+                            "name": "look",
+                            "input": {"card": 4539148803436467},
+                        }
                     ],
                 },
                 {
@@ -154,7 +201,11 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                     "content": [
                         {
                             "type": "document",
-                            "source": {"type": "text", "media_type": "text/plain", "data": "a paper"},
+                            "source": {
+                                "type": "text",
+                                "media_type": "text/plain",
+                                "data": "a paper",
+                            },
                         }
                     ],
                 },
@@ -163,7 +214,11 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                     "content": [
                         {
                             "type": "image",
-                            "source": {"type": "base64", "media_type": "image/png", "data": PNG},
+                            "source": {
+                                "type": "base64",
+                                "media_type": "image/png",
+                                "data": PNG,
+                            },
                         }
                     ],
                 },
@@ -191,24 +246,47 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                 }
             ]
         },
-        {"be kind": ("system", "text"), "hello": ("user", "text"), "a": ("other", "field")},
+        {
+            "be kind": ("system", "text"),
+            "hello": ("user", "text"),
+            "a": ("other", "field"),
+        },
     ),
     "gemini": (
         {
             "systemInstruction": {"parts": [{"text": "be kind"}]},
-            "tools": [{"functionDeclarations": [{"name": "look", "description": "look it up"}]}],
+            "tools": [
+                {
+                    "functionDeclarations": [
+                        {"name": "look", "description": "look it up"}
+                    ]
+                }
+            ],
             "contents": [
                 {
                     "role": "user",
-                    "parts": [{"text": "hello"}, {"inlineData": {"mimeType": "image/png", "data": PNG}}],
+                    "parts": [
+                        {"text": "hello"},
+                        {"inlineData": {"mimeType": "image/png", "data": PNG}},
+                    ],
                 },
                 {
                     "role": "model",
-                    "parts": [{"text": "Sure"}, {"functionCall": {"name": "look", "args": {"q": "deep"}}}],
+                    "parts": [
+                        {"text": "Sure"},
+                        {"functionCall": {"name": "look", "args": {"q": "deep"}}},
+                    ],
                 },
                 {
                     "role": "user",
-                    "parts": [{"functionResponse": {"name": "look", "response": {"found": "the result"}}}],
+                    "parts": [
+                        {
+                            "functionResponse": {
+                                "name": "look",
+                                "response": {"found": "the result"},
+                            }
+                        }
+                    ],
                 },
             ],
         },
@@ -224,22 +302,45 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "bedrock-converse": (
         {
             "system": [{"text": "be kind"}],
-            "toolConfig": {"tools": [{"toolSpec": {"name": "look", "description": "look it up"}}]},
+            "toolConfig": {
+                "tools": [{"toolSpec": {"name": "look", "description": "look it up"}}]
+            },
             "messages": [
                 {
                     "role": "user",
                     "content": [
                         {"text": "hello"},
-                        {"document": {"format": "pdf", "name": "d", "source": {"bytes": PNG}}},
+                        {
+                            "document": {
+                                "format": "pdf",
+                                "name": "d",
+                                "source": {"bytes": PNG},
+                            }
+                        },
                     ],
                 },
                 {
                     "role": "assistant",
-                    "content": [{"toolUse": {"toolUseId": "t", "name": "look", "input": {"q": "deep"}}}],
+                    "content": [
+                        {
+                            "toolUse": {
+                                "toolUseId": "t",
+                                "name": "look",
+                                "input": {"q": "deep"},
+                            }
+                        }
+                    ],
                 },
                 {
                     "role": "user",
-                    "content": [{"toolResult": {"toolUseId": "t", "content": [{"text": "the result"}]}}],
+                    "content": [
+                        {
+                            "toolResult": {
+                                "toolUseId": "t",
+                                "content": [{"text": "the result"}],
+                            }
+                        }
+                    ],
                 },
             ],
         },
@@ -259,7 +360,14 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                 {"role": "user", "content": [{"type": "text", "text": "hello"}]},
                 {
                     "role": "assistant",
-                    "content": [{"type": "tool_use", "id": "1", "name": "look", "input": {"q": "deep"}}],
+                    "content": [
+                        {
+                            "type": "tool_use",
+                            "id": "1",
+                            "name": "look",
+                            "input": {"q": "deep"},
+                        }
+                    ],
                 },
             ],
         },
@@ -272,7 +380,9 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "cohere-chat": (
         {
             "model": "m",
-            "messages": [{"role": "user", "content": [{"type": "text", "text": "hello"}]}],
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "hello"}]}
+            ],
             "documents": [{"data": "a paper"}],
         },
         {"hello": ("user", "text"), "a paper": ("user", "text")},
@@ -281,8 +391,13 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
         {
             "message": "hello",
             "preamble": "be kind",
-            "chat_history": [{"role": "USER", "message": "before"}, {"role": "CHATBOT", "message": "Sure"}],
-            "tool_results": [{"call": {"name": "look"}, "outputs": [{"found": "the result"}]}],
+            "chat_history": [
+                {"role": "USER", "message": "before"},
+                {"role": "CHATBOT", "message": "Sure"},
+            ],
+            "tool_results": [
+                {"call": {"name": "look"}, "outputs": [{"found": "the result"}]}
+            ],
         },
         {
             "hello": ("user", "text"),
@@ -299,7 +414,11 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "prompt": "hello",
             "messages": [{"role": "user", "content": "hi", "images": [PNG]}],
         },
-        {"be kind": ("system", "text"), "hello": ("user", "text"), "hi": ("user", "text")},
+        {
+            "be kind": ("system", "text"),
+            "hello": ("user", "text"),
+            "hi": ("user", "text"),
+        },
     ),
     "files": ({"purpose": "batch", "input": "lines"}, {"lines": ("user", "text")}),
     "openai-socket": (
@@ -307,7 +426,12 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "type": "response.create",
             "response": {
                 "instructions": "be kind",
-                "input": [{"role": "user", "content": [{"type": "input_text", "text": "hello"}]}],
+                "input": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "input_text", "text": "hello"}],
+                    }
+                ],
             },
         },
         {"be kind": ("system", "text"), "hello": ("user", "text")},
@@ -317,11 +441,23 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "type": "conversation.item.create",
             "session": {
                 "instructions": "be kind",
-                "tools": [{"type": "function", "name": "look", "description": "look it up"}],
+                "tools": [
+                    {"type": "function", "name": "look", "description": "look it up"}
+                ],
             },
-            "item": {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hello"}]},
+            "item": {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_text", "text": "hello"}],
+            },
             "response": {
-                "input": [{"type": "function_call_output", "call_id": "c1", "output": "the result"}]
+                "input": [
+                    {
+                        "type": "function_call_output",
+                        "call_id": "c1",
+                        "output": "the result",
+                    }
+                ]
             },
             "audio": PNG,
         },
@@ -341,9 +477,14 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                     {"role": "model", "parts": [{"text": "Sure"}]},
                 ]
             },
-            "realtimeInput": {"text": "now", "audio": {"mimeType": "audio/pcm", "data": PNG}},
+            "realtimeInput": {
+                "text": "now",
+                "audio": {"mimeType": "audio/pcm", "data": PNG},
+            },
             "toolResponse": {
-                "functionResponses": [{"id": "1", "name": "look", "response": {"found": "the result"}}]
+                "functionResponses": [
+                    {"id": "1", "name": "look", "response": {"found": "the result"}}
+                ]
             },
         },
         {
@@ -364,7 +505,12 @@ CALLS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
                 "arguments": {"q": "deep"},
                 "messages": [{"role": "user", "content": {"text": "hello"}}],
             },
-            "result": {"content": [{"type": "text", "text": "the result"}, {"type": "image", "data": PNG}]},
+            "result": {
+                "content": [
+                    {"type": "text", "text": "the result"},
+                    {"type": "image", "data": PNG},
+                ]
+            },
             "beside": "words",
         },
         {
@@ -395,7 +541,10 @@ UNREAD = {
 def test_the_texts_of_a_call_have_their_places(name: str) -> None:
     body, places = CALLS[name]
     read = call(name, body)
-    found = {part.text: (part.role, part.kind, *([part.tool] if part.tool else [])) for part in read.parts}
+    found = {
+        part.text: (part.role, part.kind, *([part.tool] if part.tool else []))
+        for part in read.parts
+    }
     assert {text: found.get(text) for text in places} == places
     assert PNG not in found
     assert read.unreadable == UNREAD.get(name, ())
@@ -440,16 +589,24 @@ def test_every_path_of_every_provider_leads_to_a_format_that_is_tested() -> None
         ("ollama.com", "/api/chat", "ollama", "ollama", ""),
     ],
 )  # fmt: skip
-def test_a_call_is_led_to_its_format(host: str, path: str, provider: str, format: str, model: str) -> None:
+def test_a_call_is_led_to_its_format(
+    host: str, path: str, provider: str, format: str, model: str
+) -> None:
     found = DIRECTORY.of(host)
     assert found is not None
     endpoint = found.endpoint("POST", path)
     assert endpoint is not None
-    assert (found.name, endpoint.format.name, endpoint.model) == (provider, format, model)
+    assert (found.name, endpoint.format.name, endpoint.model) == (
+        provider,
+        format,
+        model,
+    )
     assert found.endpoint("GET", path) is None
 
 
-@pytest.mark.parametrize("path", ["/v1/batches", "/v1/chat/completions/x", "/", "/v1/models/x:predict"])
+@pytest.mark.parametrize(
+    "path", ["/v1/batches", "/v1/chat/completions/x", "/", "/v1/models/x:predict"]
+)
 def test_a_path_that_is_not_known_leads_nowhere(path: str) -> None:
     found = DIRECTORY.of("api.openai.com")
     assert found is not None
@@ -481,7 +638,10 @@ def test_words_written_as_tokens_cannot_be_read(format: str, tokens: Any) -> Non
 
 def test_the_model_in_the_path_counts_where_the_body_names_none() -> None:
     assert call("gemini", {"contents": []}, model="gemini-3").model == "gemini-3"
-    assert call("openai-chat", {"messages": [], "model": "m"}, model="deployment").model == "m"
+    assert (
+        call("openai-chat", {"messages": [], "model": "m"}, model="deployment").model
+        == "m"
+    )
 
 
 KEYS = [
@@ -505,15 +665,25 @@ JSON = st.recursive(
     | st.integers()
     | st.text(max_size=8)
     | st.sampled_from(["user", "tool", "text", "image", "data:x"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)
+    ),
     max_leaves=15,
 )
 TOPS = sorted(
-    {key for format in FORMATS.values() if isinstance(format, JsonFormat) for key in format.needs}
+    {
+        key
+        for format in FORMATS.values()
+        if isinstance(format, JsonFormat)
+        for key in format.needs
+    }
     | {"tools", "system", "systemInstruction"}
 )
 WANTED = st.lists(JSON, min_size=1, max_size=3)
-DOCUMENT = st.dictionaries(st.sampled_from(TOPS) | st.text(max_size=5), JSON, max_size=4)
+DOCUMENT = st.dictionaries(
+    st.sampled_from(TOPS) | st.text(max_size=5), JSON, max_size=4
+)
 
 
 @pytest.mark.parametrize("format", EVERY)
@@ -533,7 +703,13 @@ def test_every_string_of_a_call_is_a_part_or_named_unreadable(
 def strings(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    inner = (
+        value.values()
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list)
+        else ()
+    )
     return [leaf for item in inner for leaf in strings(item)]
 
 
@@ -555,7 +731,10 @@ def test_a_parts_literal_is_where_its_text_stands_in_the_body(
 
 @pytest.mark.parametrize("format", EVERY)
 @examples(60)
-@given(body=st.binary(max_size=100) | (JSON | DOCUMENT).map(lambda value: json.dumps(value).encode()))
+@given(
+    body=st.binary(max_size=100)
+    | (JSON | DOCUMENT).map(lambda value: json.dumps(value).encode())
+)
 def test_any_bytes_give_a_call_or_a_reason(format: Format, body: bytes) -> None:
     assert isinstance(format.read_call(body, "/", ""), Call | Unreadable)
 
@@ -584,7 +763,9 @@ def test_a_huge_number_is_a_part_and_no_error() -> None:
     assert read.parts[-1] == Part("9" * 10_000, "other", "field", 1)
 
 
-@pytest.mark.parametrize("host", ["api.openai.com", "API.OpenAI.com", "api.openai.com."])
+@pytest.mark.parametrize(
+    "host", ["api.openai.com", "API.OpenAI.com", "api.openai.com."]
+)
 def test_a_hosts_provider_is_found_however_it_is_written(host: str) -> None:
     found = DIRECTORY.of(host)
     assert found is not None
@@ -620,7 +801,10 @@ def test_an_operators_list_adds_and_replaces(tmp_path: Path) -> None:
     directory = Directory(tmp_path / "mine.yaml")
     house = directory.of("a.llm.example")
     assert house is not None
-    assert (house.name, house.endpoint("POST", "/v2/ask").format.name) == ("house", "completions")  # type: ignore[union-attr]
+    assert (house.name, house.endpoint("POST", "/v2/ask").format.name) == (
+        "house",
+        "completions",
+    )  # type: ignore[union-attr]
     assert directory.of("api.groq.com") is None
     assert directory.of("api.openai.com") is not None
 
@@ -630,8 +814,14 @@ def test_an_operators_list_adds_and_replaces(tmp_path: Path) -> None:
     [
         ("providers: {x: {hosts: [HOST.example]}}", "`HOST.example` is not a host"),
         ("providers: {x: {hosts: ['*.com']}}", "`*.com` is not a host"),
-        ("providers: {x: {hosts: [a.example], paths: {/v1: opanai}}}", "there is no set `opanai`"),
-        ("providers: {x: {hosts: [a.example], refusal: rude}}", "there is no refusal `rude`"),
+        (
+            "providers: {x: {hosts: [a.example], paths: {/v1: opanai}}}",
+            "there is no set `opanai`",
+        ),
+        (
+            "providers: {x: {hosts: [a.example], refusal: rude}}",
+            "there is no refusal `rude`",
+        ),
         (
             "sets: {s: {/x: yaml}}\nproviders: {x: {hosts: [a.example], paths: {'': s}}}",
             "there is no format `yaml`",
@@ -640,7 +830,9 @@ def test_an_operators_list_adds_and_replaces(tmp_path: Path) -> None:
         ("providers: [", "is not YAML"),
     ],
 )
-def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, written: str, said: str) -> None:
+def test_a_list_that_cannot_be_used_says_why(
+    tmp_path: Path, written: str, said: str
+) -> None:
     (tmp_path / "mine.yaml").write_text(written)
     with pytest.raises(BadProviders, match=said.replace("*", r"\*")):
         Directory(tmp_path / "mine.yaml")
@@ -651,10 +843,19 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, written: str, said:
     [
         ({"usage": {"prompt_tokens": 3, "completion_tokens": 4}}, (3, 4)),
         (
-            {"type": "response.completed", "response": {"usage": {"input_tokens": 3, "output_tokens": 4}}},
+            {
+                "type": "response.completed",
+                "response": {"usage": {"input_tokens": 3, "output_tokens": 4}},
+            },
             (3, 4),
         ),
-        ({"type": "message_start", "message": {"usage": {"input_tokens": 3, "output_tokens": 1}}}, (3, 1)),
+        (
+            {
+                "type": "message_start",
+                "message": {"usage": {"input_tokens": 3, "output_tokens": 1}},
+            },
+            (3, 1),
+        ),
         ({"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}}, (3, 4)),
         (
             [
@@ -663,7 +864,14 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, written: str, said:
             ],
             (3, 4),
         ),
-        ({"response": {"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}}}, (3, 4)),
+        (
+            {
+                "response": {
+                    "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4}
+                }
+            },
+            (3, 4),
+        ),
         ({"metadata": {"usage": {"inputTokens": 3, "outputTokens": 4}}}, (3, 4)),
         (
             {
@@ -675,7 +883,10 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, written: str, said:
             (3, 4),
         ),
         (
-            {"type": "message-end", "delta": {"usage": {"tokens": {"input_tokens": 3, "output_tokens": 4}}}},
+            {
+                "type": "message-end",
+                "delta": {"usage": {"tokens": {"input_tokens": 3, "output_tokens": 4}}},
+            },
             (3, 4),
         ),
         ({"meta": {"tokens": {"input_tokens": 3, "output_tokens": 4}}}, (3, 4)),
@@ -686,7 +897,9 @@ def test_a_list_that_cannot_be_used_says_why(tmp_path: Path, written: str, said:
         ("words", (None, None)),
     ],
 )
-def test_tokens_are_counted_in_every_shape(message: Any, counts: tuple[int | None, int | None]) -> None:
+def test_tokens_are_counted_in_every_shape(
+    message: Any, counts: tuple[int | None, int | None]
+) -> None:
     usage = Usage()
     usage.read(message)
     assert (usage.input_tokens, usage.output_tokens) == counts

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from addons.resolver import InternalAddress, Resolver, ours
+from addons.network.resolver import InternalAddress, Resolver, mark_own_connections
 from contract.addresses import is_internal, is_public
 
 INTERNAL = [
@@ -23,13 +23,22 @@ def test_an_internal_address_is_known_in_every_form(address: str) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["1.1.1.1", "104.18.6.192", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"],
+    [
+        "1.1.1.1",
+        "104.18.6.192",
+        "172.32.0.1",
+        "2606:4700::1111",
+        "::ffff:1.1.1.1",
+        "64:ff9b::101:101",
+    ],
 )
 def test_a_public_address_is_allowed(address: str) -> None:
     assert is_public(address)
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.1", "0x7f.1", "2130706433", "127.0.0.1", "::1"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "127.1", "0x7f.1", "2130706433", "127.0.0.1", "::1"]
+)
 async def test_a_name_is_judged_by_what_it_resolves_to(host: str) -> None:
     with pytest.raises((InternalAddress, socket.gaierror)):
         await Resolver({}).resolve(host, 80)
@@ -38,7 +47,9 @@ async def test_a_name_is_judged_by_what_it_resolves_to(host: str) -> None:
 async def test_one_internal_answer_among_public_ones_is_enough_to_refuse(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def answers(*_: object, **__: object) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    async def answers(
+        *_: object, **__: object
+    ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
         return [(2, 1, 6, "", ("1.1.1.1", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answers)
@@ -50,7 +61,9 @@ async def test_every_dial_of_the_loop_is_checked_but_our_own() -> None:
     loop = asyncio.get_running_loop()
     dial = loop.create_connection
     Resolver({("fixed.example", 443): ("127.0.0.1", 1)}).guard(loop)
-    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    server = await asyncio.start_server(
+        lambda reader, writer: writer.close(), "127.0.0.1", 0
+    )
     port = server.sockets[0].getsockname()[1]
     try:
         with pytest.raises(InternalAddress):
@@ -59,7 +72,7 @@ async def test_every_dial_of_the_loop_is_checked_but_our_own() -> None:
             await asyncio.open_connection("fixed.example", 443)
 
         async def own() -> None:
-            ours()
+            mark_own_connections()
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.close()
 
@@ -71,7 +84,9 @@ async def test_every_dial_of_the_loop_is_checked_but_our_own() -> None:
         server.close()
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "172.16.9.9", "192.168.1.1", "fd12::1"])
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1", "172.16.9.9", "192.168.1.1", "fd12::1"]
+)
 def test_a_house_may_name_hosts_of_its_own_network(address: str) -> None:
     assert is_internal(address)
 

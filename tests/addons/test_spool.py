@@ -7,26 +7,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons import spool as module
-from addons.spool import Spool, SpoolBusy, read_frames, take_spool
+from addons.record import spool as module
+from addons.record.spool import Spool, SpoolBusy, read_frames, take_spool
 from contract.decision import Completion, Place, Record, decode, new_id
 from tests.support.shared import examples
 
 
 def record(place: Place) -> Record:
     return Completion(
-        id=new_id(), time=datetime.now(UTC), place=place, tenant="t", outcome="ok", duration_ms=1
+        id=new_id(),
+        time=datetime.now(UTC),
+        place=place,
+        tenant="t",
+        outcome="ok",
+        duration_ms=1,
     )
 
 
 def seqs(spool: Spool) -> list[int]:
-    return [frame.place.seq for segment in spool.segments() for frame, _ in read_frames(segment)]
+    return [
+        frame.place.seq
+        for segment in spool.segments()
+        for frame, _ in read_frames(segment)
+    ]
 
 
 def test_records_come_back_in_order_with_contiguous_places(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     written = [spool.append(record) for _ in range(5)]
-    read = [decode(frame.payload) for segment in spool.segments() for frame, _ in read_frames(segment)]
+    read = [
+        decode(frame.payload)
+        for segment in spool.segments()
+        for frame, _ in read_frames(segment)
+    ]
     assert read == written
     assert seqs(spool) == [0, 1, 2, 3, 4]
 
@@ -42,7 +55,9 @@ def test_a_reader_goes_on_where_it_stopped(tmp_path: Path) -> None:
 
 @examples(60)
 @given(cut=st.integers(1, 400))
-def test_a_torn_tail_loses_only_what_was_torn(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+def test_a_torn_tail_loses_only_what_was_torn(
+    tmp_path_factory: pytest.TempPathFactory, cut: int
+) -> None:
     spool = Spool(tmp_path_factory.mktemp("spool"))
     for _ in range(4):
         spool.append(record)
@@ -55,7 +70,9 @@ def test_a_torn_tail_loses_only_what_was_torn(tmp_path_factory: pytest.TempPathF
     assert len(seqs(spool)) == sum(end <= len(data) for end in ends)
 
 
-def test_segments_are_rotated_and_none_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_segments_are_rotated_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES", 1000)
     spool = Spool(tmp_path)
     for _ in range(30):

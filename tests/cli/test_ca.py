@@ -10,9 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from typer.testing import CliRunner
 
-from addons.tls import BadCertificate, check_ca
+from addons.mitm.certificates import BadCertificate, check_ca
 from cli.ca import CA_FILE, app
-from cli.trouble import Trouble
+from cli.errors import CommandError
 
 runner = CliRunner()
 
@@ -35,9 +35,16 @@ def test_init_makes_an_ec_ca_that_only_its_owner_can_read(state: Path) -> None:
 
 def test_init_does_not_replace_a_ca_unless_told_to() -> None:
     first = json.loads(runner.invoke(app, ["init", "-o", "json"]).stdout)["sha256"]
-    assert isinstance(runner.invoke(app, ["init"]).exception, Trouble)
-    assert json.loads(runner.invoke(app, ["show", "-o", "json"]).stdout)["sha256"] == first
-    assert json.loads(runner.invoke(app, ["init", "--force", "-o", "json"]).stdout)["sha256"] != first
+    assert isinstance(runner.invoke(app, ["init"]).exception, CommandError)
+    assert (
+        json.loads(runner.invoke(app, ["show", "-o", "json"]).stdout)["sha256"] == first
+    )
+    assert (
+        json.loads(runner.invoke(app, ["init", "--force", "-o", "json"]).stdout)[
+            "sha256"
+        ]
+        != first
+    )
 
 
 def test_export_hands_out_the_certificate_and_never_the_key() -> None:
@@ -49,11 +56,13 @@ def test_export_hands_out_the_certificate_and_never_the_key() -> None:
 
 def test_show_says_what_to_do_where_there_is_none() -> None:
     result = runner.invoke(app, ["show"])
-    assert isinstance(result.exception, Trouble)
+    assert isinstance(result.exception, CommandError)
     assert "earthflow ca init" in str(result.exception)
 
 
-@pytest.mark.parametrize("spoil", ["readable", "cut", "another key", "no ca", "expired"])
+@pytest.mark.parametrize(
+    "spoil", ["readable", "cut", "another key", "no ca", "expired"]
+)
 def test_the_proxy_refuses_a_ca_that_is_not_right(state: Path, spoil: str) -> None:
     import datetime as dt
 

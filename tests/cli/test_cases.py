@@ -8,18 +8,29 @@ from pathlib import Path
 
 import pytest
 
-from cli.cases import COLUMNS
+from cli.rules.cases import COLUMNS
 from cli.settings import environment
 from tests.support.house import EARTHFLOW
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "rules.md"
-WRITTEN = DOCUMENT.read_text().split("<!-- cases -->\n```jsonl\n")[1].split("```\n<!-- end cases -->")[0]
+WRITTEN = (
+    DOCUMENT.read_text()
+    .split("<!-- cases -->\n```jsonl\n")[1]
+    .split("```\n<!-- end cases -->")[0]
+)
 
 
-def tried(*words: str, cases: str = WRITTEN, **more: str) -> subprocess.CompletedProcess[str]:
+def tried(
+    *words: str, cases: str = WRITTEN, **more: str
+) -> subprocess.CompletedProcess[str]:
     command = [EARTHFLOW, "rules", "try", "--cases", "-", *words]
     return subprocess.run(
-        command, input=cases, env=environment(more), capture_output=True, text=True, check=False
+        command,
+        input=cases,
+        env=environment(more),
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -29,21 +40,33 @@ def test_the_cases_of_the_document_come_out_as_they_say() -> None:
     lines = done.stdout.splitlines()
     assert lines[-1] == "4 of 4 right"
     assert [line.split()[0] for line in lines[:-1]] == ["ok"] * 4
-    assert re.fullmatch(r"ok +a whole call +REDACT  credentials.aws-access-key:redact", lines[2])
+    assert re.fullmatch(
+        r"ok +a whole call +REDACT  credentials.aws-access-key:redact", lines[2]
+    )
 
 
 def test_programs_get_json_whole_or_by_line_and_csv() -> None:
     whole = json.loads(tried("-o", "json").stdout)
     assert [one["action"] for one in whole] == ["REDACT", "ALLOW", "REDACT", "BLOCK"]
-    assert [json.loads(line) for line in tried("-o", "jsonl").stdout.splitlines()] == whole
-    head, first, *_ = csv.DictReader(tried("-o", "csv").stdout.splitlines(), fieldnames=COLUMNS)
+    assert [
+        json.loads(line) for line in tried("-o", "jsonl").stdout.splitlines()
+    ] == whole
+    head, first, *_ = csv.DictReader(
+        tried("-o", "csv").stdout.splitlines(), fieldnames=COLUMNS
+    )
     assert list(head.values()) == list(COLUMNS)
-    assert (first["id"], first["rules"]) == ("a key in a file", "credentials.aws-access-key:redact")
+    assert (first["id"], first["rules"]) == (
+        "a key in a file",
+        "credentials.aws-access-key:redact",
+    )
 
 
 def test_a_case_that_is_not_right_gives_status_1_and_is_counted() -> None:
     done = tried(cases='{"text": "hello", "min": "BLOCK"}\n\n{"text": "hello"}\n')
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "1 of 2 right: MISS 1")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        1,
+        "1 of 2 right: MISS 1",
+    )
     assert done.stdout.startswith("MISS  ") and " line 1 " in done.stdout
 
 
@@ -78,7 +101,9 @@ def test_outcomes_before_a_line_that_is_no_case_are_shown() -> None:
     assert (done.returncode, done.stdout.split()) == (2, ["ok", "line", "1", "ALLOW"])
 
 
-def test_many_complaints_do_not_hold_it_up_and_nothing_in_the_users_folder_is_run(tmp_path: Path) -> None:
+def test_many_complaints_do_not_hold_it_up_and_nothing_in_the_users_folder_is_run(
+    tmp_path: Path,
+) -> None:
     rules = "".join(f"  - {{id: x{number}, action: blok}}\n" for number in range(1500))
     (tmp_path / "bad.yaml").write_text(f"earthflow: 1\nrules:\n{rules}")
     (tmp_path / "json.py").write_text("raise SystemExit(9)")
@@ -110,12 +135,18 @@ def test_many_complaints_do_not_hold_it_up_and_nothing_in_the_users_folder_is_ru
 def test_odd_bytes_are_a_case_or_a_sentence(cases: bytes, status: int) -> None:
     told = environment({"PYTHONIOENCODING": "latin-1"})
     command = [EARTHFLOW, "rules", "try", "--cases", "-", "-o", "json"]
-    done = subprocess.run(command, input=cases, env=told, capture_output=True, check=False)
-    assert (done.returncode, b"Traceback" in done.stderr) == (status, False), done.stderr
+    done = subprocess.run(
+        command, input=cases, env=told, capture_output=True, check=False
+    )
+    assert (done.returncode, b"Traceback" in done.stderr) == (status, False), (
+        done.stderr
+    )
 
 
 def test_what_cannot_be_tried_is_said_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "bad.yaml").write_text("earthflow: 1\nrules:\n  - {id: x, action: blok}\n")
+    (tmp_path / "bad.yaml").write_text(
+        "earthflow: 1\nrules:\n  - {id: x, action: blok}\n"
+    )
     for done, status, sentence in (
         (
             tried(cases='{"text": "a"}\n{"text": 1}\n'),

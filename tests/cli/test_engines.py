@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from cli.children import alive, wait_until
 from cli.engines import Engines
-from cli.home import claim
+from cli.errors import CommandError
+from cli.processes import alive, wait_until
 from cli.settings import environment, settings_of
-from cli.trouble import Trouble
+from cli.state_folder import claim
 from tests.support.house import PATIENCE
 
 # A parent that starts the engines, says so, and waits.
@@ -22,7 +22,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from cli.engines import Engines
-from cli.home import claim
+from cli.state_folder import claim
 from cli.settings import settings_of
 with Engines(settings_of(Path(sys.argv[1]))) as engines:
     print("ours" if engines.ours else "adopted", flush=True)
@@ -41,8 +41,10 @@ def parent(state_folder: Path) -> "subprocess.Popen[str]":
 
 
 def pids(engines: Engines) -> list[int]:
-    postmaster = (engines.folder / "postgres" / "postmaster.pid").read_text().splitlines()
-    valkey = engines.valkey_pid()
+    postmaster = (
+        (engines.folder / "postgres" / "postmaster.pid").read_text().splitlines()
+    )
+    valkey = engines.valkey.pid()
     assert valkey is not None
     return [int(postmaster[0]), valkey]
 
@@ -83,14 +85,27 @@ def test_when_the_parent_is_killed_the_servers_end_too(state_folder: Path) -> No
         assert query(engines, "SELECT 1") == "1"
 
 
-def test_a_pid_file_that_names_anothers_process_is_not_believed(state_folder: Path) -> None:
+def test_a_pid_file_that_names_anothers_process_is_not_believed(
+    state_folder: Path,
+) -> None:
     """As after a power cut: the files are there, and their numbers belong to others by now."""
     with Engines(settings_of(state_folder)) as engines:
         query(engines, "CREATE TABLE kept AS SELECT 42 AS answer")
     stranger = subprocess.Popen(["sleep", "120"])
     try:
-        ready = [str(stranger.pid), "data", "0", "5432", str(state_folder), "", "0 0", "ready   "]
-        (engines.folder / "postgres" / "postmaster.pid").write_text("\n".join(ready) + "\n")
+        ready = [
+            str(stranger.pid),
+            "data",
+            "0",
+            "5432",
+            str(state_folder),
+            "",
+            "0 0",
+            "ready   ",
+        ]
+        (engines.folder / "postgres" / "postmaster.pid").write_text(
+            "\n".join(ready) + "\n"
+        )
         (engines.folder / "valkey" / "pid").write_text(str(stranger.pid))
         for name in ("postgres/postmaster.pid", "valkey/pid"):
             owner = (engines.folder / name).parent.stat()
@@ -112,12 +127,14 @@ def test_a_half_made_data_folder_is_made_anew(state_folder: Path) -> None:
         assert query(engines, "SELECT 1") == "1"
 
 
-def test_data_of_another_major_version_is_refused_with_words(state_folder: Path) -> None:
+def test_data_of_another_major_version_is_refused_with_words(
+    state_folder: Path,
+) -> None:
     with Engines(settings_of(state_folder)) as engines:
         data = engines.folder / "postgres"
     (data / "PG_VERSION").write_text("9\n")
     with (
-        pytest.raises(Trouble, match="was made by PostgreSQL 9, but this is 18"),
+        pytest.raises(CommandError, match="was made by PostgreSQL 9, but this is 18"),
         Engines(settings_of(state_folder)),
     ):
         pass
@@ -131,7 +148,9 @@ def test_a_long_state_folder_gets_its_sockets_elsewhere(state_folder: Path) -> N
         assert not (engines.folder / "run").exists()
 
 
-def test_root_is_never_who_runs_them_even_behind_closed_parents(state_folder: Path) -> None:
+def test_root_is_never_who_runs_them_even_behind_closed_parents(
+    state_folder: Path,
+) -> None:
     state = state_folder / "closed" / "state"
     state.mkdir(parents=True)
     (state_folder / "closed").chmod(0o700)

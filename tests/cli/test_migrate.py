@@ -28,7 +28,12 @@ def test_a_line_of_version_1_is_one_of_version_2() -> None:
     row, had_prompt = upgraded(json.dumps(OLD).encode())
     assert had_prompt
     assert "secret words" not in json.dumps(row)
-    assert (row["status"], row["path"], row["completion"]["input_tokens"], row["rules"][0]["rule"]) == (
+    assert (
+        row["status"],
+        row["path"],
+        row["completion"]["input_tokens"],
+        row["rules"][0]["rule"],
+    ) == (
         "BLOCK",
         "/v1/chat",
         5,
@@ -60,13 +65,17 @@ VALUES = st.recursive(
     | st.floats()
     | st.text()
     | st.sampled_from(["t1", "ALLOW", NOW.isoformat(), "2026-01-01"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
     max_leaves=5,
 )
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), VALUES))
-def test_any_object_is_a_record_that_can_be_taken_in_or_unreadable(values: dict[str, Any]) -> None:
+def test_any_object_is_a_record_that_can_be_taken_in_or_unreadable(
+    values: dict[str, Any],
+) -> None:
     line = json.dumps(
         {"timestamp": NOW.isoformat(), "tenant_id": "t1", "decision": "ALLOW", **values}
     ).encode()
@@ -85,8 +94,13 @@ def test_any_bytes_are_a_record_or_unreadable(data: bytes) -> None:
         assert str(error)
 
 
-@given(st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)), st.booleans())
-def test_lines_have_their_numbers_and_nothing_is_lost(written: list[bytes], ends: bool) -> None:
+@given(
+    st.lists(st.binary(max_size=20).filter(lambda line: b"\n" not in line)),
+    st.booleans(),
+)
+def test_lines_have_their_numbers_and_nothing_is_lost(
+    written: list[bytes], ends: bool
+) -> None:
     data = b"\n".join(written) + (b"\n" if ends and written else b"")
 
     class Slow:
@@ -99,7 +113,13 @@ def test_lines_have_their_numbers_and_nothing_is_lost(written: list[bytes], ends
             return data[self.at - 3 : self.at]
 
     found = list(lines(cast("BinaryIO", Slow())))
-    expected = data.split(b"\n")[:-1] if data.endswith(b"\n") else data.split(b"\n") if data else []
+    expected = (
+        data.split(b"\n")[:-1]
+        if data.endswith(b"\n")
+        else data.split(b"\n")
+        if data
+        else []
+    )
     assert [line for _, line, _ in found] == expected
     assert [number for number, _, _ in found] == list(range(1, len(found) + 1))
     assert sum(size for _, _, size in found) == len(data)
@@ -127,28 +147,59 @@ def test_a_line_without_end_takes_no_memory() -> None:
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "audit_v1.jsonl"
     good = [
-        json.dumps({**OLD, "tenant_id": tmp_path.name.lower().replace("_", "-")[:40], "n": number})
+        json.dumps(
+            {
+                **OLD,
+                "tenant_id": tmp_path.name.lower().replace("_", "-")[:40],
+                "n": number,
+            }
+        )
         for number in range(1200)
     ]
     path.write_text(
-        "\n".join([*good[:2], "{broken", "", '{"timestamp": 1, "tenant_id": "t"}', *good[2:]]) + "\n"
+        "\n".join(
+            [*good[:2], "{broken", "", '{"timestamp": 1, "tenant_id": "t"}', *good[2:]]
+        )
+        + "\n"
     )
     return path
 
 
 def run(house: House, *words: str | Path) -> tuple[int, dict[str, Any], str]:
-    told = command_environment(house, EARTHFLOW_ADMIN_API_KEY=house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"])
+    told = command_environment(
+        house, EARTHFLOW_ADMIN_API_KEY=house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
+    )
     done = subprocess.run(
-        [EARTHFLOW, "audit", *words, "-o", "json"], env=told, capture_output=True, text=True, check=False
+        [EARTHFLOW, "audit", *words, "-o", "json"],
+        env=told,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
 
 
 def test_a_file_is_migrated_imported_and_found(house: House, log: Path) -> None:
     out = log.with_name("audit_v2.jsonl")
-    words = ("migrate", "--from-version", "1", "--to-version", "2", "--input", log, "--output", out)
+    words = (
+        "migrate",
+        "--from-version",
+        "1",
+        "--to-version",
+        "2",
+        "--input",
+        log,
+        "--output",
+        out,
+    )
     status, counts, said = run(house, *words, "--dry-run")
-    assert (status, out.exists(), counts["written"], counts["rejected"], counts["blank"]) == (
+    assert (
+        status,
+        out.exists(),
+        counts["written"],
+        counts["rejected"],
+        counts["blank"],
+    ) == (
         3,
         False,
         1200,
@@ -160,12 +211,21 @@ def test_a_file_is_migrated_imported_and_found(house: House, log: Path) -> None:
     assert run(house, *words)[0] == 3
     first = out.read_bytes()
     assert [
-        json.loads(line)["line"] for line in out.with_name(out.name + ".rejected").read_text().splitlines()
+        json.loads(line)["line"]
+        for line in out.with_name(out.name + ".rejected").read_text().splitlines()
     ] == [3, 5]
     run(house, *words)
     assert out.read_bytes() == first
-    assert run(house, "import", out)[:2] == (0, {"read": 1200, "stored": 1200, "known": 0, "refused": 0})
-    assert run(house, "import", out)[1] == {"read": 1200, "stored": 0, "known": 1200, "refused": 0}
+    assert run(house, "import", out)[:2] == (
+        0,
+        {"read": 1200, "stored": 1200, "known": 0, "refused": 0},
+    )
+    assert run(house, "import", out)[1] == {
+        "read": 1200,
+        "stored": 0,
+        "known": 1200,
+        "refused": 0,
+    }
     tenant = json.loads(first.splitlines()[0])["tenant"]
     assert run(house, "stats", "--tenant", tenant)[1]["by_status"] == {"BLOCK": 1200}
 
@@ -174,7 +234,9 @@ def test_an_export_can_be_imported(house: House, tmp_path: Path) -> None:
     tenant = house.tenant()
     tenant.post(b'{"model": "m", "messages": []}')
     tenant.audit(1)
-    told = command_environment(house, EARTHFLOW_ADMIN_API_KEY=house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"])
+    told = command_environment(
+        house, EARTHFLOW_ADMIN_API_KEY=house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
+    )
     words = [EARTHFLOW, "audit", "export", "--tenant", tenant.id]
     exported = subprocess.run(words, env=told, capture_output=True, check=True).stdout
     (tmp_path / "log.jsonl").write_bytes(exported)
@@ -193,10 +255,15 @@ def test_what_cannot_be_is_said(house: House, log: Path) -> None:
     words = ("migrate", "--input", log, "--output", log)
     assert "same file" in run(house, *words)[2]
     assert "is known" in run(house, *words, "--from-version", "3")[2]
-    assert "no file" in run(house, "migrate", "--input", log.with_name("none"), "--output", log)[2]
+    assert (
+        "no file"
+        in run(house, "migrate", "--input", log.with_name("none"), "--output", log)[2]
+    )
 
 
-def test_equal_lines_are_exchanges_of_their_own_each_time_the_same(tmp_path: Path) -> None:
+def test_equal_lines_are_exchanges_of_their_own_each_time_the_same(
+    tmp_path: Path,
+) -> None:
     source, line = tmp_path / "log", json.dumps(OLD).encode() + b"\n"
     source.write_bytes(line * 3)
     ids = []
@@ -211,5 +278,11 @@ def test_the_input_is_never_touched(house: House, log: Path) -> None:
     rejects = log.with_name("out.jsonl.rejected")
     rejects.write_bytes(log.read_bytes())
     before = rejects.read_bytes()
-    status, _, said = run(house, "migrate", "--input", rejects, "--output", log.with_name("out.jsonl"))
-    assert (status, "name another output" in said, rejects.read_bytes()) == (2, True, before)
+    status, _, said = run(
+        house, "migrate", "--input", rejects, "--output", log.with_name("out.jsonl")
+    )
+    assert (status, "name another output" in said, rejects.read_bytes()) == (
+        2,
+        True,
+        before,
+    )

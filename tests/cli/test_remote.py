@@ -17,7 +17,12 @@ def earthflow(house: House) -> Any:
     def run(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
         told = command_environment(house, EARTHFLOW_URL=house.stack.control.url)
         return subprocess.run(
-            [EARTHFLOW, *words], env=told, input=said, capture_output=True, text=True, check=False
+            [EARTHFLOW, *words],
+            env=told,
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     return run
@@ -25,20 +30,46 @@ def earthflow(house: House) -> Any:
 
 def test_a_tenant_from_its_making_to_its_end(earthflow: Any) -> None:
     made = json.loads(
-        earthflow("tenants", "create", "Acme", "--id", "acme-cli", "--label", "team=a", "-o", "json").stdout
+        earthflow(
+            "tenants",
+            "create",
+            "Acme",
+            "--id",
+            "acme-cli",
+            "--label",
+            "team=a",
+            "-o",
+            "json",
+        ).stdout
     )
-    assert (made["id"], made["labels"], made["api_key"][:8]) == ("acme-cli", {"team": "a"}, "ef_live_")
+    assert (made["id"], made["labels"], made["api_key"][:8]) == (
+        "acme-cli",
+        {"team": "a"},
+        "ef_live_",
+    )
     changed = json.loads(
-        earthflow("tenants", "update", "acme-cli", "--max-requests-per-minute", "5000", "-o", "json").stdout
+        earthflow(
+            "tenants",
+            "update",
+            "acme-cli",
+            "--max-requests-per-minute",
+            "5000",
+            "-o",
+            "json",
+        ).stdout
     )
     assert changed["max_requests_per_minute"] == 5000
     assert "5000" in earthflow("tenants", "show", "acme-cli").stdout
-    rows = [json.loads(line) for line in earthflow("tenants", "list", "-o", "jsonl").stdout.splitlines()]
+    rows = [
+        json.loads(line)
+        for line in earthflow("tenants", "list", "-o", "jsonl").stdout.splitlines()
+    ]
     assert "acme-cli" in {row["id"] for row in rows}
-    assert "acme-cli,Acme,default,5000" in earthflow("tenants", "list", "-o", "csv").stdout
-    refused = earthflow(
-        "tenants", "delete", "acme-cli", said="acme-cli\n"
-    )  # no person: a script must say --yes
+    assert (
+        "acme-cli,Acme,default,5000" in earthflow("tenants", "list", "-o", "csv").stdout
+    )
+    # no person: a script must say --yes
+    refused = earthflow("tenants", "delete", "acme-cli", said="acme-cli\n")
     assert (refused.returncode, "say --yes" in refused.stderr) == (2, True)
     assert earthflow("tenants", "delete", "acme-cli", "--yes").returncode == 0
     gone = earthflow("tenants", "show", "acme-cli")
@@ -49,18 +80,35 @@ def test_keys_are_made_rotated_and_revoked(earthflow: Any) -> None:
     earthflow("tenants", "create", "Keys", "--id", "keys-cli")
     try:
         more = json.loads(earthflow("keys", "create", "keys-cli", "-o", "json").stdout)
-        assert earthflow("keys", "revoke", more["id"], "--tenant", "keys-cli", "--yes").returncode == 0
+        assert (
+            earthflow(
+                "keys", "revoke", more["id"], "--tenant", "keys-cli", "--yes"
+            ).returncode
+            == 0
+        )
         preview = json.loads(
-            earthflow("keys", "rotate", "--tenant-id", "keys-cli", "--dry-run", "-o", "json").stdout
+            earthflow(
+                "keys", "rotate", "--tenant-id", "keys-cli", "--dry-run", "-o", "json"
+            ).stdout
         )
         assert preview == [{"tenant": "keys-cli"}]
         (rotated,) = json.loads(
             earthflow(
-                "keys", "rotate", "--tenant-id", "keys-cli", "--revoke-after", "60", "-o", "json"
+                "keys",
+                "rotate",
+                "--tenant-id",
+                "keys-cli",
+                "--revoke-after",
+                "60",
+                "-o",
+                "json",
             ).stdout
         )
         statuses = [
-            key["status"] for key in json.loads(earthflow("keys", "list", "keys-cli", "-o", "json").stdout)
+            key["status"]
+            for key in json.loads(
+                earthflow("keys", "list", "keys-cli", "-o", "json").stdout
+            )
         ]
         assert statuses == ["ending", "ended", "live"]
         assert rotated["api_key"] not in earthflow("keys", "list", "keys-cli").stdout
@@ -76,25 +124,36 @@ def test_errors_say_what_to_do(earthflow: Any) -> None:
     assert "did you mean" in unknown.stderr
 
 
-def test_the_audit_is_searched_counted_exported_and_followed(house: House, earthflow: Any) -> None:
+def test_the_audit_is_searched_counted_exported_and_followed(
+    house: House, earthflow: Any
+) -> None:
     tenant = house.tenant()
     for text in ("one", "two", "three"):
         tenant.post(message(text))
     tenant.audit(3)
     mine = ("--tenant", tenant.id)
     rows = json.loads(
-        earthflow("audit", "search", *mine, "--status", "ALLOW", "--limit", "2", "-o", "json").stdout
+        earthflow(
+            "audit", "search", *mine, "--status", "ALLOW", "--limit", "2", "-o", "json"
+        ).stdout
     )
     assert [row["status"] for row in rows] == ["ALLOW", "ALLOW"]
     assert tenant.id in earthflow("audit", "search", *mine).stdout
     lines = earthflow("audit", "export", *mine).stdout.splitlines()
     assert len({json.loads(line)["id"] for line in lines}) == 3
-    assert len(earthflow("audit", "export", *mine, "-o", "csv").stdout.splitlines()) == 4
+    assert (
+        len(earthflow("audit", "export", *mine, "-o", "csv").stdout.splitlines()) == 4
+    )
     counts = json.loads(
-        earthflow("audit", "stats", *mine, "--from", "2025-02-01T00:00:00Z", "-o", "json").stdout
+        earthflow(
+            "audit", "stats", *mine, "--from", "2025-02-01T00:00:00Z", "-o", "json"
+        ).stdout
     )
     assert (counts["total"], counts["by_status"]) == (3, {"ALLOW": 3})
-    assert "Write it like 2026-" in earthflow("audit", "search", "--from", "yesterday").stderr
+    assert (
+        "Write it like 2026-"
+        in earthflow("audit", "search", "--from", "yesterday").stderr
+    )
 
     told = command_environment(house, EARTHFLOW_URL=house.stack.control.url)
     following = subprocess.Popen(
@@ -116,16 +175,24 @@ def test_health_is_a_status_for_scripts(house: House, earthflow: Any) -> None:
     fine = earthflow("health", "--host", "localhost", "--port", str(house.stack.port))
     assert (fine.returncode, "OK" in fine.stdout) == (0, True)
     assert (
-        json.loads(earthflow("health", "--port", str(house.stack.port), "-o", "json").stdout)["service"]
+        json.loads(
+            earthflow("health", "--port", str(house.stack.port), "-o", "json").stdout
+        )["service"]
         == "proxy"
     )
     away = earthflow("health", "--port", "1")
     assert (away.returncode, "Nobody answers" in away.stderr) == (1, True)
 
 
-def test_what_a_caller_says_does_not_move_an_admins_terminal(house: House, earthflow: Any) -> None:
+def test_what_a_caller_says_does_not_move_an_admins_terminal(
+    house: House, earthflow: Any
+) -> None:
     tenant = house.tenant()
-    tenant.post(json.dumps({"model": "\x1b]0;pwned\x07\x9b2J=cmd\r\nBLOCK forged", "messages": []}).encode())
+    tenant.post(
+        json.dumps(
+            {"model": "\x1b]0;pwned\x07\x9b2J=cmd\r\nBLOCK forged", "messages": []}
+        ).encode()
+    )
     (row,) = tenant.audit(1)
     for words in (
         ("audit", "show", row["id"]),
@@ -139,7 +206,9 @@ def test_what_a_caller_says_does_not_move_an_admins_terminal(house: House, earth
 
 def emitted_csv(value: str) -> str:
     source = f"from cli.output import emit_rows; emit_rows(('a',), [{{'a': {value!r}}}], 'csv')"
-    return subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_a_dry_run_of_the_master_key_is_refused(earthflow: Any) -> None:

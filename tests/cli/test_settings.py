@@ -29,13 +29,24 @@ def told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POSTGRES_PASSWORD", "hunter22")
 
 
-def test_variables_of_other_programs_are_not_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_programs_are_not_obeyed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in FOREIGN.items():
         monkeypatch.setenv(name, value)
     up, control, proxy = UpSettings(), ControlSettings(), ProxySettings()
-    assert (up.own_postgres, up.own_redis, up.port, up.env) == (True, True, 8443, "development")
+    assert (up.own_postgres, up.own_redis, up.port, up.env) == (
+        True,
+        True,
+        8443,
+        "development",
+    )
     assert "production" not in control.database + control.redis + proxy.redis
-    assert (proxy.port, proxy.env, proxy.max_body) == (8443, "production", 32 * 1024 * 1024)
+    assert (proxy.port, proxy.env, proxy.max_body) == (
+        8443,
+        "production",
+        32 * 1024 * 1024,
+    )
 
 
 def test_a_blank_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,8 +83,15 @@ def test_a_url_that_is_none_is_refused_without_being_shown(
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_earthflow_for_itself_is_led_nowhere_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("POSTGRES_HOST", "EARTHFLOW_DATABASE_URL", "REDIS_HOST", "EARTHFLOW_REDIS_URL"):
+def test_an_earthflow_for_itself_is_led_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in (
+        "POSTGRES_HOST",
+        "EARTHFLOW_DATABASE_URL",
+        "REDIS_HOST",
+        "EARTHFLOW_REDIS_URL",
+    ):
         monkeypatch.setenv(name, "redis://production")
     monkeypatch.setenv("EARTHFLOW_ENV", "production")
     settings = settings_of(tmp_path)
@@ -83,10 +101,16 @@ def test_an_earthflow_for_itself_is_led_nowhere_else(monkeypatch: pytest.MonkeyP
         "development",
         0,
     )
-    assert (settings.master_key, settings.admin_key, settings.state_dir) == (None, None, tmp_path)
+    assert (settings.master_key, settings.admin_key, settings.state_dir) == (
+        None,
+        None,
+        tmp_path,
+    )
 
 
-def test_an_env_file_is_read_as_compose_reads_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_env_file_is_read_as_compose_reads_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "env"
     file.write_text(
         "# a comment\nEF_A=1  # port\nexport EF_B='x # y'\nEF_C=\"ab'\"\nEF_D=a=b\nEF_SET=file\n\nnonsense\n"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from cli.children import wait_until
 from cli.pretend import Given
+from cli.processes import wait_until
 from tests.clients import npm, sdks
 from tests.clients.tools import TOOLS, answer, reply_with, shape_of, stream
 from tests.support.conformance import CASES, Cell, given
@@ -21,7 +21,10 @@ MODULES = Path(PYTHON).parents[1] / "npm" if PYTHON else Path()
 PRIVATE_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
 CALLS = [*sdks.SDKS, *npm.SDKS, *TOOLS]
 STREAMS = {
-    **{name: shape for name, (shape, _) in (*sdks.STREAMS.items(), *npm.STREAMS.items())},
+    **{
+        name: shape
+        for name, (shape, _) in (*sdks.STREAMS.items(), *npm.STREAMS.items())
+    },
     **{name: tool.shape for name, tool in TOOLS.items()},
 }
 Done = subprocess.CompletedProcess[str]
@@ -31,7 +34,9 @@ Done = subprocess.CompletedProcess[str]
 def house() -> Iterator[House]:
     with House() as house:
         house.providers.answer = answer
-        house.providers.reply = reply_with(lambda: stream("openai-responses", ["You wrote a message."]))
+        house.providers.reply = reply_with(
+            lambda: stream("openai-responses", ["You wrote a message."])
+        )
         yield house
 
 
@@ -71,8 +76,13 @@ def _command(name: str, prompt: str, streams: bool) -> Sequence[str]:
         program, *words = TOOLS[name].command(prompt)
         return [str(MODULES / "node_modules" / ".bin" / program), *words]
     if name in npm.SDKS:
-        file = MODULES / f"{re.sub('[^a-z]+', '-', name.lower())}{'-stream' if streams else ''}.mjs"
-        file.write_text(npm.PROXIED + (npm.STREAMS[name][1] if streams else npm.SDKS[name]))
+        file = (
+            MODULES
+            / f"{re.sub('[^a-z]+', '-', name.lower())}{'-stream' if streams else ''}.mjs"
+        )
+        file.write_text(
+            npm.PROXIED + (npm.STREAMS[name][1] if streams else npm.SDKS[name])
+        )
         return ["node", str(file), prompt]
     return [
         PYTHON,
@@ -82,16 +92,21 @@ def _command(name: str, prompt: str, streams: bool) -> Sequence[str]:
     ]
 
 
-def judged(tenant: Tenant, wanted: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+def judged(
+    tenant: Tenant, wanted: Callable[[dict[str, Any]], bool]
+) -> list[dict[str, Any]]:
     """The records of what the client said to its model, once there is one that is wanted; its own matters are none."""
     rows: list[dict[str, Any]] = []
 
     def there() -> bool:
-        found = tenant.house.stack.control.get(f"/v1/audit?tenant={tenant.id}&limit=1000")["audit"]
+        found = tenant.house.stack.control.get(
+            f"/v1/audit?tenant={tenant.id}&limit=1000"
+        )["audit"]
         rows[:] = [
             row
             for row in found
-            if row["method"] in ("POST", "MESSAGE") and row["unreadable"] != ["unknown_path"]
+            if row["method"] in ("POST", "MESSAGE")
+            and row["unreadable"] != ["unknown_path"]
         ]
         return any(row["completion"] and wanted(row) for row in rows)
 
@@ -111,7 +126,11 @@ def heard(house: House, since: int) -> list[bytes]:
 def named(done: Done) -> set[str]:
     """The decisions that the user of a client is told."""
     said = re.sub(r"\s+", " ", done.stdout + done.stderr)
-    return set(re.findall(r"Blocked by Earthflow policy \S+ \(decision ([0-9a-f-]{36})\)", said))
+    return set(
+        re.findall(
+            r"Blocked by Earthflow policy \S+ \(decision ([0-9a-f-]{36})\)", said
+        )
+    )
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -127,7 +146,9 @@ def test_a_call_is_allowed_read_in_full_and_its_tokens_counted(
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_a_secret_does_not_arrive(house: House, tenant: Tenant, say: Callable[..., Done], name: str) -> None:
+def test_a_secret_does_not_arrive(
+    house: House, tenant: Tenant, say: Callable[..., Done], name: str
+) -> None:
     since = len(house.providers.heard)
     done = say(name, f"my key is {AWS_KEY}, keep it")
     assert done.returncode == 0, done.stderr[-2000:]
@@ -151,18 +172,27 @@ def test_a_block_is_one_request_and_its_user_reads_why(
 
 
 @pytest.fixture
-def answered(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+def answered(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, str], None]:
     """Have a client's model answer with a case."""
 
     def prepare(name: str, case: str) -> None:
         shape = STREAMS[name]
-        plain = name in TOOLS and case != "block"  # which would do what a call of a tool asks, and ask again
+        # which would do what a call of a tool asks, and ask again
+        plain = name in TOOLS and case != "block"
         said: Given = (
-            stream(shape, CASES[case][0]) if plain else given(Cell(shape, "streamed", case, "", "identity"))
+            stream(shape, CASES[case][0])
+            if plain
+            else given(Cell(shape, "streamed", case, "", "identity"))
         )
 
         def first(path: str, call: dict[str, Any], text: str) -> Any:
-            return said if shape_of(path, call) or name not in TOOLS else answer(path, call, text)
+            return (
+                said
+                if shape_of(path, call) or name not in TOOLS
+                else answer(path, call, text)
+            )
 
         monkeypatch.setattr(house.providers, "answer", first)
         monkeypatch.setattr(house.providers, "reply", reply_with(lambda: said))
@@ -179,7 +209,10 @@ def test_a_stream_passes_and_is_read_in_full(
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.strip() == "".join(CASES["allow"][0]).strip()
     row = judged(tenant, lambda row: row["completion"]["output_tokens"] == 5)[0]
-    assert (row["completion"]["action"], row["completion"]["coverage"]) == ("ALLOW", "full")
+    assert (row["completion"]["action"], row["completion"]["coverage"]) == (
+        "ALLOW",
+        "full",
+    )
 
 
 @pytest.mark.parametrize("name", STREAMS)
@@ -191,7 +224,8 @@ def test_what_a_stream_must_not_say_is_edited(
     assert done.returncode == 0, done.stderr[-2000:]
     assert AWS_KEY not in done.stdout
     assert re.fullmatch(
-        r"The key is \[REDACTED:credentials_aws_access_key_[b-t]{8}\], keep it\.\s*", done.stdout
+        r"The key is \[REDACTED:credentials_aws_access_key_[b-t]{8}\], keep it\.\s*",
+        done.stdout,
     ), done.stdout
     judged(tenant, lambda row: row["completion"]["action"] == "REDACT")
 
@@ -203,8 +237,12 @@ def test_a_stream_that_is_stopped_is_one_request(
     answered(name, "block")
     since = len(house.providers.heard)
     done = say(name, "Hello", streams=True)
-    assert (done.returncode == 0) is (name in TOOLS and TOOLS[name].ends_well), done.stderr[-2000:]
+    assert (done.returncode == 0) is (name in TOOLS and TOOLS[name].ends_well), (
+        done.stderr[-2000:]
+    )
     assert len(heard(house, since)) == 1
     rows = judged(tenant, lambda row: row["completion"]["action"] == "BLOCK")
-    assert named(done) == {row["id"] for row in rows if row["completion"]["action"] == "BLOCK"}
+    assert named(done) == {
+        row["id"] for row in rows if row["completion"]["action"] == "BLOCK"
+    }
     assert len(named(done)) == 1, done.stderr[-2000:]

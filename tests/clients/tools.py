@@ -35,7 +35,10 @@ TOOLS: dict[str, Tool] = {
         "@anthropic-ai/claude-code",
         "anthropic-messages",
         lambda prompt: ("claude", "-p", "--", prompt),
-        {"ANTHROPIC_API_KEY": "sk-ant-x", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"},
+        {
+            "ANTHROPIC_API_KEY": "sk-ant-x",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+        },
     ),
     "Codex (WebSocket)": Tool(
         "@openai/codex",
@@ -47,7 +50,13 @@ TOOLS: dict[str, Tool] = {
     "Gemini CLI": Tool(
         "@google/gemini-cli",
         "gemini-sse",
-        lambda prompt: ("gemini", "--skip-trust", "-m", "gemini-3", f"--prompt={prompt}"),
+        lambda prompt: (
+            "gemini",
+            "--skip-trust",
+            "-m",
+            "gemini-3",
+            f"--prompt={prompt}",
+        ),
         {"GEMINI_API_KEY": "x"},
         {".gemini/settings.json": json.dumps(GEMINI)},
         ends_well=True,
@@ -58,7 +67,10 @@ TOOLS: dict[str, Tool] = {
 def stream(shape: str, text: Sequence[str]) -> Given:
     """A streamed answer in small pieces."""
     body = b"".join(SHAPES[shape].made(text, []))
-    return Given(SHAPES[shape].content_type, [body[at : at + 97] for at in range(0, len(body), 97)])
+    return Given(
+        SHAPES[shape].content_type,
+        [body[at : at + 97] for at in range(0, len(body), 97)],
+    )
 
 
 def answer(path: str, call: dict[str, Any], text: str) -> Any:
@@ -100,4 +112,8 @@ def reply_with(said: Callable[[], Given]) -> Callable[[str], list[str]]:
 
 def events(given: Given) -> list[str]:
     """What a stream of server-sent events says."""
-    return [line[6:] for line in b"".join(given.chunks).decode().split("\n") if line.startswith("data: {")]
+    return [
+        line[6:]
+        for line in b"".join(given.chunks).decode().split("\n")
+        if line.startswith("data: {")
+    ]

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from contract.keys import digest, mint, parse
 
-SCANNERS = re.compile(r"ef_(live|test|adm|met)_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}")
+SCANNERS = re.compile(
+    r"ef_(live|test|adm|met)_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}"
+)
 
 
 def test_a_minted_key_has_the_published_shape_and_parses_back() -> None:

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from contract.decision import Completion, Decision, Fired, Place, decode, encode, new_id, time_of
+from contract.decision import (
+    Completion,
+    Decision,
+    Fired,
+    Place,
+    decode,
+    encode,
+    new_id,
+    time_of,
+)
 
 PLACE = Place("w", "b", 7, 1)
 DECISION = Decision(
@@ -14,23 +23,35 @@ DECISION = Decision(
     unreadable=("image",), rules=(Fired("a.b", "BLOCK", "high", 2),), host="api.openai.com",
 )  # fmt: skip
 COMPLETION = Completion(
-    id=DECISION.id, time=datetime.now(UTC), place=PLACE, tenant="t", outcome="ok", status=200, duration_ms=5
+    id=DECISION.id,
+    time=datetime.now(UTC),
+    place=PLACE,
+    tenant="t",
+    outcome="ok",
+    status=200,
+    duration_ms=5,
 )
 
 
-@pytest.mark.parametrize("record", [DECISION, COMPLETION], ids=["decision", "completion"])
+@pytest.mark.parametrize(
+    "record", [DECISION, COMPLETION], ids=["decision", "completion"]
+)
 def test_a_record_comes_back_as_it_was(record: Decision | Completion) -> None:
     assert decode(encode(record)) == record
     assert encode(decode(encode(record))) == encode(record)
 
 
 def test_a_field_of_a_newer_writer_is_passed_over() -> None:
-    newer = json.dumps({**json.loads(encode(DECISION)), "schema": 2, "weather": "fine"}).encode()
+    newer = json.dumps(
+        {**json.loads(encode(DECISION)), "schema": 2, "weather": "fine"}
+    ).encode()
     read = decode(newer)
     assert (read.id, read.schema) == (DECISION.id, 2)
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b'{"kind":"other"}', b"\xff", encode(DECISION)[:-5]])
+@pytest.mark.parametrize(
+    "data", [b"", b"{}", b'{"kind":"other"}', b"\xff", encode(DECISION)[:-5]]
+)
 def test_what_is_no_record_is_an_error(data: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode(data)

@@ -37,7 +37,16 @@ def test_another_master_key_or_a_changed_byte_does_not_open_it() -> None:
 
 
 def test_derived_keys_differ_by_purpose_and_master() -> None:
-    assert len({derive(MASTER, "a"), derive(MASTER, "b"), derive(Fernet.generate_key().decode(), "a")}) == 3
+    assert (
+        len(
+            {
+                derive(MASTER, "a"),
+                derive(MASTER, "b"),
+                derive(Fernet.generate_key().decode(), "a"),
+            }
+        )
+        == 3
+    )
 
 
 def test_a_wrapped_secret_needs_its_master_key() -> None:

@@ -13,7 +13,7 @@ from contract.decision import new_id
 from control.keyring import Keyring
 from control.settings import ControlSettings
 from control.state import State
-from control.store import database, masters
+from control.store import database, master_keys
 
 TEMPLATE = "migrated"
 
@@ -23,7 +23,9 @@ def template(engines: Engines) -> str:
     """The name of a database in which every migration has run: a copy of it costs a twentieth of the migrations."""
 
     async def migrate() -> None:
-        pool = await database.connect(url_of(engines, TEMPLATE), "the tests' engines", 5)
+        pool = await database.connect(
+            url_of(engines, TEMPLATE), "the tests' engines", 5
+        )
         await database.migrate(pool)
         await pool.close()
 
@@ -49,7 +51,9 @@ def url_of(engines: Engines, name: str) -> str:
 
 
 @pytest.fixture
-async def state(engines: Engines, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[State]:
+async def state(
+    engines: Engines, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[State]:
     """Control's state over a database and a Redis of this test's own."""
     master = Fernet.generate_key().decode()
     for variable, value in {
@@ -69,7 +73,7 @@ async def state(engines: Engines, database_url: str, monkeypatch: pytest.MonkeyP
         pool,
         reading,
         client,
-        await masters.open_vault(pool, master),
+        await master_keys.open_vault(pool, master),
         {},
         "",
         Keyring(bytes(32)),

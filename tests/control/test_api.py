@@ -10,7 +10,9 @@ from tests.support.house import House, Tenant, curl, message
 
 
 def ask(house: House, path: str, *words: str) -> tuple[int, Any]:
-    done = curl("-sS", "-w", "\n%{http_code}", f"{house.stack.control.url}{path}", *words)
+    done = curl(
+        "-sS", "-w", "\n%{http_code}", f"{house.stack.control.url}{path}", *words
+    )
     text, _, status = done.stdout.rpartition("\n")
     return int(status), json.loads(text)
 
@@ -20,22 +22,31 @@ def admin(house: House) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/tenants", "/v1/audit", "/internal/snapshot", "/internal/watermark/a/b"]
+    "path",
+    ["/v1/tenants", "/v1/audit", "/internal/snapshot", "/internal/watermark/a/b"],
 )
 @pytest.mark.parametrize(
-    "key", ["", "wrong", mint().text, "é", "a" * 5_000], ids=["none", "wrong", "foreign", "not ascii", "long"]
+    "key",
+    ["", "wrong", mint().text, "é", "a" * 5_000],
+    ids=["none", "wrong", "foreign", "not ascii", "long"],
 )
 def test_without_a_valid_key_nothing_is_told(house: House, path: str, key: str) -> None:
-    status, body = ask(house, path, "-H", f"X-API-Key: {key}", "-H", f"Authorization: Bearer {key}")
+    status, body = ask(
+        house, path, "-H", f"X-API-Key: {key}", "-H", f"Authorization: Bearer {key}"
+    )
     assert (status, body["error"]["code"]) == (401, "unauthorized")
     assert body["error"]["request_id"]
 
 
-def test_a_tenant_sees_its_own_audit_and_nobody_elses(house: House, tenant: Tenant) -> None:
+def test_a_tenant_sees_its_own_audit_and_nobody_elses(
+    house: House, tenant: Tenant
+) -> None:
     tenant.post(message("hello"))
     tenant.audit(1)
     mine = ("-H", f"Authorization: Bearer {tenant.key}")
-    assert [row["tenant"] for row in ask(house, "/v1/audit", *mine)[1]["audit"]] == [tenant.id]
+    assert [row["tenant"] for row in ask(house, "/v1/audit", *mine)[1]["audit"]] == [
+        tenant.id
+    ]
     assert ask(house, "/v1/audit?tenant=default", *mine)[0] == 404
     assert ask(house, "/v1/tenants", *mine)[0] == 403
     assert ask(house, "/v1/tenants", *mine, "-d", '{"name": "x"}')[0] == 403
@@ -43,7 +54,16 @@ def test_a_tenant_sees_its_own_audit_and_nobody_elses(house: House, tenant: Tena
 
 
 def test_two_different_keys_are_an_error(house: House, tenant: Tenant) -> None:
-    assert ask(house, "/v1/audit", *admin(house), "-H", f"Authorization: Bearer {tenant.key}")[0] == 400
+    assert (
+        ask(
+            house,
+            "/v1/audit",
+            *admin(house),
+            "-H",
+            f"Authorization: Bearer {tenant.key}",
+        )[0]
+        == 400
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,7 +74,9 @@ def test_two_different_keys_are_an_error(house: House, tenant: Tenant) -> None:
         ('{"name": "a\\u0000b"}', "bad_request"), ('{"name": "\\ud800"}', "bad_request"), ('{"name": "x", "id": "default"}', "tenant_exists"),
     ],
 )  # fmt: skip
-def test_a_bad_tenant_is_refused_with_a_reason(house: House, body: str, code: str) -> None:
+def test_a_bad_tenant_is_refused_with_a_reason(
+    house: House, body: str, code: str
+) -> None:
     status, answer = ask(house, "/v1/tenants", *admin(house), "-d", body)
     assert (status < 500, answer["error"]["code"]) == (True, code)
 
@@ -85,13 +107,17 @@ def test_bytes_that_are_no_text_are_no_key_and_no_body(house: House) -> None:
     file.write_bytes(b"X-API-Key: " + raw["key"])
     assert ask(house, "/v1/audit", "-H", f"@{file}")[0] == 401
     file.write_bytes(raw["body"])
-    assert ask(house, "/v1/tenants", *admin(house), "--data-binary", f"@{file}")[0] == 400
+    assert (
+        ask(house, "/v1/tenants", *admin(house), "--data-binary", f"@{file}")[0] == 400
+    )
     assert ask(house, "/v1/tenants/%00", *admin(house), "-X", "DELETE")[0] in (400, 404)
 
 
 def test_what_is_not_there_has_the_same_shape(house: House) -> None:
     assert ask(house, "/nothing")[1]["error"]["code"] == "not_found"
-    assert ask(house, "/health", "-X", "POST")[1]["error"]["code"] == "method_not_allowed"
+    assert (
+        ask(house, "/health", "-X", "POST")[1]["error"]["code"] == "method_not_allowed"
+    )
     assert ask(house, "/v1/tenants/nobody", *admin(house), "-X", "DELETE")[0] == 404
 
 

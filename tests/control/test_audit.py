@@ -17,7 +17,9 @@ def caller(house: House) -> Tenant:
     tenant = house.tenant()
     for text in ("hello", f"my key is {AWS_KEY}", PRIVATE, "again"):
         tenant.post(message(text))
-    tenant.post(message("hi", model="claude"), url="https://api.anthropic.com/v1/messages")
+    tenant.post(
+        message("hi", model="claude"), url="https://api.anthropic.com/v1/messages"
+    )
     tenant.audit(5)
     return tenant
 
@@ -48,7 +50,9 @@ def test_pages_follow_one_another_without_a_gap(house: House, caller: Tenant) ->
     seen: list[str] = []
     cursor = ""
     while True:
-        _, body = ask(house, f"/v1/audit?tenant={caller.id}&limit=2{cursor}", *admin(house))
+        _, body = ask(
+            house, f"/v1/audit?tenant={caller.id}&limit=2{cursor}", *admin(house)
+        )
         seen += [row["id"] for row in body["audit"]]
         if body["next"] is None:
             break
@@ -56,18 +60,34 @@ def test_pages_follow_one_another_without_a_gap(house: House, caller: Tenant) ->
     assert seen == [row["id"] for row in found(house, caller)]
 
 
-def test_the_guides_question_after_a_high_block_rate_is_answered(house: House, caller: Tenant) -> None:
-    status, body = ask(house, "/v1/audit/stats?from=2025-02-01T00:00:00Z", "-H", f"X-API-Key: {caller.key}")
-    assert (status, body["total"], body["block_rate"], body["error_rate"]) == (200, 5, 0.2, 0.0)
+def test_the_guides_question_after_a_high_block_rate_is_answered(
+    house: House, caller: Tenant
+) -> None:
+    status, body = ask(
+        house,
+        "/v1/audit/stats?from=2025-02-01T00:00:00Z",
+        "-H",
+        f"X-API-Key: {caller.key}",
+    )
+    assert (status, body["total"], body["block_rate"], body["error_rate"]) == (
+        200,
+        5,
+        0.2,
+        0.0,
+    )
     assert body["by_status"] == {"ALLOW": 3, "REDACT": 1, "BLOCK": 1}
     assert body["by_outcome"] == {"ok": 4, "refused": 1}
-    assert {"rule": "credentials.private-key", "count": 1} in body["top_triggered_rules"]
+    assert {"rule": "credentials.private-key", "count": 1} in body[
+        "top_triggered_rules"
+    ]
     assert body["by_provider"] == {"openai": 4, "anthropic": 1}
     assert (body["input_tokens"], body["output_tokens"]) == (45, 20)
     assert set(body["duration_ms"]) == {"p50", "p95", "p99"}
 
 
-def test_a_tenant_finds_and_counts_its_own_alone(house: House, caller: Tenant, tenant: Tenant) -> None:
+def test_a_tenant_finds_and_counts_its_own_alone(
+    house: House, caller: Tenant, tenant: Tenant
+) -> None:
     mine = ("-H", f"X-API-Key: {tenant.key}")
     assert ask(house, "/v1/audit", *mine)[1] == {"audit": [], "next": None}
     assert ask(house, "/v1/audit/stats", *mine)[1]["total"] == 0
@@ -83,6 +103,8 @@ def test_a_tenant_finds_and_counts_its_own_alone(house: House, caller: Tenant, t
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/v1/audit", "/v1/audit/stats"])
-def test_a_question_that_is_none_is_refused_with_a_reason(house: House, path: str, query: str) -> None:
+def test_a_question_that_is_none_is_refused_with_a_reason(
+    house: House, path: str, query: str
+) -> None:
     status, body = ask(house, f"{path}?{query}", *admin(house))
     assert (status, bool(body["error"]["message"])) == (400, True)

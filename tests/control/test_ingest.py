@@ -46,7 +46,9 @@ def completion(seq: int, of: Decision) -> Completion:
 
 async def send(state: State, *records: Record | bytes) -> None:
     for record in records:
-        await state.redis.xadd(RECORDS, {FIELD: record if isinstance(record, bytes) else encode(record)})
+        await state.redis.xadd(
+            RECORDS, {FIELD: record if isinstance(record, bytes) else encode(record)}
+        )
 
 
 async def ingested(state: State, decisions: int) -> list[search.Row]:
@@ -87,13 +89,18 @@ async def test_the_same_record_twice_is_stored_once(state: State) -> None:
     assert await one(state, "SELECT count(*) FROM completion") == 1
 
 
-async def test_what_was_read_and_never_acknowledged_is_read_again_first(state: State) -> None:
+async def test_what_was_read_and_never_acknowledged_is_read_again_first(
+    state: State,
+) -> None:
     await state.redis.xgroup_create(RECORDS, GROUP, id="0", mkstream=True)
     first, second = decision(0), decision(1)
     await send(state, first)
     await state.redis.xreadgroup(GROUP, "ingest", {RECORDS: ">"})
     await send(state, second)
-    assert {row.decision.id for row in await ingested(state, 2)} == {first.id, second.id}
+    assert {row.decision.id for row in await ingested(state, 2)} == {
+        first.id,
+        second.id,
+    }
 
 
 async def test_the_watermark_rises_only_without_a_gap(state: State) -> None:
@@ -111,17 +118,35 @@ POISON = {
     "no record": b"{",
     "no field": b"",
     "bad id": encode(decision(0)).replace(b'"id":"', b'"id":"x'),
-    "long ago": json.dumps({**json.loads(encode(decision(0))), "id": new_id(1_000_000)}).encode(),
-    "far ahead": json.dumps({**json.loads(encode(decision(0))), "id": new_id(4_000_000_000)}).encode(),
+    "long ago": json.dumps(
+        {**json.loads(encode(decision(0))), "id": new_id(1_000_000)}
+    ).encode(),
+    "far ahead": json.dumps(
+        {**json.loads(encode(decision(0))), "id": new_id(4_000_000_000)}
+    ).encode(),
     "a NUL in its place": json.dumps(
-        {**json.loads(encode(decision(0))), "place": {"worker": "a\0", "boot": "b", "seq": 0}}
+        {
+            **json.loads(encode(decision(0))),
+            "place": {"worker": "a\0", "boot": "b", "seq": 0},
+        }
     ).encode(),
     "a place beyond counting": json.dumps(
-        {**json.loads(encode(decision(0))), "place": {"worker": "w", "boot": "b", "seq": 2**64 - 1}}
+        {
+            **json.loads(encode(decision(0))),
+            "place": {"worker": "w", "boot": "b", "seq": 2**64 - 1},
+        }
     ).encode(),
-    "a tenant without end": json.dumps({**json.loads(encode(decision(0))), "tenant": "t" * 9000}).encode(),
-    "deep": encode(decision(0))[:-1] + b',"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "a NUL in the tenant": json.dumps({**json.loads(encode(decision(0))), "tenant": "a\0b"}).encode(),
+    "a tenant without end": json.dumps(
+        {**json.loads(encode(decision(0))), "tenant": "t" * 9000}
+    ).encode(),
+    "deep": encode(decision(0))[:-1]
+    + b',"more":'
+    + b"[" * 100_000
+    + b"]" * 100_000
+    + b"}",
+    "a NUL in the tenant": json.dumps(
+        {**json.loads(encode(decision(0))), "tenant": "a\0b"}
+    ).encode(),
 }
 
 
@@ -129,14 +154,18 @@ TELLS_ITS_PLACE = {"long ago", "far ahead"}
 
 
 @pytest.mark.parametrize("kind", POISON)
-async def test_what_is_no_record_is_kept_aside_and_stops_nothing(state: State, kind: str) -> None:
+async def test_what_is_no_record_is_kept_aside_and_stops_nothing(
+    state: State, kind: str
+) -> None:
     good = decision(1)
     await send(state, POISON[kind], good)
     (row,) = await ingested(state, 1)
     assert row.decision == good
     assert await one(state, "SELECT count(*) FROM quarantine") == 1
     assert bytes(await one(state, "SELECT payload FROM quarantine")) == POISON[kind]  # type: ignore[arg-type]
-    assert await audit.watermark_of(state.pool, "w", "b") == (1 if kind in TELLS_ITS_PLACE else -1)
+    assert await audit.watermark_of(state.pool, "w", "b") == (
+        1 if kind in TELLS_ITS_PLACE else -1
+    )
 
 
 async def test_a_flushed_redis_gets_its_group_again(state: State) -> None:
@@ -163,7 +192,9 @@ async def test_two_control_processes_do_not_ingest_at_once(state: State) -> None
         assert not await database.lead(second, audit.INGEST_LOCK)
 
 
-async def test_a_migration_is_applied_once_and_a_changed_one_is_refused(state: State) -> None:
+async def test_a_migration_is_applied_once_and_a_changed_one_is_refused(
+    state: State,
+) -> None:
     assert await database.migrate(state.pool) == []
     async with state.pool.connection() as connection:
         await connection.execute("UPDATE migration SET checksum = 'other'")
@@ -181,7 +212,9 @@ async def test_search_by_status_and_tenant_newest_first(state: State) -> None:
     ]
     await send(state, *records)
     await ingested(state, 4)
-    blocked = await search.search(state.pool, search.Sought(tenant="t", status="BLOCK"), limit=10)
+    blocked = await search.search(
+        state.pool, search.Sought(tenant="t", status="BLOCK"), limit=10
+    )
     assert [row.decision.id for row in blocked] == [records[3].id, records[1].id]
     assert len(await search.search(state.pool, search.Sought(), limit=2)) == 2
 
@@ -195,7 +228,9 @@ def test_the_migrations_are_readable_by_psql(engines: Engines) -> None:
         connection.rollback()
 
 
-async def test_a_time_without_a_zone_is_kept_aside_and_holds_up_nothing(state: State) -> None:
+async def test_a_time_without_a_zone_is_kept_aside_and_holds_up_nothing(
+    state: State,
+) -> None:
     odd = encode(decision(1)).replace(b'Z"', b'"', 1)
     assert b'Z"' not in odd.split(b'"place"')[0]
     await send(state, decision(0), odd, decision(2))

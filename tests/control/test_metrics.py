@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from tests.control.test_api import admin
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, curl, message
 
@@ -20,7 +20,11 @@ GUIDE = (
 
 
 def scrape(house: House, *words: str) -> str:
-    return curl("-sS", f"{house.stack.control.url}/v1/dashboard/metrics", *(words or admin(house))).stdout
+    return curl(
+        "-sS",
+        f"{house.stack.control.url}/v1/dashboard/metrics",
+        *(words or admin(house)),
+    ).stdout
 
 
 def value(text: str, series: str) -> float:
@@ -28,13 +32,19 @@ def value(text: str, series: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def test_counts_equal_the_audit_and_bear_the_guides_names(house: House, tenant: Tenant) -> None:
+def test_counts_equal_the_audit_and_bear_the_guides_names(
+    house: House, tenant: Tenant
+) -> None:
     for _ in range(3):
         tenant.post(message(f"my key is {AWS_KEY}"))
     tenant.audit(3)
     text = scrape(house)
     assert (
-        value(text, f'earthflow_decisions_total{{action="REDACT",reason="policy",tenant="{tenant.id}"}}') == 3
+        value(
+            text,
+            f'earthflow_decisions_total{{action="REDACT",reason="policy",tenant="{tenant.id}"}}',
+        )
+        == 3
     )
     assert (
         value(
@@ -43,20 +53,30 @@ def test_counts_equal_the_audit_and_bear_the_guides_names(house: House, tenant: 
         )
         == 3
     )
-    assert value(text, f'earthflow_requests_total{{outcome="ok",tenant="{tenant.id}"}}') == 3
-    assert value(text, f'earthflow_tokens_total{{direction="input",tenant="{tenant.id}"}}') == 33
+    assert (
+        value(text, f'earthflow_requests_total{{outcome="ok",tenant="{tenant.id}"}}')
+        == 3
+    )
+    assert (
+        value(text, f'earthflow_tokens_total{{direction="input",tenant="{tenant.id}"}}')
+        == 33
+    )
     assert [name for name in GUIDE if f"\n{name}" not in text] == []
     assert 0 < value(text, "earthflow_latency_p99_ms") < 10_000
     assert AWS_KEY not in text
     assert tenant.key not in text
 
 
-def test_it_is_for_the_admin_by_either_header_and_by_the_proxys_port(house: House, tenant: Tenant) -> None:
+def test_it_is_for_the_admin_by_either_header_and_by_the_proxys_port(
+    house: House, tenant: Tenant
+) -> None:
     key = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
     assert "earthflow_build_info" in scrape(house, "-H", f"Authorization: Bearer {key}")
     assert "unauthorized" in scrape(house, "-H", "X-API-Key: wrong")
     assert "forbidden" in scrape(house, "-H", f"X-API-Key: {tenant.key}")
-    relayed = curl("-sS", house.url("/v1/dashboard/metrics"), "-H", f"Authorization: Bearer {key}")
+    relayed = curl(
+        "-sS", house.url("/v1/dashboard/metrics"), "-H", f"Authorization: Bearer {key}"
+    )
     assert "earthflow_decisions_total" in relayed.stdout
 
 
@@ -82,11 +102,17 @@ def test_every_metric_says_what_it_is(house: House, line: str) -> None:
         for one in text.splitlines()
         if not one.startswith("#")
     }
-    told = {one.split(" ")[2].removesuffix("_total") for one in text.splitlines() if one.startswith(line)}
+    told = {
+        one.split(" ")[2].removesuffix("_total")
+        for one in text.splitlines()
+        if one.startswith(line)
+    }
     assert names <= told
 
 
-def test_the_document_lists_all_of_them_and_no_other(house: House, tenant: Tenant) -> None:
+def test_the_document_lists_all_of_them_and_no_other(
+    house: House, tenant: Tenant
+) -> None:
     tenant.post(message(f"my key is {AWS_KEY}"))
     tenant.audit(1)
     text = scrape(house)
@@ -98,7 +124,9 @@ def test_the_document_lists_all_of_them_and_no_other(house: House, tenant: Tenan
     )
     written = {
         name: (labels, help)
-        for name, labels, help in re.findall(r"^\| `(\w+)` \| (.*?) ?\| (.*) \|$", table, re.MULTILINE)
+        for name, labels, help in re.findall(
+            r"^\| `(\w+)` \| (.*?) ?\| (.*) \|$", table, re.MULTILINE
+        )
     }
     told = {}
     for name, help in re.findall(r"^# HELP (\w+) (.*)$", text, re.MULTILINE):
@@ -106,5 +134,6 @@ def test_the_document_lists_all_of_them_and_no_other(house: House, tenant: Tenan
         assert series, name
         told[name] = (sorted(re.findall(r'(\w+)="', series[1] or "")), help)
     assert {
-        name: (sorted(labels.split(", ")) if labels else [], help) for name, (labels, help) in written.items()
+        name: (sorted(labels.split(", ")) if labels else [], help)
+        for name, (labels, help) in written.items()
     } == told

@@ -23,7 +23,12 @@ from control.routes import ROUTES
 from tests.support.house import PATIENCE, House, Tenant, curl
 from tests.support.shared import scaled
 
-CHECKS = (not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance)
+CHECKS = (
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+)
 DESCRIBED = describe(ROUTES)
 # What would change the house for the tests beside this one: tried with the shape of a call alone, as a tenant.
 AS_TENANT = {
@@ -55,7 +60,11 @@ def test_whatever_is_sent_the_answer_is_as_described(
     case: schemathesis.Case, house: House, reader: Tenant
 ) -> None:
     admin = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
-    key = reader.key if f"{case.operation.method.upper()} {case.operation.path}" in AS_TENANT else admin
+    key = (
+        reader.key
+        if f"{case.operation.method.upper()} {case.operation.path}" in AS_TENANT
+        else admin
+    )
     headers = {
         name: value
         for name, value in (case.headers or {}).items()
@@ -73,20 +82,28 @@ def reader(house: House) -> Tenant:
 
 
 def test_every_route_of_the_api_is_described_and_no_other() -> None:
-    said = {(method.upper(), path) for path, methods in DESCRIBED["paths"].items() for method in methods}
-    mine = {(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")}
+    said = {
+        (method.upper(), path)
+        for path, methods in DESCRIBED["paths"].items()
+        for method in methods
+    }
+    mine = {
+        (route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")
+    }
     assert mine - said == {("GET", "/v1/openapi.json"), ("GET", "/v1/docs")}
     assert said <= mine
 
 
 def test_the_document_and_the_page_are_for_anybody(house: House) -> None:
-    assert json.loads(curl("-sS", f"{house.stack.control.url}/v1/openapi.json").stdout) == json.loads(
-        json.dumps(DESCRIBED)
-    )
+    assert json.loads(
+        curl("-sS", f"{house.stack.control.url}/v1/openapi.json").stdout
+    ) == json.loads(json.dumps(DESCRIBED))
     page = curl("-sS", "-i", f"{house.stack.control.url}/v1/docs").stdout
     assert "default-src 'none'" in page
     assert all(
-        f"<code>{route.method} {route.path}</code>" in page for route in ROUTES if route.answers is not None
+        f"<code>{route.method} {route.path}</code>" in page
+        for route in ROUTES
+        if route.answers is not None
     )
 
 
@@ -110,19 +127,27 @@ class Calls:
             made = control.post("/v1/keys", {"role": role})
             self.keys[role] = made["api_key"]
             self.ids.append(made["id"])
-        self.webhook = control.post(f"/v1/tenants/{self.own.id}/webhooks", {"url": "https://hooks.invalid/"})[
-            "id"
-        ]
+        self.webhook = control.post(
+            f"/v1/tenants/{self.own.id}/webhooks", {"url": "https://hooks.invalid/"}
+        )["id"]
         self.own.post(b'{"model": "m", "messages": []}')
         self.exchange = self.own.audit(1)[0]["id"]
 
     def status(self, role: str, method: str, path: str) -> int:
         exact = {"/v1/webhooks/{id}": self.webhook, "/v1/audit/{id}": self.exchange}
-        id = next((id for begin, id in exact.items() if path.startswith(begin)), self.own.id)
-        url = self.house.stack.control.url + path.replace("{id}", id).replace("{key}", "none")
-        headers = {"X-Forwarded-For": "wrong keys are counted by address, and these are nobody else's"}
+        id = next(
+            (id for begin, id in exact.items() if path.startswith(begin)), self.own.id
+        )
+        url = self.house.stack.control.url + path.replace("{id}", id).replace(
+            "{key}", "none"
+        )
+        headers = {
+            "X-Forwarded-For": "wrong keys are counted by address, and these are nobody else's"
+        }
         headers |= {"X-API-Key": self.keys[role]} if self.keys[role] else {}
-        return requests.request(method, url, headers=headers, data=b"[", timeout=PATIENCE).status_code
+        return requests.request(
+            method, url, headers=headers, data=b"[", timeout=PATIENCE
+        ).status_code
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +188,19 @@ def expected(role: str, method: str, path: str) -> set[int]:
     return {200}
 
 
-@pytest.mark.parametrize("role", ["tenant", "foreign", "metrics", "nobody", "wrong", "admin"])
 @pytest.mark.parametrize(
-    ("method", "path"), [(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")]
+    "role", ["tenant", "foreign", "metrics", "nobody", "wrong", "admin"]
 )
-def test_each_role_reaches_its_own_and_nothing_else(calls: Calls, role: str, method: str, path: str) -> None:
-    if role == "admin" and ((method, path) in CHANGES_ALL or path.startswith("/v1/master/")):
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")],
+)
+def test_each_role_reaches_its_own_and_nothing_else(
+    calls: Calls, role: str, method: str, path: str
+) -> None:
+    if role == "admin" and (
+        (method, path) in CHANGES_ALL or path.startswith("/v1/master/")
+    ):
         return  # has tests of its own, and would end what the others ask for
     assert calls.status(role, method, path) in expected(role, method, path)
 
@@ -176,9 +208,13 @@ def test_each_role_reaches_its_own_and_nothing_else(calls: Calls, role: str, met
 def test_a_tenant_finds_only_its_own_exchanges(calls: Calls, house: House) -> None:
     def found(key: str, query: str = "") -> tuple[int, set[str]]:
         answer = requests.get(
-            f"{house.stack.control.url}/v1/audit{query}", headers={"X-API-Key": key}, timeout=30
+            f"{house.stack.control.url}/v1/audit{query}",
+            headers={"X-API-Key": key},
+            timeout=30,
         )
-        return answer.status_code, {row["tenant"] for row in answer.json().get("audit", ())}
+        return answer.status_code, {
+            row["tenant"] for row in answer.json().get("audit", ())
+        }
 
     assert found(calls.own.key) == (200, {calls.own.id})
     assert found(calls.foreign.key) == (200, set())
@@ -188,26 +224,45 @@ def test_a_tenant_finds_only_its_own_exchanges(calls: Calls, house: House) -> No
 # -- Idempotency-Key --------------------------------------------------------------------------------------------------
 
 
-def post(house: House, key: str, body: dict[str, Any], api_key: str = "") -> requests.Response:
+def post(
+    house: House, key: str, body: dict[str, Any], api_key: str = ""
+) -> requests.Response:
     headers = {
         "X-Forwarded-For": "once",
         "X-API-Key": api_key or house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"],
         "Idempotency-Key": key,
     }
     return requests.post(
-        f"{house.stack.control.url}/v1/tenants", headers=headers, json=body, timeout=PATIENCE
+        f"{house.stack.control.url}/v1/tenants",
+        headers=headers,
+        json=body,
+        timeout=PATIENCE,
     )
 
 
-def test_a_post_that_comes_twice_is_done_once_and_answered_alike(house: House, tenant: Tenant) -> None:
+def test_a_post_that_comes_twice_is_done_once_and_answered_alike(
+    house: House, tenant: Tenant
+) -> None:
     key = str(uuid.uuid4())
-    first, second = post(house, key, {"name": "Once"}), post(house, key, {"name": "Once"})
-    assert (first.status_code, second.status_code, second.json()) == (201, 201, first.json())
-    assert (first.headers.get("idempotent-replayed"), second.headers["idempotent-replayed"]) == (None, "true")
-    assert post(house, key, {"name": "Other"}).json()["error"]["code"] == "idempotency_key_used"
+    first, second = (
+        post(house, key, {"name": "Once"}),
+        post(house, key, {"name": "Once"}),
+    )
+    assert (first.status_code, second.status_code, second.json()) == (
+        201,
+        201,
+        first.json(),
+    )
     assert (
-        post(house, key, {"name": "Once"}, api_key=tenant.key).status_code == 403
-    )  # a key of another caller is another key
+        first.headers.get("idempotent-replayed"),
+        second.headers["idempotent-replayed"],
+    ) == (None, "true")
+    assert (
+        post(house, key, {"name": "Other"}).json()["error"]["code"]
+        == "idempotency_key_used"
+    )
+    # a key of another caller is another key
+    assert post(house, key, {"name": "Once"}, api_key=tenant.key).status_code == 403
     assert post(house, key, {"name": "Once"}, api_key="wrong").status_code == 401
     assert post(house, "a b", {"name": "Once"}).status_code == 400
     house.stack.control.delete(f"/v1/tenants/{first.json()['id']}")
@@ -216,21 +271,38 @@ def test_a_post_that_comes_twice_is_done_once_and_answered_alike(house: House, t
 def test_a_tenant_whose_id_is_a_role_is_no_such_role(house: House) -> None:
     key, body = str(uuid.uuid4()), {"role": "admin", "name": "ci"}
     named = house.stack.control.post("/v1/tenants", {"name": "Admin", "id": "admin"})
-    headers = {"X-API-Key": house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"], "Idempotency-Key": key}
-    made = requests.post(f"{house.stack.control.url}/v1/keys", headers=headers, json=body, timeout=PATIENCE)
+    headers = {
+        "X-API-Key": house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"],
+        "Idempotency-Key": key,
+    }
+    made = requests.post(
+        f"{house.stack.control.url}/v1/keys",
+        headers=headers,
+        json=body,
+        timeout=PATIENCE,
+    )
     headers["X-API-Key"] = named["api_key"]
-    asked = requests.post(f"{house.stack.control.url}/v1/keys", headers=headers, json=body, timeout=PATIENCE)
+    asked = requests.post(
+        f"{house.stack.control.url}/v1/keys",
+        headers=headers,
+        json=body,
+        timeout=PATIENCE,
+    )
     assert (made.status_code, asked.status_code) == (201, 403)
     house.stack.control.delete(f"/v1/keys/{made.json()['id']}")
     house.stack.control.delete("/v1/tenants/admin")
 
 
-def test_of_what_was_begun_and_not_answered_nobody_says_that_it_was_not_done(house: House) -> None:
+def test_of_what_was_begun_and_not_answered_nobody_says_that_it_was_not_done(
+    house: House,
+) -> None:
     key, engines = str(uuid.uuid4()), house.stack.engines
     assert engines is not None
     first = post(house, key, {"name": "Begun"})
     with psycopg.connect(engines.database_url) as connection:
-        connection.execute("UPDATE answered SET body = NULL, status = 0 WHERE key = %s", (key,))
+        connection.execute(
+            "UPDATE answered SET body = NULL, status = 0 WHERE key = %s", (key,)
+        )
     assert post(house, key, {"name": "Begun"}).json()["error"]["code"] == "perhaps_done"
     house.stack.control.delete(f"/v1/tenants/{first.json()['id']}")
 

@@ -15,12 +15,17 @@ NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
 async def fill(state: State, tenant: str, *days: int) -> None:
     """One exchange on each of so many days ago."""
     made = [
-        decision(number, tenant=tenant, id=new_id((NOW - timedelta(days=ago)).timestamp()))
+        decision(
+            number, tenant=tenant, id=new_id((NOW - timedelta(days=ago)).timestamp())
+        )
         for number, ago in enumerate(days)
     ]
     async with await database.alone(state.settings.database) as connection:
         await audit.store(
-            connection, Partitions(), [Arrival(str(one.id), encode(one), one) for one in made], []
+            connection,
+            Partitions(),
+            [Arrival(str(one.id), encode(one), one) for one in made],
+            [],
         )
 
 
@@ -28,17 +33,23 @@ async def ages(state: State, tenant: str) -> list[int]:
     async with state.pool.connection() as connection:
         rows = await (
             await connection.execute(
-                "SELECT day FROM decision WHERE tenant = %s ORDER BY day DESC", (tenant,)
+                "SELECT day FROM decision WHERE tenant = %s ORDER BY day DESC",
+                (tenant,),
             )
         ).fetchall()
     return [(NOW.date() - row["day"]).days for row in rows]
 
 
-async def test_days_beyond_the_retention_are_dropped_and_the_last_one_within_stays(state: State) -> None:
+async def test_days_beyond_the_retention_are_dropped_and_the_last_one_within_stays(
+    state: State,
+) -> None:
     await fill(state, "t", 0, 1, 364, 365, 366, 400)
     dropped = await retain.forget(state, NOW)
     assert await ages(state, "t") == [0, 1, 364, 365]
-    assert sorted({name.split("_")[0] for name in dropped}) == ["completion", "decision"]
+    assert sorted({name.split("_")[0] for name in dropped}) == [
+        "completion",
+        "decision",
+    ]
     assert len(dropped) == 4
     assert await retain.forget(state, NOW) == []
 
@@ -51,14 +62,24 @@ async def test_a_tenants_own_time_is_its_own(state: State) -> None:
     await fill(state, "short", 0, 7, 8, 30)
     await fill(state, "t", 0, 7, 8, 30)
     await retain.forget(state, NOW)
-    assert (await ages(state, "short"), await ages(state, "t")) == ([0, 7], [0, 7, 8, 30])
+    assert (await ages(state, "short"), await ages(state, "t")) == (
+        [0, 7],
+        [0, 7, 8, 30],
+    )
 
 
 async def test_a_partition_in_use_stays_until_the_next_time(state: State) -> None:
     await fill(state, "t", 0, 400)
-    async with await database.alone(state.settings.database) as reader, reader.transaction():
+    async with (
+        await database.alone(state.settings.database) as reader,
+        reader.transaction(),
+    ):
         await reader.execute("SELECT * FROM decision")
-        assert [name for name in await retain.forget(state, NOW) if name.startswith("decision")] == []
+        assert [
+            name
+            for name in await retain.forget(state, NOW)
+            if name.startswith("decision")
+        ] == []
     assert len(await retain.forget(state, NOW)) == 1
 
 

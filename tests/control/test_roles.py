@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from contract import keys
 from control.keyring import TRIES, Guesses
 from tests.control.test_api import admin, ask
@@ -13,7 +13,9 @@ ELSEWHERE = ("-H", "X-Forwarded-For: 203.0.113.1")  # wrong keys are counted by 
 
 
 def create(house: House, role: str) -> dict[str, Any]:
-    made: dict[str, Any] = house.stack.control.post("/v1/keys", {"role": role, "name": f"a {role}"})
+    made: dict[str, Any] = house.stack.control.post(
+        "/v1/keys", {"role": role, "name": f"a {role}"}
+    )
     return made
 
 
@@ -22,7 +24,8 @@ def test_a_key_for_metrics_reads_them_and_nothing_else(house: House) -> None:
     mine = ("-H", f"Authorization: Bearer {made['api_key']}")
     assert made["api_key"].startswith("ef_met_")
     assert (
-        "earthflow_build_info" in curl("-sS", f"{house.stack.control.url}/v1/dashboard/metrics", *mine).stdout
+        "earthflow_build_info"
+        in curl("-sS", f"{house.stack.control.url}/v1/dashboard/metrics", *mine).stdout
     )
     for path in (
         "/v1/tenants",
@@ -34,8 +37,12 @@ def test_a_key_for_metrics_reads_them_and_nothing_else(house: House) -> None:
         "/v1/master",
     ):
         assert ask(house, path, *mine)[0] == 403, path
-    assert connect_status(house.stack.port, "api.openai.com:443", made["api_key"]) == 407
-    assert house.stack.control.delete(f"/v1/keys/{made['id']}") == {"revoked": made["id"]}
+    assert (
+        connect_status(house.stack.port, "api.openai.com:443", made["api_key"]) == 407
+    )
+    assert house.stack.control.delete(f"/v1/keys/{made['id']}") == {
+        "revoked": made["id"]
+    }
     assert ask(house, "/v1/dashboard/metrics", *mine, *ELSEWHERE)[0] == 401
 
 
@@ -43,7 +50,9 @@ def test_another_admin_is_one_until_it_is_revoked(house: House) -> None:
     made = create(house, "admin")
     mine = ("-H", f"X-API-Key: {made['api_key']}")
     assert made["id"] in [key["id"] for key in ask(house, "/v1/keys", *mine)[1]["keys"]]
-    assert connect_status(house.stack.port, "api.openai.com:443", made["api_key"]) == 407
+    assert (
+        connect_status(house.stack.port, "api.openai.com:443", made["api_key"]) == 407
+    )
     house.stack.control.delete(f"/v1/keys/{made['id']}")
     assert ask(house, "/v1/keys", *mine, *ELSEWHERE)[0] == 401
 
@@ -60,7 +69,12 @@ def test_a_key_says_when_it_was_last_used(house: House, tenant: Tenant) -> None:
 
 def test_an_api_call_is_a_use_too(house: House) -> None:
     made = create(house, "metrics")
-    curl("-sS", f"{house.stack.control.url}/v1/dashboard/metrics", "-H", f"X-API-Key: {made['api_key']}")
+    curl(
+        "-sS",
+        f"{house.stack.control.url}/v1/dashboard/metrics",
+        "-H",
+        f"X-API-Key: {made['api_key']}",
+    )
 
     def used() -> bool:
         return bool(
@@ -84,10 +98,17 @@ def test_guessing_is_told_to_wait_and_a_neighbour_with_a_right_key_is_not(
         for _ in range(TRIES + 3)
     ]
     assert wrong == [401] * TRIES + [429] * 3
-    assert ask(house, "/v1/audit", "-H", f"X-API-Key: {tenant.key}", *from_there)[0] == 200
+    assert (
+        ask(house, "/v1/audit", "-H", f"X-API-Key: {tenant.key}", *from_there)[0] == 200
+    )
     assert ask(house, "/v1/audit", *admin(house), *from_there)[0] == 200
     head = curl(
-        "-sS", "-i", f"{house.stack.control.url}/v1/audit", "-H", "X-API-Key: wrong", *from_there
+        "-sS",
+        "-i",
+        f"{house.stack.control.url}/v1/audit",
+        "-H",
+        "X-API-Key: wrong",
+        *from_there,
     ).stdout
     assert "retry-after:" in head.lower()
     assert json.loads(head.split("\n\n")[1])["error"]["code"] == "too_many_wrong_keys"

@@ -20,13 +20,15 @@ from control import sender
 from control.jobs import deliver
 from control.sender import Sender, complaint, shown
 from control.state import State
-from control.store import audit, webhooks
+from control.store import audit, deliveries, webhooks
 from control.store.audit import Arrival, Partitions
 from control.store.database import alone
 from tests.control.test_ingest import decision
 from tests.support.house import PATIENCE
 
-Answering = Callable[[web.Request], "web.StreamResponse | asyncio.Future[web.StreamResponse]"]
+Answering = Callable[
+    [web.Request], "web.StreamResponse | asyncio.Future[web.StreamResponse]"
+]
 
 
 class Receiver:
@@ -58,19 +60,28 @@ class Receiver:
         self.most = max(self.most, self.open)
         try:
             self.heard.append(
-                ({name.lower(): value for name, value in request.headers.items()}, await request.read())
+                (
+                    {name.lower(): value for name, value in request.headers.items()},
+                    await request.read(),
+                )
             )
             if self.stall:
                 await asyncio.sleep(PATIENCE)
             return web.Response(
                 status=self.status,
-                headers={"Location": f"{self.url}/elsewhere"} if self.status == 302 else {},
+                headers={"Location": f"{self.url}/elsewhere"}
+                if self.status == 302
+                else {},
             )
         finally:
             self.open -= 1
 
     def decisions(self) -> list[str]:
-        return [one["id"] for _, body in self.heard for one in json.loads(body)["data"]["decisions"]]
+        return [
+            one["id"]
+            for _, body in self.heard
+            for one in json.loads(body)["data"]["decisions"]
+        ]
 
 
 @pytest.fixture
@@ -84,7 +95,9 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def sending(state: State, receiver: Receiver) -> AsyncIterator[State]:
     """A state whose webhooks may go to this machine, delivering; an attempt takes half a second at most."""
-    state.sender = Sender(0.5, frozenset({"localhost"}), receiver.roots, development=True)
+    state.sender = Sender(
+        0.5, frozenset({"localhost"}), receiver.roots, development=True
+    )
     state.sender.start()
     task = asyncio.create_task(deliver.run(state))
     yield state
@@ -113,12 +126,20 @@ async def add(state: State, tenant: str, url: str, *statuses: str) -> str:
     return made.id
 
 
-async def decide(state: State, tenant: str, count: int = 1, action: str = "BLOCK") -> list[str]:
+async def decide(
+    state: State, tenant: str, count: int = 1, action: str = "BLOCK"
+) -> list[str]:
     """As ingest stores them."""
-    made = [decision(number, tenant=tenant, action=action, id=new_id()) for number in range(count)]
+    made = [
+        decision(number, tenant=tenant, action=action, id=new_id())
+        for number in range(count)
+    ]
     async with await alone(state.settings.database) as connection:
         await audit.store(
-            connection, Partitions(), [Arrival(str(one.id), encode(one), one) for one in made], []
+            connection,
+            Partitions(),
+            [Arrival(str(one.id), encode(one), one) for one in made],
+            [],
         )
     return [one.id for one in made]
 
@@ -132,8 +153,12 @@ async def until(condition: Callable[[], Any], what: str = "") -> None:
 async def forward(state: State, time: timedelta) -> None:
     """Let so much time pass: what is due in it is due now, and everything is as much older."""
     async with state.pool.connection() as connection:
-        await connection.execute("UPDATE delivery SET due = due - %s, created = created - %s", (time, time))
-        await connection.execute("UPDATE webhook SET not_before = not_before - %s", (time,))
+        await connection.execute(
+            "UPDATE delivery SET due = due - %s, created = created - %s", (time, time)
+        )
+        await connection.execute(
+            "UPDATE webhook SET not_before = not_before - %s", (time,)
+        )
         await connection.execute("UPDATE webhook_event SET at = at - %s", (time,))
 
 
@@ -145,13 +170,15 @@ async def settled(state: State) -> None:
         "OR EXISTS (SELECT FROM webhook_event e WHERE e.webhook = w.id AND e.delivery IS NULL))"
     )
     async with asyncio.timeout(PATIENCE), state.pool.connection() as connection:
-        while (row := await (await connection.execute(left.encode())).fetchone()) is None or row["left"]:
+        while (
+            row := await (await connection.execute(left.encode())).fetchone()
+        ) is None or row["left"]:
             await connection.commit()
             await asyncio.sleep(0.05)
 
 
 async def states(state: State, webhook: str) -> list[str]:
-    return [one.state for one in await webhooks.log(state.pool, webhook, 100, None)]
+    return [one.state for one in await deliveries.log(state.pool, webhook, 100, None)]
 
 
 async def test_a_decision_is_told_and_the_signature_stands_before_an_independent_verifier(
@@ -178,7 +205,10 @@ async def test_what_is_not_taken_is_tried_again_until_it_is_and_only_once_after(
     sending: State, receiver: Receiver, trouble: str
 ) -> None:
     webhook = await add(sending, "a", receiver.url)
-    receiver.status, receiver.stall = int(trouble) if trouble.isdigit() else 200, trouble == "stall"
+    receiver.status, receiver.stall = (
+        int(trouble) if trouble.isdigit() else 200,
+        trouble == "stall",
+    )
     if trouble == "closed":
         await receiver.runner.cleanup()
     (id,) = await decide(sending, "a")
@@ -195,7 +225,9 @@ async def test_what_is_not_taken_is_tried_again_until_it_is_and_only_once_after(
         port = receiver.port
         receiver.runner = web.AppRunner(receiver_app(receiver), shutdown_timeout=0.1)
         await receiver.runner.setup()
-        await web.TCPSite(receiver.runner, "127.0.0.1", port, ssl_context=receiver.tls).start()
+        await web.TCPSite(
+            receiver.runner, "127.0.0.1", port, ssl_context=receiver.tls
+        ).start()
     receiver.status, receiver.stall = 200, False
     async with asyncio.timeout(PATIENCE):
         while await states(sending, webhook) != ["delivered"]:
@@ -204,7 +236,11 @@ async def test_what_is_not_taken_is_tried_again_until_it_is_and_only_once_after(
     assert set(receiver.decisions()) == {id}
     ids = {headers["webhook-id"] for headers, _ in receiver.heard}
     assert len(ids) == 1  # by which a receiver knows that it had it already
-    assert not [headers for headers, _ in receiver.heard if "elsewhere" in headers.get("path", "")]
+    assert not [
+        headers
+        for headers, _ in receiver.heard
+        if "elsewhere" in headers.get("path", "")
+    ]
 
 
 def receiver_app(receiver: Receiver) -> web.Application:
@@ -229,14 +265,17 @@ async def test_away_for_an_hour_all_is_delivered_once_it_is_back_and_together(
     await forward(sending, timedelta(hours=1))
     await until(lambda: set(receiver.decisions()) == set(made))
     assert len(receiver.decisions()) == len(made)
-    assert len(receiver.heard) <= 4 + 3  # those that had been tried, and the rest by the hundred
+    # those that had been tried, and the rest by the hundred
+    assert len(receiver.heard) <= 4 + 3
     assert receiver.most <= webhooks.MOST_WAITING
     found = await webhooks.one(sending.pool, webhook)
     assert found is not None
     assert (found.failures, found.disabled) == (0, None)
 
 
-async def test_too_old_is_given_up_and_can_be_sent_after_all(sending: State, receiver: Receiver) -> None:
+async def test_too_old_is_given_up_and_can_be_sent_after_all(
+    sending: State, receiver: Receiver
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     receiver.status = 500
     (id,) = await decide(sending, "a")
@@ -246,7 +285,7 @@ async def test_too_old_is_given_up_and_can_be_sent_after_all(sending: State, rec
             await forward(sending, timedelta(hours=10))
             await asyncio.sleep(0.05)
     receiver.status, receiver.heard[:] = 200, []
-    assert await webhooks.replay(sending.pool, webhook, None) == 1
+    assert await deliveries.replay(sending.pool, webhook, None) == 1
     async with asyncio.timeout(PATIENCE):
         while await states(sending, webhook) != ["delivered"]:
             await forward(sending, timedelta(hours=1))
@@ -254,7 +293,9 @@ async def test_too_old_is_given_up_and_can_be_sent_after_all(sending: State, rec
     assert receiver.decisions() == [id]
 
 
-async def test_410_ends_it_and_a_change_begins_it_again(sending: State, receiver: Receiver) -> None:
+async def test_410_ends_it_and_a_change_begins_it_again(
+    sending: State, receiver: Receiver
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     receiver.status = 410
     await decide(sending, "a")
@@ -270,7 +311,7 @@ async def test_410_ends_it_and_a_change_begins_it_again(sending: State, receiver
     assert (await states(sending, webhook), len(receiver.heard)) == (["dead"], 1)
     receiver.status = 200
     await webhooks.change(sending.pool, webhook, None, None)
-    assert await webhooks.replay(sending.pool, webhook, None) == 1
+    assert await deliveries.replay(sending.pool, webhook, None) == 1
     await until(lambda: len(receiver.heard) == 2)
 
 
@@ -288,23 +329,36 @@ async def test_a_receiver_that_stalls_holds_up_nobody_elses(
     for _ in range(5):
         already = len(receiver.heard)
         await decide(sending, "quick")
-        await until(
-            lambda already=already: len(receiver.heard) > already
-        )  # while the other one has answered nothing
-        assert not [one for one in await states(sending, "wh-slow") if one == "delivered"]
+        # while the other one has answered nothing
+        await until(lambda already=already: len(receiver.heard) > already)
+        assert not [
+            one for one in await states(sending, "wh-slow") if one == "delivered"
+        ]
     assert stalled.most <= webhooks.MOST_WAITING
     await stalled.runner.cleanup()
 
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "2130706433", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0", "169.254.169.254"],
+    [
+        "127.0.0.1",
+        "localhost",
+        "2130706433",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "0.0.0.0",
+        "169.254.169.254",
+    ],
 )
-async def test_nothing_is_sent_to_an_address_that_is_not_public(receiver: Receiver, host: str) -> None:
+async def test_nothing_is_sent_to_an_address_that_is_not_public(
+    receiver: Receiver, host: str
+) -> None:
     sender = Sender(2, frozenset(), receiver.roots, development=True)
     sender.start()
     connections = []
-    server = await asyncio.start_server(lambda *streams: connections.append(streams), "127.0.0.1", 0)
+    server = await asyncio.start_server(
+        lambda *streams: connections.append(streams), "127.0.0.1", 0
+    )
     port = server.sockets[0].getsockname()[1]
     got = await sender.send(f"https://{host}:{port}/", "id", b"{}", [SECRET])
     server.close()
@@ -318,7 +372,9 @@ def test_what_is_no_url_for_a_webhook_is_said(url: str) -> None:
     assert complaint(url)
 
 
-async def test_a_new_secret_signs_beside_the_old_one_for_a_day(sending: State, receiver: Receiver) -> None:
+async def test_a_new_secret_signs_beside_the_old_one_for_a_day(
+    sending: State, receiver: Receiver
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     other = bytes(32)
     await webhooks.new_secret(sending.pool, webhook, sending.vault.wrap(other))
@@ -330,10 +386,12 @@ async def test_a_new_secret_signs_beside_the_old_one_for_a_day(sending: State, r
     assert b64decode(shown(other).removeprefix("whsec_")) == other
 
 
-async def test_a_test_that_was_cut_off_holds_up_nothing(sending: State, receiver: Receiver) -> None:
+async def test_a_test_that_was_cut_off_holds_up_nothing(
+    sending: State, receiver: Receiver
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     for _ in range(webhooks.MOST_WAITING):
-        assert await webhooks.add_test(sending.pool, webhook)
+        assert await deliveries.add_test(sending.pool, webhook)
     (id,) = await decide(sending, "a")
     await until(lambda: receiver.decisions() == [id])
 
@@ -343,26 +401,31 @@ async def test_what_waited_too_long_unsent_is_given_up_and_can_be_sent_after_all
 ) -> None:
     webhook = await add(sending, "a", receiver.url)
     async with sending.pool.connection() as connection:
-        await connection.execute("UPDATE webhook SET not_before = now() + interval '100 days'")
+        await connection.execute(
+            "UPDATE webhook SET not_before = now() + interval '100 days'"
+        )
     made = await decide(sending, "a", 250)
     async with await alone(sending.settings.database) as connection:
-        assert await webhooks.give_up_old(connection, timedelta(hours=72)) == 0
-        await connection.execute("UPDATE webhook_event SET at = at - interval '73 hours'")
-        assert await webhooks.give_up_old(connection, timedelta(hours=72)) == 3
+        assert await deliveries.give_up_old(connection, timedelta(hours=72)) == 0
+        await connection.execute(
+            "UPDATE webhook_event SET at = at - interval '73 hours'"
+        )
+        assert await deliveries.give_up_old(connection, timedelta(hours=72)) == 3
     assert await states(sending, webhook) == ["dead"] * 3
     await webhooks.change(sending.pool, webhook, None, None)
-    assert await webhooks.replay(sending.pool, webhook, None) == 3
+    assert await deliveries.replay(sending.pool, webhook, None) == 3
     await until(lambda: set(receiver.decisions()) == set(made))
 
 
-async def test_several_that_fail_at_once_are_one_failure(sending: State, receiver: Receiver) -> None:
+async def test_several_that_fail_at_once_are_one_failure(
+    sending: State, receiver: Receiver
+) -> None:
     webhook = await add(sending, "a", receiver.url)
     receiver.stall = True
     for number in range(1, 5):
         await decide(sending, "a")
-        await until(
-            lambda number=number: receiver.open == number
-        )  # each a delivery of its own, and none is answered
+        # each a delivery of its own, and none is answered
+        await until(lambda number=number: receiver.open == number)
     found = None
     async with asyncio.timeout(PATIENCE):
         while found is None or not found.failures:

@@ -9,7 +9,14 @@ import openai
 import pytest
 
 from cli.client import Control
-from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, message, without_hashes
+from tests.support.house import (
+    AWS_KEY,
+    PATIENCE,
+    House,
+    Tenant,
+    message,
+    without_hashes,
+)
 
 SCHEMES = ("http", "https")
 
@@ -42,17 +49,28 @@ def test_an_anthropic_call_is_allowed_and_recorded(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     answer = tenant.anthropic(monkeypatch, scheme).messages.create(
-        model="claude-sonnet-5", max_tokens=10, messages=[{"role": "user", "content": "Hello"}]
+        model="claude-sonnet-5",
+        max_tokens=10,
+        messages=[{"role": "user", "content": "Hello"}],
     )
     assert answer.content[0].text.startswith("You wrote")
     (row,) = tenant.audit(1)
-    assert (row["status"], row["provider"], row["completion"]["output_tokens"]) == ("ALLOW", "anthropic", 5)
+    assert (row["status"], row["provider"], row["completion"]["output_tokens"]) == (
+        "ALLOW",
+        "anthropic",
+        5,
+    )
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_curl_talks_through_both_kinds_of_proxy_url(tenant: Tenant, scheme: str) -> None:
+def test_curl_talks_through_both_kinds_of_proxy_url(
+    tenant: Tenant, scheme: str
+) -> None:
     done = tenant.curl(
-        "-d", message("Hello").decode(), "https://api.openai.com/v1/chat/completions", scheme=scheme
+        "-d",
+        message("Hello").decode(),
+        "https://api.openai.com/v1/chat/completions",
+        scheme=scheme,
     )
     assert json.loads(done.stdout)["object"] == "chat.completion", done.stderr
     assert tenant.audit(1)[0]["status"] == "ALLOW"
@@ -86,7 +104,8 @@ def test_a_blocked_openai_call_is_one_request_whose_error_names_the_decision(
     before = len(house.providers.heard)
     with pytest.raises(openai.BadRequestError) as caught:
         tenant.openai(monkeypatch).chat.completions.create(
-            model="gpt-5.2", messages=[{"role": "user", "content": "-----BEGIN PRIVATE KEY-----"}]
+            model="gpt-5.2",
+            messages=[{"role": "user", "content": "-----BEGIN PRIVATE KEY-----"}],
         )
     (row,) = tenant.audit(1)
     assert row["status"] == "BLOCK"
@@ -113,7 +132,9 @@ def test_a_blocked_anthropic_call_is_one_request_whose_error_names_the_decision(
     assert len(house.providers.heard) == before
 
 
-def test_the_monitor_preset_acts_on_nothing_and_says_what_it_would_have_done(house: House) -> None:
+def test_the_monitor_preset_acts_on_nothing_and_says_what_it_would_have_done(
+    house: House,
+) -> None:
     tenant = house.tenant("monitor")
     status, _ = tenant.post(message(f"{AWS_KEY} -----BEGIN PRIVATE KEY-----"))
     assert status == 200
@@ -148,7 +169,11 @@ def test_an_answer_streams_token_by_token(
     assert "".join(tokens).startswith("You wrote")
     assert len(tokens) == 4
     (row,) = tenant.audit(1)
-    assert (row["status"], row["stream"], row["completion"]["output_tokens"]) == ("ALLOW", True, 4)
+    assert (row["status"], row["stream"], row["completion"]["output_tokens"]) == (
+        "ALLOW",
+        True,
+        4,
+    )
     assert row["completion"]["first_byte_ms"] is not None
 
 
@@ -156,11 +181,17 @@ def test_an_anthropic_stream_completes_with_its_tokens_counted(
     tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with tenant.anthropic(monkeypatch).messages.stream(
-        model="claude-sonnet-5", max_tokens=10, messages=[{"role": "user", "content": "Count"}]
+        model="claude-sonnet-5",
+        max_tokens=10,
+        messages=[{"role": "user", "content": "Count"}],
     ) as stream:
         assert "".join(stream.text_stream).startswith("You wrote")
     completion = tenant.audit(1)[0]["completion"]
-    assert (completion["input_tokens"], completion["output_tokens"], completion["outcome"]) == (12, 4, "ok")
+    assert (
+        completion["input_tokens"],
+        completion["output_tokens"],
+        completion["outcome"],
+    ) == (12, 4, "ok")
 
 
 def test_a_client_that_drops_mid_stream_is_recorded_so(
@@ -175,7 +206,9 @@ def test_a_client_that_drops_mid_stream_is_recorded_so(
     try:
         client = tenant.openai(monkeypatch)
         stream = client.chat.completions.create(
-            model="gpt-5.2", stream=True, messages=[{"role": "user", "content": "Count"}]
+            model="gpt-5.2",
+            stream=True,
+            messages=[{"role": "user", "content": "Count"}],
         )
         next(iter(stream))
         stream.close()

@@ -12,9 +12,17 @@ import pytest
 import redis
 from cryptography.fernet import Fernet
 
-from cli.children import wait_until
 from cli.pretend import Providers
-from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl, message
+from cli.processes import wait_until
+from tests.support.house import (
+    EARTHFLOW,
+    PATIENCE,
+    House,
+    Tenant,
+    command_environment,
+    curl,
+    message,
+)
 
 PROMPT, RESPONSE_KEY, PATH = (
     "the-canary-sings-in-the-prompt",
@@ -41,7 +49,10 @@ def database(house: House) -> dict[str, bytes]:
         for table in tables:
             rows = connection.execute(f'SELECT * FROM "{table}"'.encode()).fetchall()
             kept[f"table {table}"] = b"\n".join(
-                b"|".join(bytes(cell) if isinstance(cell, bytes) else str(cell).encode() for cell in row)
+                b"|".join(
+                    bytes(cell) if isinstance(cell, bytes) else str(cell).encode()
+                    for cell in row
+                )
                 for row in rows
             )
     return kept
@@ -57,7 +68,9 @@ def everything_kept(house: House) -> dict[str, bytes]:
     engines = house.stack.engines
     assert engines is not None
     client: Any = redis.Redis.from_url(engines.redis_url)
-    kept["redis"] = b"\n".join(key + b" " + (client.dump(key) or b"") for key in client.scan_iter())
+    kept["redis"] = b"\n".join(
+        key + b" " + (client.dump(key) or b"") for key in client.scan_iter()
+    )
     kept["redis records"] = repr(client.xrange("ef:1:records")).encode()
     return kept | database(house)
 
@@ -69,13 +82,27 @@ def receiver(tmp_path: Path) -> Iterator[Providers]:
 
 
 def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
-    bearer = ("-H", f"Authorization: Bearer {RESPONSE_KEY}", "-H", "X-Api-Key: canary-x-api-key")
+    bearer = (
+        "-H",
+        f"Authorization: Bearer {RESPONSE_KEY}",
+        "-H",
+        "X-Api-Key: canary-x-api-key",
+    )
     tenant.post(message(PROMPT), *bearer)
     tenant.post(message(f"{PROMPT} -----BEGIN PRIVATE KEY-----"), *bearer)
     tenant.post(message(f"{PROMPT} {AWS_KEY}"), *bearer)
     tenant.post(message(PROMPT)[:-9], *bearer)
-    tenant.post(message(PROMPT), *bearer, url=f"https://api.openai.com/v1/chat/completions?{PATH}=1")
-    curl("-s", "-x", tenant.proxy().replace(tenant.key, "canary-wrong-key"), "https://api.openai.com/")
+    tenant.post(
+        message(PROMPT),
+        *bearer,
+        url=f"https://api.openai.com/v1/chat/completions?{PATH}=1",
+    )
+    curl(
+        "-s",
+        "-x",
+        tenant.proxy().replace(tenant.key, "canary-wrong-key"),
+        "https://api.openai.com/",
+    )
     curl("-s", "-H", "X-API-Key: canary-wrong-key", house.url("/v1/tenants"))
     curl(
         "-s",
@@ -85,7 +112,12 @@ def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
         '{"name": 5, "canary": "canary-body"}',
         house.url("/v1/tenants"),
     )
-    curl("-s", "-H", f"X-API-Key: {admin}", house.url("/v1/audit?text=canary-of-a-search"))
+    curl(
+        "-s",
+        "-H",
+        f"X-API-Key: {admin}",
+        house.url("/v1/audit?text=canary-of-a-search"),
+    )
     curl(
         "-s",
         "-H",
@@ -105,7 +137,9 @@ def malformed(port: int) -> None:
     ):
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
             client.sendall(
-                b"GET /v1/audit?canary-malformed=\xff HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n"
+                b"GET /v1/audit?canary-malformed=\xff HTTP/1.1\r\nHost: x\r\n"
+                + head
+                + b"\r\n\r\n"
             )
             assert client.recv(1000).startswith(b"HTTP/1.")
 
@@ -123,7 +157,10 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
         )
         hook = control.post(
             f"/v1/tenants/{tenant.id}/webhooks",
-            {"url": f"https://localhost:{receiver.port}/h", "statuses": ["BLOCK", "REDACT"]},
+            {
+                "url": f"https://localhost:{receiver.port}/h",
+                "statuses": ["BLOCK", "REDACT"],
+            },
         )
         new_master = rotate_master(house, admin)
         once = made_once(house, admin)
@@ -147,11 +184,14 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
         kept = everything_kept(house)
         meant = {"secrets.env": {admin, master}, f"body-{tenant.id}": {PROMPT, AWS_KEY}}
         for secret in secrets:
-            assert [place for place, text in told.items() if secret in text] == [], secret
+            assert [place for place, text in told.items() if secret in text] == [], (
+                secret
+            )
             held = [
                 place
                 for place, content in kept.items()
-                if secret.encode() in content and secret not in meant.get(Path(place).name, set())
+                if secret.encode() in content
+                and secret not in meant.get(Path(place).name, set())
             ]
             assert held == [], secret
         assert "DEBUG" in environment_of(house, "proxy")
@@ -168,7 +208,12 @@ def rotate_master(house: House, admin: str) -> str:
         ("master", "abort"),
     ):
         subprocess.run(
-            [EARTHFLOW, "keys", *words], env=told, input=new, text=True, check=True, capture_output=True
+            [EARTHFLOW, "keys", *words],
+            env=told,
+            input=new,
+            text=True,
+            check=True,
+            capture_output=True,
         )
     return new
 
@@ -187,7 +232,9 @@ def made_once(house: House, admin: str) -> list[str]:
     first, second = (json.loads(curl("-s", *words).stdout)["api_key"] for _ in range(2))
     assert first == second
     role = house.stack.control.post("/v1/keys", {"role": "metrics"})["api_key"]
-    (rotated,) = house.stack.control.post("/v1/keys/rotate", {"tenant_id": "once"})["rotated"]
+    (rotated,) = house.stack.control.post("/v1/keys/rotate", {"tenant_id": "once"})[
+        "rotated"
+    ]
     return [first, role, rotated["api_key"]]
 
 
@@ -198,4 +245,6 @@ def metrics_port(house: House) -> int:
 
 def environment_of(house: House, name: str) -> str:
     pid = house.stack.services[name].process.pid
-    return subprocess.run(["cat", f"/proc/{pid}/environ"], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["cat", f"/proc/{pid}/environ"], capture_output=True, text=True, check=True
+    ).stdout

@@ -11,8 +11,15 @@ from pathlib import Path
 import pytest
 
 from cli.ca import Authority, issue, make_authority
-from cli.children import wait_until
-from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl
+from cli.processes import wait_until
+from tests.support.house import (
+    EARTHFLOW,
+    PATIENCE,
+    House,
+    Tenant,
+    command_environment,
+    curl,
+)
 from tests.support.raw import tunnel
 
 CALL = """
@@ -25,10 +32,17 @@ print(os.environ["HTTPS_PROXY"])
 """
 
 
-def run(house: House, tenant: Tenant, *command: str, **more: str) -> subprocess.CompletedProcess[str]:
+def run(
+    house: House, tenant: Tenant, *command: str, **more: str
+) -> subprocess.CompletedProcess[str]:
     told = command_environment(house, EARTHFLOW_API_KEY=tenant.key, **more)
     return subprocess.run(
-        [EARTHFLOW, *command], env=told, capture_output=True, text=True, check=False, timeout=PATIENCE * 2
+        [EARTHFLOW, *command],
+        env=told,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE * 2,
     )
 
 
@@ -67,11 +81,23 @@ def test_a_program_may_bring_a_key_of_its_own_into_its_proxys_url_with_no_relay(
         "-c",
         "import os; print(os.environ['HTTPS_PROXY'])",
     )
-    assert done.stdout.strip() == f"http://key:{tenant.key}@127.0.0.1:{house.stack.port}"
+    assert (
+        done.stdout.strip() == f"http://key:{tenant.key}@127.0.0.1:{house.stack.port}"
+    )
 
 
 def test_the_relay_says_that_the_proxy_is_away(house: House, tenant: Tenant) -> None:
-    done = run(house, tenant, "run", "--port", "1", "--", "curl", "-sS", "https://api.openai.com/")
+    done = run(
+        house,
+        tenant,
+        "run",
+        "--port",
+        "1",
+        "--",
+        "curl",
+        "-sS",
+        "https://api.openai.com/",
+    )
     assert done.returncode != 0
     assert "502" in done.stderr
 
@@ -82,7 +108,9 @@ def operator() -> Authority:
 
 
 @pytest.fixture(scope="module")
-def strict(operator: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def strict(
+    operator: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
     """A proxy that wants client certificates; the files beside it are the operator's, a client's, and a stranger's."""
     folder = tmp_path_factory.mktemp("strict")
     for name, authority, host in (
@@ -105,11 +133,23 @@ def strict(operator: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield house
 
 
-def proxied(house: House, key: str, scheme: str, *words: str) -> subprocess.CompletedProcess[str]:
+def proxied(
+    house: House, key: str, scheme: str, *words: str
+) -> subprocess.CompletedProcess[str]:
     trust = str(house.folder / "operator" / "ca.pem")
     proxy = f"{scheme}://key:{key}@localhost:{house.stack.port}"
     url = "https://api.openai.com/v1/models"
-    return curl("-sS", "-x", proxy, "--proxy-cacert", trust, "--cacert", str(house.bundle), *words, url)
+    return curl(
+        "-sS",
+        "-x",
+        proxy,
+        "--proxy-cacert",
+        trust,
+        "--cacert",
+        str(house.bundle),
+        *words,
+        url,
+    )
 
 
 @pytest.fixture
@@ -118,7 +158,13 @@ def strict_key(strict: House) -> str:
     folder = strict.folder / "operator"
     assert wait_until(
         lambda: (
-            proxied(strict, made["api_key"], "https", "--proxy-cert", str(folder / "client.pem")).returncode
+            proxied(
+                strict,
+                made["api_key"],
+                "https",
+                "--proxy-cert",
+                str(folder / "client.pem"),
+            ).returncode
             == 0
         ),
         PATIENCE,
@@ -128,20 +174,34 @@ def strict_key(strict: House) -> str:
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])
 @pytest.mark.parametrize(
-    ("certificate", "passes"), [("client.pem", True), ("stranger.pem", False), (None, False)]
+    ("certificate", "passes"),
+    [("client.pem", True), ("stranger.pem", False), (None, False)],
 )
 def test_only_a_certificate_of_the_named_ca_passes(
     strict: House, strict_key: str, certificate: str | None, passes: bool, version: str
 ) -> None:
-    words = ("--proxy-cert", str(strict.folder / "operator" / certificate)) if certificate else ()
+    words = (
+        ("--proxy-cert", str(strict.folder / "operator" / certificate))
+        if certificate
+        else ()
+    )
     limit = ("--proxy-tlsv1", "--tls-max", version)
-    assert (proxied(strict, strict_key, "https", *words, *limit).returncode == 0) is passes
+    assert (
+        proxied(strict, strict_key, "https", *words, *limit).returncode == 0
+    ) is passes
 
 
-def test_without_tls_there_is_health_and_nothing_else(strict: House, strict_key: str) -> None:
+def test_without_tls_there_is_health_and_nothing_else(
+    strict: House, strict_key: str
+) -> None:
     assert proxied(strict, strict_key, "http").returncode != 0
     assert '"OK"' in curl("-s", strict.url("/health")).stdout
-    assert curl("-s", "-o", "/dev/null", "-w", "%{http_code}", strict.url("/v1/tenants")).stdout == "403"
+    assert (
+        curl(
+            "-s", "-o", "/dev/null", "-w", "%{http_code}", strict.url("/v1/tenants")
+        ).stdout
+        == "403"
+    )
     plain = curl(
         "-s",
         "-o",
@@ -191,7 +251,14 @@ def test_leaves_have_a_key_of_their_own(house: House, tenant: Tenant) -> None:
         assert host in shown
         keys.add(shown.split("-----END PUBLIC KEY-----")[0])
     ca = subprocess.run(
-        ["openssl", "x509", "-noout", "-pubkey", "-in", str(house.folder / "ca" / "earthflow-ca.pem")],
+        [
+            "openssl",
+            "x509",
+            "-noout",
+            "-pubkey",
+            "-in",
+            str(house.folder / "ca" / "earthflow-ca.pem"),
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -203,9 +270,13 @@ def test_leaves_have_a_key_of_their_own(house: House, tenant: Tenant) -> None:
 # -- who distrusts ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_does_not_trust_the_ca_shows_up(house: House, tenant: Tenant) -> None:
+def test_a_client_that_does_not_trust_the_ca_shows_up(
+    house: House, tenant: Tenant
+) -> None:
     for _ in range(2):
-        done = curl("-sS", "-x", tenant.proxy(), "https://api.anthropic.com/v1/messages")
+        done = curl(
+            "-sS", "-x", tenant.proxy(), "https://api.anthropic.com/v1/messages"
+        )
         assert done.returncode == 60, done.stderr
     (row,) = tenant.audit(1)
     assert (row["reason"], row["status"], row["host"], row["coverage"]) == (
@@ -216,13 +287,17 @@ def test_a_client_that_does_not_trust_the_ca_shows_up(house: House, tenant: Tena
     )
     assert "does not trust" in row["completion"]["error"]
     told = house.ready()["checks"]["clients"]["distrusting"]
-    assert ("api.anthropic.com", "certain") in {(one["host"], one["sure"]) for one in told}
+    assert ("api.anthropic.com", "certain") in {
+        (one["host"], one["sure"]) for one in told
+    }
 
 
 def leave_in_the_middle(house: House, tenant: Tenant) -> None:
     with tunnel(house, tenant, "api.cohere.com:443") as client:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        half = ssl.create_default_context().wrap_bio(incoming, outgoing, server_hostname="api.cohere.com")
+        half = ssl.create_default_context().wrap_bio(
+            incoming, outgoing, server_hostname="api.cohere.com"
+        )
         with pytest.raises(ssl.SSLWantReadError):
             half.do_handshake()
         client.sendall(outgoing.read())
@@ -242,18 +317,23 @@ def test_a_client_that_leaves_in_the_middle_again_and_again_is_suspected(
     assert tenant.audit(2)[0]["reason"] == "distrust"
 
 
-def test_doctor_tells_clients_apart(house: House, tenant: Tenant, tmp_path: Path) -> None:
+def test_doctor_tells_clients_apart(
+    house: House, tenant: Tenant, tmp_path: Path
+) -> None:
     done = run(house, tenant, "doctor", "-o", "json")
     found = json.loads(done.stdout)
     assert found["curl"] == "seen", done.stderr
     assert found["python urllib"] == "seen"
-    assert found.get("node fetch", "goes around") == "goes around"  # Node 20 does not look at proxy variables
+    # Node 20 does not look at proxy variables
+    assert found.get("node fetch", "goes around") == "goes around"
     assert done.returncode == (0 if set(found.values()) == {"seen"} else 3)
 
 
 def test_doctor_says_what_was_seen_of_a_program(house: House, tenant: Tenant) -> None:
     done = run(house, tenant, "doctor", "-o", "json", "--", sys.executable, "-c", CALL)
-    assert json.loads(done.stdout.splitlines()[-1]) == {"api.openai.com": "seen"}, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == {"api.openai.com": "seen"}, (
+        done.stderr
+    )
     assert done.returncode == 0
 
 
@@ -272,7 +352,17 @@ def test_doctor_sees_distrust_and_detours(house: House, tenant: Tenant) -> None:
     assert json.loads(done.stdout) == {"api.openai.com": "distrusts"}
     assert done.returncode == 60
     done = run(
-        house, tenant, "doctor", "-o", "json", "--", "curl", "-s", "--noproxy", "*", house.url("/health")
+        house,
+        tenant,
+        "doctor",
+        "-o",
+        "json",
+        "--",
+        "curl",
+        "-s",
+        "--noproxy",
+        "*",
+        house.url("/health"),
     )
     assert json.loads(done.stdout.splitlines()[-1]) == {"curl": "goes around"}
     assert done.returncode == 3

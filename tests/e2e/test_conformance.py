@@ -38,7 +38,8 @@ from tests.support.streams import TEXTS
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "providers.md"
 ROWS = list(rows())
 Combination = tuple[str, str]  # of a case and an encoding
-FIRST = {row.label: row for row in reversed(ROWS)}  # of each format, the row in which every encoding is tried
+# of each format, the row in which every encoding is tried
+FIRST = {row.label: row for row in reversed(ROWS)}
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +61,26 @@ def combinations(row: Row, version: str) -> list[Combination]:
     if thorough() or row == FIRST[row.label]:
         return list(product(CASES, ENCODINGS))
     start = ROWS.index(row) + VERSIONS.index(version)
-    return [(case, list(ENCODINGS)[(start + number) % len(ENCODINGS)]) for number, case in enumerate(CASES)]
+    return [
+        (case, list(ENCODINGS)[(start + number) % len(ENCODINGS)])
+        for number, case in enumerate(CASES)
+    ]
 
 
-def run(house: House, caller: Tenant, row: Row, how: str, version: str) -> dict[Combination, str]:
+def run(
+    house: House, caller: Tenant, row: Row, how: str, version: str
+) -> dict[Combination, str]:
     """What went wrong in each cell of a row, by one curl; nothing where all is as it should be."""
     cells = combinations(row, version)
     heard = house.providers.heard
 
     def answer(*_: object) -> object:
         case, encoding = cells[int(_cell(heard[-1]))]
-        return {"data": []} if row.format in NO_TEXT else given(Cell(row.shape, how, case, version, encoding))
+        return (
+            {"data": []}
+            if row.format in NO_TEXT
+            else given(Cell(row.shape, how, case, version, encoding))
+        )
 
     house.providers.answer = answer
     before = len(heard)
@@ -79,9 +89,18 @@ def run(house: House, caller: Tenant, row: Row, how: str, version: str) -> dict[
     for number, (case, encoding) in enumerate(cells):
         body = call_of(row, how, case)
         encoded = row.format in NO_TEXT and encoding != "identity"
-        (folder / f"cell-{number}").write_bytes(ENCODINGS[encoding](body) if encoded else body)
+        (folder / f"cell-{number}").write_bytes(
+            ENCODINGS[encoding](body) if encoded else body
+        )
         transfers.append(
-            _transfer(caller, url_of(row, how), version, number, folder, encoding if encoded else "")
+            _transfer(
+                caller,
+                url_of(row, how),
+                version,
+                number,
+                folder,
+                encoding if encoded else "",
+            )
         )
     done = subprocess.run(
         ["curl", "-sS", "-K", "-"],
@@ -97,19 +116,29 @@ def run(house: House, caller: Tenant, row: Row, how: str, version: str) -> dict[
     for number, (case, encoding) in enumerate(cells):
         status, spoken = said[number]
         body = (folder / f"answer-{number}").read_bytes()
-        arrived = b"".join(one.body for one in heard[before:] if _cell(one) == str(number))
-        fine = spoken == ("2" if version == "h2" else "1.1") and _fine(row, how, case, status, body, arrived)
+        arrived = b"".join(
+            one.body for one in heard[before:] if _cell(one) == str(number)
+        )
+        fine = spoken == ("2" if version == "h2" else "1.1") and _fine(
+            row, how, case, status, body, arrived
+        )
         if not fine:
-            faults[case, encoding] = f"{status}, HTTP {spoken}: {body[-300:]!r}, arrived {arrived[:100]!r}"
+            faults[case, encoding] = (
+                f"{status}, HTTP {spoken}: {body[-300:]!r}, arrived {arrived[:100]!r}"
+            )
     return faults
 
 
 def _cell(heard: Heard) -> str:
     """Which cell a call is of; header names of HTTP/2 are in lower case."""
-    return next(value for name, value in heard.headers.items() if name.lower() == "x-cell")
+    return next(
+        value for name, value in heard.headers.items() if name.lower() == "x-cell"
+    )
 
 
-def _transfer(caller: Tenant, url: str, version: str, number: int, folder: Path, encoding: str) -> str:
+def _transfer(
+    caller: Tenant, url: str, version: str, number: int, folder: Path, encoding: str
+) -> str:
     """One call, in the words of a file for curl."""
     (folder / f"answer-{number}").unlink(missing_ok=True)
     trust = caller.house.bundle
@@ -122,7 +151,9 @@ def _transfer(caller: Tenant, url: str, version: str, number: int, folder: Path,
     )  # fmt: skip
 
 
-def _fine(row: Row, how: str, case: str, status: str, body: bytes, arrived: bytes) -> bool:
+def _fine(
+    row: Row, how: str, case: str, status: str, body: bytes, arrived: bytes
+) -> bool:
     """Whether what came of a cell is what should."""
     said = body.decode("utf-8", "replace")
     if row.format in NO_TEXT:
@@ -143,17 +174,29 @@ def _fine(row: Row, how: str, case: str, status: str, body: bytes, arrived: byte
     if case == "block":
         image = row.shape in TEXTS and row.format != "mcp"
         rule, hidden = (
-            ("answers.image-with-data", "evil.example/p") if image else ("tools.root-wipe", "rm -rf")
+            ("answers.image-with-data", "evil.example/p")
+            if image
+            else ("tools.root-wipe", "rm -rf")
         )
-        whole = "200" if row.format == "mcp" else "400"  # a refused tool is a result that says so
+        # a refused tool is a result that says so
+        whole = "200" if row.format == "mcp" else "400"
         return (
             status == ("200" if how == "streamed" else whole)
             and f"Blocked by Earthflow policy {rule}" in said
             and hidden not in said
         )
     if case == "redact":
-        return status == "200" and KEY not in said and "[REDACTED:credentials_aws_access_key_" in said
-    return status == "200" and "Blocked" not in said and "REDACTED" not in said and "there" in said
+        return (
+            status == "200"
+            and KEY not in said
+            and "[REDACTED:credentials_aws_access_key_" in said
+        )
+    return (
+        status == "200"
+        and "Blocked" not in said
+        and "REDACTED" not in said
+        and "there" in said
+    )
 
 
 def how_of(row: Row) -> tuple[str, ...]:
@@ -166,7 +209,11 @@ def test_every_cell_of_the_table_holds(
     house: House, caller: Tenant, strict: Tenant, row: Row, version: str
 ) -> None:
     who = strict if row.shape in TEXTS and row.shape != "mcp" else caller
-    faults = {how: found for how in how_of(row) if (found := run(house, who, row, how, version))}
+    faults = {
+        how: found
+        for how in how_of(row)
+        if (found := run(house, who, row, how, version))
+    }
     assert not faults
 
 
@@ -176,7 +223,9 @@ def test_where_there_is_no_stream_one_that_comes_all_the_same_is_judged(
 ) -> None:
     """The reason for every n/a of the table: nothing depends on its being true."""
     row = next(row for row in ROWS if row.format == format)
-    house.providers.answer = lambda *_: given(Cell("openai-chat", "streamed", "redact", "", "identity"))
+    house.providers.answer = lambda *_: given(
+        Cell("openai-chat", "streamed", "redact", "", "identity")
+    )
     done = caller.curl(
         "-N",
         "-H",
@@ -198,16 +247,24 @@ def test_every_combination_is_tried_somewhere() -> None:
     }
     assert len(every) == len(FIRST) * EVERY
     assert all(
-        {case for case, _ in combinations(row, version)} == set(CASES) for row in ROWS for version in VERSIONS
+        {case for case, _ in combinations(row, version)} == set(CASES)
+        for row in ROWS
+        for version in VERSIONS
     )
 
 
 def test_no_provider_and_no_format_is_left_out() -> None:
-    assert {row.provider for row in ROWS} == {entry.name for entry in providers() if entry.paths}
+    assert {row.provider for row in ROWS} == {
+        entry.name for entry in providers() if entry.paths
+    }
     assert {row.format for row in ROWS} | ELSEWHERE == set(FORMATS)
     assert len(set(hosts())) == len(hosts())
 
 
 def test_the_table_in_the_documents_is_this_one() -> None:
-    written = DOCUMENT.read_text().split("<!-- conformance -->\n")[1].split("\n<!-- end conformance -->")[0]
+    written = (
+        DOCUMENT.read_text()
+        .split("<!-- conformance -->\n")[1]
+        .split("\n<!-- end conformance -->")[0]
+    )
     assert written == table({(row, how): EVERY for row in ROWS for how in how_of(row)})

@@ -12,14 +12,24 @@ import h2.connection
 import h2.events
 import pytest
 
-from cli.children import wait_until
-from tests.support.house import AWS_KEY, OTHER_HOST, PATIENCE, House, Tenant, curl, message
+from cli.processes import wait_until
+from tests.support.house import (
+    AWS_KEY,
+    OTHER_HOST,
+    PATIENCE,
+    House,
+    Tenant,
+    curl,
+    message,
+)
 from tests.support.raw import tls_tunnel, tunnel
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----"
 
 
-def over_h2(house: House, tenant: Tenant, headers: list[tuple[str, str]], body: bytes) -> int:
+def over_h2(
+    house: House, tenant: Tenant, headers: list[tuple[str, str]], body: bytes
+) -> int:
     """One HTTP/2 call on a tunnel of its own; the status."""
     with tls_tunnel(house, tenant, "api.openai.com", alpn="h2") as client:
         assert client.selected_alpn_protocol() == "h2"
@@ -48,13 +58,19 @@ def head(path: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_an_h2_call_without_a_length_reaches_an_h1_upstream_whole(house: House, tenant: Tenant) -> None:
+def test_an_h2_call_without_a_length_reaches_an_h1_upstream_whole(
+    house: House, tenant: Tenant
+) -> None:
     assert over_h2(house, tenant, head("/v1/chat/completions"), message("hello")) == 200
     assert house.providers.heard[-1].body == message("hello")
-    assert house.providers.heard[-1].headers["Content-Length"] == str(len(message("hello")))
+    assert house.providers.heard[-1].headers["Content-Length"] == str(
+        len(message("hello"))
+    )
 
 
-def test_a_call_hidden_in_the_body_of_another_stays_a_body(house: House, tenant: Tenant) -> None:
+def test_a_call_hidden_in_the_body_of_another_stays_a_body(
+    house: House, tenant: Tenant
+) -> None:
     inner = message(KEY)
     smuggled = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: {len(inner)}\r\n\r\n".encode()
@@ -72,22 +88,29 @@ def test_a_call_hidden_in_the_body_of_another_stays_a_body(house: House, tenant:
     ["/v1/%63hat/completions", "/v1/./chat/completions", "//v1/chat/completions", "/v1/chat/completions/", "/v1/chat/completions;a=b", "/V1/Chat/Completions",
      "/v1/x/../chat/completions", "/v1/%2563hat/completions"],
 )  # fmt: skip
-def test_a_known_path_is_read_however_it_is_spelt(house: House, tenant: Tenant, path: str) -> None:
+def test_a_known_path_is_read_however_it_is_spelt(
+    house: House, tenant: Tenant, path: str
+) -> None:
     before = len(house.providers.heard)
-    status, _ = tenant.post(message(KEY), "--path-as-is", url=f"https://api.openai.com{path}")
+    status, _ = tenant.post(
+        message(KEY), "--path-as-is", url=f"https://api.openai.com{path}"
+    )
     assert (status, len(house.providers.heard)) == (400, before)
     assert tenant.audit(1)[0]["rules"][0]["rule"] == "credentials.private-key"
 
 
 def test_what_would_be_redacted_in_the_query_is_blocked(tenant: Tenant) -> None:
     status, _ = tenant.post(
-        message("hello"), url=f"https://api.openai.com/v1/chat/completions?note={AWS_KEY}"
+        message("hello"),
+        url=f"https://api.openai.com/v1/chat/completions?note={AWS_KEY}",
     )
     assert status == 400
     assert tenant.audit(1)[0]["status"] == "BLOCK"
 
 
-@pytest.mark.parametrize("text", ["\\ud800", "a\\u0000b", "m" * 5000], ids=["surrogate", "nul", "long"])
+@pytest.mark.parametrize(
+    "text", ["\\ud800", "a\\u0000b", "m" * 5000], ids=["surrogate", "nul", "long"]
+)
 def test_a_model_name_that_no_record_can_hold_is_judged_and_recorded_all_the_same(
     tenant: Tenant, text: str
 ) -> None:
@@ -116,12 +139,19 @@ def test_raw_bytes_in_the_path_are_recorded(tenant: Tenant, house: House) -> Non
 def test_words_in_an_images_place_are_read_as_words(tenant: Tenant) -> None:
     content = [{"type": "image_url", "image_url": {"url": f"data: {KEY}"}}]
     body = json.dumps(
-        {"model": "m", "messages": [{"role": "user", "content": content, "url": f"data:{AWS_KEY}"}]}
+        {
+            "model": "m",
+            "messages": [
+                {"role": "user", "content": content, "url": f"data:{AWS_KEY}"}
+            ],
+        }
     ).encode()
     assert tenant.post(body)[0] == 400
 
 
-def test_only_what_was_judged_is_sent_of_an_encoded_call(house: House, tenant: Tenant) -> None:
+def test_only_what_was_judged_is_sent_of_an_encoded_call(
+    house: House, tenant: Tenant
+) -> None:
     import io
 
     raw = io.BytesIO()
@@ -132,7 +162,9 @@ def test_only_what_was_judged_is_sent_of_an_encoded_call(house: House, tenant: T
     assert house.providers.heard[-1].body == message("hello")
 
 
-def test_a_client_hello_cut_after_its_first_byte_is_still_read(house: House, tenant: Tenant) -> None:
+def test_a_client_hello_cut_after_its_first_byte_is_still_read(
+    house: House, tenant: Tenant
+) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -146,25 +178,36 @@ def test_a_client_hello_cut_after_its_first_byte_is_still_read(house: House, ten
         assert wait_until(lambda: unacknowledged(client) == 0, PATIENCE)
         client.sendall(data[1:])
         assert answer(client) == b""
-    assert {row["reason"] for row in tenant.audit(2)} == {"tunnelled", "authority_mismatch"}
+    assert {row["reason"] for row in tenant.audit(2)} == {
+        "tunnelled",
+        "authority_mismatch",
+    }
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x16\x04\x01\x02\x00\x01", b"\x16\x00\x00"], ids=["version 4", "version 0"]
+    "data",
+    [b"\x16\x04\x01\x02\x00\x01", b"\x16\x00\x00"],
+    ids=["version 4", "version 0"],
 )
-def test_what_begins_like_tls_and_is_none_is_not_passed_on(house: House, tenant: Tenant, data: bytes) -> None:
+def test_what_begins_like_tls_and_is_none_is_not_passed_on(
+    house: House, tenant: Tenant, data: bytes
+) -> None:
     with tunnel(house, tenant, f"{OTHER_HOST}:443") as client:
         client.sendall(data)
         assert answer(client) == b""
     assert tenant.audit(1)[0]["completion"]["outcome"] == "client_abort"
 
 
-def test_a_tunnel_that_is_left_before_a_byte_is_completed(house: House, tenant: Tenant) -> None:
+def test_a_tunnel_that_is_left_before_a_byte_is_completed(
+    house: House, tenant: Tenant
+) -> None:
     tunnel(house, tenant, f"{OTHER_HOST}:443").close()
     assert tenant.audit(1)[0]["completion"] is not None
 
 
-def test_chunked_trailers_are_answered_and_do_not_hang(house: House, tenant: Tenant) -> None:
+def test_chunked_trailers_are_answered_and_do_not_hang(
+    house: House, tenant: Tenant
+) -> None:
     with _tls_h1(house, tenant) as client:
         client.sendall(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -218,4 +261,6 @@ def unacknowledged(client: socket.socket) -> int:
 
 def _tls_h1(house: House, tenant: Tenant) -> Any:
     context = ssl.create_default_context(cafile=str(house.bundle))
-    return context.wrap_socket(tunnel(house, tenant, "api.openai.com:443"), server_hostname="api.openai.com")
+    return context.wrap_socket(
+        tunnel(house, tenant, "api.openai.com:443"), server_hostname="api.openai.com"
+    )

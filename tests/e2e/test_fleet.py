@@ -10,15 +10,25 @@ import psycopg
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
-from cli.children import start, stop, wait_until
+from cli.processes import start, stop, wait_until
 from cli.stack import PROGRAMS, port_said
 from tests.support.house import PATIENCE, House, connect_status
 from tests.support.shared import scaled, slack
 
 HOST = "api.openai.com:443"
-AT_ONCE, SOON = 1.0, 6.0  # seconds in which a change is everywhere: told, and where nobody could tell
+# seconds in which a change is everywhere: told, and where nobody could tell
+AT_ONCE, SOON = (
+    1.0,
+    6.0,
+)
 
 
 class Fleet:
@@ -36,7 +46,10 @@ class Fleet:
                 "EARTHFLOW_CONTROL_URL": house.stack.control.url,
             }
             process = start(
-                PROGRAMS["proxy"], house.stack.environment() | more, subprocess.PIPE, subprocess.DEVNULL
+                PROGRAMS["proxy"],
+                house.stack.environment() | more,
+                subprocess.PIPE,
+                subprocess.DEVNULL,
             )
             exit.callback(stop, process)
             port = port_said(process)
@@ -50,9 +63,9 @@ class Fleet:
     def agree(self, key: str, expected: bool) -> float:
         """How long it took until all proxies said so."""
         began = time.monotonic()
-        assert wait_until(lambda: self.let_in(key) == [expected] * len(self.ports), PATIENCE), self.let_in(
-            key
-        )
+        assert wait_until(
+            lambda: self.let_in(key) == [expected] * len(self.ports), PATIENCE
+        ), self.let_in(key)
         return time.monotonic() - began
 
 
@@ -70,9 +83,8 @@ def test_a_revoked_key_ends_on_every_proxy_within_a_second(fleet: Fleet) -> None
         fleet.agree(made["api_key"], True)
         control.delete(f"/v1/tenants/default/keys/{made['id']}")
         took.append(fleet.agree(made["api_key"], False))
-    assert min(took) < min(AT_ONCE * slack(), SOON / 2), (
-        took
-    )  # who else is at work on this machine may hold up some
+    # who else is at work on this machine may hold up some
+    assert min(took) < min(AT_ONCE * slack(), SOON / 2), took
 
 
 def test_a_change_that_nobody_told_is_seen_all_the_same(fleet: Fleet) -> None:
@@ -82,7 +94,9 @@ def test_a_change_that_nobody_told_is_seen_all_the_same(fleet: Fleet) -> None:
     engines = fleet.house.stack.engines
     assert engines is not None
     with psycopg.connect(engines.database_url) as connection:
-        connection.execute("UPDATE api_key SET not_after = now() WHERE id = %s", (made["id"],))
+        connection.execute(
+            "UPDATE api_key SET not_after = now() WHERE id = %s", (made["id"],)
+        )
         connection.execute("UPDATE snapshot SET version = version + 1")
     assert fleet.agree(made["api_key"], False) < SOON * slack()
 
@@ -96,14 +110,15 @@ class Rotations(RuleBasedStateMachine):
     def begin(self) -> None:
         made = self.fleet.house.stack.control.post("/v1/tenants", {"name": "Rotating"})
         self.tenant = made["id"]
-        self.ends: dict[str, float | None] = {
-            made["api_key"]: None
-        }  # of each key: when it ends, by our clock
+        # of each key: when it ends, by our clock
+        self.ends: dict[str, float | None] = {made["api_key"]: None}
         self.ids = {made["keys"][0]: made["api_key"]}
 
     @rule()
     def another(self) -> None:
-        made = self.fleet.house.stack.control.post(f"/v1/tenants/{self.tenant}/keys", {})
+        made = self.fleet.house.stack.control.post(
+            f"/v1/tenants/{self.tenant}/keys", {}
+        )
         self.ends[made["api_key"]] = None
         self.ids[made["id"]] = made["api_key"]
 
@@ -121,11 +136,15 @@ class Rotations(RuleBasedStateMachine):
     @precondition(lambda self: len(self.ids) > 1)
     @rule(data=st.data())
     def revoke(self, data: st.DataObject) -> None:
-        id = data.draw(st.sampled_from(sorted(self.ids, key=lambda one: list(self.ids).index(one))))
+        id = data.draw(
+            st.sampled_from(sorted(self.ids, key=lambda one: list(self.ids).index(one)))
+        )
         key = self.ids.pop(id)
         ended = self.ends[key]
         if ended is None or ended > time.monotonic() + AT_ONCE:
-            self.fleet.house.stack.control.delete(f"/v1/tenants/{self.tenant}/keys/{id}")
+            self.fleet.house.stack.control.delete(
+                f"/v1/tenants/{self.tenant}/keys/{id}"
+            )
             self.ends[key] = time.monotonic()
 
     @invariant()
@@ -148,7 +167,9 @@ def test_rotations_in_any_order_are_seen_alike_by_three_proxies(fleet: Fleet) ->
     case().runTest()
 
 
-def test_in_its_grace_both_keys_work_until_the_second_and_then_only_the_new_one(fleet: Fleet) -> None:
+def test_in_its_grace_both_keys_work_until_the_second_and_then_only_the_new_one(
+    fleet: Fleet,
+) -> None:
     made = fleet.house.stack.control.post("/v1/tenants", {"name": "Grace"})
     fleet.agree(made["api_key"], True)
     grace = 6
@@ -158,7 +179,9 @@ def test_in_its_grace_both_keys_work_until_the_second_and_then_only_the_new_one(
     over = time.monotonic() + grace
     fleet.agree(done["api_key"], True)
     while time.monotonic() < over - 2:
-        assert fleet.let_in(made["api_key"]) == fleet.let_in(done["api_key"]) == [True] * 3
+        assert (
+            fleet.let_in(made["api_key"]) == fleet.let_in(done["api_key"]) == [True] * 3
+        )
     fleet.agree(made["api_key"], False)
     assert time.monotonic() > over - 0.5
     assert fleet.let_in(done["api_key"]) == [True] * 3

@@ -7,16 +7,32 @@ from http.client import HTTPResponse
 
 import pytest
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from contract.keys import mint
 from contract.version import VERSION
-from tests.support.house import OTHER_CA, OTHER_HOST, PATIENCE, House, Tenant, connect_status, curl, message
+from tests.support.house import (
+    OTHER_CA,
+    OTHER_HOST,
+    PATIENCE,
+    House,
+    Tenant,
+    connect_status,
+    curl,
+    message,
+)
 from tests.support.raw import UPGRADE, tls_tunnel, tunnel
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_health_answers_on_the_proxys_port_in_both_schemes(house: House, scheme: str) -> None:
-    done = curl("-sS", "--cacert", str(house.bundle), f"{scheme}://localhost:{house.stack.port}/health")
+def test_health_answers_on_the_proxys_port_in_both_schemes(
+    house: House, scheme: str
+) -> None:
+    done = curl(
+        "-sS",
+        "--cacert",
+        str(house.bundle),
+        f"{scheme}://localhost:{house.stack.port}/health",
+    )
     body = json.loads(done.stdout)
     assert (body["status"], body["version"]) == ("OK", VERSION)
 
@@ -37,10 +53,15 @@ def test_the_guides_first_tenant_is_made_through_the_proxys_port(house: House) -
     assert made["name"] == "My Organization"
     key = made["api_key"]
     assert key not in json.dumps(house.stack.control.get("/v1/tenants"))
-    assert wait_until(lambda: connect_status(house.stack.port, "api.openai.com:443", key) == 200, PATIENCE)
+    assert wait_until(
+        lambda: connect_status(house.stack.port, "api.openai.com:443", key) == 200,
+        PATIENCE,
+    )
 
 
-def test_what_is_between_proxy_and_control_is_not_offered_on_the_port(house: House) -> None:
+def test_what_is_between_proxy_and_control_is_not_offered_on_the_port(
+    house: House,
+) -> None:
     for path in ("/internal/snapshot", "/internal/watermark/a/b"):
         done = curl("-s", "-o", "/dev/null", "-w", "%{http_code}", house.url(path))
         assert done.stdout == "404"
@@ -51,11 +72,15 @@ def test_what_is_between_proxy_and_control_is_not_offered_on_the_port(house: Hou
     [None, "", "wrong", mint().text, mint().text[:-1] + "!"],
     ids=["none", "empty", "short", "unknown", "broken"],
 )
-def test_without_a_valid_key_connect_is_answered_407(house: House, key: str | None) -> None:
+def test_without_a_valid_key_connect_is_answered_407(
+    house: House, key: str | None
+) -> None:
     assert connect_status(house.stack.port, "api.openai.com:443", key) == 407
 
 
-def test_a_deleted_tenants_key_ends_on_the_proxy_and_on_its_open_connections(house: House) -> None:
+def test_a_deleted_tenants_key_ends_on_the_proxy_and_on_its_open_connections(
+    house: House,
+) -> None:
     tenant = house.tenant()
     with tls_tunnel(house, tenant, "api.openai.com") as client:
         assert _post(client, "api.openai.com")[0] == 200
@@ -69,10 +94,18 @@ def test_a_deleted_tenants_key_ends_on_the_proxy_and_on_its_open_connections(hou
 
 def test_the_key_never_travels_on(house: House, tenant: Tenant) -> None:
     tenant.post(
-        message("hello"), "-H", "Proxy-Authorization: Basic a2V5Onh5eg==", "-H", "X-Earthflow-Decision: ALLOW"
+        message("hello"),
+        "-H",
+        "Proxy-Authorization: Basic a2V5Onh5eg==",
+        "-H",
+        "X-Earthflow-Decision: ALLOW",
     )
     heard = house.providers.heard[-1]
-    assert not [name for name in heard.headers if name.lower().startswith(("proxy-", "x-earthflow-"))]
+    assert not [
+        name
+        for name in heard.headers
+        if name.lower().startswith(("proxy-", "x-earthflow-"))
+    ]
     assert tenant.key not in str(heard.headers)
 
 
@@ -88,17 +121,32 @@ def test_the_key_never_travels_on(house: House, tenant: Tenant) -> None:
         "10.0.0.1:443",
     ],
 )
-def test_internal_addresses_are_refused_and_recorded(tenant: Tenant, target: str) -> None:
+def test_internal_addresses_are_refused_and_recorded(
+    tenant: Tenant, target: str
+) -> None:
     assert tenant.connect_status(target) == 403
     (row,) = tenant.audit(1)
-    assert (row["status"], row["reason"], row["coverage"]) == ("BLOCK", "internal_address", "none")
+    assert (row["status"], row["reason"], row["coverage"]) == (
+        "BLOCK",
+        "internal_address",
+        "none",
+    )
 
 
-def test_control_itself_cannot_be_reached_by_way_of_the_proxy(house: House, tenant: Tenant) -> None:
+def test_control_itself_cannot_be_reached_by_way_of_the_proxy(
+    house: House, tenant: Tenant
+) -> None:
     port = house.stack.services["control"].port
     assert tenant.connect_status(f"127.0.0.1:{port}") == 403
     done = tenant.curl(
-        "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://127.0.0.1:{port}/health", "--noproxy", ""
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        f"http://127.0.0.1:{port}/health",
+        "--noproxy",
+        "",
     )
     assert done.stdout == "502"
 
@@ -123,7 +171,9 @@ def test_a_host_that_is_no_ai_provider_is_tunnelled_unopened_and_counted(
     assert row["completion"]["bytes_down"] > 100
 
 
-def test_a_tunnel_to_another_host_does_not_reach_an_ai_host_unseen(house: House, tenant: Tenant) -> None:
+def test_a_tunnel_to_another_host_does_not_reach_an_ai_host_unseen(
+    house: House, tenant: Tenant
+) -> None:
     before = len(house.providers.heard)
     with tunnel(house, tenant, f"{OTHER_HOST}:443") as raw:
         context = ssl.create_default_context()
@@ -143,7 +193,9 @@ def test_a_tunnel_to_another_host_does_not_reach_an_ai_host_unseen(house: House,
         ("api.openai.com", "evil.example"),
     ],
 )
-def test_connect_server_name_and_host_must_agree(house: House, tenant: Tenant, sni: str, host: str) -> None:
+def test_connect_server_name_and_host_must_agree(
+    house: House, tenant: Tenant, sni: str, host: str
+) -> None:
     before = len(house.providers.heard)
     with tls_tunnel(house, tenant, "api.openai.com", sni) as client:
         status, _ = _post(client, host)
@@ -154,14 +206,24 @@ def test_connect_server_name_and_host_must_agree(house: House, tenant: Tenant, s
 
 
 def test_a_head_without_end_is_cut_off(house: House) -> None:
-    with socket.create_connection(("127.0.0.1", house.stack.port), timeout=PATIENCE) as client:
-        client.sendall(b"CONNECT api.openai.com:443 HTTP/1.1\r\n" + b"X-Filler: " + b"a" * 70_000)
+    with socket.create_connection(
+        ("127.0.0.1", house.stack.port), timeout=PATIENCE
+    ) as client:
+        client.sendall(
+            b"CONNECT api.openai.com:443 HTTP/1.1\r\n" + b"X-Filler: " + b"a" * 70_000
+        )
         assert client.makefile("rb").readline().startswith(b"HTTP/1.1 431")
 
 
 def test_a_websocket_of_an_ai_host_is_refused_and_recorded(tenant: Tenant) -> None:
     done = tenant.curl(
-        "-o", "/dev/null", "-w", "%{http_code}", "--http1.1", *UPGRADE, "https://api.openai.com/v1/unknown"
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--http1.1",
+        *UPGRADE,
+        "https://api.openai.com/v1/unknown",
     )
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"

@@ -11,9 +11,15 @@ import pytest
 from tests.support.house import House, Tenant, command_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = (ROOT / "docs" / "guide.md").read_text().split("<!-- guide -->\n")[1].split("<!-- end guide -->")[0]
+TABLE = (
+    (ROOT / "docs" / "guide.md")
+    .read_text()
+    .split("<!-- guide -->\n")[1]
+    .split("<!-- end guide -->")[0]
+)
 ROWS = [
-    (found[1].strip(), found[2]) for found in re.finditer(r"^\| (\d.*?) \| `(.+)` \|$", TABLE, re.MULTILINE)
+    (found[1].strip(), found[2])
+    for found in re.finditer(r"^\| (\d.*?) \| `(.+)` \|$", TABLE, re.MULTILINE)
 ]
 # What a deployment has and a test has not.
 SUBSTITUTES = {
@@ -37,7 +43,9 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("earthflow")
     time = (datetime.now(UTC) - timedelta(days=1)).isoformat()
     line = {"timestamp": time, "tenant_id": "t1", "decision": "BLOCK", "model": "gpt-4"}
-    (folder / "audit_v1.jsonl").write_text("".join(json.dumps({**line, "n": n}) + "\n" for n in range(20)))
+    (folder / "audit_v1.jsonl").write_text(
+        "".join(json.dumps({**line, "n": n}) + "\n" for n in range(20))
+    )
     return folder
 
 
@@ -55,7 +63,9 @@ def test_a_command_of_the_guide_does_what_it_promises(
     command = command.replace("curl ", f"curl -sSf --cacert {house.bundle} ")
     admin = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
     told = command_environment(house, ADMIN_KEY=admin, KEY=tenant.key)
-    done = subprocess.run(["bash", "-c", command], env=told, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], env=told, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout or command.startswith("cp ")
     for begins, keys in SAYS.items():

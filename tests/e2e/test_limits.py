@@ -10,17 +10,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.children import wait_until
 from cli.pretend import Given
-from tests.support.house import AWS_KEY, OTHER_CA, OTHER_HOST, PATIENCE, House, Tenant, curl, message, python
+from cli.processes import wait_until
+from tests.support.house import (
+    AWS_KEY,
+    OTHER_CA,
+    OTHER_HOST,
+    PATIENCE,
+    House,
+    Tenant,
+    curl,
+    message,
+    python,
+)
 from tests.support.raw import UPGRADE, knock, tls_tunnel, tunnel
 from tests.support.shared import slack
 from tests.support.streams import SHAPES
 
 CHAT, HOST = SHAPES["openai-chat"], "api.openai.com"
 BRIEF = """
-import addons.connections
-addons.connections.GRACE, addons.connections.EVERY = 0.3, 0.1
+import addons.network.connections
+addons.network.connections.GRACE, addons.network.connections.EVERY = 0.3, 0.1
 from addons.run import main
 main()
 """
@@ -71,7 +81,13 @@ def ended(client: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "sent", [b"", b"GET / HT", b"CONNECT api.openai.com:443 HTTP/1.1\r\nX: ", b"\x16\x03\x01\x02"]
+    "sent",
+    [
+        b"",
+        b"GET / HT",
+        b"CONNECT api.openai.com:443 HTTP/1.1\r\nX: ",
+        b"\x16\x03\x01\x02",
+    ],
 )
 def test_who_does_not_come_to_the_point_is_let_go(strict: House, sent: bytes) -> None:
     before = counted(strict, 'earthflow_connections_refused_total{limit="late"}')
@@ -81,14 +97,18 @@ def test_who_does_not_come_to_the_point_is_let_go(strict: House, sent: bytes) ->
     assert counted(strict, 'earthflow_connections_refused_total{limit="late"}') > before
 
 
-def test_a_tunnel_in_which_nobody_says_hello_is_let_go(strict: House, caller: Tenant) -> None:
+def test_a_tunnel_in_which_nobody_says_hello_is_let_go(
+    strict: House, caller: Tenant
+) -> None:
     with tunnel(strict, caller, "api.openai.com:443") as client:
         assert ended(client) == b""
 
 
 def test_a_head_that_is_dripped_in_is_let_go(strict: House, caller: Tenant) -> None:
     with tls_tunnel(strict, caller, HOST) as client:
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n")
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\n"
+        )
         client.settimeout(0.05)
         began, cut_off = time.monotonic(), False
         while not cut_off and time.monotonic() - began < PATIENCE:
@@ -100,10 +120,13 @@ def test_a_head_that_is_dripped_in_is_let_go(strict: House, caller: Tenant) -> N
             except (ConnectionError, ssl.SSLError):
                 cut_off = True
         assert cut_off
-        assert time.monotonic() - began < 10 * slack()  # the limit is 1 s here, and 15 s by default
+        # the limit is 1 s here, and 15 s by default
+        assert time.monotonic() - began < 10 * slack()
 
 
-def test_a_body_that_trickles_is_answered_in_the_providers_words(strict: House, caller: Tenant) -> None:
+def test_a_body_that_trickles_is_answered_in_the_providers_words(
+    strict: House, caller: Tenant
+) -> None:
     with tls_tunnel(strict, caller, HOST) as client:
         client.sendall(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 100000\r\n\r\n"
@@ -131,7 +154,9 @@ def test_a_body_that_stands_still_is_let_go(strict: House, caller: Tenant) -> No
     assert counted(strict, 'earthflow_connections_refused_total{limit="stalled"}') >= 1
 
 
-def test_a_connection_that_rests_is_ended_when_it_is_old(strict: House, caller: Tenant) -> None:
+def test_a_connection_that_rests_is_ended_when_it_is_old(
+    strict: House, caller: Tenant
+) -> None:
     body = message("hello")
     with tls_tunnel(strict, caller, HOST) as client:
         client.sendall(
@@ -147,13 +172,21 @@ def test_one_address_may_not_have_all_connections(strict: House) -> None:
     clients = [knock(strict) for _ in range(40)]
     try:
         assert wait_until(
-            lambda: counted(strict, 'earthflow_connections_refused_total{limit="crowded"}') >= 10, PATIENCE
+            lambda: (
+                counted(strict, 'earthflow_connections_refused_total{limit="crowded"}')
+                >= 10
+            ),
+            PATIENCE,
         )
     finally:
         for client in clients:
             client.close()
     assert wait_until(
-        lambda: counted(strict, 'earthflow_connections_refused_total{limit="crowded"}') >= 10, PATIENCE
+        lambda: (
+            counted(strict, 'earthflow_connections_refused_total{limit="crowded"}')
+            >= 10
+        ),
+        PATIENCE,
     )
 
 
@@ -200,7 +233,9 @@ def test_sound_that_falls_silent_is_cut_off(
 ) -> None:
     monkeypatch.setattr(strict.providers, "wait", strict.providers.wait)
     silent(strict, 20)
-    strict.providers.answer = lambda *_: Given("audio/mpeg", [b"\xff\xfb" * 100, b"more"], paced=True)
+    strict.providers.answer = lambda *_: Given(
+        "audio/mpeg", [b"\xff\xfb" * 100, b"more"], paced=True
+    )
     body = json.dumps({"model": "tts-1", "input": "hello", "voice": "a"})
     done = caller.curl(
         "-o",
@@ -225,7 +260,9 @@ def answered(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
 
 
 def test_more_than_a_hundred_headers_are_refused(house: House, tenant: Tenant) -> None:
-    status, said = tenant.post(message("hello"), *[word for n in range(101) for word in ("-H", f"X-{n}: y")])
+    status, said = tenant.post(
+        message("hello"), *[word for n in range(101) for word in ("-H", f"X-{n}: y")]
+    )
     assert (status, said["error"]["code"]) == (431, "earthflow_blocked")
     assert tenant.audit(1)[0]["reason"] == "too_many_headers"
 
@@ -239,7 +276,9 @@ def test_more_than_a_hundred_headers_are_refused(house: House, tenant: Tenant) -
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\rX: a\r\n\r\n",
     ],
 )
-def test_a_head_that_may_be_read_in_two_ways_is_refused(house: House, tenant: Tenant, head: bytes) -> None:
+def test_a_head_that_may_be_read_in_two_ways_is_refused(
+    house: House, tenant: Tenant, head: bytes
+) -> None:
     before = len(house.providers.heard)
     with tls_tunnel(house, tenant, HOST) as client:
         client.sendall(head)
@@ -262,14 +301,24 @@ def test_trailers_of_a_provider_do_not_hold_up_an_answer(
         + kind
         + b"\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
     )
-    chunks = [head, b"%x\r\n" % len(data) + data + b"\r\n", b"0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n"]
+    chunks = [
+        head,
+        b"%x\r\n" % len(data) + data + b"\r\n",
+        b"0\r\nX-Sum: 1\r\nX-Other: 2\r\n\r\n",
+    ]
     answered.providers.answer = lambda *_: Given("", chunks, raw=True)
-    done = tenant.curl("-N", "-m", "10", "-d", message("go", stream=streamed).decode(), CHAT.url)
+    done = tenant.curl(
+        "-N", "-m", "10", "-d", message("go", stream=streamed).decode(), CHAT.url
+    )
     assert (done.returncode, "Hello" in done.stdout) == (0, True), done.stderr
 
 
-def test_an_answer_with_a_head_without_end_is_not_held(answered: House, tenant: Tenant) -> None:
-    answered.providers.answer = lambda *_: Given("", [b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000], raw=True)
+def test_an_answer_with_a_head_without_end_is_not_held(
+    answered: House, tenant: Tenant
+) -> None:
+    answered.providers.answer = lambda *_: Given(
+        "", [b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000], raw=True
+    )
     status, said = tenant.post(message("go"))
     assert status == 502
     assert "head is larger" in said["error"]["message"]
@@ -295,14 +344,23 @@ def test_a_tunnel_that_is_busy_is_not_old(strict: House, caller: Tenant) -> None
         context = ssl.create_default_context(cafile=str(strict.folder / OTHER_CA))
         began = time.monotonic()
         client = context.wrap_socket(raw, server_hostname=OTHER_HOST)
-        assert not wait_until(lambda: time.monotonic() - began > 10 or client.fileno() < 0, 9.0)
+        assert not wait_until(
+            lambda: time.monotonic() - began > 10 or client.fileno() < 0, 9.0
+        )
         client.sendall(b"GET / HTTP/1.1\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 200")
 
 
 def test_plain_sockets_to_other_hosts_are_refused_and_recorded(tenant: Tenant) -> None:
     done = tenant.curl(
-        "-o", "/dev/null", "-w", "%{http_code}", *UPGRADE, "--noproxy", "", "http://tunnel.example/x"
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        *UPGRADE,
+        "--noproxy",
+        "",
+        "http://tunnel.example/x",
     )
     assert done.stdout == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"
@@ -318,7 +376,9 @@ def test_plain_sockets_to_other_hosts_are_refused_and_recorded(tenant: Tenant) -
 def test_an_agents_call_is_read_under_any_path_however_it_is_written(
     house: House, tenant: Tenant, body: bytes
 ) -> None:
-    tenant.post(body.replace(b"KEY", AWS_KEY.encode()), url="https://api.openai.com/some/tools")
+    tenant.post(
+        body.replace(b"KEY", AWS_KEY.encode()), url="https://api.openai.com/some/tools"
+    )
     assert AWS_KEY.encode() not in house.providers.heard[-1].body
     assert tenant.audit(1)[0]["status"] == "REDACT"
 
@@ -331,17 +391,38 @@ def test_protocols_that_nobody_reads_pass_by_the_hosts_policy_and_say_so(
 ) -> None:
     url = "https://api.openai.com/some.Service/Call"
     done = tenant.curl(
-        "--http2", "-o", "/dev/null", "-w", "%{http_code}", *GRPC, "--data-binary", "\x0a\x05hello", url
+        "--http2",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        *GRPC,
+        "--data-binary",
+        "\x0a\x05hello",
+        url,
     )
     assert done.stdout == "200", done.stderr
     (row,) = tenant.audit(1)
-    assert (row["status"], row["coverage"], row["unreadable"]) == ("FLAG", "none", ["unknown_path"])
+    assert (row["status"], row["coverage"], row["unreadable"]) == (
+        "FLAG",
+        "none",
+        ["unknown_path"],
+    )
     assert row["completion"]["bytes_up"] == 7
     assert house.providers.heard[-1].body == b"\x0a\x05hello"
     large = house.folder / "large"
-    large.write_bytes(bytes(40 * 1024 * 1024))  # over the cap for bodies that are held; this one is not
+    # over the cap for bodies that are held; this one is not
+    large.write_bytes(bytes(40 * 1024 * 1024))
     done = tenant.curl(
-        "--http2", "-o", "/dev/null", "-w", "%{http_code}", *GRPC, "--data-binary", f"@{large}", url
+        "--http2",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        *GRPC,
+        "--data-binary",
+        f"@{large}",
+        url,
     )
     assert done.stdout == "200", done.stderr
     assert len(tenant.audit(2)) == 2
@@ -349,7 +430,9 @@ def test_protocols_that_nobody_reads_pass_by_the_hosts_policy_and_say_so(
 
 def test_strict_houses_refuse_them_at_once(house: House) -> None:
     tenant = house.tenant("strict")
-    with tls_tunnel(house, tenant, HOST) as client:  # the body never ends, the answer does not wait for it
+    with tls_tunnel(
+        house, tenant, HOST
+    ) as client:  # the body never ends, the answer does not wait for it
         client.sendall(
             b"POST /some.Service/Call HTTP/1.1\r\nHost: api.openai.com\r\nContent-Type: application/grpc\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
@@ -358,8 +441,12 @@ def test_strict_houses_refuse_them_at_once(house: House) -> None:
     assert tenant.audit(1)[0]["status"] == "BLOCK"
 
 
-def test_a_tenant_may_be_stricter_with_unknown_hosts_than_the_house(house: House) -> None:
+def test_a_tenant_may_be_stricter_with_unknown_hosts_than_the_house(
+    house: House,
+) -> None:
     tenant = house.tenant(unknown_hosts="deny")
     assert tenant.connect_status("tunnel.example:443") == 403
     assert tenant.audit(1)[0]["reason"] == "unknown_host"
-    assert house.tenant(unknown_hosts="tunnel").connect_status("tunnel.example:443") == 200
+    assert (
+        house.tenant(unknown_hosts="tunnel").connect_status("tunnel.example:443") == 200
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from cli.ca import write_authority
-from cli.children import start, stop, wait_until
+from cli.processes import start, stop, wait_until
 from tests.support.house import PATIENCE, House, Tenant, connect_status, curl, message
 
 MITMDUMP = Path(sys.executable).with_name("mitmdump")
@@ -25,8 +25,19 @@ def free_port() -> int:
 def dump(house: House) -> Iterator[int]:
     """A stock mitmdump with our script, beside the house's own proxy; its port."""
     port = free_port()
-    told = house.stack.environment(EARTHFLOW_CONTROL_URL=house.stack.control.url, HOME=str(house.folder))
-    command = [MITMDUMP, "-q", "-s", SCRIPT, "--listen-host", "127.0.0.1", "-p", str(port)]
+    told = house.stack.environment(
+        EARTHFLOW_CONTROL_URL=house.stack.control.url, HOME=str(house.folder)
+    )
+    command = [
+        MITMDUMP,
+        "-q",
+        "-s",
+        SCRIPT,
+        "--listen-host",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     process = start([str(word) for word in command], told)
     try:
         key = house.tenant().key
@@ -46,14 +57,26 @@ def _answers(port: int, key: str) -> bool:
 def through(tenant: Tenant, port: int, text: str) -> subprocess.CompletedProcess[str]:
     proxy = f"http://key:{tenant.key}@127.0.0.1:{port}"
     url = "https://api.openai.com/v1/chat/completions"
-    return curl("-sS", "-x", proxy, "--cacert", str(tenant.house.bundle), "-d", message(text).decode(), url)
+    return curl(
+        "-sS",
+        "-x",
+        proxy,
+        "--cacert",
+        str(tenant.house.bundle),
+        "-d",
+        message(text).decode(),
+        url,
+    )
 
 
 def test_calls_are_judged_and_recorded(house: House, tenant: Tenant, dump: int) -> None:
     assert wait_until(lambda: _answers(dump, tenant.key), PATIENCE)
     before = len(house.providers.heard)
     assert "chat.completion" in through(tenant, dump, "hello").stdout
-    assert "earthflow_blocked" in through(tenant, dump, "-----BEGIN PRIVATE KEY-----").stdout
+    assert (
+        "earthflow_blocked"
+        in through(tenant, dump, "-----BEGIN PRIVATE KEY-----").stdout
+    )
     assert [row["status"] for row in tenant.audit(2)] == ["BLOCK", "ALLOW"]
     assert len(house.providers.heard) == before + 1
 
@@ -76,7 +99,18 @@ def test_what_cannot_become_ready_ends_with_a_status_and_never_serves(
         | {"EARTHFLOW_STATE_DIR": str(tmp_path)}
         | spoiled
     )
-    command = [str(MITMDUMP), "-q", "-s", str(SCRIPT), "--listen-host", "127.0.0.1", "-p", str(free_port())]
-    done = subprocess.run(command, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    command = [
+        str(MITMDUMP),
+        "-q",
+        "-s",
+        str(SCRIPT),
+        "--listen-host",
+        "127.0.0.1",
+        "-p",
+        str(free_port()),
+    ]
+    done = subprocess.run(
+        command, env=told, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
     assert done.returncode != 0
     assert "earthflow under mitmdump:" in done.stderr

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from cli.children import wait_until
 from cli.engines import Engines
+from cli.errors import CommandError
 from cli.pretend import Given
-from cli.trouble import Trouble
+from cli.processes import wait_until
 from tests.support.house import PATIENCE, House, Tenant, curl, message, python
 from tests.support.streams import SHAPES
 
@@ -18,10 +18,10 @@ CHAT = SHAPES["openai-chat"]
 # The proxy, with an engine that raises at one word: what a bug in a hook would do.
 RAISING = python(
     """
-import addons.answer, addons.judging
+import addons.answers.answer, addons.calls.reading
 from addons.run import main
 from rules.stream import Stream
-judge, feed = addons.judging.evaluate, Stream.feed
+judge, feed = addons.calls.reading.evaluate, Stream.feed
 def look(parts):
     if any("explode" in part.text for part in parts):
         raise RuntimeError("a secret that must not be logged: hunter2")
@@ -31,7 +31,7 @@ def evaluate(book, exchange, **more):
 def feeding(stream, event, pieces, **more):
     look(pieces)
     return feed(stream, event, pieces, **more)
-addons.judging.evaluate = addons.answer.evaluate = evaluate
+addons.calls.reading.evaluate = addons.answers.answer.evaluate = evaluate
 Stream.feed = feeding
 main()
 """
@@ -52,7 +52,12 @@ def caller(shaky: House) -> Tenant:
 
 def health_status(house: House, port: int, query: str) -> str:
     return curl(
-        "-s", "-o", "/dev/null", "-w", "%{http_code}", house.url(f"/health/ready{query}", port)
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        house.url(f"/health/ready{query}", port),
     ).stdout
 
 
@@ -61,11 +66,17 @@ def engines(house: House) -> Engines:
     return house.stack.engines
 
 
-def test_a_hook_that_raises_yields_a_refused_recorded_call(shaky: House, caller: Tenant) -> None:
+def test_a_hook_that_raises_yields_a_refused_recorded_call(
+    shaky: House, caller: Tenant
+) -> None:
     before = len(shaky.providers.heard)
     status, answer = caller.post(message("explode"))
     (row,) = caller.audit(1)
-    assert (row["status"], row["reason"], row["coverage"]) == ("BLOCK", "engine_error", "none")
+    assert (row["status"], row["reason"], row["coverage"]) == (
+        "BLOCK",
+        "engine_error",
+        "none",
+    )
     assert (status, row["id"] in answer["error"]["message"]) == (400, True)
     assert len(shaky.providers.heard) == before
     assert shaky.ready()["checks"]["engine"]["failures"] >= 1
@@ -76,7 +87,10 @@ def test_a_hook_that_raises_yields_a_refused_recorded_call(shaky: House, caller:
 
 # Answers in which the engine raises: whole, and in the middle of a stream.
 EXPLODING = {
-    "whole": Given("application/json", [b'{"choices": [{"message": {"content": "it will explode"}}]}']),
+    "whole": Given(
+        "application/json",
+        [b'{"choices": [{"message": {"content": "it will explode"}}]}'],
+    ),
     "streamed": Given(CHAT.content_type, CHAT.made(["it will explode ", "now. "], [])),
 }
 
@@ -85,7 +99,9 @@ def asked(caller: Tenant, how: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """What a client gets of an exploding answer."""
     monkeypatch.setattr(caller.house.providers, "answer", lambda *_: EXPLODING[how])
     body = message("hello", stream=how == "streamed").decode()
-    return caller.curl("-N", "-H", "content-type: application/json", "-d", body, CHAT.url).stdout
+    return caller.curl(
+        "-N", "-H", "content-type: application/json", "-d", body, CHAT.url
+    ).stdout
 
 
 @pytest.mark.parametrize("how", EXPLODING)
@@ -101,20 +117,24 @@ def test_an_answer_that_cannot_be_judged_does_not_reach_the_client(
     assert "hunter2" not in shaky.log
 
 
-def test_kill_9_of_the_proxy_between_answer_and_publish_loses_no_record(shaky: House, caller: Tenant) -> None:
-    engines(shaky).stop_valkey()
+def test_kill_9_of_the_proxy_between_answer_and_publish_loses_no_record(
+    shaky: House, caller: Tenant
+) -> None:
+    engines(shaky).valkey.stop()
     for number in range(5):
         assert caller.post(message(f"call {number}"))[0] == 200
     proxy = shaky.stack.services["proxy"].process
     proxy.send_signal(signal.SIGKILL)
     proxy.wait()
-    engines(shaky).start_valkey()
+    engines(shaky).valkey.start(own=True)
     assert shaky.stack.control.get(f"/v1/audit?tenant={caller.id}")["audit"] == []
     shaky.stack.start_proxy()
     assert {row["status"] for row in caller.audit(5)} == {"ALLOW"}
 
 
-def test_kill_9_of_control_loses_no_record_and_stores_none_twice(shaky: House, caller: Tenant) -> None:
+def test_kill_9_of_control_loses_no_record_and_stores_none_twice(
+    shaky: House, caller: Tenant
+) -> None:
     control = shaky.stack.services["control"].process
     control.send_signal(signal.SIGKILL)
     control.wait()
@@ -127,21 +147,30 @@ def test_kill_9_of_control_loses_no_record_and_stores_none_twice(shaky: House, c
 def test_redis_may_be_away_while_calls_go_on_and_are_recorded_afterwards(
     shaky: House, caller: Tenant
 ) -> None:
-    engines(shaky).stop_valkey()
+    engines(shaky).valkey.stop()
     assert caller.post(message("hello"))[0] == 200
-    assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "DEGRADED", PATIENCE)
+    assert wait_until(
+        lambda: shaky.ready()["checks"]["redis"]["status"] == "DEGRADED", PATIENCE
+    )
     for port in (shaky.stack.port, shaky.stack.services["control"].port):
-        assert [health_status(shaky, port, query) for query in ("", "?strict=1", "?strict=0")] == [
+        assert [
+            health_status(shaky, port, query)
+            for query in ("", "?strict=1", "?strict=0")
+        ] == [
             "200",
             "503",
             "200",
         ]
-    engines(shaky).start_valkey()
+    engines(shaky).valkey.start(own=True)
     assert caller.audit(1)[0]["status"] == "ALLOW"
-    assert wait_until(lambda: shaky.ready()["checks"]["redis"]["status"] == "OK", PATIENCE)
+    assert wait_until(
+        lambda: shaky.ready()["checks"]["redis"]["status"] == "OK", PATIENCE
+    )
 
 
-def test_a_redis_that_lost_everything_is_given_it_again(shaky: House, caller: Tenant) -> None:
+def test_a_redis_that_lost_everything_is_given_it_again(
+    shaky: House, caller: Tenant
+) -> None:
     """Control is away, so the records wait in Redis alone when Redis loses them."""
     control = shaky.stack.services["control"].process
     control.terminate()
@@ -156,11 +185,11 @@ def test_a_redis_that_lost_everything_is_given_it_again(shaky: House, caller: Te
 def test_postgresql_may_be_away_while_calls_go_on_and_are_recorded_afterwards(
     shaky: House, caller: Tenant
 ) -> None:
-    engines(shaky).stop_postgres()
+    engines(shaky).postgres.stop()
     assert caller.post(message("hello"))[0] == 200
-    with pytest.raises(Trouble, match="PostgreSQL does not answer"):
+    with pytest.raises(CommandError, match="PostgreSQL does not answer"):
         shaky.stack.control.post("/v1/tenants", {"name": "x"})
-    engines(shaky).start_postgres()
+    engines(shaky).postgres.start(own=True)
     assert caller.audit(1)[0]["status"] == "ALLOW"
 
 
@@ -176,14 +205,20 @@ def test_with_control_away_the_proxy_starts_and_judges_from_its_sealed_snapshot(
     assert caller.audit(1)[0]["status"] == "BLOCK"
 
 
-def test_an_upstream_with_an_invalid_certificate_is_answered_502_with_the_reason() -> None:
+def test_an_upstream_with_an_invalid_certificate_is_answered_502_with_the_reason() -> (
+    None
+):
     with House(extra={"EARTHFLOW_UPSTREAM_CA": ""}) as house:
         caller = house.tenant()
         status, answer = caller.post(message("hello"))
         assert status == 502
         assert "ertificate verify failed" in answer["error"]["message"]
         (row,) = caller.audit(1)
-        assert (row["status"], row["completion"]["outcome"], row["completion"]["status"]) == (
+        assert (
+            row["status"],
+            row["completion"]["outcome"],
+            row["completion"]["status"],
+        ) == (
             "ALLOW",
             "upstream_error",
             502,

@@ -6,13 +6,19 @@ from typing import Any
 
 import pytest
 
-from cli.trouble import Trouble
+from cli.errors import CommandError
 from tests.support.house import AWS_KEY, House, Tenant
 
 KEY_FILE = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
 CALLS = {
-    "https://api.openai.com/v1/responses": ({"model": "m", "input": "TEXT"}, ["error", "message"]),
-    "https://api.openai.com/v1/embeddings": ({"model": "m", "input": ["TEXT"]}, ["error", "message"]),
+    "https://api.openai.com/v1/responses": (
+        {"model": "m", "input": "TEXT"},
+        ["error", "message"],
+    ),
+    "https://api.openai.com/v1/embeddings": (
+        {"model": "m", "input": ["TEXT"]},
+        ["error", "message"],
+    ),
     "https://acme.openai.azure.com/openai/deployments/gpt-5/chat/completions?api-version=1": (
         {"messages": [{"role": "user", "content": "TEXT"}]},
         ["error", "message"],
@@ -22,7 +28,10 @@ CALLS = {
             "requests": [
                 {
                     "custom_id": "a",
-                    "params": {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]},
+                    "params": {
+                        "model": "m",
+                        "messages": [{"role": "user", "content": "TEXT"}],
+                    },
                 }
             ]
         },
@@ -60,17 +69,26 @@ def saying(body: Any, text: str) -> bytes:
 
 
 @pytest.mark.parametrize("url", CALLS)
-def test_a_secret_does_not_reach_any_provider(house: House, tenant: Tenant, url: str) -> None:
-    status, _ = tenant.post(saying(CALLS[url][0], f"my key is {AWS_KEY}, keep it"), url=url)
+def test_a_secret_does_not_reach_any_provider(
+    house: House, tenant: Tenant, url: str
+) -> None:
+    status, _ = tenant.post(
+        saying(CALLS[url][0], f"my key is {AWS_KEY}, keep it"), url=url
+    )
     assert status == 200
     assert AWS_KEY.encode() not in house.providers.heard[-1].body
-    assert b"my key is [REDACTED:credentials_aws_access_key_" in house.providers.heard[-1].body
+    assert (
+        b"my key is [REDACTED:credentials_aws_access_key_"
+        in house.providers.heard[-1].body
+    )
     (row,) = tenant.audit(1)
     assert (row["status"], row["coverage"]) == ("REDACT", "full")
 
 
 @pytest.mark.parametrize("url", CALLS)
-def test_every_provider_refuses_in_its_own_words(house: House, tenant: Tenant, url: str) -> None:
+def test_every_provider_refuses_in_its_own_words(
+    house: House, tenant: Tenant, url: str
+) -> None:
     heard = len(house.providers.heard)
     status, said = tenant.post(saying(CALLS[url][0], KEY_FILE), url=url)
     assert status == 400
@@ -82,10 +100,14 @@ def test_every_provider_refuses_in_its_own_words(house: House, tenant: Tenant, u
     assert len(house.providers.heard) == heard
 
 
-def test_a_list_of_providers_that_cannot_be_used_keeps_the_proxy_from_starting(tmp_path: Path) -> None:
+def test_a_list_of_providers_that_cannot_be_used_keeps_the_proxy_from_starting(
+    tmp_path: Path,
+) -> None:
     written = tmp_path / "mine.yaml"
-    written.write_text("providers: {house: {hosts: [api.groq.com], paths: {/v1: opanai}}}\n")
+    written.write_text(
+        "providers: {house: {hosts: [api.groq.com], paths: {/v1: opanai}}}\n"
+    )
     house = House({"EARTHFLOW_PROVIDERS": str(written)})
-    with pytest.raises(Trouble), house:
+    with pytest.raises(CommandError), house:
         pass
     assert "there is no set `opanai`; there are openai," in house.last_words

@@ -11,19 +11,33 @@ from pathlib import Path
 
 import pytest
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from cli.settings import environment
 from contract.version import VERSION
 from tests.support import shared
-from tests.support.house import EARTHFLOW, PATIENCE, House, Tenant, command_environment, curl
+from tests.support.house import (
+    EARTHFLOW,
+    PATIENCE,
+    House,
+    Tenant,
+    command_environment,
+    curl,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = "".join(
     (ROOT / name).read_text()
-    for name in ("README.md", "docs/security.md", "docs/audit-log.md", "docs/operating.md")
+    for name in (
+        "README.md",
+        "docs/security.md",
+        "docs/audit-log.md",
+        "docs/operating.md",
+    )
 )
 COMMANDS = [
-    line for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS, re.DOTALL) for line in block.splitlines()
+    line
+    for block in re.findall(r"```sh\n(.*?)```", DOCUMENTS, re.DOTALL)
+    for line in block.splitlines()
 ]
 LOG = (
     json.dumps(
@@ -39,11 +53,17 @@ LOG = (
 ELSEWHERE = {"make demo", "make test", "make lint", "earthflow up"}
 
 
-@pytest.mark.parametrize("command", [line for line in COMMANDS if line not in ELSEWHERE])
-def test_a_command_of_the_readme_runs(house: House, tmp_path: Path, command: str) -> None:
+@pytest.mark.parametrize(
+    "command", [line for line in COMMANDS if line not in ELSEWHERE]
+)
+def test_a_command_of_the_readme_runs(
+    house: House, tmp_path: Path, command: str
+) -> None:
     (tmp_path / "audit_v1.jsonl").write_text(LOG)
     (tmp_path / "audit_v2.jsonl").write_text("")
-    line = command.replace("localhost:8443", f"localhost:{house.stack.port}").replace("curl ", "curl -sSf ")
+    line = command.replace("localhost:8443", f"localhost:{house.stack.port}").replace(
+        "curl ", "curl -sSf "
+    )
     done = subprocess.run(
         ["bash", "-c", line],
         env=command_environment(house),
@@ -60,13 +80,20 @@ def test_nothing_in_the_readme_is_left_to_run_elsewhere_that_is_not_there() -> N
     assert set(COMMANDS) >= ELSEWHERE
 
 
-def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, tmp_path: Path) -> None:
+def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(
+    state_folder: Path, tmp_path: Path
+) -> None:
     folder = tmp_path
-    told = {"EARTHFLOW_STATE_DIR": str(state_folder), "EARTHFLOW_PORT": "0", "EARTHFLOW_DASHBOARD_PORT": "0"}
+    told = {
+        "EARTHFLOW_STATE_DIR": str(state_folder),
+        "EARTHFLOW_PORT": "0",
+        "EARTHFLOW_DASHBOARD_PORT": "0",
+    }
+    # rules are compiled by the demo
     told |= {
         "EARTHFLOW_CACHE_DIR": str(shared.COMPILED),
         "EARTHFLOW_MASTER_KEY": shared.MASTER_KEY,
-    }  # rules are compiled by the demo
+    }
     with (folder / "said").open("wb") as said:
         process = subprocess.Popen(
             [EARTHFLOW, "up"],
@@ -75,13 +102,18 @@ def test_up_comes_up_says_what_to_paste_and_goes_at_ctrl_c(state_folder: Path, t
             stderr=said,
         )
     try:
-        assert wait_until(lambda: "Earthflow is up" in (folder / "said").read_text(), PATIENCE * 2), (
-            folder / "said"
-        ).read_text()
+        assert wait_until(
+            lambda: "Earthflow is up" in (folder / "said").read_text(), PATIENCE * 2
+        ), (folder / "said").read_text()
         text = (folder / "said").read_text()
         port = int(re.search(r"proxy +http://127.0.0.1:(\d+)", text)[1])  # type: ignore[index]
-        assert f'"version":"{VERSION}"' in curl("-s", f"http://localhost:{port}/health").stdout
-        assert re.search(r"export HTTPS_PROXY=http://key:ef_live_\w+@127.0.0.1:\d+", text)
+        assert (
+            f'"version":"{VERSION}"'
+            in curl("-s", f"http://localhost:{port}/health").stdout
+        )
+        assert re.search(
+            r"export HTTPS_PROXY=http://key:ef_live_\w+@127.0.0.1:\d+", text
+        )
     finally:
         process.send_signal(signal.SIGINT)
         status = process.wait(PATIENCE * 2)
@@ -114,8 +146,12 @@ def assert_goes_through(house: House, tenant: Tenant, *command: str | Path) -> N
     assert tenant.audit(1)[0]["status"] == "ALLOW"
 
 
-def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: House, tenant: Tenant) -> None:
-    assert_goes_through(house, tenant, EARTHFLOW, "run", "--", sys.executable, "-c", CALL)
+def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(
+    house: House, tenant: Tenant
+) -> None:
+    assert_goes_through(
+        house, tenant, EARTHFLOW, "run", "--", sys.executable, "-c", CALL
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +165,9 @@ def test_a_program_under_run_is_judged_and_recorded_under_the_tenant(house: Hous
         ("/etc/passwd", 126),
     ],
 )
-def test_run_gives_back_the_programs_status(house: House, command: str, status: int) -> None:
+def test_run_gives_back_the_programs_status(
+    house: House, command: str, status: int
+) -> None:
     done = subprocess.run(
         [EARTHFLOW, "run", "--", *shlex.split(command)],
         env=command_environment(house),
@@ -143,28 +181,34 @@ def test_run_gives_back_the_programs_status(house: House, command: str, status: 
 def test_run_passes_signals_on(house: House, tmp_path: Path) -> None:
     source = f"import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); open({str(tmp_path / 'up')!r}, 'w')\nwhile True: time.sleep(0.05)"
     process = subprocess.Popen(
-        [EARTHFLOW, "run", "--", sys.executable, "-c", source], env=command_environment(house)
+        [EARTHFLOW, "run", "--", sys.executable, "-c", source],
+        env=command_environment(house),
     )
     assert wait_until((tmp_path / "up").exists, PATIENCE)
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE) == 7
 
 
-def test_run_keeps_what_the_user_had_and_never_leads_around_the_proxy(house: House, tmp_path: Path) -> None:
+def test_run_keeps_what_the_user_had_and_never_leads_around_the_proxy(
+    house: House, tmp_path: Path
+) -> None:
     own = tmp_path / "own.pem"
     own.write_text("-----BEGIN CERTIFICATE-----\nMINE\n-----END CERTIFICATE-----\n")
-    show = (
-        "import os; print(os.environ['NO_PROXY']); print('MINE' in open(os.environ['SSL_CERT_FILE']).read())"
-    )
+    show = "import os; print(os.environ['NO_PROXY']); print('MINE' in open(os.environ['SSL_CERT_FILE']).read())"
     done = subprocess.run(
         [EARTHFLOW, "run", "--", sys.executable, "-c", show],
         env=command_environment(house, NO_PROXY="internal.example, *, .openai.com", SSL_CERT_FILE=str(own)), capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.stdout.splitlines() == ["internal.example,localhost,127.0.0.1,::1", "True"]
+    assert done.stdout.splitlines() == [
+        "internal.example,localhost,127.0.0.1,::1",
+        "True",
+    ]
     assert "left out" in done.stderr
 
 
-def test_the_demo_ends_by_itself_and_all_is_as_expected(state_folder: Path, tmp_path: Path) -> None:
+def test_the_demo_ends_by_itself_and_all_is_as_expected(
+    state_folder: Path, tmp_path: Path
+) -> None:
     done = subprocess.run(
         [EARTHFLOW, "demo", "--once"],
         env=environment({"HOME": str(tmp_path / "home"), "EARTHFLOW_STATE_DIR": str(state_folder)}), capture_output=True, text=True, check=False,
@@ -175,7 +219,9 @@ def test_the_demo_ends_by_itself_and_all_is_as_expected(state_folder: Path, tmp_
     assert_is_for_people(done.stdout + done.stderr, state_folder)
 
 
-def test_a_shell_that_took_the_variables_leads_its_programs_through(house: House, tenant: Tenant) -> None:
+def test_a_shell_that_took_the_variables_leads_its_programs_through(
+    house: House, tenant: Tenant
+) -> None:
     line = f'eval "$({shlex.quote(str(EARTHFLOW))} env --port {house.stack.port})" && "$0" -c "$1"'
     assert_goes_through(house, tenant, "bash", "-c", line, sys.executable, CALL)
 
@@ -193,10 +239,16 @@ def test_every_shell_is_told_the_same(house: House, tenant: Tenant) -> None:
 
     variables = json.loads(lines("json"))["set"]
     assert tenant.key in variables["HTTPS_PROXY"]
-    assert dict(line.split("=", 1) for line in lines("docker").splitlines()) == variables
+    assert (
+        dict(line.split("=", 1) for line in lines("docker").splitlines()) == variables
+    )
     assert json.loads(lines("vscode"))["terminal.integrated.env.linux"] == {
         **variables,
         **dict.fromkeys(json.loads(lines("json"))["unset"]),
     }
-    assert re.findall(r"^set -gx (\w+) '(.*)'$", lines("fish"), re.MULTILINE) == list(variables.items())
-    assert re.findall(r"^\$env:(\w+) = '(.*)'$", lines("powershell"), re.MULTILINE) == list(variables.items())
+    assert re.findall(r"^set -gx (\w+) '(.*)'$", lines("fish"), re.MULTILINE) == list(
+        variables.items()
+    )
+    assert re.findall(
+        r"^\$env:(\w+) = '(.*)'$", lines("powershell"), re.MULTILINE
+    ) == list(variables.items())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, message
 
 GOOD = """earthflow: 1
@@ -55,7 +55,9 @@ def save(path: Path, text: str) -> None:
 
 
 def rules_check(house: House) -> dict[str, object]:
-    check: dict[str, object] = house.stack.control.get("/health/ready")["checks"]["rules"]
+    check: dict[str, object] = house.stack.control.get("/health/ready")["checks"][
+        "rules"
+    ]
     return check
 
 
@@ -84,24 +86,35 @@ def test_a_saved_file_takes_effect_and_no_call_is_judged_by_a_mixture(
     rows = caller.audit(len(outcomes))
     by_version: dict[str, set[tuple[tuple[str, str], ...]]] = {}
     for row in rows:
-        fired = tuple((one["rule"], one["action"]) for one in row["rules"] if one["rule"].startswith("live."))
+        fired = tuple(
+            (one["rule"], one["action"])
+            for one in row["rules"]
+            if one["rule"].startswith("live.")
+        )
         assert len({action for _, action in fired}) == 1 and len(fired) == 2, row
         by_version.setdefault(row["rulebook"], set()).add(fired)
     assert len(by_version) >= 2
     assert all(len(kinds) == 1 for kinds in by_version.values())
 
 
-def test_a_file_broken_in_a_hundred_ways_changes_nothing(ruled: House, folder: Path, caller: Tenant) -> None:
-    broken = sorted((Path(__file__).parent.parent / "rules" / "broken").glob("[!w]*.yaml"))
+def test_a_file_broken_in_a_hundred_ways_changes_nothing(
+    ruled: House, folder: Path, caller: Tenant
+) -> None:
+    broken = sorted(
+        (Path(__file__).parent.parent / "rules" / "broken").glob("[!w]*.yaml")
+    )
     save(folder / "team.yaml", GOOD.format(n=3, action="block"))
     assert wait_until(lambda: caller.post(message("livewordone"))[0] == 400, PATIENCE)
     version = rules_check(ruled)["version"]
     for number in range(100):
-        save(folder / "broken.yaml", broken[number % len(broken)].read_text() + "#" * (number // len(broken)))
+        save(
+            folder / "broken.yaml",
+            broken[number % len(broken)].read_text() + "#" * (number // len(broken)),
+        )
         if number % 10 == 0:
-            assert wait_until(lambda: rules_check(ruled)["status"] == "DEGRADED", PATIENCE), broken[
-                number % len(broken)
-            ]
+            assert wait_until(
+                lambda: rules_check(ruled)["status"] == "DEGRADED", PATIENCE
+            ), broken[number % len(broken)]
             assert rules_check(ruled)["version"] == version
             assert caller.post(message("livewordone"))[0] == 400
     assert "broken.yaml:" in str(rules_check(ruled)["detail"])
@@ -110,7 +123,9 @@ def test_a_file_broken_in_a_hundred_ways_changes_nothing(ruled: House, folder: P
     assert rules_check(ruled)["version"] == version
 
 
-def test_a_tenants_own_file_speaks_for_that_tenant_alone(ruled: House, folder: Path, caller: Tenant) -> None:
+def test_a_tenants_own_file_speaks_for_that_tenant_alone(
+    ruled: House, folder: Path, caller: Tenant
+) -> None:
     other = ruled.tenant()
     own = "earthflow: 1\nrules:\n  - {id: mine, message: m, action: block, match: {keywords: onlymine}, tests: [{match: onlymine}, {ok: x}]}\n"
     save(folder / "tenants" / f"{caller.id}.yaml", own)
@@ -129,7 +144,8 @@ def test_a_whole_answer_gets_the_original_back(
     sent = message("please repeat MATTER-12345 to me")
     assert wait_until(
         lambda: (
-            caller.post(sent, version)[0] == 200 and b"MATTER-12345" not in ruled.providers.heard[-1].body
+            caller.post(sent, version)[0] == 200
+            and b"MATTER-12345" not in ruled.providers.heard[-1].body
         ),
         PATIENCE,
     )
@@ -142,19 +158,26 @@ def test_a_whole_answer_gets_the_original_back(
         sent.decode(),
         *["https://api.openai.com/v1/chat/completions"] * 2,
     )
-    assert done.stdout.count("please repeat MATTER-12345 to me") == 2, done  # two answers on one connection
+    # two answers on one connection
+    assert done.stdout.count("please repeat MATTER-12345 to me") == 2, done
     (folder / "restore.yaml").unlink()
 
 
 def test_one_bad_turn_does_not_end_a_conversation(ruled: House, caller: Tenant) -> None:
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow"
     turns = [{"role": "user", "content": key}]
-    assert caller.post(json.dumps({"model": "gpt-5.2", "messages": turns}).encode())[0] == 400
+    assert (
+        caller.post(json.dumps({"model": "gpt-5.2", "messages": turns}).encode())[0]
+        == 400
+    )
     turns += [
         {"role": "assistant", "content": "That was refused."},
         {"role": "user", "content": f"Sorry. And {AWS_KEY}?"},
     ]
-    assert caller.post(json.dumps({"model": "gpt-5.2", "messages": turns}).encode())[0] == 200
+    assert (
+        caller.post(json.dumps({"model": "gpt-5.2", "messages": turns}).encode())[0]
+        == 200
+    )
     heard = ruled.providers.heard[-1].body
     assert b"PRIVATE KEY" not in heard and AWS_KEY.encode() not in heard
     assert b"That was refused." in heard

@@ -12,18 +12,24 @@ import pytest
 import redis
 
 from cli.ca import issue, make_authority
-from cli.children import wait_until
+from cli.processes import wait_until
 from contract.unwrap import prompt_cipher, unwrap
 from tests.control.test_api import admin, ask
 from tests.e2e.test_outages import EXPLODING, RAISING, asked
 from tests.e2e.test_providers import saying
 from tests.e2e.test_sockets import REALTIME, refused
-from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, connect_status, curl, message
+from tests.support.house import (
+    AWS_KEY,
+    PATIENCE,
+    House,
+    Tenant,
+    connect_status,
+    curl,
+    message,
+)
 
 PROMPT = "the quince harvest is in October"
-PROVIDERS = (
-    "sets: {mine: {/ask: completions}}\nproviders: {house: {hosts: [api.groq.com], paths: {/v9: mine}}}\n"
-)
+PROVIDERS = "sets: {mine: {/ask: completions}}\nproviders: {house: {hosts: [api.groq.com], paths: {/v9: mine}}}\n"
 NO_SOCKETS = """
 earthflow: 1
 name: own
@@ -49,7 +55,11 @@ def folder() -> Iterator[Path]:
         (place / "providers.yaml").write_text(PROVIDERS)
         operator = make_authority("Operator", days=2)
         chain, key = issue(operator, ["localhost"], days=2)
-        for name, content in (("ca.pem", operator.pem), ("cert.pem", chain), ("key.pem", key)):
+        for name, content in (
+            ("ca.pem", operator.pem),
+            ("cert.pem", chain),
+            ("key.pem", key),
+        ):
             (place / name).write_bytes(content)
         yield place
 
@@ -73,7 +83,12 @@ def unlike(folder: Path) -> Iterator[House]:
 def test_hosts_of_no_provider_can_be_refused(unlike: House) -> None:
     tenant = unlike.tenant()
     assert tenant.connect_status("tunnel.example:443") == 403
-    assert tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "http://tunnel.example/").stdout == "403"
+    assert (
+        tenant.curl(
+            "-o", "/dev/null", "-w", "%{http_code}", "http://tunnel.example/"
+        ).stdout
+        == "403"
+    )
     assert tenant.post(message("hello"))[0] == 200
     rows = tenant.audit(3)
     assert [(row["reason"], row["status"]) for row in rows] == [
@@ -85,7 +100,8 @@ def test_hosts_of_no_provider_can_be_refused(unlike: House) -> None:
 def test_a_provider_of_the_operators_own_is_opened_and_read(unlike: House) -> None:
     tenant = unlike.tenant()
     status, _ = tenant.post(
-        saying({"prompt": "TEXT"}, f"my key is {AWS_KEY}, keep it"), url="https://api.groq.com/v9/ask"
+        saying({"prompt": "TEXT"}, f"my key is {AWS_KEY}, keep it"),
+        url="https://api.groq.com/v9/ask",
     )
     assert status == 200
     assert AWS_KEY.encode() not in unlike.providers.heard[-1].body
@@ -93,15 +109,28 @@ def test_a_provider_of_the_operators_own_is_opened_and_read(unlike: House) -> No
     assert (row["provider"], row["status"]) == ("house", "REDACT")
 
 
-def test_operator_certificate_is_shown_on_the_outer_layer_only(unlike: House, folder: Path) -> None:
+def test_operator_certificate_is_shown_on_the_outer_layer_only(
+    unlike: House, folder: Path
+) -> None:
     ca = str(folder / "ca.pem")
     done = curl("-sS", "--cacert", ca, f"https://localhost:{unlike.stack.port}/health")
     assert '"status":"OK"' in done.stdout, done.stderr
     caller = unlike.tenant()
     url = "https://api.openai.com/v1/models"
-    done = curl("-sS", "-x", caller.proxy("https"), "--proxy-cacert", ca, "--cacert", str(unlike.bundle), url)
+    done = curl(
+        "-sS",
+        "-x",
+        caller.proxy("https"),
+        "--proxy-cacert",
+        ca,
+        "--cacert",
+        str(unlike.bundle),
+        url,
+    )
     assert '"object": "list"' in done.stdout, done.stderr
-    done = curl("-sS", "-x", caller.proxy("https"), "--proxy-cacert", ca, "--cacert", ca, url)
+    done = curl(
+        "-sS", "-x", caller.proxy("https"), "--proxy-cacert", ca, "--cacert", ca, url
+    )
     assert done.returncode != 0
 
 
@@ -110,7 +139,9 @@ def test_a_rule_refuses_sockets_for_who_does_not_want_them(unlike: House) -> Non
     assert (status, "own.no-sockets" in body) == ("426", True)
 
 
-def test_with_fail_mode_open_a_call_that_cannot_be_judged_passes_and_is_recorded(unlike: House) -> None:
+def test_with_fail_mode_open_a_call_that_cannot_be_judged_passes_and_is_recorded(
+    unlike: House,
+) -> None:
     caller = unlike.tenant()
     assert caller.post(message("explode"))[0] == 200
     (row,) = caller.audit(1)
@@ -130,15 +161,22 @@ def test_with_fail_mode_open_an_answer_that_cannot_be_judged_passes(
 # -- AUDIT_HASH_PROMPTS: an HMAC and nothing else, or the text as well, which nobody reads but by the API -------------------
 
 
-def test_a_kept_prompt_is_shown_to_its_tenant_and_the_admin_alone(unlike: House) -> None:
+def test_a_kept_prompt_is_shown_to_its_tenant_and_the_admin_alone(
+    unlike: House,
+) -> None:
     tenant, other = unlike.tenant(), unlike.tenant()
     tenant.post(message(PROMPT))
     (row,) = tenant.audit(1)
     assert "prompt" not in row
     for words in (admin(unlike), ("-H", f"X-API-Key: {tenant.key}")):
         status, shown = ask(unlike, f"/v1/audit/{row['id']}", *words)
-        assert (status, shown["prompt"]) == (200, [{"role": "user", "text": PROMPT, "cut": False}])
-    assert ask(unlike, f"/v1/audit/{row['id']}", "-H", f"X-API-Key: {other.key}")[0] == 404
+        assert (status, shown["prompt"]) == (
+            200,
+            [{"role": "user", "text": PROMPT, "cut": False}],
+        )
+    assert (
+        ask(unlike, f"/v1/audit/{row['id']}", "-H", f"X-API-Key: {other.key}")[0] == 404
+    )
 
 
 def test_it_lies_nowhere_in_clear(unlike: House) -> None:
@@ -163,13 +201,16 @@ def test_it_lies_nowhere_in_clear(unlike: House) -> None:
     with pytest.raises(zlib.error):  # it is closed, not merely packed
         zlib.decompress(base64.urlsafe_b64decode(prompt))
     data_key = unwrap(unlike.stack.secrets["EARTHFLOW_MASTER_KEY"], wrapped[0]).decode()
-    assert PROMPT.encode() in zlib.decompress(prompt_cipher(unwrap(data_key, key)).decrypt(prompt.encode()))
+    assert PROMPT.encode() in zlib.decompress(
+        prompt_cipher(unwrap(data_key, key)).decrypt(prompt.encode())
+    )
     control = unlike.stack.services["control"].process
     control.terminate()
     control.wait()
     tenant.post(message(PROMPT))
     kept = redis.Redis.from_url(engines.redis_url)
-    assert wait_until(lambda: kept.xlen("ef:1:records") >= 1, PATIENCE)  # nobody takes it out now
+    # nobody takes it out now
+    assert wait_until(lambda: kept.xlen("ef:1:records") >= 1, PATIENCE)
     assert PROMPT.encode() not in repr(kept.xrange("ef:1:records")).encode()
     unlike.stack.start_control()
     found = subprocess.run(
@@ -185,11 +226,19 @@ def test_without_it_there_is_no_prompt(house: House, tenant: Tenant) -> None:
     tenant.post(message(PROMPT))
     (row,) = tenant.audit(1)
     shown = ask(house, f"/v1/audit/{row['id']}", *admin(house))[1]
-    assert (shown["prompt"], shown["prompt_hash"].startswith("hmac-sha256:")) == (None, True)
+    assert (shown["prompt"], shown["prompt_hash"].startswith("hmac-sha256:")) == (
+        None,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
-    "id", ["x", "018f0000-0000-7000-8000-000000000000", "018f0000-0000-4000-8000-000000000000"]
+    "id",
+    [
+        "x",
+        "018f0000-0000-7000-8000-000000000000",
+        "018f0000-0000-4000-8000-000000000000",
+    ],
 )
 def test_what_is_no_exchange_is_not_found(house: House, id: str) -> None:
     assert ask(house, f"/v1/audit/{id}", *admin(house))[0] == 404

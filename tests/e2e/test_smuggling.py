@@ -10,21 +10,25 @@ import h2.connection
 import h2.events
 import pytest
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from tests.support.house import PATIENCE, House, Tenant
 from tests.support.raw import tls_tunnel
 
 HOST = "api.openai.com"
 PATH = "/v1/chat/completions"
 CALL = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
-INNER = b"POST /smuggled HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 2\r\n\r\n{}"
+INNER = (
+    b"POST /smuggled HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: 2\r\n\r\n{}"
+)
 CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(CALL), CALL)
 LENGTH = b"Content-Length: %d" % len(CALL)
 
 
 def head(*lines: bytes, first: bytes = b"POST /v1/chat/completions HTTP/1.1") -> bytes:
     return (
-        b"\r\n".join((first, b"Host: api.openai.com", b"Content-Type: application/json", *lines))
+        b"\r\n".join(
+            (first, b"Host: api.openai.com", b"Content-Type: application/json", *lines)
+        )
         + b"\r\n\r\n"
     )
 
@@ -90,7 +94,14 @@ def odd_chunks() -> Iterable[bytes]:
         size.upper() + b"\t",
         b"",
     ):
-        yield head(b"Transfer-Encoding: chunked") + spelled + b"\r\n" + CALL + b"\r\n0\r\n\r\n" + INNER
+        yield (
+            head(b"Transfer-Encoding: chunked")
+            + spelled
+            + b"\r\n"
+            + CALL
+            + b"\r\n0\r\n\r\n"
+            + INNER
+        )
     for broken in (
         size + b"\n" + CALL + b"\n0\n\n",
         size + b"\r\n" + CALL + b"0\r\n\r\n",
@@ -164,8 +175,15 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 @pytest.mark.parametrize("group", H1)
-def test_nothing_comes_through_beside_what_was_judged(house: House, tenant: Tenant, group: str) -> None:
-    judged = {CALL, b"", b"{}"}  # what a reader that keeps to the standard can take for a call's body
+def test_nothing_comes_through_beside_what_was_judged(
+    house: House, tenant: Tenant, group: str
+) -> None:
+    # what a reader that keeps to the standard can take for a call's body
+    judged = {
+        CALL,
+        b"",
+        b"{}",
+    }
     before = len(house.providers.heard)
     for sent in H1[group]():
         already = len(house.providers.heard)
@@ -178,12 +196,13 @@ def test_nothing_comes_through_beside_what_was_judged(house: House, tenant: Tena
             if not _is_fine(one.path, one.host, one.body, judged)
         ]
         assert not wrong, (sent, wrong)
-    heard = Counter(
-        one.path for one in house.providers.heard[before:]
-    )  # calls behind one another are calls, if each was judged
+    # calls behind one another are calls, if each was judged
+    heard = Counter(one.path for one in house.providers.heard[before:])
 
     def passed() -> Counter[str]:
-        rows = house.stack.control.get(f"/v1/audit?tenant={tenant.id}&limit=1000")["audit"]
+        rows = house.stack.control.get(f"/v1/audit?tenant={tenant.id}&limit=1000")[
+            "audit"
+        ]
         return Counter(row["path"] for row in rows if row["status"] != "BLOCK")
 
     assert wait_until(lambda: not heard - passed(), PATIENCE), heard - passed()
@@ -191,12 +210,15 @@ def test_nothing_comes_through_beside_what_was_judged(house: House, tenant: Tena
 
 def _is_fine(path: str, host: str, body: bytes, judged: set[bytes]) -> bool:
     return host == HOST and (
-        (path in (PATH, "//smuggled") and body in judged) or (path == "/smuggled" and body == b"{}")
+        (path in (PATH, "//smuggled") and body in judged)
+        or (path == "/smuggled" and body == b"{}")
     )
 
 
 @pytest.mark.parametrize("number", range(len(H2)))
-def test_nothing_is_smuggled_from_http2_into_http1(house: House, tenant: Tenant, number: int) -> None:
+def test_nothing_is_smuggled_from_http2_into_http1(
+    house: House, tenant: Tenant, number: int
+) -> None:
     fields, body = H2[number]
     before = len(house.providers.heard)
     with tls_tunnel(house, tenant, HOST, alpn="h2") as client:
@@ -215,7 +237,9 @@ def test_nothing_is_smuggled_from_http2_into_http1(house: House, tenant: Tenant,
         _drain_h2(client, connection)
     heard = house.providers.heard[before:]
     assert len(heard) <= 1, heard
-    assert all((one.host, one.path, one.body) == (HOST, PATH, body) for one in heard), heard
+    assert all((one.host, one.path, one.body) == (HOST, PATH, body) for one in heard), (
+        heard
+    )
 
 
 def _drain(client: ssl.SSLSocket) -> None:
@@ -240,6 +264,9 @@ def _drain_h2(client: ssl.SSLSocket, connection: h2.connection.H2Connection) -> 
             return
         for event in connection.receive_data(data):
             if isinstance(
-                event, h2.events.StreamEnded | h2.events.StreamReset | h2.events.ConnectionTerminated
+                event,
+                h2.events.StreamEnded
+                | h2.events.StreamReset
+                | h2.events.ConnectionTerminated,
             ):
                 return

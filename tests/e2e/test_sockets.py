@@ -10,7 +10,7 @@ import redis
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant
 from tests.support.raw import UPGRADE
 
@@ -27,12 +27,21 @@ def dialogue(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
 def open_socket(tenant: Tenant, url: str = REALTIME) -> ClientConnection:
     context = ssl.create_default_context(cafile=str(tenant.house.bundle))
     return connect(
-        url, ssl=context, proxy=tenant.proxy(), max_size=None, open_timeout=PATIENCE, close_timeout=1
+        url,
+        ssl=context,
+        proxy=tenant.proxy(),
+        max_size=None,
+        open_timeout=PATIENCE,
+        close_timeout=1,
     )
 
 
 def say(text: str) -> str:
-    item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+    item = {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": text}],
+    }
     return json.dumps({"type": "conversation.item.create", "item": item})
 
 
@@ -51,7 +60,10 @@ def delta(text: str) -> str:
 def done() -> str:
     usage = {"input_tokens": 11, "output_tokens": 5}
     return json.dumps(
-        {"type": "response.done", "response": {"id": "r", "status": "completed", "usage": usage}}
+        {
+            "type": "response.done",
+            "response": {"id": "r", "status": "completed", "usage": usage},
+        }
     )
 
 
@@ -67,21 +79,34 @@ def test_a_dialogue_passes_and_each_message_that_says_something_is_recorded(
     )
     with open_socket(tenant) as socket:
         socket.send(say("hello"))
-        socket.send(json.dumps({"type": "response.create", "response": {"instructions": "be kind"}}))
-        assert [json.loads(socket.recv())["type"] for _ in range(3)] == ["response.output_text.delta"] * 2 + [
-            "response.done"
-        ]
+        socket.send(
+            json.dumps(
+                {"type": "response.create", "response": {"instructions": "be kind"}}
+            )
+        )
+        assert [json.loads(socket.recv())["type"] for _ in range(3)] == [
+            "response.output_text.delta"
+        ] * 2 + ["response.done"]
     rows = tenant.audit(3)
     assert {row["method"] for row in rows} == {"GET", "MESSAGE"}
     assert {(row["status"], row["coverage"], row["model"]) for row in rows} == {
         ("ALLOW", "full", "gpt-realtime")
     }
     answered = next(
-        row for row in rows if row["completion"]["output_tokens"] == 5 and row["method"] == "MESSAGE"
+        row
+        for row in rows
+        if row["completion"]["output_tokens"] == 5 and row["method"] == "MESSAGE"
     )
-    assert (answered["completion"]["action"], answered["completion"]["outcome"]) == ("ALLOW", "ok")
+    assert (answered["completion"]["action"], answered["completion"]["outcome"]) == (
+        "ALLOW",
+        "ok",
+    )
     opened = next(row for row in rows if row["method"] == "GET")["completion"]
-    assert (opened["status"], opened["output_tokens"]) == (101, None)  # each token is counted once
+    # each token is counted once
+    assert (opened["status"], opened["output_tokens"]) == (
+        101,
+        None,
+    )
     assert min(opened["bytes_up"], opened["bytes_down"]) > 100
 
 
@@ -95,7 +120,9 @@ def test_a_secret_in_a_message_does_not_arrive(dialogue: House, tenant: Tenant) 
     assert "REDACT" in {row["status"] for row in tenant.audit(2)}
 
 
-def test_a_blocked_message_closes_by_policy_and_says_why(dialogue: House, tenant: Tenant) -> None:
+def test_a_blocked_message_closes_by_policy_and_says_why(
+    dialogue: House, tenant: Tenant
+) -> None:
     before = len(heard(dialogue))
     key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
     with open_socket(tenant) as socket:
@@ -106,7 +133,10 @@ def test_a_blocked_message_closes_by_policy_and_says_why(dialogue: House, tenant
     row = next(row for row in tenant.audit(2) if row["status"] == "BLOCK")
     assert row["id"] in told["error"]["message"]
     assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason[:28]) == (1008, "Blocked by Earthflow policy ")
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason[:28]) == (
+        1008,
+        "Blocked by Earthflow policy ",
+    )
     assert len(heard(dialogue)) == before
     assert wait_until(lambda: dialogue.providers.closed == 1008, PATIENCE)
 
@@ -114,21 +144,34 @@ def test_a_blocked_message_closes_by_policy_and_says_why(dialogue: House, tenant
 def test_what_an_answer_must_not_say_is_edited_wherever_its_messages_are_cut(
     dialogue: House, tenant: Tenant
 ) -> None:
-    pieces = [delta(f"the key is {AWS_KEY[:5]}"), delta(AWS_KEY[5:]), delta(" indeed."), done()]
+    pieces = [
+        delta(f"the key is {AWS_KEY[:5]}"),
+        delta(AWS_KEY[5:]),
+        delta(" indeed."),
+        done(),
+    ]
     dialogue.providers.reply = lambda _: pieces
     with open_socket(tenant) as socket:
         socket.send(say("hello"))
         said = [json.loads(socket.recv()) for _ in pieces]
     text = "".join(one.get("delta", "") for one in said)
     assert AWS_KEY not in text
-    assert text.startswith("the key is [REDACTED:credentials_aws_access_key_") and text.endswith("] indeed.")
+    assert text.startswith(
+        "the key is [REDACTED:credentials_aws_access_key_"
+    ) and text.endswith("] indeed.")
     assert "REDACT" in {row["completion"]["action"] for row in tenant.audit(2)}
 
 
-def test_a_blocked_answer_ends_the_dialogue_before_it_is_out(dialogue: House, tenant: Tenant) -> None:
+def test_a_blocked_answer_ends_the_dialogue_before_it_is_out(
+    dialogue: House, tenant: Tenant
+) -> None:
     arguments = [
         json.dumps(
-            {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": WIPE[at : at + 6]}
+            {
+                "type": "response.function_call_arguments.delta",
+                "output_index": 0,
+                "delta": WIPE[at : at + 6],
+            }
         )
         for at in range(0, len(WIPE), 6)
     ]
@@ -142,23 +185,36 @@ def test_a_blocked_answer_ends_the_dialogue_before_it_is_out(dialogue: House, te
     assert closed.value.rcvd is not None and closed.value.rcvd.code == 1008
     assert "Blocked by Earthflow policy tools.root-wipe" in said
     assert "rm -rf /" not in "".join(
-        json.loads(one).get("delta", "") for one in said.replace("}{", "}\n{").splitlines()
+        json.loads(one).get("delta", "")
+        for one in said.replace("}{", "}\n{").splitlines()
     )
     assert ("blocked", "BLOCK") in {
-        (row["completion"]["outcome"], row["completion"]["action"]) for row in tenant.audit(2)
+        (row["completion"]["outcome"], row["completion"]["action"])
+        for row in tenant.audit(2)
     }
 
 
-def test_sound_is_counted_and_not_recorded_piece_by_piece(dialogue: House, tenant: Tenant) -> None:
+def test_sound_is_counted_and_not_recorded_piece_by_piece(
+    dialogue: House, tenant: Tenant
+) -> None:
     with open_socket(tenant) as socket:
         for _ in range(50):
-            socket.send(json.dumps({"type": "input_audio_buffer.append", "audio": "QUJD" * 200}))
+            socket.send(
+                json.dumps({"type": "input_audio_buffer.append", "audio": "QUJD" * 200})
+            )
     rows = tenant.audit(2)
-    assert [row["unreadable"] for row in rows if row["method"] == "MESSAGE"] == [["audio"]]
-    assert next(row for row in rows if row["method"] == "GET")["completion"]["bytes_up"] > 50 * 800
+    assert [row["unreadable"] for row in rows if row["method"] == "MESSAGE"] == [
+        ["audio"]
+    ]
+    assert (
+        next(row for row in rows if row["method"] == "GET")["completion"]["bytes_up"]
+        > 50 * 800
+    )
 
 
-def test_text_of_any_script_arrives_as_it_was_sent_however_long(dialogue: House, tenant: Tenant) -> None:
+def test_text_of_any_script_arrives_as_it_was_sent_however_long(
+    dialogue: House, tenant: Tenant
+) -> None:
     long = "日本語 € é " * 1000
     dialogue.providers.reply = lambda message: [message]
     with open_socket(tenant) as socket:
@@ -168,7 +224,9 @@ def test_text_of_any_script_arrives_as_it_was_sent_however_long(dialogue: House,
     assert back["item"]["content"][0]["text"] == long
 
 
-def test_responses_that_come_in_turns_are_one_stream(dialogue: House, tenant: Tenant) -> None:
+def test_responses_that_come_in_turns_are_one_stream(
+    dialogue: House, tenant: Tenant
+) -> None:
     def piece(id: str, text: str) -> str:
         return json.dumps(
             {
@@ -181,7 +239,9 @@ def test_responses_that_come_in_turns_are_one_stream(dialogue: House, tenant: Te
         )
 
     def over(id: str) -> str:
-        return json.dumps({"type": "response.done", "response": {"id": id, "status": "completed"}})
+        return json.dumps(
+            {"type": "response.done", "response": {"id": id, "status": "completed"}}
+        )
 
     odd = json.dumps(
         {
@@ -203,7 +263,9 @@ def test_responses_that_come_in_turns_are_one_stream(dialogue: House, tenant: Te
     with open_socket(tenant) as socket:
         socket.send(say("hello"))
         said = [json.loads(socket.recv()) for _ in range(5)]
-    text = "".join(one.get("delta", "") for one in said if one.get("response_id") == "r1")
+    text = "".join(
+        one.get("delta", "") for one in said if one.get("response_id") == "r1"
+    )
     assert AWS_KEY not in text
     assert text.endswith("] ok")
     dialogue.providers.reply = lambda _: [pieces[0], odd]
@@ -217,9 +279,17 @@ LIVE = "wss://generativelanguage.googleapis.com/ws/google.ai.generativelanguage.
 
 
 @pytest.mark.parametrize("command", ["git", "ls -la", "sk", "curl https://x.y"])
-def test_a_tool_that_is_asked_for_is_asked_for_at_once(dialogue: House, tenant: Tenant, command: str) -> None:
+def test_a_tool_that_is_asked_for_is_asked_for_at_once(
+    dialogue: House, tenant: Tenant, command: str
+) -> None:
     """The provider waits for its result, so nothing more would come."""
-    call = {"toolCall": {"functionCalls": [{"id": "1", "name": "shell", "args": {"command": command}}]}}
+    call = {
+        "toolCall": {
+            "functionCalls": [
+                {"id": "1", "name": "shell", "args": {"command": command}}
+            ]
+        }
+    }
     dialogue.providers.reply = lambda _: [json.dumps(call)]
     with open_socket(tenant, LIVE) as socket:
         socket.send(
@@ -236,24 +306,39 @@ def test_a_tool_that_is_asked_for_is_asked_for_at_once(dialogue: House, tenant: 
 
 
 def test_every_message_has_an_end_in_the_audit(dialogue: House, tenant: Tenant) -> None:
-    dialogue.providers.reply = lambda _: [json.dumps({"type": "session.updated", "session": {"id": "s"}})]
+    dialogue.providers.reply = lambda _: [
+        json.dumps({"type": "session.updated", "session": {"id": "s"}})
+    ]
     with open_socket(tenant) as socket:
         for number in range(4):
             socket.send(say(f"message {number}"))
             socket.recv()
-    assert len(tenant.audit(5)) == 5  # each with its completion, or it would wait for ever
+    # each with its completion, or it would wait for ever
+    assert len(tenant.audit(5)) == 5
 
 
-def test_pings_are_answered_here_and_carry_nothing_on(dialogue: House, tenant: Tenant) -> None:
+def test_pings_are_answered_here_and_carry_nothing_on(
+    dialogue: House, tenant: Tenant
+) -> None:
     with open_socket(tenant) as socket:
         assert socket.ping(AWS_KEY.encode()).wait(PATIENCE)
 
 
 def test_a_version_that_nobody_speaks_any_more_is_refused(tenant: Tenant) -> None:
-    assert refused(tenant, "https://api.openai.com/v1/realtime", "-H", "Sec-WebSocket-Version: 8")[0] == "426"
+    assert (
+        refused(
+            tenant,
+            "https://api.openai.com/v1/realtime",
+            "-H",
+            "Sec-WebSocket-Version: 8",
+        )[0]
+        == "426"
+    )
 
 
-def test_a_message_that_is_too_large_ends_the_dialogue(dialogue: House, tenant: Tenant) -> None:
+def test_a_message_that_is_too_large_ends_the_dialogue(
+    dialogue: House, tenant: Tenant
+) -> None:
     with open_socket(tenant) as socket, pytest.raises(ConnectionClosed) as closed:
         socket.send("x" * (33 * 1024 * 1024))
         socket.recv()
@@ -273,7 +358,9 @@ def test_messages_are_calls_and_too_many_end_the_dialogue(dialogue: House) -> No
     assert "may make 2 requests a minute" in json.dumps(told)
     assert closed.value.rcvd is not None
     assert closed.value.rcvd.code == 1008
-    assert [row["reason"] for row in tenant.audit(5) if row["status"] == "BLOCK"] == ["rate_limit"]
+    assert [row["reason"] for row in tenant.audit(5) if row["status"] == "BLOCK"] == [
+        "rate_limit"
+    ]
 
 
 def test_what_asks_for_an_answer_is_a_call_whatever_it_says_and_its_tokens_are_counted_at_once(
@@ -288,15 +375,20 @@ def test_what_asks_for_an_answer_is_a_call_whatever_it_says_and_its_tokens_are_c
                 "response.output_text.delta",
                 "response.done",
             ]
+            # while the socket is open
             assert wait_until(
-                lambda answers=answers: spent(dialogue, tenant) == 16 * answers, PATIENCE
-            )  # while the socket is open
+                lambda answers=answers: spent(dialogue, tenant) == 16 * answers,
+                PATIENCE,
+            )
         socket.send(json.dumps({"type": "response.create"}))
         with pytest.raises(ConnectionClosed) as closed:
             while True:
                 socket.recv()
     assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, "tokens a day" in closed.value.rcvd.reason) == (1008, True)
+    assert (closed.value.rcvd.code, "tokens a day" in closed.value.rcvd.reason) == (
+        1008,
+        True,
+    )
 
 
 def spent(house: House, tenant: Tenant) -> int:
@@ -330,6 +422,8 @@ def refused(tenant: Tenant, url: str, *words: str) -> tuple[str, str]:
     return status, body
 
 
-def test_where_nobody_knows_what_is_spoken_it_is_refused_so_that_clients_fall_back(tenant: Tenant) -> None:
+def test_where_nobody_knows_what_is_spoken_it_is_refused_so_that_clients_fall_back(
+    tenant: Tenant,
+) -> None:
     assert refused(tenant, "https://api.openai.com/v1/unknown")[0] == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"

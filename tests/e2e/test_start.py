@@ -15,12 +15,25 @@ from cli.stack import PROGRAMS
 from tests.support.house import PATIENCE, House
 
 ADMIN = "a-long-admin-key-for-tests-0123456789"
-PASSWORDLESS = ("EARTHFLOW_DATABASE_URL", "POSTGRES_HOST", "POSTGRES_PASSWORD", "EARTHFLOW_REDIS_URL")
+PASSWORDLESS = (
+    "EARTHFLOW_DATABASE_URL",
+    "POSTGRES_HOST",
+    "POSTGRES_PASSWORD",
+    "EARTHFLOW_REDIS_URL",
+)
 
 BAD_SETTINGS = [
     ("control", {"EARTHFLOW_MASTER_KEY": ""}, "EARTHFLOW_MASTER_KEY is not set"),
-    ("control", {"EARTHFLOW_MASTER_KEY": "too-short"}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
-    ("proxy", {"EARTHFLOW_MASTER_KEY": "A" * 44}, "EARTHFLOW_MASTER_KEY must be a Fernet key"),
+    (
+        "control",
+        {"EARTHFLOW_MASTER_KEY": "too-short"},
+        "EARTHFLOW_MASTER_KEY must be a Fernet key",
+    ),
+    (
+        "proxy",
+        {"EARTHFLOW_MASTER_KEY": "A" * 44},
+        "EARTHFLOW_MASTER_KEY must be a Fernet key",
+    ),
     (
         "control",
         {"EARTHFLOW_ADMIN_API_KEY": "short"},
@@ -29,10 +42,22 @@ BAD_SETTINGS = [
     ("control", {"EARTHFLOW_DATABASE_URL": ""}, "POSTGRES_PASSWORD is not set"),
     ("proxy", {"TLS_CA_PATH": "/tmp/ca.pem"}, "TLS_CA_PATH is for TLS"),
     ("proxy", {"TLS_CERT_PATH": "/tmp/cert.pem"}, "belong together"),
-    ("proxy", {"EARTHFLOW_UPSTREAM_MAP": "a=127.0.0.1:1", "EARTHFLOW_ENV": "production"}, "development only"),
-    ("proxy", {"EARTHFLOW_UPSTREAM_MAP": "nonsense"}, "EARTHFLOW_UPSTREAM_MAP must be a list"),
+    (
+        "proxy",
+        {"EARTHFLOW_UPSTREAM_MAP": "a=127.0.0.1:1", "EARTHFLOW_ENV": "production"},
+        "development only",
+    ),
+    (
+        "proxy",
+        {"EARTHFLOW_UPSTREAM_MAP": "nonsense"},
+        "EARTHFLOW_UPSTREAM_MAP must be a list",
+    ),
     ("proxy", {"EARTHFLOW_FAIL_MODE": "maybe"}, "EARTHFLOW_FAIL_MODE"),
-    ("proxy", {"EARTHFLOW_STATE_DIR": "/tmp/earthflow-nothing-here"}, "earthflow ca init"),
+    (
+        "proxy",
+        {"EARTHFLOW_STATE_DIR": "/tmp/earthflow-nothing-here"},
+        "earthflow ca init",
+    ),
 ]
 
 BAD_OPTIONS = [
@@ -67,7 +92,12 @@ def told(engines: Engines, tmp_path: Path) -> dict[str, str]:
 
 def start(program: str, told: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        PROGRAMS[program], env=told, capture_output=True, text=True, timeout=PATIENCE, check=False
+        PROGRAMS[program],
+        env=told,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
 
 
@@ -78,7 +108,11 @@ def test_a_bad_setting_ends_the_start_with_78_and_its_name(
     done = start(program, told | spoiled)
     assert (done.returncode, sentence in done.stderr) == (78, True), done.stderr
     assert "Traceback" not in done.stderr
-    assert not any(value and value in done.stderr for name, value in spoiled.items() if name.endswith("_KEY"))
+    assert not any(
+        value and value in done.stderr
+        for name, value in spoiled.items()
+        if name.endswith("_KEY")
+    )
 
 
 def test_a_broken_rule_file_ends_the_start_with_78_file_line_and_column(
@@ -98,37 +132,54 @@ def test_a_broken_rule_file_ends_the_start_with_78_file_line_and_column(
 def test_control_without_postgresql_says_where_it_looked(told: dict[str, str]) -> None:
     told = {name: value for name, value in told.items() if name not in PASSWORDLESS}
     done = start(
-        "control", told | {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "1", "POSTGRES_PASSWORD": "hunter2"}
+        "control",
+        told
+        | {
+            "POSTGRES_HOST": "127.0.0.1",
+            "POSTGRES_PORT": "1",
+            "POSTGRES_PASSWORD": "hunter2",
+        },
     )
-    assert (done.returncode, "PostgreSQL does not answer at 127.0.0.1:1" in done.stderr) == (1, True), (
-        done.stderr
-    )
+    assert (
+        done.returncode,
+        "PostgreSQL does not answer at 127.0.0.1:1" in done.stderr,
+    ) == (1, True), done.stderr
     assert "hunter2" not in done.stderr
 
 
-def test_a_proxy_without_control_and_without_a_snapshot_does_not_serve(told: dict[str, str]) -> None:
+def test_a_proxy_without_control_and_without_a_snapshot_does_not_serve(
+    told: dict[str, str],
+) -> None:
     done = start("proxy", told)
-    assert (done.returncode, "control does not answer at http://127.0.0.1:1" in done.stderr) == (78, True), (
-        done.stderr
-    )
+    assert (
+        done.returncode,
+        "control does not answer at http://127.0.0.1:1" in done.stderr,
+    ) == (78, True), done.stderr
 
 
 @pytest.mark.parametrize("line", BAD_OPTIONS)
-def test_mitm_conf_is_checked_line_by_line(house: House, tmp_path: Path, line: str) -> None:
+def test_mitm_conf_is_checked_line_by_line(
+    house: House, tmp_path: Path, line: str
+) -> None:
     conf = tmp_path / "mitm.conf"
     conf.write_text(line + "\n")
     done = start(
         "proxy",
-        house.stack.environment(EARTHFLOW_MITM_CONF=str(conf), EARTHFLOW_CONTROL_URL=house.stack.control.url),
+        house.stack.environment(
+            EARTHFLOW_MITM_CONF=str(conf), EARTHFLOW_CONTROL_URL=house.stack.control.url
+        ),
     )
     assert (done.returncode, str(conf) in done.stderr) == (78, True), done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("program", "variable"), [("proxy", "EARTHFLOW_PORT"), ("control", "EARTHFLOW_DASHBOARD_PORT")]
+    ("program", "variable"),
+    [("proxy", "EARTHFLOW_PORT"), ("control", "EARTHFLOW_DASHBOARD_PORT")],
 )
-def test_a_taken_port_ends_the_process_with_a_sentence(house: House, program: str, variable: str) -> None:
+def test_a_taken_port_ends_the_process_with_a_sentence(
+    house: House, program: str, variable: str
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         told = house.stack.environment(
             **{variable: str(taken.getsockname()[1])},
@@ -145,13 +196,18 @@ def test_another_master_key_does_not_open_the_database(house: House) -> None:
         "EARTHFLOW_DASHBOARD_PORT": "0",
     }
     done = start("control", told)
-    assert (done.returncode, "EARTHFLOW_MASTER_KEY is not the one of this database" in done.stderr) == (
+    assert (
+        done.returncode,
+        "EARTHFLOW_MASTER_KEY is not the one of this database" in done.stderr,
+    ) == (
         78,
         True,
     ), done.stderr
 
 
-def test_the_first_start_shows_its_keys_once_and_the_line_to_paste(house: House) -> None:
+def test_the_first_start_shows_its_keys_once_and_the_line_to_paste(
+    house: House,
+) -> None:
     said = "\n".join(house.said)
     assert re.search(r"admin key +ef_admin_", said)
     assert house.stack.new_key is not None

@@ -12,7 +12,10 @@ from tests.support.house import AWS_KEY, House, Tenant, message, without_hashes
 UNREADABLE = {
     "bad_json": (b"{", ()),
     "not_utf8": (b'{"messages": [{"role": "user", "content": "\xff\xfe"}]}', ()),
-    "duplicate_key": (b'{"messages": [], "messages": [{"role": "user", "content": "x"}]}', ()),
+    "duplicate_key": (
+        b'{"messages": [], "messages": [{"role": "user", "content": "x"}]}',
+        (),
+    ),
     "opaque": (b'["not", "a", "call"]', ()),
     "too_deep": (b'{"messages": [' + b"[" * 5000 + b"]" * 5000 + b"]}", ()),
     "unknown_encoding": (message("hello"), ("-H", "content-encoding: rot13")),
@@ -21,12 +24,18 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("reason", UNREADABLE)
-def test_default_blocks_what_it_cannot_read(house: House, tenant: Tenant, reason: str) -> None:
+def test_default_blocks_what_it_cannot_read(
+    house: House, tenant: Tenant, reason: str
+) -> None:
     before = len(house.providers.heard)
     body, words = UNREADABLE[reason]
     status, answer = tenant.post(body, *words)
     (row,) = tenant.audit(1)
-    assert (row["status"], row["coverage"], row["unreadable"]) == ("BLOCK", "none", [reason])
+    assert (row["status"], row["coverage"], row["unreadable"]) == (
+        "BLOCK",
+        "none",
+        [reason],
+    )
     assert row["rules"][0]["rule"] == "coverage.unreadable-call"
     assert (status, row["id"] in answer["error"]["message"]) == (400, True)
     assert len(house.providers.heard) == before
@@ -45,18 +54,30 @@ def test_an_unknown_path_of_an_ai_host_is_flagged_and_goes_on(tenant: Tenant) ->
     done = tenant.curl("https://api.openai.com/v1/models")
     assert json.loads(done.stdout)["object"] == "list"
     (row,) = tenant.audit(1)
-    assert (row["status"], row["coverage"], row["unreadable"]) == ("FLAG", "none", ["unknown_path"])
+    assert (row["status"], row["coverage"], row["unreadable"]) == (
+        "FLAG",
+        "none",
+        ["unknown_path"],
+    )
 
 
-def test_an_image_makes_coverage_partial_and_its_text_is_still_judged(tenant: Tenant) -> None:
+def test_an_image_makes_coverage_partial_and_its_text_is_still_judged(
+    tenant: Tenant,
+) -> None:
     content = [
         {"type": "text", "text": AWS_KEY},
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
     ]
-    body = json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": content}]}).encode()
+    body = json.dumps(
+        {"model": "gpt-5.2", "messages": [{"role": "user", "content": content}]}
+    ).encode()
     assert tenant.post(body)[0] == 200
     (row,) = tenant.audit(1)
-    assert (row["status"], row["coverage"], row["unreadable"]) == ("REDACT", "partial", ["image"])
+    assert (row["status"], row["coverage"], row["unreadable"]) == (
+        "REDACT",
+        "partial",
+        ["image"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -68,11 +89,15 @@ def test_an_encoded_call_is_decoded_judged_and_written_back_plain(
     house: House, tenant: Tenant, encoding: str, encode: object
 ) -> None:
     assert callable(encode)
-    status, _ = tenant.post(encode(message(f"my {AWS_KEY}")), "-H", f"content-encoding: {encoding}")
+    status, _ = tenant.post(
+        encode(message(f"my {AWS_KEY}")), "-H", f"content-encoding: {encoding}"
+    )
     assert status == 200
     heard = house.providers.heard[-1]
     assert "content-encoding" not in {name.lower() for name in heard.headers}
-    assert without_hashes(heard.body) == message("my [REDACTED:credentials_aws_access_key_*]")
+    assert without_hashes(heard.body) == message(
+        "my [REDACTED:credentials_aws_access_key_*]"
+    )
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
@@ -81,7 +106,9 @@ def test_a_body_over_the_cap_is_answered_413_in_the_providers_shape(
 ) -> None:
     before = len(house.providers.heard)
     words = ("-H", "transfer-encoding: chunked") if chunked else ()
-    status, answer = tenant.post(message("a" * (33 * 1024 * 1024)), "-H", "expect:", *words)
+    status, answer = tenant.post(
+        message("a" * (33 * 1024 * 1024)), "-H", "expect:", *words
+    )
     assert status == 413
     (row,) = tenant.audit(1)
     assert (row["status"], row["reason"], row["coverage"], row["unreadable"]) == (
@@ -96,6 +123,8 @@ def test_a_body_over_the_cap_is_answered_413_in_the_providers_shape(
 
 
 def test_a_decompression_bomb_is_refused(tenant: Tenant) -> None:
-    status, _ = tenant.post(gzip.compress(b"0" * 100_000_000), "-H", "content-encoding: gzip")
+    status, _ = tenant.post(
+        gzip.compress(b"0" * 100_000_000), "-H", "content-encoding: gzip"
+    )
     assert status == 400
     assert tenant.audit(1)[0]["unreadable"] == ["bad_encoding"]

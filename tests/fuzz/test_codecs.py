@@ -11,8 +11,8 @@ from random import Random
 
 import pytest
 
-from addons.answer import Unjudged, judge_whole
-from addons.decode import DECODERS, Undecodable
+from addons.answers.answer import PassedAnswer, judge_whole
+from addons.framing.decode import DECODERS, Undecodable
 from addons.providers import FORMATS
 from addons.providers.form import read_form
 from addons.providers.provider import Call
@@ -26,7 +26,9 @@ from tests.support.streams import SHAPES, TEXTS
 
 EACH = int(os.environ.get("EARTHFLOW_FUZZ", scaled(300)))
 SEED = int(os.environ.get("EARTHFLOW_FUZZ_SEED", "4"))
-LONGEST = 2.0  # seconds of CPU that one small input may take at the very most; a hang, not a speed, is what this finds
+# seconds of CPU that one small input may take at the very most; a hang, not a speed, is
+# what this finds
+LONGEST = 2.0
 
 
 def timed(began: float, data: bytes) -> None:
@@ -39,7 +41,9 @@ def test_any_bytes_are_a_call_or_a_reason(name: str) -> None:
     for data in islice(inputs(seeds, Random(SEED)), EACH):
         began = time.process_time()
         read = FORMATS[name].read_call(data, "/", "m")
-        assert isinstance(read, Call) or (isinstance(read, Unreadable) and read.reason in REASONS), data
+        assert isinstance(read, Call) or (
+            isinstance(read, Unreadable) and read.reason in REASONS
+        ), data
         timed(began, data)
 
 
@@ -49,11 +53,11 @@ def test_any_bytes_are_a_stream_that_passes_or_ends(name: str) -> None:
     seeds = [b"".join(SHAPES[name].made(*case)) for case in CASES.values()]
     for data in islice(inputs(seeds, rng), EACH):
         answer, began = streamed(name), time.process_time()
-        out = b"".join(frame for piece in pieces(data, rng) for frame in answer.feed(piece)) + b"".join(
-            answer.end()
-        )
+        out = b"".join(
+            frame for piece in pieces(data, rng) for frame in answer.feed(piece)
+        ) + b"".join(answer.end())
         action = answer.verdict.action
-        assert answer.over == (action == "BLOCK"), data
+        assert answer.ended == (action == "BLOCK"), data
         assert action in ("REDACT", "BLOCK") or out == data, data
         assert set(answer.verdict.unreadable) <= set(REASONS), data
         timed(began, data)
@@ -68,7 +72,13 @@ def test_any_bytes_are_a_whole_answer_that_is_judged(name: str) -> None:
     for data in islice(inputs(seeds, Random(SEED)), EACH):
         began = time.process_time()
         judged = judge_whole(
-            book(), Exchange(direction="response"), data, "application/json", "", key=b"k", restore=()
+            book(),
+            Exchange(direction="response"),
+            data,
+            "application/json",
+            "",
+            key=b"k",
+            restore=(),
         )
         assert judged.verdict is not None
         assert set(judged.verdict.unreadable) <= set(REASONS), data
@@ -78,7 +88,10 @@ def test_any_bytes_are_a_whole_answer_that_is_judged(name: str) -> None:
 @pytest.mark.parametrize("name", ENCODERS)
 def test_any_bytes_decode_or_do_not(name: str) -> None:
     rng = Random(SEED)
-    seeds = [ENCODERS[name](b"".join(SHAPES["openai-chat"].made(*case))) for case in CASES.values()]
+    seeds = [
+        ENCODERS[name](b"".join(SHAPES["openai-chat"].made(*case)))
+        for case in CASES.values()
+    ]
     for data in islice(inputs(seeds, rng), EACH):
         decoder, began = DECODERS[name](), time.process_time()
         try:
@@ -86,7 +99,7 @@ def test_any_bytes_decode_or_do_not(name: str) -> None:
                 decoder.feed(piece)
         except Undecodable:
             pass
-        reader = Unjudged("text/event-stream", name)
+        reader = PassedAnswer("text/event-stream", name)
         reader.feed(data)
         reader.finish()
         timed(began, data)
@@ -103,8 +116,12 @@ def test_any_bytes_are_a_form_that_says_the_same_when_it_is_written_or_none() ->
         began = time.process_time()
         read = read_form(data, "multipart/form-data; boundary=xyz", "")
         if not isinstance(read, Unreadable):
-            again = read_form(read[1].write(data, []), "multipart/form-data; boundary=xyz", "")
-            assert not isinstance(again, Unreadable) and again[0].parts == read[0].parts, data
+            again = read_form(
+                read[1].write(data, []), "multipart/form-data; boundary=xyz", ""
+            )
+            assert (
+                not isinstance(again, Unreadable) and again[0].parts == read[0].parts
+            ), data
         timed(began, data)
 
 
@@ -114,8 +131,8 @@ def test_any_bytes_are_a_stream_of_a_format_without_tools(name: str) -> None:
     seeds = [b"".join(TEXTS[name].made(case[0], [])) for case in CASES.values()]
     for data in islice(inputs(seeds, rng), EACH):
         answer, began = streamed(name), time.process_time()
-        out = b"".join(frame for piece in pieces(data, rng) for frame in answer.feed(piece)) + b"".join(
-            answer.end()
-        )
+        out = b"".join(
+            frame for piece in pieces(data, rng) for frame in answer.feed(piece)
+        ) + b"".join(answer.end())
         assert answer.verdict.action in ("REDACT", "BLOCK") or out == data, data
         timed(began, data)

@@ -9,9 +9,16 @@ def _can() -> bool:
     if os.geteuid() != 0 or shutil.which("ip") is None:
         return False
     name = f"ef-can-{os.getpid()}"
-    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, check=False).returncode == 0
+    made = (
+        subprocess.run(
+            ["ip", "netns", "add", name], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
     subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
     return made
 
 
-collect_ignore_glob = [] if os.environ.get("EARTHFLOW_NETNS") or _can() else ["test_*.py"]
+collect_ignore_glob = (
+    [] if os.environ.get("EARTHFLOW_NETNS") or _can() else ["test_*.py"]
+)

@@ -10,7 +10,11 @@ from typing import NamedTuple
 
 from tests.support.house import House, connect_status
 
-PUBLIC, PUBLIC6 = "93.184.216.34", "2606:2800:220:1::1"  # stand for the internet; they are ours in here
+# stand for the internet; they are ours in here
+PUBLIC, PUBLIC6 = (
+    "93.184.216.34",
+    "2606:2800:220:1::1",
+)
 ADDRESSES = (
     "10.0.0.1", "10.255.255.254", "172.16.0.1", "172.31.255.254", "192.168.0.1", "192.168.1.1", "169.254.169.254", "169.254.170.2",
     "100.64.0.1", "100.100.100.200", "198.18.0.1", "192.0.0.192", "192.0.2.1", "203.0.113.1", "168.63.129.16", "240.0.0.1", PUBLIC,
@@ -58,14 +62,19 @@ class Listeners:
 
     def __init__(self) -> None:
         self.heard: list[Heard] = []
-        for family, everywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        for family, everywhere in (
+            (socket.AF_INET, "0.0.0.0"),
+            (socket.AF_INET6, "::"),
+        ):
             for port in PORTS:
                 server = socket.socket(family)
                 if family == socket.AF_INET6:
                     server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 server.bind((everywhere, port))
                 server.listen(100)
-                threading.Thread(target=self._listen, args=(server,), daemon=True).start()
+                threading.Thread(
+                    target=self._listen, args=(server,), daemon=True
+                ).start()
 
     def _listen(self, server: socket.socket) -> None:
         while True:
@@ -97,11 +106,17 @@ class Names:
         while length := query[at]:
             labels.append(query[at + 1 : at + 1 + length].decode())
             at += 1 + length
-        name, (kind,) = ".".join(labels).lower(), struct.unpack(">H", query[at + 1 : at + 3])
+        name, (kind,) = (
+            ".".join(labels).lower(),
+            struct.unpack(">H", query[at + 1 : at + 3]),
+        )
         found = [ipaddress.ip_address(one) for one in self._addresses(name, kind)]
         records = [one.packed for one in found if (one.version == 4) == (kind == 1)]
         head = query[:2] + struct.pack(">HHHHH", 0x8180, 1, len(records), 0, 0)
-        answers = [b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(one)) + one for one in records]
+        answers = [
+            b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 0, len(one)) + one
+            for one in records
+        ]
         return head + query[12 : at + 5] + b"".join(answers)
 
     def _addresses(self, name: str, kind: int) -> tuple[str, ...]:
@@ -119,7 +134,9 @@ def main() -> None:
     subprocess.run(run, check=True)
     for address in ADDRESSES:
         extra = ("nodad",) if ":" in address else ()
-        subprocess.run(["ip", "address", "add", address, "dev", "lo", *extra], check=True)
+        subprocess.run(
+            ["ip", "address", "add", address, "dev", "lo", *extra], check=True
+        )
     listeners, _ = Listeners(), Names()
     with House({"EARTHFLOW_INTERNAL_HOSTS": "llm.example,meta-llm.example"}) as house:
         tenant = house.tenant()
@@ -127,7 +144,8 @@ def main() -> None:
         answers: dict[str, list[str]] = {}
         for target in TARGETS:
             statuses = [
-                str(connect_status(house.stack.port, f"{target}:{port}", tenant.key)) for port in (443, 6379)
+                str(connect_status(house.stack.port, f"{target}:{port}", tenant.key))
+                for port in (443, 6379)
             ]
             plain = tenant.curl(
                 "-o",
@@ -152,7 +170,9 @@ def main() -> None:
             "https://evil.openai.azure.com/openai/v1/models",
         )
         answers["evil.openai.azure.com"] = [opened.stdout]
-        reached = [one for one in listeners.heard if one.address not in (PUBLIC, PUBLIC6)]
+        reached = [
+            one for one in listeners.heard if one.address not in (PUBLIC, PUBLIC6)
+        ]
         rebound = [one for one in listeners.heard if one.address == PUBLIC]
         listeners.heard.clear()
         control = tenant.curl(

@@ -14,7 +14,9 @@ from rules.locate import Pattern
 from rules.scan import Scanner
 from tests.support.shared import examples
 
-BARE = {f"earthflow/{name}": "earthflow: 1\n" for name in ("default", "strict", "monitor")}
+BARE = {
+    f"earthflow/{name}": "earthflow: 1\n" for name in ("default", "strict", "monitor")
+}
 STRENGTH = {"ALLOW": 0, "FLAG": 1, "REDACT": 2, "BLOCK": 3}
 WORDS = ["alpha", "beta", "gamma", "delta"]
 RULE = st.builds(
@@ -28,16 +30,27 @@ RULE = st.builds(
     st.sampled_from(["", "user", "assistant"]),
 )
 TEXT = st.lists(st.sampled_from([*WORDS, "other", "words"]), max_size=6).map(" ".join)
-PARTS = st.lists(st.tuples(TEXT, st.sampled_from(["user", "assistant", "tool"])), max_size=5)
+PARTS = st.lists(
+    st.tuples(TEXT, st.sampled_from(["user", "assistant", "tool"])), max_size=5
+)
 
 
 def verdict(rules: list[str], parts: list[tuple[str, str]]) -> str:
-    lines = "".join(f"  - {{id: r{number}, {rule}}}\n" for number, rule in enumerate(rules))
+    lines = "".join(
+        f"  - {{id: r{number}, {rule}}}\n" for number, rule in enumerate(rules)
+    )
     book = Library(
-        {**BARE, "own.yaml": f"earthflow: 1\nrules:\n{lines}" if lines else "earthflow: 1\n"}, portable=True
+        {
+            **BARE,
+            "own.yaml": f"earthflow: 1\nrules:\n{lines}" if lines else "earthflow: 1\n",
+        },
+        portable=True,
     ).rulebook("default")
     exchange = Exchange(
-        parts=tuple(Part(text, role, "text", number) for number, (text, role) in enumerate(parts))
+        parts=tuple(
+            Part(text, role, "text", number)
+            for number, (text, role) in enumerate(parts)
+        )
     )  # type: ignore[arg-type]
     return evaluate(book, exchange).action
 
@@ -66,7 +79,9 @@ HIDE = {
     "plain": lambda text: text,
     "zero width": lambda text: "\u200b".join(text),
     "look-alikes": lambda text: text.replace("S", "Ѕ").replace("E", "Е"),
-    "full width": lambda text: "".join(chr(ord(character) + 0xFEE0) for character in text),
+    "full width": lambda text: "".join(
+        chr(ord(character) + 0xFEE0) for character in text
+    ),
     "escapes": lambda text: json.dumps(text).replace("S", "\\u0053")[1:-1],
     "percent": lambda text: "".join(f"%{ord(character):02X}" for character in text),
     "base64": lambda text: base64.b64encode(f"this is {text} here".encode()).decode(),
@@ -84,7 +99,10 @@ AROUND = st.text(alphabet="ab é日 .,\n\x0b", max_size=30)
 
 @examples(150)
 @given(
-    AROUND, st.sampled_from(sorted(HIDE)), st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True), AROUND
+    AROUND,
+    st.sampled_from(sorted(HIDE)),
+    st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True),
+    AROUND,
 )
 def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(
     before: str, way: str, secret: str, after: str
@@ -92,10 +110,16 @@ def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(
     hidden = HIDE[way](secret)
     text = f"{before} {hidden} {after}"
     for scanner in SCANNERS:
-        places = {place for finding in scanner.scan([text]).findings for place in finding.places}
+        places = {
+            place
+            for finding in scanner.scan([text]).findings
+            for place in finding.places
+        }
         start = len(before) + 1
         assert any(
-            first <= start and start + len(hidden) - 1 <= last and last - first <= len(hidden) + 6
+            first <= start
+            and start + len(hidden) - 1 <= last
+            and last - first <= len(hidden) + 6
             for _, first, last in places
         ), (
             way,
@@ -104,8 +128,15 @@ def test_what_is_hidden_is_found_and_its_place_is_where_it_hides(
 
 
 @examples(150)
-@given(st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True), st.integers(1, 15), AROUND, AROUND)
-def test_what_is_split_over_parts_is_found_in_both(secret: str, cut: int, before: str, after: str) -> None:
+@given(
+    st.from_regex(r"SECRET[0-9]{6}[a-z]{4}", fullmatch=True),
+    st.integers(1, 15),
+    AROUND,
+    AROUND,
+)
+def test_what_is_split_over_parts_is_found_in_both(
+    secret: str, cut: int, before: str, after: str
+) -> None:
     texts = [f"{before} {secret[:cut]}", f"{secret[cut:]} {after}"]
     for scanner in SCANNERS:
         places = {finding.places for finding in scanner.scan(texts, [[0, 1]]).findings}

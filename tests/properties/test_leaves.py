@@ -10,17 +10,27 @@ from rules.exchange import Unreadable
 from rules.leaves import Number, Walk, _thorough, leaves, parse
 from tests.support.shared import examples
 
-TEXT = st.lists(st.sampled_from(['"', "\\", "a", "\n", "é", "\x00", "u0022", '\\"']), max_size=4).map("".join)
+TEXT = st.lists(
+    st.sampled_from(['"', "\\", "a", "\n", "é", "\x00", "u0022", '\\"']), max_size=4
+).map("".join)
 DOCUMENT = st.recursive(
-    st.none() | st.booleans() | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | TEXT
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3)
+    ),
     max_leaves=10,
 )
 
 
 def spelt(text: str, how: int) -> str:
     """A JSON string, its quotes written in either way."""
-    pieces = (json.dumps(piece, ensure_ascii=bool(how & 1))[1:-1] for piece in text.split('"'))
+    pieces = (
+        json.dumps(piece, ensure_ascii=bool(how & 1))[1:-1] for piece in text.split('"')
+    )
     return '"' + ("\\u0022" if how & 2 else '\\"').join(pieces) + '"'
 
 
@@ -31,7 +41,10 @@ def written(value: Any, how: int, countdown: list[int]) -> str:
     if isinstance(value, dict):
         countdown[0] -= bool(value)
         twice = value and countdown[0] == 0
-        members = [f"{spelt(key, how)}: {written(inner, how, countdown)}" for key, inner in value.items()]
+        members = [
+            f"{spelt(key, how)}: {written(inner, how, countdown)}"
+            for key, inner in value.items()
+        ]
         if twice:
             key, inner = next(iter(value.items()))
             members.insert(0, f"{spelt(key, how ^ 3)}:{json.dumps(inner)}")
@@ -48,7 +61,9 @@ def test_both_decoders_see_the_same_leaves(document: Any, how: int) -> None:
     quick = leaves(body, parse(body))
     walk = Walk()
     assert not isinstance(quick, Unreadable)
-    assert [leaf[:4] for leaf in quick] == [leaf[:4] for leaf in walk.leaves(_thorough.decode(body.decode()))]
+    assert [leaf[:4] for leaf in quick] == [
+        leaf[:4] for leaf in walk.leaves(_thorough.decode(body.decode()))
+    ]
 
 
 @examples(200)

@@ -43,8 +43,14 @@ WORDS = st.sampled_from(
 )
 TEXT = st.lists(WORDS, max_size=6).map("".join) | st.text(max_size=12)
 DOCUMENT = st.recursive(
-    st.none() | st.booleans() | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | TEXT
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
@@ -59,7 +65,8 @@ def found(body: bytes) -> list[Leaf]:
 
 def redact(body: bytes) -> tuple[bytes, Any]:
     parts = tuple(
-        Part(leaf.text, "user", "key" if leaf.is_key else "text", leaf.literal) for leaf in found(body)
+        Part(leaf.text, "user", "key" if leaf.is_key else "text", leaf.literal)
+        for leaf in found(body)
     )
     verdict = evaluate(BOOK, Exchange(parts=parts))
     return splice(body, verdict.edits), verdict
@@ -69,7 +76,9 @@ def redact(body: bytes) -> tuple[bytes, Any]:
 def written(draw: st.DrawFn) -> bytes:
     """A JSON body, in any of the ways it may be written."""
     text = json.dumps(
-        draw(DOCUMENT), ensure_ascii=draw(st.booleans()), indent=draw(st.sampled_from([None, 1]))
+        draw(DOCUMENT),
+        ensure_ascii=draw(st.booleans()),
+        indent=draw(st.sampled_from([None, 1])),
     )
     if draw(st.booleans()):
         text = (
@@ -100,7 +109,9 @@ def test_nothing_found_survives_and_twice_changes_nothing(body: bytes) -> None:
 
 @examples(200)
 @given(written(), st.data())
-def test_an_edit_changes_its_characters_and_nothing_else(body: bytes, data: st.DataObject) -> None:
+def test_an_edit_changes_its_characters_and_nothing_else(
+    body: bytes, data: st.DataObject
+) -> None:
     strings = [leaf for leaf in found(body) if leaf.text and not leaf.is_key]
     if not strings:
         return
@@ -109,14 +120,23 @@ def test_an_edit_changes_its_characters_and_nothing_else(body: bytes, data: st.D
     end = data.draw(st.integers(start + 1, len(leaf.text)))
     after = found(splice(body, [Edit(leaf.literal, start, end, "[X]")]))
     expected = [
-        (one.literal, one.text[:start] + "[X]" + one.text[end:] if one.literal == leaf.literal else one.text)
+        (
+            one.literal,
+            one.text[:start] + "[X]" + one.text[end:]
+            if one.literal == leaf.literal
+            else one.text,
+        )
         for one in found(body)
     ]
     shown = {one.literal: one.text for one in after}
-    assert [(literal, shown.get(literal, text)) for literal, text in expected] == expected
+    assert [
+        (literal, shown.get(literal, text)) for literal, text in expected
+    ] == expected
 
 
-@pytest.mark.parametrize("edit", [Edit(9, 0, 1, "x"), Edit(0, 0, 9, "x"), Edit(0, 2, 2, "x")])
+@pytest.mark.parametrize(
+    "edit", [Edit(9, 0, 1, "x"), Edit(0, 0, 9, "x"), Edit(0, 2, 2, "x")]
+)
 def test_an_edit_of_what_is_not_there_is_an_error_never_left_out(edit: Edit) -> None:
     with pytest.raises(ValueError, match="literal"):
         splice(b'["abc"]', [edit])

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from rules.locate import Pattern
 from rules.patterns import compile_regex, width
+from rules.prefilter import prefilters
 from rules.scan import Finding, Scanner
-from rules.widen import widened
 from tests.support.shared import examples
 
 PATTERNS = [
@@ -51,7 +51,9 @@ PIECES = st.sampled_from(
         " 1 ",
     ],
 )
-TEXTS = st.lists(st.lists(PIECES, max_size=10).map("".join) | st.text(max_size=20), max_size=6)
+TEXTS = st.lists(
+    st.lists(PIECES, max_size=10).map("".join) | st.text(max_size=20), max_size=6
+)
 ENGINES = [Scanner([PATTERNS], portable=portable) for portable in (True, False)]
 
 
@@ -62,34 +64,54 @@ def alone(texts: list[str]) -> set[tuple[int, int, int, int]]:
         regex = re2.compile(pattern.regex)
         for index, text in enumerate(texts):
             shown = "".join(
-                "\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text
+                "\ufffd" if "\ud800" <= character <= "\udfff" else character
+                for character in text
             )
-            words = [match.span() for match in re2.finditer(pattern.near, shown)] if pattern.near else []
-            windows = [(0, len(shown))] if not pattern.near else _around(words, pattern, len(shown))
+            words = (
+                [match.span() for match in re2.finditer(pattern.near, shown)]
+                if pattern.near
+                else []
+            )
+            windows = (
+                [(0, len(shown))]
+                if not pattern.near
+                else _around(words, pattern, len(shown))
+            )
             for first, last in windows:
                 group = regex.groupindex.get("secret", 0)
                 at = first
-                while at <= len(shown) and (match := regex.search(shown, at, last)) is not None:
+                while (
+                    at <= len(shown)
+                    and (match := regex.search(shown, at, last)) is not None
+                ):
                     start, end = match.span()
-                    at = max(
-                        match.span(group)[1], at + 1
-                    )  # beyond the finding, not beyond what stood beside it
-                    if start < end and (not pattern.near or _near(start, end, words, pattern.within)):
+                    # beyond the finding, not beyond what stood beside it
+                    at = max(match.span(group)[1], at + 1)
+                    if start < end and (
+                        not pattern.near or _near(start, end, words, pattern.within)
+                    ):
                         found.add((number, index, *match.span(group)))
     return found
 
 
 def _near(start: int, end: int, words: list[tuple[int, int]], within: int) -> bool:
-    return any(first - end <= within and start - last <= within for first, last in words)
+    return any(
+        first - end <= within and start - last <= within for first, last in words
+    )
 
 
-def _around(words: list[tuple[int, int]], pattern: Pattern, length: int) -> list[tuple[int, int]]:
+def _around(
+    words: list[tuple[int, int]], pattern: Pattern, length: int
+) -> list[tuple[int, int]]:
     widest = width(pattern.regex)
     if widest is None:
         return [(0, length)] if words else []
     windows: list[tuple[int, int]] = []
     for start, end in words:
-        first, last = max(0, start - pattern.within - widest), end + pattern.within + widest
+        first, last = (
+            max(0, start - pattern.within - widest),
+            end + pattern.within + widest,
+        )
         if windows and first <= windows[-1][1]:
             windows[-1] = (windows[-1][0], max(last, windows[-1][1]))
         else:
@@ -99,7 +121,11 @@ def _around(words: list[tuple[int, int]], pattern: Pattern, length: int) -> list
 
 def plainly(findings: list[Finding]) -> set[tuple[int, int, int, int]]:
     """The findings in the texts as they are."""
-    return {(finding.pattern, *finding.places[0]) for finding in findings if finding.view.depth == 0}
+    return {
+        (finding.pattern, *finding.places[0])
+        for finding in findings
+        if finding.view.depth == 0
+    }
 
 
 @examples(200)
@@ -113,7 +139,9 @@ def test_both_engines_agree_with_brute_force(texts: list[str]) -> None:
 @pytest.mark.parametrize("portable", [True, False])
 def test_letters_that_fold_to_ascii_are_read_as_such(portable: bool) -> None:
     scanner = Scanner([[Pattern(r"(?i)\bkiss\d")]], portable=portable)
-    assert [finding.places for finding in scanner.scan(["a \u212ai\u017fs7 b"]).findings] == [((0, 2, 7),)]
+    assert [
+        finding.places for finding in scanner.scan(["a \u212ai\u017fs7 b"]).findings
+    ] == [((0, 2, 7),)]
 
 
 def test_many_findings_are_bounded_and_the_rest_is_covered() -> None:
@@ -155,7 +183,9 @@ ATOMS = st.sampled_from(
         "$",
     ]
 )
-REPEATS = st.sampled_from(["", "", "", "?", "*", "+", "{2}", "{1,3}", "{0,2}", "{2,}", "{1,30}"])
+REPEATS = st.sampled_from(
+    ["", "", "", "?", "*", "+", "{2}", "{1,3}", "{0,2}", "{2,}", "{1,30}"]
+)
 
 
 @st.composite
@@ -166,7 +196,9 @@ def regexes(draw: st.DrawFn) -> str:
         atom = draw(ATOMS)
         repeat = draw(REPEATS) if atom not in (r"\b", "^", "$") else ""
         units.append(
-            f"(?:{atom}){repeat}" if len(atom) > 1 and repeat and atom[0] not in "[\\" else atom + repeat
+            f"(?:{atom}){repeat}"
+            if len(atom) > 1 and repeat and atom[0] not in "[\\"
+            else atom + repeat
         )
     body = "".join(units)
     shape = draw(st.integers(0, 5))
@@ -178,13 +210,18 @@ def regexes(draw: st.DrawFn) -> str:
 
 
 @examples(300)
-@given(regexes(), st.lists(st.sampled_from([*"abcxkeyz.1é í日\nAÉß", "key", "bc"]), max_size=12).map("".join))
+@given(
+    regexes(),
+    st.lists(st.sampled_from([*"abcxkeyz.1é í日\nAÉß", "key", "bc"]), max_size=12).map(
+        "".join
+    ),
+)
 def test_what_stage_1_asks_for_stands_in_every_match(regex: str, text: str) -> None:
     try:
         compiled = compile_regex(regex)
     except ValueError:
         return
-    expression = widened(regex)
+    expression = prefilters(regex)
     if not expression:
         return
     scanner = Scanner([[Pattern(regex)]], portable=False)

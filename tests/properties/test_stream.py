@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.evaluate import Verdict, evaluate
+from rules.channels import Piece
+from rules.evaluate import evaluate
 from rules.exchange import Exchange, Kind, Part
-from rules.load import shipped
 from rules.redact import splice
 from rules.rulebook import Rulebook
-from rules.stream import PATIENCE, Piece, Stream
+from rules.sources import shipped
+from rules.stream import PATIENCE, Stream
+from rules.verdict import Verdict
 from tests.support.shared import build
 
 RULES = """
@@ -39,15 +41,20 @@ WORDS = st.sampled_from(
      "123456789", "123456789012", "123456789 is an invoice", "AK\u200bIAQYLPMN5HHHFPZAM2", "\uff21KIA", "é", "\\u0041KIAQYLPMN5HHHFPZAM2", "%41KIA",
      "rm -rf /tmp", "and", "a", "."]
 )  # fmt: skip
-TEXTS = st.lists(st.tuples(WORDS, st.sampled_from(["", " ", "\n", "-"])), max_size=12).map(
-    lambda words: "".join(a + b for a, b in words)
-)
+TEXTS = st.lists(
+    st.tuples(WORDS, st.sampled_from(["", " ", "\n", "-"])), max_size=12
+).map(lambda words: "".join(a + b for a, b in words))
 
 
 @cache
 def book() -> Rulebook:
     return build(
-        "monitor", {**shipped(), "earthflow/monitor": "earthflow: 1\nname: monitor\n", "answers.yaml": RULES}
+        "monitor",
+        {
+            **shipped(),
+            "earthflow/monitor": "earthflow: 1\nname: monitor\n",
+            "answers.yaml": RULES,
+        },
     )
 
 
@@ -56,7 +63,9 @@ def streamed(pieces: list[str], kind: Kind = "text") -> tuple[str, Verdict, list
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     out, steps = "", []
     for piece in pieces:
-        for text, edits in stream.feed(piece, [Piece(piece, (("c",),), "assistant", kind, 0)]):
+        for text, edits in stream.feed(
+            piece, [Piece(piece, (("c",),), "assistant", kind, 0)]
+        ):
             out += json.loads(splice(json.dumps(text).encode(), edits))
         steps.append(out)
     for text, edits in stream.end():
@@ -66,9 +75,13 @@ def streamed(pieces: list[str], kind: Kind = "text") -> tuple[str, Verdict, list
 
 def whole(text: str) -> tuple[str, Verdict]:
     verdict = evaluate(
-        book(), Exchange(direction="response", parts=(Part(text, "assistant", "text", 0),)), key=b"k"
+        book(),
+        Exchange(direction="response", parts=(Part(text, "assistant", "text", 0),)),
+        key=b"k",
     )
-    return json.loads(splice(json.dumps(text).encode(), verdict.edits)) if verdict.edits else text, verdict
+    return json.loads(
+        splice(json.dumps(text).encode(), verdict.edits)
+    ) if verdict.edits else text, verdict
 
 
 def cut(text: str, places: list[int]) -> list[str]:
@@ -109,9 +122,12 @@ def test_a_block_ends_the_answer_before_the_first_character_of_what_was_found(
 def test_text_that_no_rule_can_still_mean_is_not_held() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     for word in ("Yes, ", "you ", "are ", "right. "):
-        assert [text for text, _ in stream.feed(word, [Piece(word, (("c",),), "assistant", "text", 0)])] == [
-            word
-        ]
+        assert [
+            text
+            for text, _ in stream.feed(
+                word, [Piece(word, (("c",),), "assistant", "text", 0)]
+            )
+        ] == [word]
 
 
 def test_an_event_of_another_text_waits_its_turn() -> None:
@@ -125,15 +141,24 @@ def test_a_text_is_waited_for_while_others_go_on_but_once_only() -> None:
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
 
     def feed(text: str, channel: str) -> list[str]:
-        return [one for one, _ in stream.feed(text, [Piece(text, ((channel,),), "assistant", "text", 0)])]
+        return [
+            one
+            for one, _ in stream.feed(
+                text, [Piece(text, ((channel,),), "assistant", "text", 0)]
+            )
+        ]
 
     assert feed("AKIAQYLPM", "a") == []
-    released = [one for number in range(PATIENCE + 1) for one in feed(f"{number}. ", "b")]
+    released = [
+        one for number in range(PATIENCE + 1) for one in feed(f"{number}. ", "b")
+    ]
     assert released[:2] == ["AKIAQYLPM", "0. "]
     assert "endless" not in stream.unreadable
     assert feed("N5HHH", "a") == []
     assert "endless" in stream.unreadable
-    assert [one for number in range(2 * PATIENCE) for one in feed(f"{number}. ", "b")] == []
+    assert [
+        one for number in range(2 * PATIENCE) for one in feed(f"{number}. ", "b")
+    ] == []
     assert feed("HFPZAM2 ", "a")[0] == "N5HHH"
     assert stream.redacted
 
@@ -142,7 +167,9 @@ def test_a_piece_goes_when_it_may_in_every_text_that_it_may_be_part_of() -> None
     stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
     out = ""
     for number, text in enumerate((KEY[:7], KEY[7:12], KEY[12:], " and on")):
-        for event, edits in stream.feed(text, [Piece(text, ((number,), ("all",)), "assistant", "text", 0)]):
+        for event, edits in stream.feed(
+            text, [Piece(text, ((number,), ("all",)), "assistant", "text", 0)]
+        ):
             out += json.loads(splice(json.dumps(event).encode(), edits))
     assert out == ""  # it waits in its own text, too
     for event, edits in stream.end():
@@ -172,7 +199,9 @@ def test_a_text_that_might_go_on_for_ever_is_let_go_and_said_so() -> None:
     released = [
         text
         for _ in range(100)
-        for text, _ in stream.feed("BEGIN" * 50, [Piece("BEGIN" * 50, (("c",),), "assistant", "text", 0)])
+        for text, _ in stream.feed(
+            "BEGIN" * 50, [Piece("BEGIN" * 50, (("c",),), "assistant", "text", 0)]
+        )
     ]
     assert len(released) >= 60
     assert "endless" in stream.verdict().unreadable
@@ -182,29 +211,51 @@ def test_a_placeholder_gets_its_original_back_however_it_is_cut() -> None:
     pairs = [("[REDACTED:a_bcdfghjk]", "MATTER-1"), ("<NAME>", "Anna")]
     text = "about [REDACTED:a_bcdfghjk] and <NAME>, not [REDACTED:b] <N"
     for size in range(1, 30):
-        stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k", restore=pairs)
+        stream: Stream[str] = Stream(
+            book(), Exchange(direction="response"), key=b"k", restore=pairs
+        )
         events = [text[at : at + size] for at in range(0, len(text), size)]
         released = [
             one
             for event in events
-            for one in stream.feed(event, [Piece(event, (("c",),), "assistant", "text", 0)])
+            for one in stream.feed(
+                event, [Piece(event, (("c",),), "assistant", "text", 0)]
+            )
         ] + stream.end()
-        out = "".join(json.loads(splice(json.dumps(one).encode(), edits)) for one, edits in released)
+        out = "".join(
+            json.loads(splice(json.dumps(one).encode(), edits))
+            for one, edits in released
+        )
         assert out == "about MATTER-1 and Anna, not [REDACTED:b] <N", size
 
 
 @pytest.mark.parametrize(
-    "match", ["{regex: 'quince|harvest', count: 2}", "{all: [{regex: quince}, {regex: harvest}]}"]
+    "match",
+    [
+        "{regex: 'quince|harvest', count: 2}",
+        "{all: [{regex: quince}, {regex: harvest}]}",
+    ],
 )
-def test_a_rule_that_speaks_of_the_whole_answer_ends_it_before_its_last_event(match: str) -> None:
+def test_a_rule_that_speaks_of_the_whole_answer_ends_it_before_its_last_event(
+    match: str,
+) -> None:
     rule = f"  - {{id: a.whole, action: block, when: {{direction: response}}, match: {match}}}\n"
     rules = build(
-        "monitor", {**shipped(), "earthflow/monitor": f"earthflow: 1\nname: monitor\nrules:\n{rule}"}
+        "monitor",
+        {
+            **shipped(),
+            "earthflow/monitor": f"earthflow: 1\nname: monitor\nrules:\n{rule}",
+        },
     )
     stream: Stream[str] = Stream(rules, Exchange(direction="response"), key=b"k")
     pieces = ["the quince is ripe. ", "a harvest of one more quince. "]
     said = [
-        [text for text, _ in stream.feed(one, [Piece(one, (("c",),), "assistant", "text", 0)])]
+        [
+            text
+            for text, _ in stream.feed(
+                one, [Piece(one, (("c",),), "assistant", "text", 0)]
+            )
+        ]
         for one in pieces
     ]
     assert said == [[one] for one in pieces]

@@ -2,13 +2,16 @@
 
 import pytest
 
-from addons.rulebooks import Memory
-from rules.evaluate import Verdict, evaluate
+from addons.calls.clean_texts import CleanTexts
+from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.load import Library
 from rules.rulebook import Rulebook
+from rules.verdict import Verdict
 
-BARE = {f"earthflow/{name}": "earthflow: 1\n" for name in ("default", "strict", "monitor")}
+BARE = {
+    f"earthflow/{name}": "earthflow: 1\n" for name in ("default", "strict", "monitor")
+}
 RULES = """earthflow: 1
 history: {history}
 thresholds: {{odd: {{block: 4}}}}
@@ -21,14 +24,19 @@ rules:
 
 
 def book(history: str = "redact") -> Rulebook:
-    return Library({**BARE, "own.yaml": RULES.format(history=history)}, portable=True).rulebook("default")
+    return Library(
+        {**BARE, "own.yaml": RULES.format(history=history)}, portable=True
+    ).rulebook("default")
 
 
 def said(*texts: str) -> Exchange:
     """A conversation that the user begins, turn by turn."""
     roles = ("user", "assistant")
     return Exchange(
-        parts=tuple(Part(text, roles[number % 2], "text", number) for number, text in enumerate(texts))
+        parts=tuple(
+            Part(text, roles[number % 2], "text", number)
+            for number, text in enumerate(texts)
+        )
     )  # type: ignore[arg-type]
 
 
@@ -41,14 +49,24 @@ def test_what_is_new_is_blocked() -> None:
 
 
 def test_what_is_old_is_taken_out_whole_and_the_conversation_goes_on() -> None:
-    verdict = judge("this is topsecret, and more", "I cannot see that", "never mind, hello")
+    verdict = judge(
+        "this is topsecret, and more", "I cannot see that", "never mind, hello"
+    )
     assert verdict.action == "REDACT"
     (edit,) = verdict.edits
-    assert (edit.literal, edit.start, edit.end) == (0, 0, len("this is topsecret, and more"))
+    assert (edit.literal, edit.start, edit.end) == (
+        0,
+        0,
+        len("this is topsecret, and more"),
+    )
 
 
 def test_the_same_turn_sent_again_is_still_new() -> None:
-    assert judge("this is topsecret").action == judge("hello", "hi", "this is topsecret").action == "BLOCK"
+    assert (
+        judge("this is topsecret").action
+        == judge("hello", "hi", "this is topsecret").action
+        == "BLOCK"
+    )
 
 
 def test_an_assistants_prefill_does_not_make_the_question_old() -> None:
@@ -56,7 +74,8 @@ def test_an_assistants_prefill_does_not_make_the_question_old() -> None:
 
 
 @pytest.mark.parametrize(
-    ("history", "action"), [("redact", "REDACT"), ("block", "BLOCK"), ("ignore", "ALLOW")]
+    ("history", "action"),
+    [("redact", "REDACT"), ("block", "BLOCK"), ("ignore", "ALLOW")],
 )
 def test_each_way_to_treat_history(history: str, action: str) -> None:
     assert judge("this is topsecret", "no", "hello", history=history).action == action
@@ -84,7 +103,7 @@ def test_system_and_tool_definitions_are_never_old() -> None:
 
 
 def test_a_clean_text_is_scanned_once_per_tenant_and_rulebook() -> None:
-    memory, rulebook = Memory(), book()
+    memory, rulebook = CleanTexts(), book()
     long = "a long and harmless text " * 10
     clean = memory.of("t1", rulebook.version)
     assert long not in clean
@@ -95,13 +114,20 @@ def test_a_clean_text_is_scanned_once_per_tenant_and_rulebook() -> None:
 
 
 def test_a_text_with_a_finding_is_found_again() -> None:
-    memory, rulebook = Memory(), book()
+    memory, rulebook = CleanTexts(), book()
     text = "KEY1234 " * 20
     for _ in range(2):
-        assert evaluate(rulebook, said(text), clean=memory.of("t1", rulebook.version)).action == "REDACT"
+        assert (
+            evaluate(
+                rulebook, said(text), clean=memory.of("t1", rulebook.version)
+            ).action
+            == "REDACT"
+        )
 
 
-def test_a_two_hundred_turn_conversation_is_not_blocked_for_what_was_redacted_before() -> None:
+def test_a_two_hundred_turn_conversation_is_not_blocked_for_what_was_redacted_before() -> (
+    None
+):
     texts = [f"turn {number}: KEY{number:04d}" for number in range(199)] + ["and now?"]
     verdict = judge(*texts, "next")
     assert verdict.action == "REDACT"

@@ -31,19 +31,28 @@ def test_there_are_sixty_broken_files_and_each_has_its_golden_text() -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_broken_file_gets_its_complaint(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_file_gets_its_complaint(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(FOLDER)
     status, said = lint(path.name)
     assert said == expected()[path.name]
     assert status == (0 if path.stem.startswith("w-") else 3)
 
 
-def test_the_same_as_json_has_places_a_script_can_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_as_json_has_places_a_script_can_use(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(FOLDER)
     status, said = lint("bad-action.yaml", "-o", "json")
     (complaint,) = json.loads(said)
     assert status == 3
-    assert (complaint["file"], complaint["line"], complaint["column"], complaint["help"]) == (
+    assert (
+        complaint["file"],
+        complaint["line"],
+        complaint["column"],
+        complaint["help"],
+    ) == (
         "bad-action.yaml",
         4,
         13,

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 from cli.__main__ import app
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
-from rules.load import Library, version_of
+from rules.load import Library
+from rules.sources import version_of
 
 SHIPPED = {
     "earthflow/pack": "earthflow: 1\nrules:\n  - {id: p.a, action: flag, match: {keywords: alpha}}\n  - {id: p.b, action: flag, match: {keywords: beta}}\n",
@@ -24,14 +25,23 @@ LIBRARY = Library({**SHIPPED, **OWN}, portable=True)
 
 
 def action(text: str, tenant: str = "", preset: str = "default") -> str:
-    return evaluate(LIBRARY.rulebook(preset, tenant), Exchange(parts=(Part(text, "user", "text", 0),))).action
+    return evaluate(
+        LIBRARY.rulebook(preset, tenant),
+        Exchange(parts=(Part(text, "user", "text", 0),)),
+    ).action
 
 
 def test_a_later_file_replaces_an_earlier_rule_of_the_same_id() -> None:
-    assert [action(word) for word in ("alpha", "beta", "gamma")] == ["REDACT", "BLOCK", "BLOCK"]
+    assert [action(word) for word in ("alpha", "beta", "gamma")] == [
+        "REDACT",
+        "BLOCK",
+        "BLOCK",
+    ]
 
 
-def test_a_tenants_file_comes_after_the_operators_and_speaks_for_that_tenant_alone() -> None:
+def test_a_tenants_file_comes_after_the_operators_and_speaks_for_that_tenant_alone() -> (
+    None
+):
     assert [action(word, "t1") for word in ("alpha", "beta", "gamma", "delta")] == [
         "REDACT",
         "REDACT",
@@ -43,7 +53,9 @@ def test_a_tenants_file_comes_after_the_operators_and_speaks_for_that_tenant_alo
 
 def test_the_presets_own_overrides_come_last_so_that_monitor_means_monitor() -> None:
     assert [
-        action(word, tenant, "monitor") for word in ("alpha", "beta", "gamma") for tenant in ("", "t1")
+        action(word, tenant, "monitor")
+        for word in ("alpha", "beta", "gamma")
+        for tenant in ("", "t1")
     ] == ["ALLOW"] * 6
 
 
@@ -76,7 +88,9 @@ def test_the_command_shows_what_takes_effect_and_from_where(tmp_path: object) ->
 
     folder = Path(str(tmp_path))
     (folder / "tenants").mkdir()
-    (folder / "tenants" / "t1.yaml").write_text('earthflow: 1\noverrides:\n  personal.email: {mode: "off"}\n')
+    (folder / "tenants" / "t1.yaml").write_text(
+        'earthflow: 1\noverrides:\n  personal.email: {mode: "off"}\n'
+    )
     words = [
         "rules",
         "show",

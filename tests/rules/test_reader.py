@@ -3,8 +3,9 @@
 import pytest
 
 from rules.complaint import BadRules
-from rules.load import build, shipped, version_of
-from rules.reader import read
+from rules.load import build
+from rules.source.rule_file import read
+from rules.sources import shipped, version_of
 
 RULE = "earthflow: 1\nrules:\n  - id: a.b\n    action: block\n    match: {regex: x}\n"
 
@@ -13,9 +14,18 @@ BROKEN = {
     "not yaml": ("a: [", "f.yaml:2:1: error: not YAML"),
     "tab": ("earthflow: 1\n\trules: []", "f.yaml:2:1: error: not YAML"),
     "a list": ("- 1", "f.yaml:1:1: error: a rule file must be a mapping"),
-    "no schema": ("rules: []", "f.yaml:1:1: error: a rule file needs the key `earthflow`"),
-    "other schema": ("earthflow: 2", "f.yaml:1:12: error: this version reads schema 1 only"),
-    "unknown key": (RULE + "rulez: []", "f.yaml:6:1: error: unknown key `rulez` in a rule file\n"),
+    "no schema": (
+        "rules: []",
+        "f.yaml:1:1: error: a rule file needs the key `earthflow`",
+    ),
+    "other schema": (
+        "earthflow: 2",
+        "f.yaml:1:12: error: this version reads schema 1 only",
+    ),
+    "unknown key": (
+        RULE + "rulez: []",
+        "f.yaml:6:1: error: unknown key `rulez` in a rule file\n",
+    ),
     "key twice": (
         RULE.replace("    action: block", "    action: block\n    action: flag"),
         "f.yaml:5:5: error: key `action` stands twice",
@@ -24,10 +34,16 @@ BROKEN = {
         RULE + "  - id: a.b\n    action: flag\n    match: {regex: y}\n",
         "f.yaml:6:5: error: rule id `a.b` is already used on line 3",
     ),
-    "bad action": (RULE.replace("block", "blok"), "f.yaml:4:13: error: `blok` is not a valid action"),
+    "bad action": (
+        RULE.replace("block", "blok"),
+        "f.yaml:4:13: error: `blok` is not a valid action",
+    ),
     "bad id": (RULE.replace("a.b", "A B"), "f.yaml:3:9: error: `A B` is not a rule id"),
     "bad mode": (RULE + "    mode: on", "f.yaml:6:11: error: `on` is not a valid mode"),
-    "bad priority": (RULE + "    priority: 9999", "f.yaml:6:15: error: `9999` is not a valid priority"),
+    "bad priority": (
+        RULE + "    priority: 9999",
+        "f.yaml:6:15: error: `9999` is not a valid priority",
+    ),
     "no action": (
         RULE.replace("    action: block\n", ""),
         "f.yaml:3:5: error: rule `a.b` has neither `action` nor `score`",
@@ -48,19 +64,34 @@ BROKEN = {
         RULE.replace("{regex: x}", "{regex: x, keywords: y}"),
         "f.yaml:5:12: error: a match is one of",
     ),
-    "unknown when": (RULE + "    when: {rol: user}", "f.yaml:6:12: error: unknown field `rol` in `when`"),
-    "bad role": (RULE + "    when: {role: usr}", "f.yaml:6:18: error: `usr` is not a valid role"),
+    "unknown when": (
+        RULE + "    when: {rol: user}",
+        "f.yaml:6:12: error: unknown field `rol` in `when`",
+    ),
+    "bad role": (
+        RULE + "    when: {role: usr}",
+        "f.yaml:6:18: error: `usr` is not a valid role",
+    ),
     "answers": (
         RULE + "    when: {direction: answer}",
         "f.yaml:6:23: error: `answer` is not a valid direction",
     ),
-    "bad size": (RULE + '    when: {size: "big"}', "f.yaml:6:18: error: `size` takes one comparison"),
-    "bad placeholder": (RULE + "    redact: {with: 'a\"b'}", "a placeholder is plain text"),
+    "bad size": (
+        RULE + '    when: {size: "big"}',
+        "f.yaml:6:18: error: `size` takes one comparison",
+    ),
+    "bad placeholder": (
+        RULE + "    redact: {with: 'a\"b'}",
+        "a placeholder is plain text",
+    ),
     "alias": (
         "earthflow: 1\nname: &a x\nrules: []",
         "f.yaml:2:7: error: anchors and aliases are not supported",
     ),
-    "deep": ("earthflow: 1\nrules: " + "[" * 50 + "]" * 50, "nested deeper than 20 levels"),
+    "deep": (
+        "earthflow: 1\nrules: " + "[" * 50 + "]" * 50,
+        "nested deeper than 20 levels",
+    ),
     "huge": ("#" * 1_000_001, "larger than 1,000,000 bytes"),
     "a test of nothing": (
         RULE + "    tests: [{redacted: x}]",
@@ -132,7 +163,10 @@ def test_a_redacting_rule_must_not_find_its_own_placeholder() -> None:
 
 
 def test_what_extends_or_overrides_nothing_is_a_complaint() -> None:
-    for line in ("extends: [earthflow/credentails]", "overrides: {'credentails.*': {mode: off}}"):
+    for line in (
+        "extends: [earthflow/credentails]",
+        "overrides: {'credentails.*': {mode: off}}",
+    ):
         with pytest.raises(BadRules) as caught:
             build("default", {**shipped(), "team.yaml": f"earthflow: 1\n{line}\n"})
         assert "team.yaml:2:" in str(caught.value)
@@ -140,8 +174,12 @@ def test_what_extends_or_overrides_nothing_is_a_complaint() -> None:
 
 def test_the_version_changes_with_any_source_and_only_then() -> None:
     sources = shipped()
-    assert version_of("default", sources) == version_of("default", dict(reversed(sources.items())))
-    assert version_of("default", sources) != version_of("default", {**sources, "team.yaml": "earthflow: 1\n"})
+    assert version_of("default", sources) == version_of(
+        "default", dict(reversed(sources.items()))
+    )
+    assert version_of("default", sources) != version_of(
+        "default", {**sources, "team.yaml": "earthflow: 1\n"}
+    )
     assert version_of("default", sources) != version_of("monitor", sources)
 
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+# that the shipped list has patterns for
 HOSTS = (
     "bedrock-runtime.eu-west-3.amazonaws.com",
     "acme.openai.azure.com",
     "acme.cursor.sh",
-)  # that the shipped list has patterns for
+)
 
 
 def whole(path: str, call: dict[str, Any], text: str) -> Any:
@@ -51,7 +52,11 @@ def whole(path: str, call: dict[str, Any], text: str) -> Any:
             "usage": {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16},
         }
     if path.endswith("/chat/completions"):
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": text},
+            "finish_reason": "stop",
+        }
         usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
         return {
             "id": "c1",
@@ -63,8 +68,15 @@ def whole(path: str, call: dict[str, Any], text: str) -> Any:
         }
     if ":generateContent" in path:
         content = {"role": "model", "parts": [{"text": text}]}
-        usage = {"promptTokenCount": 11, "candidatesTokenCount": 5, "totalTokenCount": 16}
-        return {"candidates": [{"content": content, "finishReason": "STOP"}], "usageMetadata": usage}
+        usage = {
+            "promptTokenCount": 11,
+            "candidatesTokenCount": 5,
+            "totalTokenCount": 16,
+        }
+        return {
+            "candidates": [{"content": content, "finishReason": "STOP"}],
+            "usageMetadata": usage,
+        }
     if path.endswith("/converse"):
         message = {"role": "assistant", "content": [{"text": text}]}
         usage = {"inputTokens": 11, "outputTokens": 5, "totalTokens": 16}
@@ -76,7 +88,12 @@ def whole(path: str, call: dict[str, Any], text: str) -> Any:
         }
     if path == "/v2/chat":
         message = {"role": "assistant", "content": [{"type": "text", "text": text}]}
-        return {"id": "1", "finish_reason": "COMPLETE", "message": message, "usage": {"tokens": tokens}}
+        return {
+            "id": "1",
+            "finish_reason": "COMPLETE",
+            "message": message,
+            "usage": {"tokens": tokens},
+        }
     if path == "/api/chat":
         message = {"role": "assistant", "content": text}
         counts = {"prompt_eval_count": 11, "eval_count": 5}

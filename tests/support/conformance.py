@@ -57,7 +57,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "files": {"purpose": "batch", "input": "TEXT"},
     "anthropic-batches": {
         "requests": [
-            {"custom_id": "a", "params": {"model": "m", "messages": [{"role": "user", "content": "TEXT"}]}}
+            {
+                "custom_id": "a",
+                "params": {
+                    "model": "m",
+                    "messages": [{"role": "user", "content": "TEXT"}],
+                },
+            }
         ]
     },
 }
@@ -116,7 +122,9 @@ def rows() -> Iterator[Row]:
                     Row(
                         entry.name,
                         format,
-                        "mistral-chat" if (entry.name, shape) == ("mistral", "openai-chat") else shape,
+                        "mistral-chat"
+                        if (entry.name, shape) == ("mistral", "openai-chat")
+                        else shape,
                     )
                     for shape in shapes
                 )
@@ -144,7 +152,9 @@ def url_of(row: Row, how: str) -> str:
     paths = [path for path, format in entry.paths if format == row.format]
     streamed = HOW.index(how)
     wanted = (ENDINGS.get(row.format, ("", ""))[streamed], VERTEX[streamed])
-    path = next((path for ending in wanted for path in paths if path.endswith(ending)), paths[0])
+    path = next(
+        (path for ending in wanted for path in paths if path.endswith(ending)), paths[0]
+    )
     path = re.sub(r"\{(?:model)?\}", "m", path)
     return f"https://{host_of(entry)}{path}{'?alt=sse' if row.shape == 'gemini-sse' and streamed else ''}"
 
@@ -171,19 +181,34 @@ def given(cell: Cell) -> Given:
     sent = ENCODINGS[cell.encoding](body)
     step = 97 if cell.how == "streamed" else len(sent)
     encoding = "" if cell.encoding == "identity" else cell.encoding
-    return Given(content_type, [sent[at : at + step] for at in range(0, len(sent), step)], encoding)
+    return Given(
+        content_type,
+        [sent[at : at + step] for at in range(0, len(sent), step)],
+        encoding,
+    )
 
 
 def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
     """A whole answer of a text and a tool call."""
     written = json.dumps(call)
-    function = {"id": "c1", "type": "function", "function": {"name": "shell", "arguments": written}}
+    function = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "shell", "arguments": written},
+    }
     match shape:
         case "openai-chat" | "mistral-chat":
             return {
                 "id": "x",
                 "choices": [
-                    {"index": 0, "message": {"role": "assistant", "content": text, "tool_calls": [function]}}
+                    {
+                        "index": 0,
+                        "message": {
+                            "role": "assistant",
+                            "content": text,
+                            "tool_calls": [function],
+                        },
+                    }
                 ],
             }
         case "openai-responses":
@@ -196,7 +221,12 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
                 "id": "x",
                 "output": [
                     said,
-                    {"type": "function_call", "name": "shell", "call_id": "c1", "arguments": written},
+                    {
+                        "type": "function_call",
+                        "name": "shell",
+                        "call_id": "c1",
+                        "arguments": written,
+                    },
                 ],
             }
         case "anthropic-messages" | "bedrock-invoke":
@@ -210,7 +240,10 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
             parts = [{"text": text}, {"functionCall": {"name": "shell", "args": call}}]
             return {"candidates": [{"content": {"parts": parts, "role": "model"}}]}
         case "bedrock-converse":
-            blocks = [{"text": text}, {"toolUse": {"toolUseId": "t", "name": "shell", "input": call}}]
+            blocks = [
+                {"text": text},
+                {"toolUse": {"toolUseId": "t", "name": "shell", "input": call}},
+            ]
             return {"output": {"message": {"role": "assistant", "content": blocks}}}
         case "cohere-chat":
             return {
@@ -222,13 +255,20 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
                 },
             }
         case "completions":
-            return {"id": "x", "choices": [{"index": 0, "text": text, "finish_reason": "stop"}]}
+            return {
+                "id": "x",
+                "choices": [{"index": 0, "text": text, "finish_reason": "stop"}],
+            }
         case "cohere-v1-chat":
             return {"text": text, "generation_id": "g1", "finish_reason": "COMPLETE"}
         case "huggingface":
             return [{"generated_text": text}]
         case "mcp":
-            return {"jsonrpc": "2.0", "id": 7, "result": {"content": [{"type": "text", "text": text}]}}
+            return {
+                "jsonrpc": "2.0",
+                "id": 7,
+                "result": {"content": [{"type": "text", "text": text}]},
+            }
         case _:
             return {
                 "message": {
@@ -242,12 +282,21 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
 def call_of(row: Row, how: str, case: str) -> bytes:
     """Such a call; where answers have no text, it is the call that bears the case."""
     if row.format in NO_TEXT:
-        return json.dumps(CALLS[row.format]).replace('"TEXT"', json.dumps(SAID[case])).encode()
+        return (
+            json.dumps(CALLS[row.format])
+            .replace('"TEXT"', json.dumps(SAID[case]))
+            .encode()
+        )
     call = shape_of(row.shape).call
     if row.format == "mcp" and case == "block":  # what an agent asks of a tool
-        call = {**call, "params": {"name": "shell", "arguments": {"command": "rm -rf /"}}}
+        call = {
+            **call,
+            "params": {"name": "shell", "arguments": {"command": "rm -rf /"}},
+        }
     return json.dumps(
-        {**call, "stream": how == "streamed"} if "stream" in call or row.format == "ollama" else call
+        {**call, "stream": how == "streamed"}
+        if "stream" in call or row.format == "ollama"
+        else call
     ).encode()
 
 
@@ -256,7 +305,9 @@ def table(seen: dict[tuple[Row, str], int]) -> str:
     lines = ["| provider | format | whole | streamed |", "|---|---|---|---|"]
     for row in rows():
         told = [
-            f"{seen[row, how]} of {EVERY}" if (row, how) in seen else f"n/a: {NO_TEXT[row.format]}"
+            f"{seen[row, how]} of {EVERY}"
+            if (row, how) in seen
+            else f"n/a: {NO_TEXT[row.format]}"
             for how in HOW
         ]
         lines.append(f"| {row.provider} | {row.label} | {' | '.join(told)} |")

@@ -16,8 +16,14 @@ PYTEST = ("-m", "pytest", "-n", "auto", "--dist", "loadfile", "--no-loadscope-re
 
 def coverage(*words: str | Path, folder: Path) -> int:
     """Run coverage on data in a folder; its exit status."""
-    told = {**os.environ, "COVERAGE_FILE": str(folder / "data"), "COVERAGE_CORE": "sysmon"}
-    return subprocess.run([sys.executable, "-m", "coverage", *words], env=told, check=False).returncode
+    told = {
+        **os.environ,
+        "COVERAGE_FILE": str(folder / "data"),
+        "COVERAGE_CORE": "sysmon",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "coverage", *words], env=told, check=False
+    ).returncode
 
 
 def main() -> int:
@@ -41,10 +47,14 @@ def main() -> int:
         verdict = "" if share >= floor else f"   below its floor of {floor}"
         print(f"{package:<9} {share:5.1f} % of {lines[package]} lines{verdict}")
         failed = failed or bool(verdict)
-    missing = sorted(files, key=lambda path: -int(files[path]["summary"]["missing_lines"]))[:SHOWN]
+    missing = sorted(
+        files, key=lambda path: -int(files[path]["summary"]["missing_lines"])
+    )[:SHOWN]
     print(
         "most lines that no test runs: "
-        + ", ".join(f"{path} {files[path]['summary']['missing_lines']}" for path in missing)
+        + ", ".join(
+            f"{path} {files[path]['summary']['missing_lines']}" for path in missing
+        )
     )
     return int(failed)
 

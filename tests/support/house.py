@@ -16,12 +16,12 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
-from cli.children import wait_until
-from cli.home import claim
 from cli.pretend import HOSTS, Providers
+from cli.processes import wait_until
 from cli.run import client_environment
 from cli.settings import environment, settings_of
 from cli.stack import LOG_FILE, Stack
+from cli.state_folder import claim
 from cli.trust import bundle_path
 from tests.support import answers, shared
 from tests.support.plain_tls import PlainTLS
@@ -30,38 +30,47 @@ if TYPE_CHECKING:
     import anthropic
     import openai
 
-PATIENCE = 120.0  # seconds for what an idle machine does in a few: a busy one takes ten times as long
+# seconds for what an idle machine does in a few: a busy one takes ten times as long
+PATIENCE = 120.0
 OTHER_HOST, OTHER_CA = "tunnel.example", "other-ca.pem"  # no AI provider
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
 EARTHFLOW = Path(sys.executable).with_name("earthflow")
 
 
+# a test's database outlives kills, no power cut
 FORGETFUL = {
     "fsync": "off",
     "synchronous_commit": "off",
     "full_page_writes": "off",
-}  # a test's database outlives kills, no power cut
+}
 
 
 class House:
     """Use as a context manager. `extra` overrules the services' environment; `programs` replaces a service's command."""
 
     def __init__(
-        self, extra: Mapping[str, str] | None = None, programs: Mapping[str, Sequence[str]] | None = None
+        self,
+        extra: Mapping[str, str] | None = None,
+        programs: Mapping[str, Sequence[str]] | None = None,
     ):
         self.folder = claim(Path(tempfile.mkdtemp(prefix="ef-test-"))).folder
         self._extra, self._programs = dict(extra or {}), dict(programs or {})
         self._exit = ExitStack()
         self.said: list[str] = []
-        self.last_words = ""  # what the services of a house that could not be built wrote to standard error
+        # what the services of a house that could not be built wrote to standard error
+        self.last_words = ""
 
     def __enter__(self) -> "House":
         self._exit.callback(shutil.rmtree, self.folder, ignore_errors=True)
         try:
             self.providers = self._exit.enter_context(
-                Providers(self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS))
+                Providers(
+                    self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS)
+                )
             )
-            other = self._exit.enter_context(PlainTLS(self.folder, OTHER_HOST, OTHER_CA))
+            other = self._exit.enter_context(
+                PlainTLS(self.folder, OTHER_HOST, OTHER_CA)
+            )
             settings = settings_of(self.folder).model_copy(
                 update={"master_key": SecretStr(shared.MASTER_KEY)}
             )
@@ -72,7 +81,9 @@ class House:
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
             }
-            self.stack = Stack(settings, self.said.append, told, self._programs, FORGETFUL)
+            self.stack = Stack(
+                settings, self.said.append, told, self._programs, FORGETFUL
+            )
             self._exit.enter_context(self.stack)
         except BaseException:
             self.last_words = self.log
@@ -87,7 +98,9 @@ class House:
 
     def tenant(self, preset: str = "default", **more: Any) -> "Tenant":
         """A new tenant, whose key the proxy knows already when this returns."""
-        made = self.stack.control.post("/v1/tenants", {"name": "Test", "rules_preset": preset, **more})
+        made = self.stack.control.post(
+            "/v1/tenants", {"name": "Test", "rules_preset": preset, **more}
+        )
         tenant = Tenant(self, made["id"], made["api_key"])
         assert wait_until(lambda: tenant.connect_status() != 407, PATIENCE)
         return tenant
@@ -95,7 +108,11 @@ class House:
     @property
     def log(self) -> str:
         """What the services have written to standard error."""
-        return (self.folder / LOG_FILE).read_text() if (self.folder / LOG_FILE).exists() else ""
+        return (
+            (self.folder / LOG_FILE).read_text()
+            if (self.folder / LOG_FILE).exists()
+            else ""
+        )
 
     @property
     def bundle(self) -> Path:
@@ -125,17 +142,25 @@ class Tenant:
     def environment(self, scheme: str = "http") -> dict[str, str]:
         """A client's environment."""
         return client_environment(
-            self.house.stack.settings, self.key, self.house.stack.port, "localhost", scheme
+            self.house.stack.settings,
+            self.key,
+            self.house.stack.port,
+            "localhost",
+            scheme,
         )
 
-    def openai(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> "openai.OpenAI":
+    def openai(
+        self, monkeypatch: Any, scheme: str = "http", **more: Any
+    ) -> "openai.OpenAI":
         """The real SDK, finding the proxy by environment as in life."""
         import openai  # here, since it takes a second
 
         self._adopt(monkeypatch, scheme)
         return openai.OpenAI(api_key="sk-test", **more)
 
-    def anthropic(self, monkeypatch: Any, scheme: str = "http", **more: Any) -> "anthropic.Anthropic":
+    def anthropic(
+        self, monkeypatch: Any, scheme: str = "http", **more: Any
+    ) -> "anthropic.Anthropic":
         """The real SDK, finding the proxy by environment as in life."""
         import anthropic
 
@@ -146,13 +171,27 @@ class Tenant:
         for name, value in self.environment(scheme).items():
             monkeypatch.setenv(name, value)
 
-    def curl(self, *words: str, scheme: str = "http") -> subprocess.CompletedProcess[str]:
+    def curl(
+        self, *words: str, scheme: str = "http"
+    ) -> subprocess.CompletedProcess[str]:
         """curl through the proxy."""
         trust = str(self.house.bundle)
-        return curl("-sS", "-x", self.proxy(scheme), "--proxy-cacert", trust, "--cacert", trust, *words)
+        return curl(
+            "-sS",
+            "-x",
+            self.proxy(scheme),
+            "--proxy-cacert",
+            trust,
+            "--cacert",
+            trust,
+            *words,
+        )
 
     def post(
-        self, body: bytes, *words: str, url: str = "https://api.openai.com/v1/chat/completions"
+        self,
+        body: bytes,
+        *words: str,
+        url: str = "https://api.openai.com/v1/chat/completions",
     ) -> tuple[int, Any]:
         """POST raw bytes; the status and the JSON that came back."""
         file = self.house.folder / f"body-{self.id}"
@@ -174,13 +213,19 @@ class Tenant:
         """What CONNECT is answered."""
         return connect_status(self.house.stack.port, target, self.key)
 
-    def audit(self, count: int, complete: bool = True, query: str = "") -> list[dict[str, Any]]:
+    def audit(
+        self, count: int, complete: bool = True, query: str = ""
+    ) -> list[dict[str, Any]]:
         """This tenant's records, newest first, once there are `count`."""
         rows: list[dict[str, Any]] = []
 
         def there() -> bool:
-            rows[:] = self.house.stack.control.get(f"/v1/audit?tenant={self.id}&limit=1000{query}")["audit"]
-            return len(rows) >= count and (not complete or all(row["completion"] for row in rows))
+            rows[:] = self.house.stack.control.get(
+                f"/v1/audit?tenant={self.id}&limit=1000{query}"
+            )["audit"]
+            return len(rows) >= count and (
+                not complete or all(row["completion"] for row in rows)
+            )
 
         assert wait_until(there, PATIENCE), rows
         assert len(rows) == count, rows
@@ -202,7 +247,10 @@ def command_environment(house: House, **more: str) -> dict[str, str]:
 def curl(*words: str) -> subprocess.CompletedProcess[str]:
     """The real curl."""
     return subprocess.run(
-        ["curl", "--max-time", f"{PATIENCE:g}", *words], capture_output=True, text=True, check=False
+        ["curl", "--max-time", f"{PATIENCE:g}", *words],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -214,13 +262,17 @@ def connect_status(port: int, target: str, key: str | None) -> int:
             if key is not None
             else ""
         )
-        client.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{auth}\r\n".encode())
+        client.sendall(
+            f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{auth}\r\n".encode()
+        )
         return int(client.makefile("rb").readline().split()[1])
 
 
 def message(text: str, **more: Any) -> bytes:
     """An OpenAI chat body with one user message."""
-    return json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}).encode()
+    return json.dumps(
+        {"model": "gpt-5.2", "messages": [{"role": "user", "content": text}], **more}
+    ).encode()
 
 
 def without_hashes(body: bytes) -> bytes:

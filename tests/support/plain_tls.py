@@ -25,7 +25,9 @@ class PlainTLS:
             def handle(self) -> None:
                 with context.wrap_socket(self.request, server_side=True) as client:
                     client.recv(65536)
-                    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntunnelled")
+                    client.sendall(
+                        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ntunnelled"
+                    )
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True

@@ -39,10 +39,16 @@ def tunnel(house: House, tenant: Tenant, target: str) -> socket.socket:
 
 
 def tls_tunnel(
-    house: House, tenant: Tenant, host: str, sni: str | None = None, alpn: str | None = None
+    house: House,
+    tenant: Tenant,
+    host: str,
+    sni: str | None = None,
+    alpn: str | None = None,
 ) -> ssl.SSLSocket:
     """TLS inside of a tunnel to a host's port 443."""
     context = ssl.create_default_context(cafile=str(house.bundle))
     if alpn is not None:
         context.set_alpn_protocols([alpn])
-    return context.wrap_socket(tunnel(house, tenant, f"{host}:443"), server_hostname=sni or host)
+    return context.wrap_socket(
+        tunnel(house, tenant, f"{host}:443"), server_hostname=sni or host
+    )

@@ -17,14 +17,27 @@ from typing import IO
 from cryptography.fernet import Fernet
 from hypothesis import settings
 
-from addons.rulebooks import CompiledCache
+from addons.tenants.compiled_cache import CompiledCache
 from contract.unwrap import cache_key
 from rules.load import Library
 from rules.rulebook import Rulebook
 
-FOLDER_VARIABLE, MASTER_VARIABLE, PREFIX = "EF_TEST_RUN", "EF_TEST_MASTER_KEY", "ef-run-"
-LOCK, NEW = "lock", 3600.0  # seconds for which a folder without a lock may be one that is being made
-PROFILES = {"fast": 10, "ci": 100, "long": 1000}  # per cent of what a test asks for, by Hypothesis profile
+FOLDER_VARIABLE, MASTER_VARIABLE, PREFIX = (
+    "EF_TEST_RUN",
+    "EF_TEST_MASTER_KEY",
+    "ef-run-",
+)
+# seconds for which a folder without a lock may be one that is being made
+LOCK, NEW = (
+    "lock",
+    3600.0,
+)
+# per cent of what a test asks for, by Hypothesis profile
+PROFILES = {
+    "fast": 10,
+    "ci": 100,
+    "long": 1000,
+}
 
 
 def _folder() -> Path:
@@ -33,7 +46,8 @@ def _folder() -> Path:
         return Path(os.environ[FOLDER_VARIABLE])
     sweep(Path(tempfile.gettempdir()))
     made = Path(tempfile.mkdtemp(prefix=PREFIX))
-    made.chmod(0o711)  # where we are root, PostgreSQL runs as `nobody`, who must be able to pass
+    # where we are root, PostgreSQL runs as `nobody`, who must be able to pass
+    made.chmod(0o711)
     atexit.register(_remove, made, os.getpid(), _locked(made))
     os.environ |= {
         FOLDER_VARIABLE: str(made),
@@ -85,7 +99,8 @@ def sweep(place: Path) -> None:
 FOLDER = _folder()
 MASTER_KEY = os.environ[MASTER_VARIABLE]
 COMPILED = FOLDER / "compiled"
-STORE = CompiledCache(COMPILED, cache_key(MASTER_KEY))  # the houses' proxies keep theirs in the same place
+# the houses' proxies keep theirs in the same place
+STORE = CompiledCache(COMPILED, cache_key(MASTER_KEY))
 
 
 def library(sources: Mapping[str, str], *, portable: bool | None = None) -> Library:
@@ -110,7 +125,9 @@ def thorough() -> bool:
 
 def scaled(number: int) -> int:
     """What the profile of this run makes of a number of tries; at least one."""
-    return max(1, number * PROFILES.get(settings.get_current_profile_name(), 100) // 100)
+    return max(
+        1, number * PROFILES.get(settings.get_current_profile_name(), 100) // 100
+    )
 
 
 def examples(number: int) -> settings:

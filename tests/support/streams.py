@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 Frames = list[bytes]
-Made = Callable[
-    [Sequence[str], Sequence[str]], Frames
-]  # of the pieces of a text, and of a tool call's arguments (none: no call)
+# of the pieces of a text, and of a tool call's arguments (none: no call)
+Made = Callable[[Sequence[str], Sequence[str]], Frames]
 Heard = Callable[[bytes], tuple[str, str]]
 
 
@@ -65,7 +64,15 @@ def _chat(text: Sequence[str], call: Sequence[str]) -> Frames:
         *(chunk({"content": piece}) for piece in text),
     ]
     if call:
-        frames.append(chunk(tool(id="call_1", type="function", function={"name": "shell", "arguments": ""})))
+        frames.append(
+            chunk(
+                tool(
+                    id="call_1",
+                    type="function",
+                    function={"name": "shell", "arguments": ""},
+                )
+            )
+        )
         frames += [chunk(tool(function={"arguments": piece})) for piece in call]
     usage = {"prompt_tokens": 11, "completion_tokens": 5, "total_tokens": 16}
     end = {
@@ -76,7 +83,12 @@ def _chat(text: Sequence[str], call: Sequence[str]) -> Frames:
         "choices": [],
         "usage": usage,
     }
-    return [*frames, chunk({}, "tool_calls" if call else "stop"), _sse(end), b"data: [DONE]\n\n"]
+    return [
+        *frames,
+        chunk({}, "tool_calls" if call else "stop"),
+        _sse(end),
+        b"data: [DONE]\n\n",
+    ]
 
 
 def _mistral(text: Sequence[str], call: Sequence[str]) -> Frames:
@@ -95,14 +107,24 @@ def _mistral(text: Sequence[str], call: Sequence[str]) -> Frames:
             }
         )
 
-    frames = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in text)]
+    frames = [
+        chunk({"role": "assistant", "content": ""}),
+        *(chunk({"content": piece}) for piece in text),
+    ]
     if call:
         function = {"name": "shell", "arguments": "".join(call)}
         frames.append(
             chunk(
                 {
                     "content": "",
-                    "tool_calls": [{"id": "abc123def", "type": "function", "function": function, "index": 0}],
+                    "tool_calls": [
+                        {
+                            "id": "abc123def",
+                            "type": "function",
+                            "function": function,
+                            "index": 0,
+                        }
+                    ],
                 }
             )
         )
@@ -115,9 +137,15 @@ def _mistral(text: Sequence[str], call: Sequence[str]) -> Frames:
 
 
 def _heard_chat(body: bytes) -> tuple[str, str]:
-    deltas = [choice["delta"] for event in _events(body) for choice in event.get("choices", ())]
+    deltas = [
+        choice["delta"]
+        for event in _events(body)
+        for choice in event.get("choices", ())
+    ]
     calls = [
-        call["function"].get("arguments", "") for delta in deltas for call in delta.get("tool_calls", ())
+        call["function"].get("arguments", "")
+        for delta in deltas
+        for call in delta.get("tool_calls", ())
     ]
     return "".join(delta.get("content") or "" for delta in deltas), "".join(calls)
 
@@ -125,7 +153,9 @@ def _heard_chat(body: bytes) -> tuple[str, str]:
 def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
     def response(status: str, output: list[Any]) -> dict[str, Any]:
         usage = (
-            {"input_tokens": 11, "output_tokens": 5, "total_tokens": 16} if status == "completed" else None
+            {"input_tokens": 11, "output_tokens": 5, "total_tokens": 16}
+            if status == "completed"
+            else None
         )
         base = {
             "id": "resp_1",
@@ -138,7 +168,13 @@ def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
         return {**base, "tools": [], "status": status, "output": output, "usage": usage}
 
     def message(status: str, said: list[Any]) -> dict[str, Any]:
-        return {"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": said}
+        return {
+            "id": "msg_1",
+            "type": "message",
+            "status": status,
+            "role": "assistant",
+            "content": said,
+        }
 
     def called(status: str, arguments: str) -> dict[str, Any]:
         return {
@@ -155,10 +191,22 @@ def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
     output: list[Any] = [message("completed", [part])]
     events: list[dict[str, Any]] = [
         {"type": "response.created", "response": response("in_progress", [])},
-        {"type": "response.output_item.added", "output_index": 0, "item": message("in_progress", [])},
+        {
+            "type": "response.output_item.added",
+            "output_index": 0,
+            "item": message("in_progress", []),
+        },
         {"type": "response.content_part.added", **at, "part": {**part, "text": ""}},
-        *({"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []} for piece in text),
-        {"type": "response.output_text.done", **at, "text": "".join(text), "logprobs": []},
+        *(
+            {"type": "response.output_text.delta", **at, "delta": piece, "logprobs": []}
+            for piece in text
+        ),
+        {
+            "type": "response.output_text.done",
+            **at,
+            "text": "".join(text),
+            "logprobs": [],
+        },
         {"type": "response.content_part.done", **at, "part": part},
         {"type": "response.output_item.done", "output_index": 0, "item": output[0]},
     ]
@@ -166,8 +214,15 @@ def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
         output.append(called("completed", "".join(call)))
         at = {"item_id": "fc_1", "output_index": 1}
         events += [
-            {"type": "response.output_item.added", "output_index": 1, "item": called("in_progress", "")},
-            *({"type": "response.function_call_arguments.delta", **at, "delta": piece} for piece in call),
+            {
+                "type": "response.output_item.added",
+                "output_index": 1,
+                "item": called("in_progress", ""),
+            },
+            *(
+                {"type": "response.function_call_arguments.delta", **at, "delta": piece}
+                for piece in call
+            ),
             {
                 "type": "response.function_call_arguments.done",
                 **at,
@@ -176,12 +231,21 @@ def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
             },
             {"type": "response.output_item.done", "output_index": 1, "item": output[1]},
         ]
-    events.append({"type": "response.completed", "response": response("completed", output)})
-    return [_sse({**event, "sequence_number": number}, event["type"]) for number, event in enumerate(events)]
+    events.append(
+        {"type": "response.completed", "response": response("completed", output)}
+    )
+    return [
+        _sse({**event, "sequence_number": number}, event["type"])
+        for number, event in enumerate(events)
+    ]
 
 
 def _heard_responses(body: bytes) -> tuple[str, str]:
-    deltas = [(event["type"], event["delta"]) for event in _events(body) if event["type"].endswith(".delta")]
+    deltas = [
+        (event["type"], event["delta"])
+        for event in _events(body)
+        if event["type"].endswith(".delta")
+    ]
     text = "".join(delta for kind, delta in deltas if "output_text" in kind)
     return text, "".join(delta for kind, delta in deltas if "arguments" in kind)
 
@@ -197,11 +261,22 @@ def _messages(text: Sequence[str], call: Sequence[str]) -> Frames:
         "stop_sequence": None,
     }
     events: list[dict[str, Any]] = [
-        {"type": "message_start", "message": {**message, "usage": {"input_tokens": 11, "output_tokens": 1}}},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        {
+            "type": "message_start",
+            "message": {**message, "usage": {"input_tokens": 11, "output_tokens": 1}},
+        },
+        {
+            "type": "content_block_start",
+            "index": 0,
+            "content_block": {"type": "text", "text": ""},
+        },
         {"type": "ping"},
         *(
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "text_delta", "text": piece},
+            }
             for piece in text
         ),
         {"type": "content_block_stop", "index": 0},
@@ -230,7 +305,11 @@ def _messages(text: Sequence[str], call: Sequence[str]) -> Frames:
 
 
 def _heard_messages(body: bytes) -> tuple[str, str]:
-    deltas = [event["delta"] for event in _events(body) if event["type"] == "content_block_delta"]
+    deltas = [
+        event["delta"]
+        for event in _events(body)
+        if event["type"] == "content_block_delta"
+    ]
     return "".join(delta.get("text", "") for delta in deltas), "".join(
         delta.get("partial_json", "") for delta in deltas
     )
@@ -247,18 +326,31 @@ def _gemini_events(text: Sequence[str], call: Sequence[str]) -> list[dict[str, A
 
     events = [event({"text": piece}) for piece in text]
     if call:
-        events.append(event({"functionCall": {"name": "shell", "args": json.loads("".join(call))}}))
+        events.append(
+            event(
+                {"functionCall": {"name": "shell", "args": json.loads("".join(call))}}
+            )
+        )
     events.append(event({"text": ""}, finishReason="STOP"))
-    events[-1]["usageMetadata"] = {"promptTokenCount": 11, "candidatesTokenCount": 5, "totalTokenCount": 16}
+    events[-1]["usageMetadata"] = {
+        "promptTokenCount": 11,
+        "candidatesTokenCount": 5,
+        "totalTokenCount": 16,
+    }
     return events
 
 
 def _gemini(text: Sequence[str], call: Sequence[str]) -> Frames:
-    return [b"data: " + json.dumps(event).encode() + b"\r\n\r\n" for event in _gemini_events(text, call)]
+    return [
+        b"data: " + json.dumps(event).encode() + b"\r\n\r\n"
+        for event in _gemini_events(text, call)
+    ]
 
 
 def _gemini_array(text: Sequence[str], call: Sequence[str]) -> Frames:
-    events = [json.dumps(event, indent=2).encode() for event in _gemini_events(text, call)]
+    events = [
+        json.dumps(event, indent=2).encode() for event in _gemini_events(text, call)
+    ]
     return [b"[" + events[0], *(b"\n,\r\n" + event for event in events[1:]), b"\n]\n"]
 
 
@@ -272,9 +364,16 @@ def _heard_gemini_array(body: bytes) -> tuple[str, str]:
 
 def _of_candidates(events: list[dict[str, Any]]) -> tuple[str, str]:
     parts = [
-        part for event in events for one in event.get("candidates", ()) for part in one["content"]["parts"]
+        part
+        for event in events
+        for one in event.get("candidates", ())
+        for part in one["content"]["parts"]
     ]
-    calls = [json.dumps(part["functionCall"]["args"]) for part in parts if "functionCall" in part]
+    calls = [
+        json.dumps(part["functionCall"]["args"])
+        for part in parts
+        if "functionCall" in part
+    ]
     return "".join(part.get("text", "") for part in parts), "".join(calls)
 
 
@@ -295,7 +394,9 @@ def _message(kind: str, event: str, payload: bytes) -> bytes:
 def _unframed(body: bytes) -> Iterator[tuple[str, Any]]:
     while body:
         length, headers, _ = struct.unpack(">III", body[:12])
-        assert struct.unpack(">I", body[length - 4 : length])[0] == binascii.crc32(body[: length - 4])
+        assert struct.unpack(">I", body[length - 4 : length])[0] == binascii.crc32(
+            body[: length - 4]
+        )
         name = (
             body[12 : 12 + headers]
             .split(b":event-type\x07", 1)[-1][2:]
@@ -307,9 +408,14 @@ def _unframed(body: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def _converse(text: Sequence[str], call: Sequence[str]) -> Frames:
-    events: list[tuple[str, dict[str, Any]]] = [("messageStart", {"role": "assistant", "p": "abcd"})]
+    events: list[tuple[str, dict[str, Any]]] = [
+        ("messageStart", {"role": "assistant", "p": "abcd"})
+    ]
     events += [
-        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": piece}, "p": "abc"})
+        (
+            "contentBlockDelta",
+            {"contentBlockIndex": 0, "delta": {"text": piece}, "p": "abc"},
+        )
         for piece in text
     ]
     events.append(("contentBlockStop", {"contentBlockIndex": 0}))
@@ -317,7 +423,10 @@ def _converse(text: Sequence[str], call: Sequence[str]) -> Frames:
         use = {"toolUse": {"toolUseId": "t1", "name": "shell"}}
         events.append(("contentBlockStart", {"contentBlockIndex": 1, "start": use}))
         events += [
-            ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": piece}}})
+            (
+                "contentBlockDelta",
+                {"contentBlockIndex": 1, "delta": {"toolUse": {"input": piece}}},
+            )
             for piece in call
         ]
         events.append(("contentBlockStop", {"contentBlockIndex": 1}))
@@ -326,11 +435,15 @@ def _converse(text: Sequence[str], call: Sequence[str]) -> Frames:
         ("messageStop", {"stopReason": "end_turn"}),
         ("metadata", {"usage": usage, "metrics": {"latencyMs": 1}}),
     ]
-    return [_message("event", name, json.dumps(event).encode()) for name, event in events]
+    return [
+        _message("event", name, json.dumps(event).encode()) for name, event in events
+    ]
 
 
 def _heard_converse(body: bytes) -> tuple[str, str]:
-    deltas = [event["delta"] for name, event in _unframed(body) if name == "contentBlockDelta"]
+    deltas = [
+        event["delta"] for name, event in _unframed(body) if name == "contentBlockDelta"
+    ]
     return "".join(d.get("text", "") for d in deltas), "".join(
         d["toolUse"]["input"] for d in deltas if "toolUse" in d
     )
@@ -340,14 +453,22 @@ def _invoke(text: Sequence[str], call: Sequence[str]) -> Frames:
     inner = [frame.split(b"data: ", 1)[1].strip() for frame in _messages(text, call)]
     return [
         _message(
-            "event", "chunk", json.dumps({"bytes": base64.b64encode(one).decode(), "p": "abcdef"}).encode()
+            "event",
+            "chunk",
+            json.dumps(
+                {"bytes": base64.b64encode(one).decode(), "p": "abcdef"}
+            ).encode(),
         )
         for one in inner
     ]
 
 
 def _heard_invoke(body: bytes) -> tuple[str, str]:
-    chunks = [base64.b64decode(event["bytes"]) for name, event in _unframed(body) if name == "chunk"]
+    chunks = [
+        base64.b64decode(event["bytes"])
+        for name, event in _unframed(body)
+        if name == "chunk"
+    ]
     return _heard_messages(b"".join(b"data: " + chunk + b"\n\n" for chunk in chunks))
 
 
@@ -356,7 +477,14 @@ def _cohere(text: Sequence[str], call: Sequence[str]) -> Frames:
         {
             "type": "message-start",
             "id": "c1",
-            "delta": {"message": {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": []}},
+            "delta": {
+                "message": {
+                    "role": "assistant",
+                    "content": [],
+                    "tool_plan": "",
+                    "tool_calls": [],
+                }
+            },
         },
         {
             "type": "content-start",
@@ -364,19 +492,40 @@ def _cohere(text: Sequence[str], call: Sequence[str]) -> Frames:
             "delta": {"message": {"content": {"type": "text", "text": ""}}},
         },
         *(
-            {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": piece}}}}
+            {
+                "type": "content-delta",
+                "index": 0,
+                "delta": {"message": {"content": {"text": piece}}},
+            }
             for piece in text
         ),
         {"type": "content-end", "index": 0},
     ]
     if call:
-        begun = {"id": "t1", "type": "function", "function": {"name": "shell", "arguments": ""}}
-        events.append({"type": "tool-call-start", "index": 0, "delta": {"message": {"tool_calls": begun}}})
-        deltas = [{"message": {"tool_calls": {"function": {"arguments": piece}}}} for piece in call]
-        events += [{"type": "tool-call-delta", "index": 0, "delta": delta} for delta in deltas]
+        begun = {
+            "id": "t1",
+            "type": "function",
+            "function": {"name": "shell", "arguments": ""},
+        }
+        events.append(
+            {
+                "type": "tool-call-start",
+                "index": 0,
+                "delta": {"message": {"tool_calls": begun}},
+            }
+        )
+        deltas = [
+            {"message": {"tool_calls": {"function": {"arguments": piece}}}}
+            for piece in call
+        ]
+        events += [
+            {"type": "tool-call-delta", "index": 0, "delta": delta} for delta in deltas
+        ]
         events.append({"type": "tool-call-end", "index": 0})
     tokens = {"tokens": {"input_tokens": 11, "output_tokens": 5}}
-    events.append({"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": tokens}})
+    events.append(
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": tokens}}
+    )
     return [_sse(event, event["type"]) for event in events]
 
 
@@ -392,7 +541,9 @@ def _heard_cohere(body: bytes) -> tuple[str, str]:
         if kind == "tool-call-delta"
     ]
     return "".join(
-        message["content"]["text"] for kind, message in messages if kind == "content-delta"
+        message["content"]["text"]
+        for kind, message in messages
+        if kind == "content-delta"
     ), "".join(calls)
 
 
@@ -400,7 +551,13 @@ def _ollama(text: Sequence[str], call: Sequence[str]) -> Frames:
     def line(message: dict[str, Any], *, done: bool = False, **more: Any) -> bytes:
         return (
             json.dumps(
-                {"model": "m", "created_at": "2026-01-01T00:00:00Z", "message": message, "done": done, **more}
+                {
+                    "model": "m",
+                    "created_at": "2026-01-01T00:00:00Z",
+                    "message": message,
+                    "done": done,
+                    **more,
+                }
             ).encode()
             + b"\n"
         )
@@ -408,13 +565,17 @@ def _ollama(text: Sequence[str], call: Sequence[str]) -> Frames:
     frames = [line({"role": "assistant", "content": piece}) for piece in text]
     if call:
         called = {"function": {"name": "shell", "arguments": json.loads("".join(call))}}
-        frames.append(line({"role": "assistant", "content": "", "tool_calls": [called]}))
+        frames.append(
+            line({"role": "assistant", "content": "", "tool_calls": [called]})
+        )
     counts = {"done_reason": "stop", "prompt_eval_count": 11, "eval_count": 5}
     return [*frames, line({"role": "assistant", "content": ""}, done=True, **counts)]
 
 
 def _heard_ollama(body: bytes) -> tuple[str, str]:
-    messages = [json.loads(line).get("message", {}) for line in body.splitlines() if line]
+    messages = [
+        json.loads(line).get("message", {}) for line in body.splitlines() if line
+    ]
     calls = [
         json.dumps(call["function"]["arguments"])
         for message in messages
@@ -442,11 +603,15 @@ def _completions(text: Sequence[str], call: Sequence[str]) -> Frames:
 
 
 def _heard_completions(body: bytes) -> tuple[str, str]:
-    return "".join(choice["text"] for event in _events(body) for choice in event.get("choices", ())), ""
+    return "".join(
+        choice["text"] for event in _events(body) for choice in event.get("choices", ())
+    ), ""
 
 
 def _cohere_v1(text: Sequence[str], call: Sequence[str]) -> Frames:
-    events: list[dict[str, Any]] = [{"event_type": "stream-start", "generation_id": "g1"}]
+    events: list[dict[str, Any]] = [
+        {"event_type": "stream-start", "generation_id": "g1"}
+    ]
     events += [{"event_type": "text-generation", "text": piece} for piece in text]
     meta = {"tokens": {"input_tokens": 11, "output_tokens": 5}}
     events.append(
@@ -457,14 +622,21 @@ def _cohere_v1(text: Sequence[str], call: Sequence[str]) -> Frames:
         }
     )
     return [
-        json.dumps({"is_finished": event["event_type"] == "stream-end", **event}).encode() + b"\n"
+        json.dumps(
+            {"is_finished": event["event_type"] == "stream-end", **event}
+        ).encode()
+        + b"\n"
         for event in events
     ]
 
 
 def _heard_cohere_v1(body: bytes) -> tuple[str, str]:
     events = [json.loads(line) for line in body.splitlines() if line]
-    return "".join(event["text"] for event in events if event.get("event_type") == "text-generation"), ""
+    return "".join(
+        event["text"]
+        for event in events
+        if event.get("event_type") == "text-generation"
+    ), ""
 
 
 def _huggingface(text: Sequence[str], call: Sequence[str]) -> Frames:
@@ -482,25 +654,36 @@ def _huggingface(text: Sequence[str], call: Sequence[str]) -> Frames:
 
 
 def _heard_huggingface(body: bytes) -> tuple[str, str]:
-    return "".join(event["token"]["text"] for event in _events(body) if "token" in event), ""
+    return "".join(
+        event["token"]["text"] for event in _events(body) if "token" in event
+    ), ""
 
 
 def _mcp(text: Sequence[str], call: Sequence[str]) -> Frames:
     """A tool's result is one message; what comes before it tells how far it is."""
     told = [
-        {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
+        {
+            "jsonrpc": "2.0",
+            "method": "notifications/progress",
+            "params": {"progressToken": 1, "progress": 1},
+        }
     ]
     result = {
         "jsonrpc": "2.0",
         "id": 7,
-        "result": {"content": [{"type": "text", "text": "".join(text)}], "isError": False},
+        "result": {
+            "content": [{"type": "text", "text": "".join(text)}],
+            "isError": False,
+        },
     }
     return [_sse(event, "message") for event in (*told, result)]
 
 
 def _heard_mcp(body: bytes) -> tuple[str, str]:
     results = [event["result"] for event in _events(body) if "result" in event]
-    return "".join(block["text"] for result in results for block in result["content"]), ""
+    return "".join(
+        block["text"] for result in results for block in result["content"]
+    ), ""
 
 
 ASK = [{"role": "user", "content": "please"}]

@@ -6,5 +6,7 @@ import shutil
 NEEDED = ("promtool", "redis-check-rdb")
 
 collect_ignore_glob = (
-    [] if os.environ.get("EARTHFLOW_TOOLS") or all(map(shutil.which, NEEDED)) else ["test_*.py"]
+    []
+    if os.environ.get("EARTHFLOW_TOOLS") or all(map(shutil.which, NEEDED))
+    else ["test_*.py"]
 )

@@ -8,7 +8,11 @@ from tests.support.house import House, Tenant, curl, message
 
 def check(metrics: str) -> tuple[int, str]:
     done = subprocess.run(
-        ["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, check=False
+        ["promtool", "check", "metrics"],
+        input=metrics,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -17,10 +21,13 @@ def test_the_fleets_metrics(house: House, tenant: Tenant) -> None:
     tenant.post(message("hello"))
     tenant.audit(1)
     text = scrape(house)
-    named = "earthflow_latency_p99_ms"  # by the guide, in a unit that Prometheus does not want
+    # by the guide, in a unit that Prometheus does not want
+    named = "earthflow_latency_p99_ms"
     status, said = check(text)
     assert (status, {line.split()[0] for line in said.splitlines()}) == (3, {named})
-    assert check("".join(line for line in text.splitlines(keepends=True) if named not in line)) == (0, "")
+    assert check(
+        "".join(line for line in text.splitlines(keepends=True) if named not in line)
+    ) == (0, "")
 
 
 def test_a_proxys_metrics() -> None:

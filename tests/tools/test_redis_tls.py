@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from cli.children import wait_until
+from cli.processes import wait_until
 from tests.support.house import PATIENCE, House, message
 
 PASSWORD = "p@ss/word"
@@ -32,7 +32,10 @@ def tls_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, P
     ]  # fmt: skip
     # Debian's redis-tools has the server's program under another name; it goes by the name it is called by.
     process = subprocess.Popen(
-        ["redis-server", *words], executable="/usr/bin/redis-check-rdb", cwd=folder, stdout=subprocess.DEVNULL
+        ["redis-server", *words],
+        executable="/usr/bin/redis-check-rdb",
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
     )
     try:
         assert wait_until(lambda: _answers(port), PATIENCE)
@@ -71,5 +74,8 @@ def test_records_travel_by_tls(tls_redis: tuple[int, Path]) -> None:
 def test_a_certificate_of_nobodys_is_refused(tls_redis: tuple[int, Path]) -> None:
     with House(told(tls_redis[0], None)) as house:
         tenant = house.tenant()
-        assert tenant.post(message("hello"))[0] == 200  # Redis away changes nothing for traffic
-        assert wait_until(lambda: house.ready()["checks"]["redis"]["status"] == "DEGRADED", PATIENCE)
+        # Redis away changes nothing for traffic
+        assert tenant.post(message("hello"))[0] == 200
+        assert wait_until(
+            lambda: house.ready()["checks"]["redis"]["status"] == "DEGRADED", PATIENCE
+        )

@@ -1,0 +1,1 @@
+"""Answers: their texts, and how they are judged, whole or while they stream."""

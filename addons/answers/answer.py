@@ -1,0 +1,190 @@
+"""An answer that is passed unchanged, or judged in one piece. Bytes in, bytes out; no I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from addons.answers.texts import AnswerReader
+from addons.framing import FRAMINGS, framing_of
+from addons.framing.decode import Undecodable, decode, decoder_for
+from addons.providers.provider import Usage
+from rules.channels import ALL, Piece
+from rules.evaluate import evaluate
+from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Unreadable
+from rules.placeholders import Placeholders
+from rules.redact import Edit, merged, splice
+from rules.rulebook import Rulebook
+from rules.verdict import Verdict
+
+MAX_READ = 8 * 1024 * 1024  # decoded bytes of a whole answer kept for its token counts
+REDACTING, RESTORING = 1, 0  # priority where both would edit the same text
+OPAQUE = {
+    "audio": "audio",
+    "image": "image",
+    "video": "image",
+    "font": "opaque",
+    "multipart": "opaque",
+    "model": "opaque",
+}
+READABLE = (
+    "",
+    "text",
+    "json",
+    "xml",
+    "x-www-form-urlencoded",
+    "javascript",
+    "graphql",
+)
+
+Pairs = Sequence[tuple[str, str]]  # a placeholder, and the original it replaced
+
+
+class PassedAnswer:
+    """An answer that passes unchanged, read only for its token counts. Never delays it, never raises for its content."""
+
+    coverage: Coverage = "none"
+
+    def __init__(
+        self, content_type: str, encoding: str, verdict: Verdict | None = None
+    ):
+        """`verdict`: what the rules say of an answer whose body cannot be read."""
+        self.usage = Usage()
+        self.size = 0
+        self.verdict = verdict
+        self._decoder = decoder_for(encoding)
+        self._framing = framing_of(content_type, grows=False)
+        self._whole = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next raw chunk."""
+        self.size += len(chunk)
+        if self._decoder is None:
+            return
+        try:
+            decoded = self._decoder.feed(chunk)
+        except Undecodable:
+            self._decoder = None
+            return
+        if self._framing is not None:
+            for frame in self._framing.feed(decoded):
+                self._read(frame.data or b"")
+        elif len(self._whole) + len(decoded) <= MAX_READ:
+            self._whole += decoded
+        else:
+            self._decoder, self._whole = None, bytearray()
+
+    def finish(self) -> None:
+        """Read the token counts of an answer that is one document."""
+        self._read(bytes(self._whole))
+        self._whole = bytearray()
+
+    def _read(self, data: bytes) -> None:
+        if may_have_usage(data):
+            try:
+                self.usage.read(msgspec.json.decode(data))
+            except (ValueError, RecursionError):
+                return
+
+
+@dataclass
+class WholeAnswer:
+    """An answer judged in one piece. `body` is what is sent instead; None: what the provider sent."""
+
+    size: int = 0
+    usage: Usage = field(default_factory=Usage)
+    verdict: Verdict | None = None
+    coverage: Coverage = "none"
+    body: bytes | None = None
+
+    def finish(self) -> None:
+        """Nothing is left to read."""
+
+
+def may_have_usage(data: bytes) -> bool:
+    """Whether token counts may stand in this JSON."""
+    return b'"usage' in data or b"_count" in data
+
+
+def unreadable_by_head(
+    content_type: str, encoding: str, *, streams: bool = False
+) -> str:
+    """Why nothing of an answer can be read, one of `rules.exchange.REASONS`; empty where it can.
+
+    `streams`: the call asked for a stream of text, so its client reads one whatever the type.
+    """
+    if decoder_for(encoding) is None:
+        return "unknown_encoding"
+    kind = content_type.partition(";")[0].strip().lower()
+    family, _, name = kind.partition("/")
+    if (
+        streams
+        or kind in FRAMINGS
+        or family in ("", "text")
+        or name.rpartition("+")[2] in READABLE
+    ):
+        return ""
+    return "document" if name == "pdf" else OPAQUE.get(family, "opaque")
+
+
+def judge_whole(
+    book: Rulebook,
+    context: Exchange,
+    raw: bytes,
+    content_type: str,
+    encoding: str,
+    *,
+    key: bytes,
+    restore: Pairs,
+) -> WholeAnswer:
+    """Decode, read, judge and edit an answer. Total. `key` makes the placeholders."""
+    context = replace(context, stream=False, size=len(raw))
+    decoded = decode(raw, encoding)
+    if isinstance(decoded, Unreadable):
+        exchange = replace(context, unreadable=(decoded.reason,))
+        verdict = evaluate(book, exchange, key=key)
+        return WholeAnswer(len(raw), verdict=verdict, coverage=exchange.coverage)
+    usage, unreadable = Usage(), tuple[str, ...]()
+    texts = AnswerReader(streams=False).read(decoded)
+    if isinstance(texts, Unreadable):
+        pieces = unparsed(decoded) if decoded else []
+        claims_json = "json" in content_type or decoded.lstrip()[:1] in (b"{", b"[")
+        if claims_json and decoded:
+            unreadable = (texts.reason,)
+    else:
+        usage.read(texts.document)
+        pieces, unreadable = list(texts.pieces), texts.unreadable
+    parts = tuple(piece.part for piece in pieces)
+    exchange = replace(context, parts=parts, unreadable=unreadable)
+    verdict = evaluate(book, exchange, key=key)
+    edits = merged(
+        [
+            *((REDACTING, edit) for edit in verdict.edits),
+            *((RESTORING, edit) for edit in restored(exchange.parts, restore)),
+        ]
+    )
+    body = splice(decoded, edits) if edits and verdict.action != "BLOCK" else None
+    return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body)
+
+
+def restored(parts: Sequence[Part], pairs: Pairs) -> list[Edit]:
+    """The edits that put originals back in place of their placeholders."""
+    if not pairs:
+        return []
+    placeholders = Placeholders(pairs)
+    return [
+        replace(edit, literal=part.literal)
+        for part in parts
+        if part.literal != NOWHERE
+        for edit in placeholders.edits(part.text, 0, 0, len(part.text))
+    ]
+
+
+def unparsed(data: bytes) -> list[Piece]:
+    """Data that is no JSON, as its client may take it: as text, and as a tool call."""
+    text = data.decode("utf-8", "replace")
+    kinds: tuple[Kind, ...] = ("text", "tool_call")
+    return [
+        Piece(text, (("unparsed", kind), (ALL, kind)), "assistant", kind, NOWHERE)
+        for kind in kinds
+    ]

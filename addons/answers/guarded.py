@@ -1,0 +1,54 @@
+"""A streamed answer as the transport sees it: no exception leaves it, and none means ALLOW."""
+
+import time
+
+from addons.answers.streamed import StreamedAnswer
+from addons.calls.failures import Failures
+from addons.record.recorder import OpenRecord
+
+ANSWER = "earthflow_answer"  # in flow.metadata: the GuardedAnswer of a call
+
+
+class GuardedAnswer:
+    """One answer. Give it every chunk, and send what it gives back."""
+
+    def __init__(self, answer: StreamedAnswer, record: OpenRecord, failures: Failures):
+        self._answer, self._record, self._failures = answer, record, failures
+
+    @property
+    def ended(self) -> bool:
+        """Whether Earthflow ended it: then nothing more is sent."""
+        return self._answer.ended
+
+    @property
+    def keepalive(self) -> bytes:
+        """Bytes without meaning for a client that waits while text is held, or none."""
+        return self._answer.keepalive
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk of the provider's; give the bytes to send."""
+        if self._record.first_byte is None:
+            self._record.first_byte = time.monotonic()
+        try:
+            return b"".join(self._answer.feed(chunk))
+        except Exception as error:
+            return self._failed(error)
+
+    def end(self) -> bytes:
+        """The provider has ended; give the last bytes to send."""
+        try:
+            return b"".join(self._answer.end())
+        except Exception as error:
+            return self._failed(error)
+
+    def expire(self, why: str) -> bytes:
+        """The answer took too long; give its last bytes, which say why."""
+        self._record.failure, self._record.expired = why, True
+        return b"".join(self._answer.cut_off(f"{why} (decision {self._record.id})"))
+
+    def _failed(self, error: Exception) -> bytes:
+        self._record.failure = "engine_error"
+        if self._failures.passes(error, "an answer"):
+            return b"".join(self._answer.stop_judging())
+        message = f"Earthflow could not judge this answer (decision {self._record.id})"
+        return b"".join(self._answer.cut_off(message))

@@ -1,0 +1,192 @@
+"""How the answer to a judged call is treated, by its head: passed and counted, held and judged whole, or judged as it streams."""
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from functools import partial
+
+from addons.answers.answer import (
+    PassedAnswer,
+    WholeAnswer,
+    judge_whole,
+    unreadable_by_head,
+)
+from addons.answers.guarded import ANSWER, GuardedAnswer
+from addons.answers.streamed import StreamedAnswer
+from addons.calls.failures import Failures
+from addons.calls.flow import Flow, Response
+from addons.calls.refusal import PASS, Refuse, Step, family_of, refused
+from addons.calls.state import AnswerPolicy, CallState
+from addons.framing import framing_of
+from addons.framing.decode import Decoder, decoder_for
+from addons.framing.frame import Frame, Framing
+from addons.record.recorder import OpenRecord, blocked_message
+from rules.evaluate import evaluate
+from rules.stream import Stream
+from rules.verdict import Verdict
+
+logger = logging.getLogger("earthflow.answers")
+
+LARGE = 32 * 1024  # bytes of a whole answer; a larger one is judged in a thread
+NO_BODY = (204, 304)  # status codes
+# Headers that describe a body as the provider sent it; they are wrong once it is edited.
+BODY_HEADERS = (
+    "content-length",
+    "content-encoding",
+    "content-md5",
+    "digest",
+    "content-digest",
+    "etag",
+    "accept-ranges",
+)
+
+
+class AnswerHandler:
+    """Treats the answers of one proxy. A refusal has status `block_status`."""
+
+    def __init__(self, block_status: int, failures: Failures):
+        self._block_status, self._failures = block_status, failures
+
+    def head(self, flow: Flow, state: CallState) -> Step:
+        """Choose the treatment; refuse at once what the rules block by its head."""
+        response, policy, record = flow.response, state.answer_policy, state.record
+        assert response is not None and record is not None
+        if state.provider is None:  # a host that is no AI provider's
+            count(response, PassedAnswer("", "unread"), record)
+            return PASS
+        headers = response.headers
+        content_type = headers.get("content-type", "")
+        encoding = headers.get("content-encoding", "")
+        empty = flow.request.method == "HEAD" or response.status_code in NO_BODY
+        if empty or policy is None or not _is_judged(policy):
+            count(response, PassedAnswer(content_type, encoding), record)
+            return PASS
+        format = state.format
+        streams = policy.context.stream and format is not None and format.streams_text
+        reason = unreadable_by_head(content_type, encoding, streams=streams)
+        verdict = _verdict_by_head(policy, reason)
+        if verdict.action == "BLOCK":
+            return self._refuse(flow, state, WholeAnswer(verdict=verdict))
+        if reason:
+            count(response, PassedAnswer(content_type, encoding, verdict), record)
+            return PASS
+        grows = streams and format is not None and format.grows
+        framing = framing_of(content_type, grows=grows, sought=streams)
+        decoder = decoder_for(encoding)
+        if framing is None or decoder is None:
+            response.stream, state.whole = False, True
+        else:
+            self._stream(flow, state, framing, decoder)
+        return PASS
+
+    def _stream(
+        self, flow: Flow, state: CallState, framing: Framing, decoder: Decoder
+    ) -> None:
+        """Judge the answer while it streams."""
+        policy, record = state.answer_policy, state.record
+        assert policy is not None and record is not None
+        stream: Stream[Frame] = Stream(
+            policy.book,
+            replace(policy.context, stream=True),
+            key=policy.key,
+            restore=policy.restore,
+        )
+        end_events = family_of(flow, state).end
+        answer = StreamedAnswer(
+            framing,
+            decoder,
+            stream,
+            lambda why: end_events(why, record.id),
+            partial(blocked_message, decision=record.id),
+        )
+        record.answer = answer
+        _drop_body_headers(flow)
+        flow.metadata[ANSWER] = GuardedAnswer(answer, record, self._failures)
+
+    async def whole(self, flow: Flow, state: CallState) -> Step:
+        """Judge an answer that was held whole; edit it, or refuse it."""
+        response, policy, record = flow.response, state.answer_policy, state.record
+        assert response is not None and policy is not None and record is not None
+        raw, headers = response.raw_content or b"", response.headers
+        encoding = headers.get("content-encoding", "")
+        work = partial(
+            judge_whole,
+            policy.book,
+            policy.context,
+            raw,
+            headers.get("content-type", "").lower(),
+            encoding,
+            key=policy.key,
+            restore=policy.restore,
+        )
+        quick = len(raw) <= LARGE and not encoding
+        answer = work() if quick else await asyncio.to_thread(work)
+        if answer.verdict is not None and answer.verdict.action == "BLOCK":
+            return self._refuse(flow, state, answer)
+        record.answer = answer
+        if answer.body is not None:
+            for name in BODY_HEADERS:
+                headers.pop(name, None)
+            response.raw_content = answer.body
+            if "transfer-encoding" not in headers:
+                headers["content-length"] = str(len(answer.body))
+        return PASS
+
+    def too_large(self, flow: Flow, state: CallState) -> Step:
+        """A whole answer that is too large to be held streams unread, unless a rule blocks that."""
+        policy, record = state.answer_policy, state.record
+        assert policy is not None and record is not None and flow.response is not None
+        state.whole = False
+        verdict = _verdict_by_head(policy, "too_large")
+        if verdict.action == "BLOCK":
+            return self._refuse(flow, state, WholeAnswer(verdict=verdict))
+        count(flow.response, PassedAnswer("", "", verdict), record)
+        return PASS
+
+    def _refuse(self, flow: Flow, state: CallState, answer: WholeAnswer) -> Refuse:
+        """The reply that takes a blocked answer's place."""
+        assert state.record is not None and answer.verdict is not None
+        state.record.answer = answer
+        message = blocked_message(answer.verdict, state.record.id)
+        return Refuse(refused(flow, state, self._block_status, message))
+
+
+def count(response: Response, answer: PassedAnswer, record: OpenRecord) -> None:
+    """Let an answer pass unchanged; count its bytes, and its tokens where it tells them."""
+    record.answer = answer
+
+    def pass_on(chunk: bytes) -> bytes:
+        if record.first_byte is None:
+            record.first_byte = time.monotonic()
+        try:
+            answer.feed(chunk)
+        except Exception as error:  # mitmproxy would lose the chunk
+            name = type(error).__name__
+            logger.error("%s; an answer's tokens are not counted", name)
+        return chunk
+
+    response.stream = pass_on
+
+
+def _is_judged(policy: AnswerPolicy) -> bool:
+    """Whether any rule concerns answers, or something is to be put back."""
+    return policy.book.answers is not None or bool(policy.restore)
+
+
+def _verdict_by_head(policy: AnswerPolicy, reason: str) -> Verdict:
+    """What the rules say of an answer whose body was not read, or cannot be for this reason."""
+    unreadable = (reason,) if reason else ()
+    context = replace(policy.context, unreadable=unreadable)
+    return evaluate(policy.book, context, key=policy.key)
+
+
+def _drop_body_headers(flow: Flow) -> None:
+    """The length and form that the head declares will not be those of an edited body."""
+    response = flow.response
+    assert response is not None
+    for name in BODY_HEADERS:
+        response.headers.pop(name, None)
+    if not response.is_http2 and flow.request.http_version != "HTTP/1.0":
+        response.http_version = "HTTP/1.1"
+        response.headers["transfer-encoding"] = "chunked"

@@ -1,0 +1,310 @@
+"""The texts of an answer: every string of its JSON, with the texts that it may continue.
+
+No provider's schema is needed: a field that nobody has heard of is judged, too. In a stream
+a string continues the strings that stood at the same place in earlier events:
+
+    {"choices":[{"index":0,"delta":{"content":"sk-live-"}}]}
+    {"choices":[{"index":0,"delta":{"content":"4eC39H"}}]}     the key spans two events
+
+Clients differ in what they take for the same place: some look at the path, some at an index,
+some join everything of one kind. So a text belongs to several channels at once, from the
+narrowest to the widest, and `rules.stream` releases it once it is settled in each:
+
+    ("apart", …, 0, "choices", 0, "delta", "content")    path and all indexes
+    ("place", …, "choices", 0, "delta", "content")       path alone
+    ("index", "text", "index", 0, "choices")             whatever bears this index
+    ("key", "text", "content")                           whatever has this key
+    (ALL, "text")                                        everything of this kind
+
+A short technical string (an id, a type), a number and a key continue nothing: without a
+channel, they are judged as a whole.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from addons.answers.template import Template, Texts, template_of
+from addons.providers.places import is_base64, tool_name
+from rules.channels import ALL, Name, Piece
+from rules.exchange import Kind, Unreadable
+from rules.leaves import Leaf, Unread, Walk, parse
+
+# Keys of the providers' own schemas. Any other key is text that somebody chose, and is judged.
+KEYS = frozenset(
+    """
+    id object model created choices index delta content role finish_reason logprobs text type message usage tool_calls function name
+    arguments system_fingerprint service_tier refusal reasoning reasoning_content annotations prompt_tokens completion_tokens
+    total_tokens sequence_number item_id output_index content_index response item part output status obfuscation call_id summary
+    input_tokens output_tokens content_block partial_json stop_reason stop_sequence thinking signature input citations
+    candidates parts finishReason usageMetadata modelVersion responseId functionCall args promptTokenCount candidatesTokenCount
+    contentBlockIndex toolUse toolUseId stopReason metrics latencyMs p bytes inputTokens outputTokens totalTokens
+    created_at response done done_reason context total_duration load_duration eval_count eval_duration prompt_eval_count
+    prompt_eval_duration data embedding error code param generated_text token special logprob event_type is_finished
+    """.split()  # noqa: SIM905
+)
+# Keys of strings that are complete in one event.
+COMPLETE = frozenset(
+    """
+    id object model type role finish_reason finishReason stop_reason stopReason system_fingerprint service_tier item_id call_id status
+    name created_at modelVersion responseId toolUseId done_reason obfuscation p signature encrypted_content tool_call_id phase
+    index output_index content_index summary_index contentBlockIndex
+    event_type response_id generation_id finishMessage stop_sequence url uri mimeType mime_type file_id code param
+    """.split()  # noqa: SIM905
+)
+# Keys under which bytes stand in base64, and what the bytes are.
+MEDIA = {
+    "b64_json": "image",
+    "partial_image_b64": "image",
+    "bytesBase64Encoded": "image",
+    "result": "image",
+    "data": "audio",
+    "delta": "audio",
+    "encrypted_content": "opaque",
+    "signature": "opaque",
+    "thoughtSignature": "opaque",
+}
+MEDIA_LENGTH = 512  # characters; a shorter string is read as text, base64 or not
+CALLS = frozenset(
+    (
+        "tool_calls",
+        "function_call",
+        "arguments",
+        "partial_json",
+        "toolUse",
+        "functionCall",
+        "args",
+        "tool_use",
+        "tool_call_delta",
+    )
+)
+CALL_TYPE = re.compile(
+    "_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer"
+)
+ORDERED_INDEXES = (
+    "output_index",
+    "content_index",
+    "summary_index",
+    "contentBlockIndex",
+    "index",
+)
+INDEXES = frozenset(ORDERED_INDEXES)
+OWNERS = ("response_id", "item_id")  # name a response where several are interleaved
+ENDS = (
+    ".completed",
+    ".failed",
+    ".incomplete",
+    "message_stop",
+    "message-end",
+    "messageStop",
+)
+ENDING = re.compile(
+    rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true'
+)
+MAX_TOOLS = 10_000  # calls whose tool's name is kept
+
+Ids = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class AnswerReader:
+    """Reads the documents of one answer. `streams`: its texts continue from one document to the next."""
+
+    streams: bool = True
+    # names of called tools, by the indexes of their calls
+    tools: dict[Ids, str] = field(default_factory=dict)
+    template: "Template | None" = None  # of the last document
+
+    def read(self, body: bytes, name: str = "") -> Texts | Unreadable:
+        """Read one document. `name` is the name of its event. Total."""
+        if self.template is not None:
+            texts = self.template.read(body, name)
+            if texts is not None:
+                return texts
+        read = self._read(body, name)
+        if self.streams:
+            self.template = (
+                None if isinstance(read, Unreadable) else template_of(body, name, read)
+            )
+        return read
+
+    def _read(self, body: bytes, name: str) -> Texts | Unreadable:
+        document = parse(body, constants=True)
+        if isinstance(document, Unreadable):
+            return document
+        walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
+        kind_of_event = document.get("type") if isinstance(document, dict) else None
+        event = (
+            " ".join((name, kind_of_event) if name else (kind_of_event,))
+            if isinstance(kind_of_event, str)
+            else name
+        )
+        try:
+            for leaf in walk.leaves(document):
+                piece = self._piece(leaf, event)
+                if isinstance(piece, Unreadable):
+                    unreadable[piece.reason] = None
+                else:
+                    pieces.append(piece)
+            walk.end(body)
+        except Unread as error:
+            return Unreadable(error.why)
+        if b'"logprobs"' in body and _has_logprobs(document):
+            unreadable["opaque"] = None  # the text again, as token numbers
+        last = event.endswith(ENDS) or ENDING.search(body) is not None
+        return Texts(tuple(pieces), last, tuple(unreadable), document)
+
+    def _piece(self, leaf: Leaf, event: str) -> Piece | Unreadable:
+        if leaf.is_key:
+            return Piece(leaf.text, (), "assistant", "key", leaf.literal)
+        last = leaf.path[-1] if leaf.path else ""
+        name = (
+            last
+            if type(last) is str
+            else next((key for key in reversed(leaf.path) if type(key) is str), "")
+        )
+        if (
+            len(leaf.text) > MEDIA_LENGTH
+            and name in MEDIA
+            and _is_media(name, event, leaf)
+            and is_base64(leaf.text)
+        ):
+            return Unreadable(MEDIA[name])
+        is_call = _is_call(leaf, event)
+        kind: Kind = "tool_call" if is_call else "text"
+        tool = self._tool(leaf, name) if is_call else ""
+        if name in COMPLETE or not _is_string(leaf, last):
+            return Piece(
+                leaf.text,
+                (),
+                "assistant",
+                kind if is_call else "field",
+                leaf.literal,
+                tool,
+            )
+        return Piece(
+            leaf.text,
+            _channels(leaf, event, kind, name) if self.streams else (),
+            "assistant",
+            kind,
+            leaf.literal,
+            tool,
+        )
+
+    def _tool(self, leaf: Leaf, name: str) -> str:
+        """The tool that is called. Its name stands where the call begins; the arguments follow."""
+        ids = _ids(leaf.around)
+        if name == "name" and len(self.tools) < MAX_TOOLS:
+            self.tools[ids] = leaf.text
+        return tool_name(leaf.around) or self.tools.get(ids, "")
+
+
+def _is_string(leaf: Leaf, last: Any) -> bool:
+    """Whether JSON has it as a string; numbers continue nothing."""
+    return not leaf.around or type(leaf.around[-1][last]) is str
+
+
+def _channels(leaf: Leaf, event: str, kind: Kind, name: str) -> tuple[Name, ...]:
+    """The channels of a text; see the top of the module.
+
+    `signs` tell two objects at one place apart: their type, and what is true.
+    """
+    inner = leaf.around[-1] if leaf.around else None
+    signs = (
+        repr(
+            [
+                (key, value)
+                for key, value in inner.items()
+                if value is True or key == "type"
+            ]
+        )
+        if type(inner) is dict
+        else ""
+    )
+    indexes: list[Name] = []
+    for depth, container in enumerate(leaf.around):
+        if type(container) is dict and not INDEXES.isdisjoint(container):
+            way = tuple(key for key in leaf.path[:depth] if type(key) is str)
+            indexes += [
+                ("index", kind, key, _number(container[key]), *way)
+                for key in ORDERED_INDEXES
+                if key in container
+            ]
+    outer = leaf.around[0] if leaf.around else None
+    owners = [key for key in OWNERS if key in outer] if type(outer) is dict else ()
+    indexes += [
+        ("owner", kind, key, str(outer[key]), *leaf.path)
+        for key in owners
+        if outer is not None
+    ]
+    return (
+        ("apart", kind, event, signs, *_ids(leaf.around), *leaf.path),
+        ("place", kind, signs, *leaf.path),
+        ("place", kind, *leaf.path),
+        *indexes,
+        ("key", kind, name),
+        (ALL, kind),
+    )
+
+
+def _number(index: object) -> object:
+    """An index as a number, however it was written."""
+    try:
+        return int(index)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def _ids(around: Sequence[Any]) -> Ids:
+    """The indexes of all objects around a text."""
+    ids: list[int] = []
+    for container in around:
+        if type(container) is dict and not INDEXES.isdisjoint(container):
+            ids += [
+                container[key]
+                for key in ORDERED_INDEXES
+                if type(container.get(key)) is int
+            ]
+    return tuple(ids)
+
+
+def _is_call(leaf: Leaf, event: str) -> bool:
+    if not CALLS.isdisjoint(leaf.path) or (event and CALL_TYPE.search(event)):
+        return True
+    for container in leaf.around:
+        if (
+            type(container) is dict
+            and type(kind := container.get("type")) is str
+            and CALL_TYPE.search(kind)
+        ):
+            return True
+    return False
+
+
+def _is_media(name: str, event: str, leaf: Leaf) -> bool:
+    """Whether a key of `MEDIA` holds bytes here; in other places the same key holds text."""
+    if name == "delta":
+        return "audio" in event
+    if name == "data":
+        return len(leaf.path) > 1 and leaf.path[-2] in (
+            "audio",
+            "inlineData",
+            "inline_data",
+            "content_block",
+            "content",
+            "data",
+        )
+    if name == "result":
+        return any(
+            isinstance(one, dict) and one.get("type") == "image_generation_call"
+            for one in leaf.around
+        )
+    return True
+
+
+def _has_logprobs(document: Any) -> bool:
+    choices = document.get("choices") if isinstance(document, dict) else None
+    return isinstance(choices, list) and any(
+        isinstance(choice, dict) and choice.get("logprobs") for choice in choices
+    )

@@ -1,0 +1,176 @@
+"""Reads a call and judges it: bytes in, an exchange and its judgement out.
+
+Total: what cannot be read is named in the exchange, never raised.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from addons.calls.flow import Flow
+from addons.calls.heads import canonical
+from addons.framing.decode import decode
+from addons.providers import mcp
+from addons.providers.form import is_form, read_form
+from addons.providers.provider import Call, Endpoint, Format, Provider
+from rules.evaluate import evaluate
+from rules.exchange import NOWHERE, Exchange, Part, Unreadable
+from rules.redact import Edit, splice
+from rules.rulebook import Rulebook
+from rules.scan import Clean
+from rules.verdict import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """A call as received. `path` is without its query; `body` is still in its `encoding`.
+
+    `content_type` is what the call declares; `model` is the one that its query names.
+    """
+
+    provider: Provider
+    host: str
+    method: str
+    path: str
+    query: str
+    body: bytes
+    encoding: str
+    time: datetime
+    content_type: str = ""
+    model: str = ""
+
+
+def request_of(flow: Flow, provider: Provider) -> CallRequest:
+    """The request of a flow, as its whole body was received."""
+    request = flow.request
+    path, _, query = request.path.partition("?")
+    return CallRequest(
+        provider=provider,
+        host=request.host,
+        method=request.method,
+        path=path,
+        query=query,
+        body=request.raw_content or b"",
+        encoding=",".join(request.headers.get_all("content-encoding")),
+        time=datetime.now(UTC),
+        content_type=request.headers.get("content-type", ""),
+        model=request.query.get("model", "") if query else "",
+    )
+
+
+class Reading(NamedTuple):
+    """A call as the rules see it.
+
+    `prompt` is its body, decoded where that is possible; `write` puts edits into it.
+    `format` is None where it is not known.
+    """
+
+    exchange: Exchange
+    prompt: bytes
+    format: Format | None
+    write: Callable[[bytes, Sequence[Edit]], bytes]
+
+
+class Judgement(NamedTuple):
+    """The verdict on a call, and the body that may be sent."""
+
+    verdict: Verdict
+    body: bytes
+
+
+def read(request: CallRequest, tenant: str) -> Reading:
+    """Decode and read one call."""
+    decoded = decode(request.body, request.encoding)
+    body = request.body if isinstance(decoded, Unreadable) else decoded
+    path = canonical(request.path)
+    endpoint = request.provider.endpoint(request.method.upper(), path)
+    write: Callable[[bytes, Sequence[Edit]], bytes] = splice
+    call: Call | Unreadable
+    if isinstance(decoded, Unreadable):
+        call = decoded
+    elif endpoint is None:
+        endpoint, call = _under_unknown_path(body, path)
+    elif is_form(request.content_type):
+        form = read_form(body, request.content_type, endpoint.model)
+        call, write = (
+            (form, splice) if isinstance(form, Unreadable) else (form[0], form[1].write)
+        )
+    else:
+        call = endpoint.format.read_call(body, path, endpoint.model)
+    return Reading(
+        _exchange(request, tenant, call),
+        body,
+        endpoint.format if endpoint else None,
+        write,
+    )
+
+
+def read_message(request: CallRequest, tenant: str, format: Format) -> Reading:
+    """Read a message of a WebSocket as a call of its own."""
+    call = format.read_call(request.body, canonical(request.path), request.model)
+    return Reading(_exchange(request, tenant, call), request.body, format, splice)
+
+
+def read_head(
+    request: CallRequest,
+    tenant: str,
+    format: Format | None = None,
+    unreadable: tuple[str, ...] = (),
+) -> Reading:
+    """What the head of a call tells by itself, whatever its body is."""
+    call = Call(request.model, stream=False, parts=(), unreadable=unreadable)
+    return Reading(_exchange(request, tenant, call), b"", format, splice)
+
+
+def judge(
+    reading: Reading, rulebook: Rulebook, *, key: bytes, clean: Clean | None
+) -> Judgement:
+    """Judge a call and edit its body. `key` makes placeholders; `clean` remembers clean texts."""
+    verdict = evaluate(rulebook, reading.exchange, key=key, clean=clean)
+    body = (
+        reading.write(reading.prompt, verdict.edits)
+        if verdict.edits
+        else reading.prompt
+    )
+    return Judgement(verdict, body)
+
+
+def _under_unknown_path(
+    body: bytes, path: str
+) -> tuple[Endpoint | None, Call | Unreadable]:
+    """Read a call under an unknown path: an MCP server may have any, and its messages show it."""
+    (format,) = mcp.FORMATS
+    call = (
+        format.read_call(body, path, "") if body.lstrip()[:1] in (b"{", b"[") else None
+    )
+    if not isinstance(call, Call):
+        return None, Unreadable("unknown_path")
+    return Endpoint(format, ""), replace(
+        call, unreadable=(*call.unreadable, "unknown_path")
+    )
+
+
+def _exchange(request: CallRequest, tenant: str, call: Call | Unreadable) -> Exchange:
+    if isinstance(call, Unreadable):
+        call = Call(model="", stream=False, parts=(), unreadable=(call.reason,))
+    query = (
+        (Part(unquote(request.query, errors="replace"), "other", "field", NOWHERE),)
+        if request.query
+        else ()
+    )
+    return Exchange(
+        provider=request.provider.name,
+        host=request.host,
+        method=request.method,
+        path=request.path,
+        model=call.model,
+        tenant=tenant,
+        stream=call.stream,
+        size=len(request.body),
+        parts=(*call.parts, *query),
+        unreadable=call.unreadable,
+        user=call.user,
+        time=request.time,
+    )

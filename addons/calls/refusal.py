@@ -1,0 +1,164 @@
+"""How a call ends here: refused for a reason, recorded, and answered in its provider's own error format.
+
+A step of the gate gives `Allow` (the call, or its answer, continues) or `Refuse` (the proxy
+replies in the provider's place). Nothing here decides; nothing here knows the transport.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import ceil
+
+import msgspec
+
+from addons.calls.flow import Flow, path_of
+from addons.calls.state import CallState, address_of, state_of
+from addons.providers.error_formats import FAMILIES, Family
+from addons.record.recorder import OpenRecord, Recorder
+from contract.decision import Reason
+
+SWITCHING_PROTOCOLS, REQUEST_TIMEOUT, CONTENT_TOO_LARGE = 101, 408, 413
+UPGRADE_REQUIRED, TOO_MANY_REQUESTS, BAD_GATEWAY, UNAVAILABLE = 426, 429, 502, 503
+POLICY_VIOLATION = 1008  # close code of a WebSocket: RFC 6455, section 7.4.1
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP response that the proxy gives itself."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """It continues. `body`: what is sent instead of the call's own body, or None."""
+
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """It ends here, with this reply."""
+
+    reply: Reply
+
+
+Step = Allow | Refuse
+PASS = Allow()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call, or a WebSocket's message, is refused without asking the rules.
+
+    `message` is what its sender reads. `unreadable`: one of `rules.exchange.REASONS`.
+    `retry_after`: seconds after which it may be tried again. `close` is the close code
+    where it ends a WebSocket.
+    """
+
+    reason: Reason
+    status: int
+    message: str
+    unreadable: tuple[str, ...] = ()
+    retry_after: float | None = None
+    close: int = POLICY_VIOLATION
+
+
+class Refuser:
+    """Records refusals and makes their replies."""
+
+    def __init__(self, recorder: Recorder):
+        self._recorder = recorder
+
+    def refuse(self, flow: Flow, refusal: Refusal) -> Refuse:
+        """Record a refusal of a call whose state is known. A record that was open is completed."""
+        state = state_of(flow)
+        assert state is not None
+        record = self._recorder.refused(
+            state.caller,
+            address_of(flow),
+            refusal.reason,
+            provider=state.provider.name if state.provider else "",
+            unreadable=refusal.unreadable,
+        )
+        if state.record is not None:
+            self._recorder.complete(state.record, "refused")
+        state.record = record
+        message = f"{refusal.message} (decision {record.id})"
+        return Refuse(
+            refused(flow, state, refusal.status, message, refusal.retry_after)
+        )
+
+
+def refused(
+    flow: Flow,
+    state: CallState,
+    status: int,
+    message: str,
+    retry_after: float | None = None,
+) -> Reply:
+    """The reply to a recorded, refused call. SDKs show its message.
+
+    They try again only where `retry_after` says when.
+    """
+    headers = {"x-earthflow-decision": "BLOCK"}
+    if retry_after is None:
+        headers["x-should-retry"] = "false"
+    else:
+        headers["retry-after"] = str(max(1, ceil(retry_after)))
+        headers["x-earthflow-ratelimit"] = "1"
+    return _in_words_of(flow, state, status, message, headers)
+
+
+def unreachable(flow: Flow, state: CallState, message: str) -> Reply:
+    """The reply to an allowed call whose provider could not be reached; SDKs may try again."""
+    return _in_words_of(
+        flow, state, BAD_GATEWAY, message, {"x-earthflow-decision": "ALLOW"}
+    )
+
+
+def challenge() -> Reply:
+    """Asks for an Earthflow key, before any provider is known."""
+    error = {
+        "code": "proxy_key_required",
+        "message": "Put your Earthflow key into the proxy URL: http://any:KEY@host:8443",
+    }
+    headers = {
+        "proxy-authenticate": 'Basic realm="earthflow"',
+        "content-type": "application/json",
+    }
+    return Reply(407, msgspec.json.encode({"error": error}), headers)
+
+
+def plain(status: int, text: str) -> Reply:
+    """A reply in plain text, where no provider's format applies."""
+    return Reply(status, f"{text}\n".encode())
+
+
+def family_of(flow: Flow, state: CallState) -> Family:
+    """Whose error format a call is answered in: its format's, its path's, or its provider's."""
+    family = state.format.family if state.format is not None else None
+    if family is None and state.provider is not None:
+        family = state.provider.family_of(path_of(flow))
+    family = family or FAMILIES["openai"]
+    return (
+        family.about(flow.request.raw_content or b"")
+        if family.about is not None
+        else family
+    )
+
+
+def _in_words_of(
+    flow: Flow, state: CallState, status: int, message: str, headers: dict[str, str]
+) -> Reply:
+    record: OpenRecord | None = state.record
+    assert record is not None
+    worded = family_of(flow, state).refuse(message, record.id, status)
+    all_headers = {
+        "content-type": "application/json",
+        "x-earthflow-decision-id": record.id,
+        **headers,
+        **worded.headers,
+    }
+    return Reply(worded.status or status, worded.body, all_headers)

@@ -1,0 +1,82 @@
+"""The hooks of WebSockets to AI hosts: one `Dialogue` for each, and the guard of its messages."""
+
+from addons.calls.failures import Failures
+from addons.calls.flow import Flow
+from addons.calls.judge import CallJudge
+from addons.calls.reading import request_of
+from addons.calls.refusal import SWITCHING_PROTOCOLS, family_of
+from addons.calls.state import address_of, state_of
+from addons.dialogues.dialogue import FAILED, Dialogue, Handshake
+from addons.dialogues.message import SocketMessage
+from addons.network.connections import Connections
+from addons.record.recorder import Recorder
+from addons.tenants.rate_limit import RateLimiter
+
+DIALOGUE = "earthflow_dialogue"  # in flow.metadata: the Dialogue of a WebSocket
+CLOSE_FAILED = (FAILED, "Earthflow could not judge this message")
+
+
+class DialogueHooks:
+    """What cannot be judged is not sent and ends its WebSocket, unless EARTHFLOW_FAIL_MODE=open."""
+
+    name = "earthflow_dialogues"
+
+    def __init__(
+        self,
+        judge: CallJudge,
+        limiter: RateLimiter,
+        recorder: Recorder,
+        connections: Connections,
+        failures: Failures,
+    ):
+        self._judge, self._limiter, self._recorder = judge, limiter, recorder
+        self._connections, self._failures = connections, failures
+
+    def websocket_start(self, flow: Flow) -> None:
+        """Messages follow. Without the Dialogue that is made here, none is sent."""
+        state = state_of(flow)
+        if (
+            state is None
+            or state.provider is None
+            or state.format is None
+            or state.record is None
+        ):
+            return
+        self._recorder.lasts(state.record)
+        handshake = Handshake(
+            state.caller,
+            request_of(flow, state.provider),
+            state.format,
+            family_of(flow, state),
+            address_of(flow),
+            state.record,
+            state.answer_policy,
+        )
+        flow.metadata[DIALOGUE] = Dialogue(
+            self._judge, self._limiter, self._recorder, handshake
+        )
+
+    async def earthflow_message(self, received: tuple[Flow, SocketMessage]) -> None:
+        """A message was received; decide what is sent."""
+        flow, message = received
+        dialogue: Dialogue | None = flow.metadata.get(DIALOGUE)
+        if dialogue is None:
+            message.close = CLOSE_FAILED
+            return
+        try:
+            await dialogue.take(message)
+        except Exception as error:
+            passes = self._failures.passes(error, "a message")
+            dialogue.failed(message, passes=passes)
+
+    def websocket_end(self, flow: Flow) -> None:
+        """The WebSocket is closed."""
+        self._connections.end_call(flow.client_conn)
+        dialogue: Dialogue | None = flow.metadata.get(DIALOGUE)
+        state = state_of(flow)
+        if dialogue is not None:
+            dialogue.end()
+        elif state is not None and state.record is not None:
+            self._recorder.complete(
+                state.record, "upstream_error", status=SWITCHING_PROTOCOLS
+            )

@@ -1,0 +1,204 @@
+"""Everything that Earthflow changes in mitmproxy, or relies on in it beyond its documented API.
+
+mitmproxy is pinned exactly. `BENDS` says for each point what is bent, why, and which test
+fails when a new version of mitmproxy no longer has the shape that is needed. `install()`
+changes the module-level ones; the other functions are called where their object is made.
+"""
+
+import asyncio
+import inspect
+from collections import defaultdict
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple, Protocol
+
+from mitmproxy import ctx, hooks, http, master
+from mitmproxy.addonmanager import safecall, traverse
+from mitmproxy.addons.next_layer import NextLayer
+from mitmproxy.connection import Client
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers import websocket as websocket_layers
+
+from addons.mitm.http1 import BoundedHttp1Client
+from addons.mitm.websocket import JudgedWebSocket
+
+
+class Bend(NamedTuple):
+    """One point: what is bent, why, and the test in tests/addons/test_bends.py that holds it."""
+
+    what: str
+    why: str
+    test: str
+
+
+BENDS = (
+    Bend(
+        "mitmproxy.proxy.layers.http.Http1Client is BoundedHttp1Client",
+        "an upstream's head and trailers need a bound, and HttpClient looks the class up there",
+        "test_mitmproxy_makes_our_classes_where_it_made_its_own",
+    ),
+    Bend(
+        "mitmproxy.proxy.layers.websocket.WebsocketLayer is JudgedWebSocket",
+        "its own layer sends every message by itself, and keeps them all",
+        "test_mitmproxy_makes_our_classes_where_it_made_its_own",
+    ),
+    Bend(
+        "HttpLayer, HttpStream, Http1Server, Http1Client, WebsocketLayer and TCPLayer are "
+        "subclassed, and their states, buffers and methods used (mitm/http.py, http1.py, "
+        "websocket.py, tunnel.py)",
+        "bounds on bodies and time, replies in the provider's format, edits inside a stream",
+        "test_every_overridden_method_has_the_parameters_it_had",
+    ),
+    Bend(
+        "HttpStream.request_body_buf, response_body_buf, client_state, server_state and "
+        "child_layer; HttpLayer.connections and streams; WebsocketConnection.frame_buf; "
+        "Layer._handle_event, by which a layer's state is asked and changed",
+        "how much of a body is held, and in which state an exchange is, is kept nowhere else",
+        "test_the_attributes_that_we_use_are_there",
+    ),
+    Bend(
+        "NextLayer._next_layer is LayerChoice.next_layer",
+        "an addon's `next_layer` hook cannot ask for more bytes",
+        "test_the_layer_is_chosen_where_we_choose_it",
+    ),
+    Bend(
+        "Proxyserver.setup_servers, ServerInstance._servers and Servers._instances "
+        "(mitm/server.py)",
+        "mitmproxy logs a taken port and runs on; here it ends the start",
+        "test_the_server_is_set_up_where_we_set_it_up",
+    ),
+    Bend(
+        "ConnectionHandler.max_conns holds MAX_CONNECTIONS instead of five",
+        "five upstream connections for one client hold back its sixth HTTP/2 call",
+        "test_a_connection_handler_has_what_we_use_of_it",
+    ),
+    Bend(
+        "ConnectionHandler.transports[client].handler.cancel()",
+        "mitmproxy has no way to close a client's connection from outside",
+        "test_a_connection_handler_has_what_we_use_of_it",
+    ),
+    Bend(
+        "certs.dummy_cert with the CA's subject and extensions but another public key, and "
+        "TlsConfig.certstore (mitm/certificates.py)",
+        "its leaves share the CA's RSA key, and its store searches a list for each handshake",
+        "test_leaves_are_made_as_we_make_them",
+    ),
+    Bend(
+        "AddonManager.handle_lifecycle is HookTable.dispatch",
+        "it looks for listeners at every hook; they do not change once all addons are there",
+        "test_hooks_are_dispatched_where_we_dispatch_them",
+    ),
+    Bend(
+        "OptManager._options is read once, into the instance's attributes",
+        "it copies an option's value at each of some forty looks per call",
+        "test_options_are_read_where_we_keep_them",
+    ),
+    Bend(
+        "http.MessageData.__post_init__ does nothing",
+        "it checks the type of every field of every message; mypy has done so",
+        "test_messages_check_their_fields_where_we_stop_them",
+    ),
+    Bend(
+        "The words CLIENT_LEFT in the error of a flow",
+        "mitmproxy tells by its text alone whether the client or the provider ended a call",
+        "test_mitmproxy_says_in_these_words_that_a_client_left",
+    ),
+    Bend(
+        "The words UNTRUSTED at the start of a failed handshake's error",
+        "mitmproxy tells by its text alone that a client rejected our certificate",
+        "test_mitmproxy_says_in_these_words_that_a_client_does_not_trust_us",
+    ),
+)
+
+# Connections from one client's connection to one upstream address. An HTTP/2 client may have
+# this many calls at once; each takes one connection to an HTTP/1 upstream.
+MAX_CONNECTIONS = 1000
+CLIENT_LEFT = ("lient disconnected", "by client")
+UNTRUSTED = "The client does not trust"
+
+
+class LayerChoice(Protocol):
+    """What chooses the layer for a connection's first bytes (`layer_choice.py`)."""
+
+    def next_layer(
+        self, context: Context, data_client: bytes, data_server: bytes
+    ) -> Layer | None:
+        """The layer; raises NeedsMoreData."""
+
+
+def install() -> None:
+    """Put our classes where mitmproxy looks for its own. Call before the first connection."""
+    http_layers.Http1Client = BoundedHttp1Client  # type: ignore[misc]
+    websocket_layers.WebsocketLayer = JudgedWebSocket  # type: ignore[misc]
+
+
+def choose_layers(next_layer: NextLayer, choice: LayerChoice) -> None:
+    """Have mitmproxy's NextLayer addon take its decisions from `choice`."""
+    next_layer._next_layer = choice.next_layer  # type: ignore[method-assign]
+
+
+def freeze(mitm: master.Master) -> None:
+    """Look up hooks and options once and for all. Call after the last addon and option.
+
+    Measured by `make bench`: a fifth of the proxy's CPU per call.
+    """
+    listeners = HookTable(mitm.addons.chain)
+    mitm.addons.handle_lifecycle = listeners.dispatch  # type: ignore[method-assign]
+    for name in mitm.options.keys():  # noqa: SIM118  (an OptManager is no mapping)
+        mitm.options.__dict__[name] = mitm.options._options[name].current()
+    http.MessageData.__post_init__ = _unchecked  # type: ignore[method-assign]
+
+
+def allow_connections(client: Client) -> None:
+    """Let a client have as many upstream connections as it has calls."""
+    handler = _handler(client)
+    if handler is not None:
+        handler.max_conns = defaultdict(lambda: asyncio.Semaphore(MAX_CONNECTIONS))
+
+
+def close_client(client: Hashable) -> None:
+    """Close a client's connection, as mitmproxy does after its own idle timeout."""
+    handler = _handler(client)
+    transport = handler.transports.get(client) if handler is not None else None
+    if transport is not None and transport.handler is not None:
+        transport.handler.cancel("ended by a limit")
+
+
+def left_by_client(flow: http.HTTPFlow) -> bool:
+    """Whether a call broke off since its client left, not since its provider failed."""
+    text = flow.error.msg if flow.error else ""
+    said = any(words in text for words in CLIENT_LEFT)
+    return said or not flow.client_conn.connected
+
+
+class HookTable:
+    """The listeners of each hook, looked up once. As in mitmproxy, one that raises is logged and the next is asked."""
+
+    def __init__(self, chain: list[Any]):
+        self._addons = list(traverse(chain))
+        self._listeners: dict[str, tuple[Callable[..., Any], ...]] = {}
+
+    async def dispatch(self, event: hooks.Hook) -> None:
+        """Call every listener of a hook, in the order of the chain."""
+        listeners = self._listeners.get(event.name)
+        if listeners is None:
+            found = (getattr(addon, event.name, None) for addon in self._addons)
+            listeners = tuple(listener for listener in found if callable(listener))
+            self._listeners[event.name] = listeners
+        for listener in listeners:
+            with safecall():
+                result = listener(*event.args())
+                if inspect.isawaitable(result):
+                    await result
+
+
+def _unchecked(message: http.MessageData) -> None:
+    """The types of a message's fields are not checked."""
+
+
+def _handler(client: Hashable) -> Any:
+    """What serves a client's connection, in mitmproxy."""
+    if not isinstance(client, Client):
+        return None
+    return ctx.master.addons.get("proxyserver").connections.get(client.id)

@@ -1,0 +1,56 @@
+"""The hooks of connections and TLS handshakes: how many clients may connect, and whether they trust the interception CA."""
+
+from mitmproxy import tls
+from mitmproxy.connection import Client
+
+from addons.mitm.bends import allow_connections
+from addons.mitm.certificates import is_outer
+from addons.network.connections import Connections
+from addons.network.distrust import Distrust
+from addons.record.recorder import Address, Recorder
+from addons.tunnels import Tunnels
+
+
+class Handshakes:
+    """Bounds connections and counts failed handshakes."""
+
+    name = "earthflow_handshakes"
+
+    def __init__(
+        self,
+        tunnels: Tunnels,
+        connections: Connections,
+        recorder: Recorder,
+        distrust: Distrust,
+    ):
+        self._tunnels, self._connections = tunnels, connections
+        self._recorder, self._distrust = recorder, distrust
+
+    def client_connected(self, client: Client) -> None:
+        """A client connects, if it may."""
+        if self._connections.open(client, _address(client)):
+            allow_connections(client)
+        else:
+            client.error = "too many connections"
+
+    def tls_established_client(self, data: tls.TlsData) -> None:
+        """A handshake inside a tunnel succeeded: the client trusts our CA."""
+        tunnel = self._tunnels.of(data.context.client)
+        if tunnel is not None and not is_outer(data):
+            self._connections.arrived(data.context.client)
+            self._distrust.trusts(tunnel.caller.key.id, tunnel.host)
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """A client left a handshake; inside a tunnel, probably since it does not trust our CA."""
+        client = data.context.client
+        tunnel = self._tunnels.of(client)
+        if tunnel is None or is_outer(data):
+            return
+        error = data.conn.error or ""
+        if self._distrust.note(tunnel.caller.key.id, tunnel.host, error):
+            to = Address(tunnel.host, "CONNECT", "", _address(client))
+            self._recorder.distrusted(tunnel.caller, to, error)
+
+
+def _address(client: Client) -> str:
+    return client.peername[0] if client.peername else ""

@@ -1,0 +1,154 @@
+"""Earthflow as mitmproxy sees it: each hook calls one step and carries out what the step gives.
+
+The order of the traffic:
+
+    http_connect                  Tunnels.open
+    requestheaders                Gate.head
+    earthflow_too_large, _slow    Gate.too_large, too_slow      (raised by mitm/http.py)
+    request                       Gate.decide                   → the call is sent
+    responseheaders               Gate.answer_head
+    earthflow_answer_too_large    Gate.answer_too_large         (raised by mitm/http.py)
+    response                      Gate.whole_answer, complete   → the answer is sent
+    error                         Gate.cut_off, complete
+
+Nothing here decides, and no hook here may do more than this: the steps are guarded, hooks are not.
+"""
+
+from typing import Any
+
+from mitmproxy import http
+from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from addons.api_relay import ApiRelay
+from addons.calls.flow import is_opaque, send_body
+from addons.calls.refusal import Refuse, Step
+from addons.gate import Gate
+from addons.mitm.bends import left_by_client
+from addons.mitm.http import AT_ONCE, REPLACED
+from addons.mitm.layer_choice import LayerChoice
+from addons.network.connections import Connections
+from addons.network.resolver import mark_own_connections
+from addons.settings import Address
+from addons.tunnels import Tunnels
+
+
+class Hooks:
+    """The hooks of calls and tunnels. `addons` are asked beside it."""
+
+    name = "earthflow"
+
+    def __init__(
+        self,
+        gate: Gate,
+        tunnels: Tunnels,
+        layer_choice: LayerChoice,
+        api_relay: ApiRelay,
+        connections: Connections,
+        control: Address,
+        addons: list[Any],
+    ):
+        self._gate, self._tunnels, self._layer_choice = gate, tunnels, layer_choice
+        self._api_relay = api_relay
+        self._connections = connections
+        self._control = control
+        self.addons = addons
+
+    # -- tunnels ------------------------------------------------------------------------
+
+    async def http_connect(self, flow: http.HTTPFlow) -> None:
+        """CONNECT."""
+        _carry_out(flow, await self._tunnels.open(flow))
+
+    def http_connect_error(self, flow: http.HTTPFlow) -> None:
+        """A CONNECT was refused."""
+        self._gate.complete(flow, "refused")
+
+    def client_disconnected(self, client: Client) -> None:
+        """A client's connection is closed."""
+        self._tunnels.disconnected(client)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """API clients are connected to control; the resolver checks every other connection."""
+        is_api = data.client in self._layer_choice.api_clients
+        if is_api and data.server.address == self._control:
+            mark_own_connections()
+
+    # -- calls --------------------------------------------------------------------------
+
+    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """The head of a call."""
+        self._connections.begin_call(flow.client_conn)
+        if flow.error is not None:
+            return  # malformed: mitmproxy answers 400 and sends nothing on
+        if self._is_api(flow):
+            reply = self._api_relay.relay(flow)
+            if reply is not None:
+                _carry_out(flow, Refuse(reply))
+            return
+        step = await self._gate.head(flow)
+        _carry_out(flow, step)
+        if isinstance(step, Refuse) and is_opaque(flow):
+            flow.metadata[AT_ONCE] = True
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """A whole call."""
+        _carry_out(flow, await self._gate.decide(flow))
+
+    def earthflow_too_large(self, flow: http.HTTPFlow) -> None:
+        """A call's body exceeds the limit."""
+        _carry_out(flow, self._gate.too_large(flow))
+
+    def earthflow_too_slow(self, flow: http.HTTPFlow) -> None:
+        """A call's body arrives too slowly."""
+        _carry_out(flow, self._gate.too_slow(flow))
+
+    # -- answers ------------------------------------------------------------------------
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """The head of an answer."""
+        if self._is_api(flow):
+            if flow.response is not None and flow.request.stream:
+                flow.response.stream = True
+            return
+        _replace(flow, self._gate.answer_head(flow))
+
+    def earthflow_answer_too_large(self, flow: http.HTTPFlow) -> None:
+        """A whole answer exceeds what is held."""
+        _replace(flow, self._gate.answer_too_large(flow))
+
+    async def response(self, flow: http.HTTPFlow) -> None:
+        """A whole answer, or the end of a streamed one."""
+        _carry_out(flow, await self._gate.whole_answer(flow))
+        if flow.websocket is None:
+            self._gate.complete(flow, "ok")
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """A call broke off: its client left, or its provider failed."""
+        if self._is_api(flow):
+            self._connections.end_call(flow.client_conn)
+            _carry_out(flow, Refuse(self._api_relay.unreachable()))
+            return
+        by_client = left_by_client(flow)
+        why = flow.error.msg if flow.error else ""
+        _carry_out(flow, self._gate.cut_off(flow, why, by_client=by_client))
+        self._gate.complete(flow, "client_abort" if by_client else "upstream_error")
+
+    def _is_api(self, flow: http.HTTPFlow) -> bool:
+        return flow.client_conn in self._layer_choice.api_clients
+
+
+def _carry_out(flow: http.HTTPFlow, step: Step) -> None:
+    """Send what a step allows, or its reply."""
+    if isinstance(step, Refuse):
+        reply = step.reply
+        flow.response = http.Response.make(reply.status, reply.body, reply.headers)
+    elif step.body is not None:
+        send_body(flow.request, step.body)
+
+
+def _replace(flow: http.HTTPFlow, step: Step) -> None:
+    """Carry out a step on an answer that mitmproxy would otherwise pass on."""
+    _carry_out(flow, step)
+    if isinstance(step, Refuse):
+        flow.metadata[REPLACED] = True

@@ -1,0 +1,394 @@
+"""The HTTP layer and its streams: bounds on bodies and on time, and replies in the provider's format.
+
+mitmproxy's HttpStream      JudgedStream changes
+check_body_size             a call over EARTHFLOW_MAX_BODY is refused at once; a whole answer
+                            over MAX_ANSWER streams, or is refused
+state_consume_request_body  a body that trickles in is refused
+state_stream_response_body  the answer passes through its GuardedAnswer; idle and endless
+                            streams are ended; a waiting client gets keepalive bytes
+handle_protocol_error,      a provider that fails is answered for in its own format
+make_server_connection
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mitmproxy import flow as mitm_flow
+from mitmproxy import http
+from mitmproxy.net.http.http1 import expected_http_body_size
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import (
+    DropStream,
+    ErrorCode,
+    GetHttpConnection,
+    HttpErrorHook,
+    HttpLayer,
+    HTTPMode,
+    HttpRequestHeadersHook,
+    HttpResponseHook,
+    HttpStream,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
+    SendHttp,
+)
+
+from addons.answers.guarded import ANSWER, GuardedAnswer
+from addons.mitm.http1 import BoundedHttp1Server, Commands
+from addons.mitm.websocket import JudgedWebSocket
+from addons.network.connections import Connections, Upload
+
+# Bytes held of a body whose call is refused already: a client that waits for our reply needs
+# none of them; one that sends on is answered before it is done.
+MAX_UNWANTED = 64 * 1024
+# Bytes of a whole answer that are held to be judged. Images in JSON have some 10 MB.
+MAX_ANSWER = 16 * 1024 * 1024
+# Seconds between two looks at a stream. A client hears something at least this often; SDKs
+# and load balancers give up after 30 to 60 seconds of silence.
+KEEPALIVE = 10.0
+# In flow.metadata: flow.response is the proxy's own reply, in place of the provider's;
+REPLACED = "earthflow_replaced"
+# and: it does not wait for the end of the call's body, which may never come.
+AT_ONCE = "earthflow_at_once"
+
+
+@dataclass
+class AnswerTooLargeHook(commands.StartHook):
+    """A whole answer exceeds MAX_ANSWER. The hook lets it stream, or replaces it."""
+
+    name = "earthflow_answer_too_large"
+    flow: http.HTTPFlow
+
+
+@dataclass
+class TooLargeHook(commands.StartHook):
+    """A call's body exceeds EARTHFLOW_MAX_BODY. The hook sets flow.response."""
+
+    name = "earthflow_too_large"
+    flow: http.HTTPFlow
+
+
+@dataclass
+class TooSlowHook(commands.StartHook):
+    """A call's body arrives too slowly. The hook sets flow.response."""
+
+    name = "earthflow_too_slow"
+    flow: http.HTTPFlow
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The bounds of an HTTP layer.
+
+    `capped`: whether a host is an AI provider's, whose calls are held to be judged; calls to
+    others may stream. `endless`: whether a call declares a protocol whose bodies may have no
+    end; even then what is held of one is capped.
+    """
+
+    connections: Connections
+    capped: Callable[[str], bool]
+    endless: Callable[[http.HTTPFlow], bool]
+
+
+class JudgedHttpLayer(HttpLayer):
+    """mitmproxy's HTTP layer with `JudgedStream` for its streams."""
+
+    def __init__(self, context: Context, mode: HTTPMode, bounds: Bounds):
+        super().__init__(context, mode)
+        self.bounds, self.limits = bounds, bounds.connections.limits
+        if context.client.alpn not in (b"h2", b"h3"):
+            # HttpLayer keeps a connection that it finds here.
+            self.connections[context.client] = BoundedHttp1Server(
+                self.context.fork(), bounds.connections
+            )
+
+    def make_stream(self, stream_id: int) -> Commands:
+        stream = JudgedStream(self.context.fork(), stream_id, self)
+        self.streams[stream_id] = stream
+        yield from self.event_to_child(stream, events.Start())
+
+
+class JudgedStream(HttpStream):
+    """One call and its answer."""
+
+    def __init__(self, context: Context, stream_id: int, parent: JudgedHttpLayer):
+        super().__init__(context, stream_id)
+        self._parent, self._limits = parent, parent.limits
+        self._discarded = 0
+        self._silent = True
+        self._upload: Upload | None = None
+        # When the provider began to answer, and when it last sent something.
+        self._answer_began = self._last_data = 0.0
+
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
+        """Refuse a call over the cap at once, and discard the rest of its body.
+
+        A declared length counts for AI hosts; what is really held counts for all. What is
+        streamed has no cap.
+        """
+        if not request:
+            return (yield from self._check_answer_size())
+        if self.flow.request.stream:
+            return False
+        held = len(self.request_body_buf)
+        if not held and self._parent.bounds.endless(self.flow):
+            return False
+        declared = (
+            self._declared()
+            if not held and self._parent.bounds.capped(self.flow.request.host)
+            else 0
+        )
+        if max(held, declared) <= (
+            self._limits.max_body if self.flow.response is None else MAX_UNWANTED
+        ):
+            return False
+        if not held:
+            yield HttpRequestHeadersHook(self.flow)  # no hook has seen this flow yet
+        yield from self._refuse_body(
+            TooLargeHook(self.flow), http.Response.make(413, "The body is too large.\n")
+        )
+        return True
+
+    def _refuse_body(
+        self, hook: commands.StartHook, otherwise: http.Response
+    ) -> Commands:
+        """Answer a call before its body is whole, and keep nothing of the rest."""
+        self.request_body_buf.clear()
+        self._end_upload()
+        if self.flow.response is None:
+            yield hook
+        response = self.flow.response or otherwise
+        response.headers["connection"] = "close"
+        yield HttpResponseHook(self.flow)
+        yield from self._answer(response)
+        self.client_state, self.server_state = self.state_discard, self.state_errored
+        self.flow.live = False
+
+    def state_consume_request_body(self, event: events.Event) -> Commands:
+        if isinstance(event, RequestData):
+            self._upload = self._upload or self._parent.bounds.connections.upload(
+                self.context.client
+            )
+            if self._upload.is_slow(time.monotonic(), len(event.data)):
+                yield from self._refuse_body(
+                    TooSlowHook(self.flow),
+                    http.Response.make(408, "The body comes too slowly.\n"),
+                )
+                return
+        else:
+            self._end_upload()
+        yield from super().state_consume_request_body(event)
+
+    def _end_upload(self) -> None:
+        if self._upload is not None:
+            self._upload.done = True
+
+    def state_wait_for_request_headers(self, event: RequestHeaders) -> Commands:
+        yield from super().state_wait_for_request_headers(event)
+        if (
+            self.client_state == self.state_consume_request_body
+            and not event.end_stream
+            and AT_ONCE in self.flow.metadata
+        ):
+            yield from self._refuse_body(
+                TooSlowHook(self.flow), http.Response.make(400, "Refused.\n")
+            )
+
+    def _check_answer_size(self) -> layer.CommandGenerator[bool]:
+        response = self.flow.response
+        if (
+            response is None
+            or response.stream
+            or len(self.response_body_buf) <= MAX_ANSWER
+        ):
+            return False
+        yield AnswerTooLargeHook(self.flow)
+        if self.flow.metadata.pop(REPLACED, False):
+            yield from self._replace()
+            return True
+        held = bytes(self.response_body_buf)
+        self.response_body_buf.clear()
+        response.stream = response.stream or True
+        yield from self.start_response_stream()
+        yield from self.server_state(ResponseData(self.stream_id, held))
+        return False
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        return (
+            self._keep_alive()
+            if isinstance(event, events.Wakeup)
+            else super()._handle_event(event)
+        )
+
+    def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
+        yield from super().state_wait_for_response_headers(event)
+        if self.flow.metadata.pop(REPLACED, False):
+            yield from self._replace()
+        elif (
+            self.server_state == self.state_stream_response_body
+            and self._parent.bounds.capped(self.flow.request.host)
+        ):
+            self._answer_began = self._last_data = time.monotonic()
+            yield commands.RequestWakeup(self._pause)
+
+    def state_stream_response_body(self, event: events.Event) -> Commands:
+        self._last_data = time.monotonic()
+        answer: GuardedAnswer | None = self.flow.metadata.get(ANSWER)
+        if answer is None or isinstance(event, ResponseTrailers):
+            yield from super().state_stream_response_body(event)
+            return
+        passed = (
+            answer.feed(event.data) if isinstance(event, ResponseData) else answer.end()
+        )
+        if passed:
+            self._silent = False
+            yield SendHttp(ResponseData(self.stream_id, passed), self.context.client)
+        if isinstance(event, ResponseEndOfMessage):
+            yield from self.send_response(already_streamed=True)
+        elif answer.ended:
+            yield from self._end()
+
+    def _end(self) -> Commands:
+        """End the answer before the provider does."""
+        yield HttpResponseHook(self.flow)
+        yield from self._leave()
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
+
+    def _keep_alive(self) -> Commands:
+        """End a stream that is idle or too old; else send keepalive bytes to a waiting client."""
+        if self.server_state != self.state_stream_response_body:
+            return
+        answer: GuardedAnswer | None = self.flow.metadata.get(ANSWER)
+        now = time.monotonic()
+        if now - self._last_data > self._limits.stream_idle_seconds:
+            yield from self._expire(
+                answer,
+                f"The provider said nothing for {self._limits.stream_idle_seconds} seconds",
+            )
+            return
+        if now - self._answer_began > self._limits.stream_seconds:
+            yield from self._expire(
+                answer,
+                f"The answer took longer than {self._limits.stream_seconds} seconds",
+            )
+            return
+        if self._silent and answer is not None and (keepalive := answer.keepalive):
+            yield SendHttp(ResponseData(self.stream_id, keepalive), self.context.client)
+        self._silent = True
+        yield commands.RequestWakeup(self._pause)
+
+    @property
+    def _pause(self) -> float:
+        return min(KEEPALIVE, self._limits.stream_idle_seconds)
+
+    def _expire(self, answer: GuardedAnswer | None, why: str) -> Commands:
+        if answer is not None:
+            yield SendHttp(
+                ResponseData(self.stream_id, answer.expire(why)), self.context.client
+            )
+            yield from self._end()
+        else:
+            yield SendHttp(
+                RequestProtocolError(self.stream_id, why, ErrorCode.CANCEL),
+                self.context.server,
+            )
+            yield from super().handle_protocol_error(
+                ResponseProtocolError(
+                    self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR
+                )
+            )
+
+    def flow_done(self) -> Commands:
+        yield from super().flow_done()
+        if isinstance(self.child_layer, JudgedWebSocket):
+            self.child_layer.max_message = self._limits.max_body
+
+    def _replace(self) -> Commands:
+        """Answer in the provider's place. Nothing of its answer was sent yet."""
+        assert self.flow.response is not None
+        yield HttpResponseHook(self.flow)
+        yield from self._leave()
+        yield from self._answer(self.flow.response)
+
+    def _leave(self) -> Commands:
+        """Leave the upstream: what it does not generate costs nothing."""
+        yield SendHttp(
+            RequestProtocolError(self.stream_id, "ended by a rule", ErrorCode.CANCEL),
+            self.context.server,
+        )
+        self.flow.live = False
+        self.client_state = self.server_state = self.state_errored
+        yield DropStream(self.stream_id)
+
+    def _declared(self) -> int:
+        try:
+            return expected_http_body_size(self.flow.request) or 0
+        except ValueError:
+            return 0
+
+    def state_discard(self, event: events.Event) -> Commands:
+        """Discard the rest of a body; end the connection of a client that does not stop."""
+        if isinstance(event, RequestData):
+            self._discarded += len(event.data)
+            if self._discarded > self._limits.max_body:
+                yield commands.CloseConnection(self.context.client)
+        elif isinstance(event, RequestEndOfMessage):
+            yield DropStream(self.stream_id)
+
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """As mitmproxy does it, but a failure is answered with the error hook's flow.response."""
+        connection, error = yield GetHttpConnection(
+            (self.flow.request.host, self.flow.request.port),
+            self.flow.request.scheme == "https",
+            self.flow.server_conn.via,
+            self.flow.server_conn.transport_protocol,
+        )
+        if not error:
+            self.context.server = self.flow.server_conn = connection
+            return True
+        yield from self._failed(error)
+        return False
+
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> Commands:
+        """Answer for a provider that ends before it answered; the rest is mitmproxy's to handle."""
+        self._end_upload()
+        silent = (
+            self.client_state == self.state_done
+            and self.server_state == self.state_wait_for_response_headers
+        )
+        if isinstance(event, ResponseProtocolError) and silent:
+            yield from self._failed(event.message)
+        else:
+            yield from super().handle_protocol_error(event)
+
+    def _failed(self, error: str) -> Commands:
+        self.flow.error = mitm_flow.Error(error)
+        yield HttpErrorHook(self.flow)
+        if (yield from self.check_killed(False)):
+            return
+        yield from self._answer(
+            self.flow.response
+            or http.Response.make(502, error, {"content-type": "text/plain"})
+        )
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        yield DropStream(self.stream_id)
+
+    def _answer(self, response: http.Response) -> Commands:
+        content = response.raw_content or b""
+        yield SendHttp(
+            ResponseHeaders(self.stream_id, response, False), self.context.client
+        )
+        if content:
+            yield SendHttp(ResponseData(self.stream_id, content), self.context.client)
+        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)

@@ -1,0 +1,1 @@
+"""Connections: of clients, with their bounds, and to upstreams, with their addresses checked."""

@@ -1,0 +1,1 @@
+"""Records: made, written to the spool, and sent to Redis."""

@@ -1,0 +1,81 @@
+"""Health of this proxy: alive, and ready (it can decide and record). Answers without control or Redis."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from addons.network.distrust import Distrust
+from addons.record.outbox import Outbox
+from addons.record.spool import Spool
+from addons.tenants.snapshot import NoSnapshot, SnapshotHolder
+from contract.version import VERSION
+
+RECENT = 60.0  # seconds for which a failure makes the proxy DEGRADED
+
+
+class Health:
+    """Answers `/health` and `/health/ready` on the proxy's own port, control or no control."""
+
+    def __init__(
+        self,
+        holder: SnapshotHolder,
+        spool: Spool,
+        outboxes: Sequence[Outbox],
+        distrust: Distrust,
+    ):
+        self._holder = holder
+        self._spool = spool
+        self._outboxes = outboxes
+        self._distrust = distrust
+        # hooks that raised and were refused or passed by EARTHFLOW_FAIL_MODE
+        self.failures = 0
+        self._failed = -RECENT
+
+    def count_failure(self) -> None:
+        """A hook raised."""
+        self.failures += 1
+        self._failed = time.monotonic()
+
+    def live(self) -> dict[str, Any]:
+        """The event loop runs, or nobody would read this."""
+        return {"status": "OK", "version": VERSION, "service": "proxy"}
+
+    def ready(self, *, strict: bool = False) -> tuple[int, dict[str, Any]]:
+        """HTTP status and body. 503 where no call could be judged; `strict`: where anything is wrong."""
+        try:
+            version = self._holder.current.snapshot.version
+            snapshot = {
+                "status": "OK",
+                "version": version,
+                "age_seconds": int(self._holder.age),
+            }
+        except NoSnapshot as error:
+            snapshot = {"status": "DOWN", "detail": str(error)}
+        redis_up = all(outbox.up for outbox in self._outboxes)
+        checks: dict[str, dict[str, Any]] = {
+            "snapshot": snapshot,
+            "spool": {
+                "status": "DEGRADED" if self._spool.lost else "OK",
+                "lost": self._spool.lost,
+            },
+            "redis": {"status": "OK"}
+            if redis_up
+            else {"status": "DEGRADED", "detail": "away; records wait in the spool"},
+            "engine": {
+                "status": "DEGRADED"
+                if time.monotonic() - self._failed < RECENT
+                else "OK",
+                "failures": self.failures,
+            },
+            "clients": {"status": "OK", "distrusting": self._distrust.report()},
+        }
+        states = {check["status"] for check in checks.values()}
+        status = (
+            "DOWN" if "DOWN" in states else "DEGRADED" if "DEGRADED" in states else "OK"
+        )
+        unfit = status != "OK" if strict else status == "DOWN"
+        return 503 if unfit else 200, {
+            **self.live(),
+            "status": status,
+            "checks": checks,
+        }

@@ -1,0 +1,137 @@
+"""The proxy's counts for Prometheus, on a port of their own.
+
+They name no tenant, key, client or path.
+"""
+
+from collections.abc import Iterable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from addons.network.connections import Connections
+from addons.network.distrust import Distrust
+from addons.record.recorder import Recorder
+from addons.status.health import Health
+from addons.tenants.rate_limit import RateLimiter
+from contract.version import VERSION
+
+
+class Counts(Collector):
+    """The counts that the parts of the proxy keep, as metrics."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        connections: Connections,
+        distrust: Distrust,
+        health: Health,
+        limiter: RateLimiter,
+    ):
+        self._recorder = recorder
+        self._connections = connections
+        self._distrust = distrust
+        self._health = health
+        self._limiter = limiter
+
+    def collect(self) -> Iterable[Metric]:
+        """The current values."""
+        build = GaugeMetricFamily(
+            "earthflow_build_info", "The version that runs.", labels=["version"]
+        )
+        build.add_metric([VERSION], 1)
+        yield build
+        recorder, connections = self._recorder, self._connections
+        yield _counter(
+            "decisions",
+            "Exchanges decided.",
+            ("action", "reason", "provider"),
+            recorder.decisions.items(),
+        )
+        yield _counter(
+            "exchanges",
+            "Exchanges that are over.",
+            ("outcome", "answer"),
+            recorder.outcomes.items(),
+        )
+        unseen = "Bytes that nobody could look at."
+        yield _counter(
+            "uncovered_bytes", unseen, ("why", "direction"), recorder.uncovered.items()
+        )
+        gone = "Handshakes of clients that do not trust the interception CA."
+        yield _counter(
+            "distrusted_handshakes",
+            gone,
+            ("sure",),
+            (((sure,), count) for sure, count in self._distrust.count.items()),
+        )
+        refused = "Connections refused or ended by a limit."
+        yield _counter(
+            "connections_refused",
+            refused,
+            ("limit",),
+            (((why,), count) for why, count in connections.refused.items()),
+        )
+        yield _counter(
+            "hook_failures",
+            "Hooks that raised; what became of it says EARTHFLOW_FAIL_MODE.",
+            (),
+            [((), self._health.failures)],
+        )
+        limiter = self._limiter
+        asked = "Calls over the rate limit, and calls whose limit was asked here since Redis did not answer in time."
+        yield _counter(
+            "limited_calls",
+            asked,
+            ("what",),
+            [(("refused",), limiter.refused), (("asked_here",), limiter.local)],
+        )
+        yield GaugeMetricFamily(
+            "earthflow_connections", "Clients connected.", value=len(connections)
+        )
+        yield GaugeMetricFamily(
+            "earthflow_requests_in_flight",
+            "Exchanges decided and not over.",
+            value=recorder.under_way,
+        )
+
+
+class MetricsPort:
+    """Serves `/metrics`."""
+
+    def __init__(self, counts: Counts, host: str, port: int):
+        self._registry = CollectorRegistry()
+        self._registry.register(counts)
+        self._host, self._port = host, port
+        app = web.Application()
+        app.router.add_get("/metrics", self._answer)
+        self._runner = web.AppRunner(app, access_log=None)
+
+    async def start(self) -> int:
+        """Open the port, and give its number. Raises OSError where it cannot be opened."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+        return int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close it."""
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self._registry),
+            headers={"content-type": CONTENT_TYPE_LATEST},
+        )
+
+
+def _counter(
+    name: str,
+    text: str,
+    labels: tuple[str, ...],
+    values: Iterable[tuple[tuple[str, ...], float]],
+) -> CounterMetricFamily:
+    family = CounterMetricFamily(f"earthflow_{name}", text, labels=labels)
+    for told, value in list(values):
+        family.add_metric(told, value)
+    return family

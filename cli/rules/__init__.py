@@ -1,0 +1,17 @@
+"""`earthflow rules …`: what an author of rules needs. Works offline, on the shipped rules and the files one names."""
+
+import typer
+
+from cli.rules import attempt, check, compare, listing
+
+app = typer.Typer(
+    no_args_is_help=True, help="Write, check and try rules.", rich_markup_mode=None
+)
+app.command()(check.lint)
+app.command()(check.test)
+app.command(name="try")(attempt.try_)
+app.command()(attempt.explain)
+app.command()(compare.diff)
+app.command()(compare.bench)
+app.command()(listing.show)
+app.command(name="schema")(listing.schema_)

@@ -1,0 +1,223 @@
+"""Texts that arrive in pieces, as `rules.stream` keeps them: what is known of each, and the edits in it.
+
+A channel keeps the end of its text in `window`. Positions count from the text's start, and
+each character passes these states:
+
+    position                 state      it moves on when
+    settled … length         held       later text completes, or rules out, every match there
+    free … settled           settled    no edit crosses `free` any more
+    base … free              free       its event is free in all its channels: then it is sent
+    0 … base                 trimmed    (no pattern looks back that far)
+"""
+
+from bisect import insort
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import NamedTuple
+
+from rules.exchange import Kind, Part, Role
+from rules.partial_match import NOTHING, PartialMatches, is_plain
+from rules.redact import Edit
+
+Name = tuple[Hashable, ...]  # of a channel
+MAX_CHANNELS = 5000  # names, of one answer; a tool call opens some ten
+ALL = "all"  # the first member of the name of a channel that has every text of a kind
+
+
+class Piece(NamedTuple):
+    """A text of an event. It continues all of its `channels`; without any it is complete.
+
+    The first channel is the one whose text is judged once more at the end of the answer.
+    `literal`: as in `Part`.
+    """
+
+    text: str
+    channels: tuple[Name, ...]
+    role: Role
+    kind: Kind
+    literal: int
+    tool: str = ""
+
+    @property
+    def part(self) -> Part:
+        """The piece as a part of an exchange."""
+        return Part(self.text, self.role, self.kind, self.literal, self.tool)
+
+
+@dataclass(slots=True, eq=False)
+class Channel:
+    """One text, under all names whose pieces were the same so far."""
+
+    part: Part
+    partial: PartialMatches
+    names: set[Name]
+    window: str = ""
+    base: int = 0
+    settled: int = 0
+    free: int = 0
+    last: int = 0  # the number of the last event with a piece of it
+    # Text before this position was sent unsettled, since other channels had moved on.
+    overtaken: int = 0
+    # What was sent so did become a match later: nothing unsettled is sent any more.
+    strict: bool = False
+    covered: int = 0  # the end of the last edit whose replacement was sent
+    plain: bool = False  # the window has no escapes, and nothing beyond ASCII
+    edits: list[Edit] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """The length of the text so far."""
+        return self.base + len(self.window)
+
+    def release_settled(self) -> None:
+        """Move `free` up to what is settled, or to the edit that crosses it."""
+        free = self.settled
+        for edit in reversed(self.edits):
+            if edit.start < free < edit.end:
+                free = edit.start
+        self.free = max(self.free, free)
+        self.trim()
+        self.plain = is_plain(self.window)
+
+    def trim(self) -> None:
+        """Forget what no pattern looks back at."""
+        behind = self.partial.behind
+        spare = min(self.settled, self.free) - behind - self.base
+        if spare > behind:
+            self.window = self.window[spare:]
+            self.base += spare
+
+
+class Channels:
+    """The channels of one answer, by name. `partial` gives the prefix patterns of a kind."""
+
+    def __init__(self, partial: Mapping[Kind, PartialMatches]):
+        self._partial = partial
+        self._by_name: dict[Name, Channel] = {}
+        # Bound once: it is called for every name of every token.
+        self.find = self._by_name.get
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(dict.fromkeys(self._by_name.values()))
+
+    def continued_by(self, piece: Piece) -> tuple[list[Channel], list["Split"], bool]:
+        """The channels of a piece; those that had to be split for it; whether all could be had.
+
+        Names whose pieces were the same so far share a channel.
+        """
+        together: dict[Channel, list[Name]] = {}
+        new: list[Name] = []
+        complete = True
+        for name in piece.channels:
+            channel = self._by_name.get(name)
+            if channel is not None:
+                together.setdefault(channel, []).append(name)
+            elif len(self._by_name) < MAX_CHANNELS or name[0] == ALL:
+                new.append(name)
+            else:
+                complete = False
+        channels, splits = [], []
+        for channel, names in together.items():
+            if len(names) == len(channel.names):
+                channels.append(channel)
+            else:
+                splits.append(Split(channel, self._split(channel, names)))
+                channels.append(splits[-1].other)
+        if new:
+            part = piece.part._replace(text="")
+            kind: Kind = "tool_call" if piece.kind == "tool_call" else "text"
+            partial = self._partial.get(kind, NOTHING)
+            channels.append(Channel(part, partial, set(new)))
+            self._by_name.update(dict.fromkeys(new, channels[-1]))
+        for channel in channels:
+            if piece.tool and piece.tool != channel.part.tool:
+                channel.part = channel.part._replace(tool=piece.tool)
+        return channels, splits, complete
+
+    def _split(self, channel: Channel, names: Sequence[Name]) -> Channel:
+        """Part some names of a channel from the others."""
+        other = replace(channel, names=set(names), edits=list(channel.edits))
+        channel.names.difference_update(names)
+        self._by_name.update(dict.fromkeys(names, other))
+        return other
+
+
+class Split(NamedTuple):
+    """A channel of which some names went another way, and their channel from now on."""
+
+    channel: Channel
+    other: Channel
+
+
+class Span(NamedTuple):
+    """Where a piece stands in one of its channels, and its literal in the event."""
+
+    channel: Channel
+    start: int
+    end: int
+    literal: int
+
+
+def after_split(spans: Sequence[Span], split: Split) -> list[Span]:
+    """The spans that what waited for one channel has in the other."""
+    return [
+        span._replace(channel=split.other)
+        for span in spans
+        if span.channel is split.channel
+    ]
+
+
+def edits_of(spans: Sequence[Span]) -> tuple[Edit, ...]:
+    """The edits in an event's pieces.
+
+    Where an edit reaches over several events, the first one gets the replacement, and the
+    covered text of the others is removed.
+    """
+    edits: list[Edit] = []
+    for channel, first, last, literal in spans:
+        while channel.edits and channel.edits[0].end <= first:
+            del channel.edits[0]
+        for edit in channel.edits:
+            if edit.start >= last:
+                break
+            text = "" if edit.start < channel.covered else edit.text
+            start, end = max(edit.start, first) - first, min(edit.end, last) - first
+            insert_edit(edits, Edit(literal, start, end, text))
+            channel.covered = max(channel.covered, edit.end)
+    return tuple(edits)
+
+
+def insert_edit(edits: list[Edit], edit: Edit) -> None:
+    """Insert an edit in order. Edits that overlap become one, with the first one's text."""
+    at = len(edits)
+    while at and (edits[at - 1].literal, edits[at - 1].end) > (
+        edit.literal,
+        edit.start,
+    ):
+        at -= 1
+    while (
+        at < len(edits)
+        and edits[at].literal == edit.literal
+        and edits[at].start < edit.end
+    ):
+        other = edits.pop(at)
+        first, second = (other, edit) if other.start <= edit.start else (edit, other)
+        edit = Edit(
+            edit.literal,
+            min(edit.start, other.start),
+            max(edit.end, other.end),
+            first.text or second.text,
+        )
+    insort(edits, edit, key=attrgetter("literal", "start"))
+
+
+def settled_now(
+    place: tuple[int, int, int], scanned: Sequence[tuple[Channel, int]]
+) -> bool:
+    """Whether a finding's place was settled just now, or is in a complete text."""
+    number, start, end = place
+    if number >= len(scanned):
+        return True
+    channel, before = scanned[number]
+    return channel.base + start < channel.settled and channel.base + end > before

@@ -1,0 +1,64 @@
+"""An answer so far, kept to be judged once more as a whole when it ends."""
+
+from rules.channels import Name, Piece
+from rules.exchange import Part
+
+MAX_KEPT = 1024 * 1024  # characters; a model's longest answers have some 500,000
+OVERHEAD = 100  # characters that a complete text counts besides its own
+
+Key = tuple[str, ...]
+
+
+class Transcript:
+    """The texts of an answer: those that grow, by channel, and the complete ones, each once."""
+
+    def __init__(self) -> None:
+        self.kept = 0  # characters
+        self._growing: dict[Name, tuple[Part, list[str]]] = {}
+        self._complete: dict[Key, Part] = {}
+        self._clean: set[Key] = set()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The texts, as parts of an exchange."""
+        grown = (
+            part._replace(text="".join(texts)) for part, texts in self._growing.values()
+        )
+        return (*grown, *self._complete.values())
+
+    def start(self, piece: Piece) -> bool:
+        """Add a piece to its first channel, which may be new; False where no more is kept."""
+        if not self._may_keep(len(piece.text)):
+            return False
+        name, part = piece.channels[0], piece.part._replace(text="")
+        self._growing.setdefault(name, (part, []))[1].append(piece.text)
+        return True
+
+    def extend(self, name: Name, text: str) -> bool:
+        """Add a piece to a channel that is known; False where no more is kept."""
+        if not self._may_keep(len(text)):
+            return False
+        self._growing[name][1].append(text)
+        return True
+
+    def add(self, part: Part, *, clean: bool) -> bool:
+        """Add a complete text; `clean`: nothing was found in it. False where no more is kept."""
+        key = (part.text, part.role, part.kind, part.tool)
+        if key in self._complete:
+            return True
+        if not self._may_keep(len(part.text) + OVERHEAD):
+            return False
+        self._complete[key] = part
+        if clean:
+            self._clean.add(key)
+        return True
+
+    def is_clean(self, piece: Piece) -> bool:
+        """Whether a complete text was judged before, and nothing was found in it."""
+        return (piece.text, piece.role, piece.kind, piece.tool) in self._clean
+
+    def _may_keep(self, length: int) -> bool:
+        if self.kept + length > MAX_KEPT:
+            return False
+        self.kept += length
+        return True
