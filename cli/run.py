@@ -22,7 +22,7 @@ from cli.stack import CLIENT_KEY
 from cli.trust import write_trust
 from contract.providers import BadProviders, ai_hosts, providers
 
-# Which variables clients read was measured: docs/clients.md.
+# Which variables clients read was measured; README.md, "Connect a client yourself".
 PROXY = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "grpc_proxy")
 REPLACES_ROOTS = (
     "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "GIT_SSL_CAINFO", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",

@@ -41,7 +41,7 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
         who.role != "admin"
     ):  # only an admin may write; the handler answers everybody else
         return await handler(request)
-    asked = hashlib.sha256(
+    request_digest = hashlib.sha256(
         f"{request.method} {request.path_qs}\n".encode() + await request.read()
     ).digest()
     async with (
@@ -50,8 +50,10 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
     ):
         before = await stored_answers.read(connection, who.role, key)
         if before is not None:
-            return _again(before, asked, state)
-        await stored_answers.keep(connection, who.role, key, Answered(asked, 0, None))
+            return _again(before, request_digest, state)
+        await stored_answers.keep(
+            connection, who.role, key, Answered(request_digest, 0, None)
+        )
         try:
             response = await handler(request)
         except (ApiError, *NOTHING_DONE):  # nothing was done
@@ -62,17 +64,19 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
                 connection,
                 who.role,
                 key,
-                Answered(asked, response.status, state.vault.wrap(response.body)),
+                Answered(
+                    request_digest, response.status, state.vault.wrap(response.body)
+                ),
             )
         return response
 
 
-def _again(before: Answered, asked: bytes, state: State) -> web.Response:
+def _again(before: Answered, request_digest: bytes, state: State) -> web.Response:
     """The answer that the first request got.
 
     Raises ApiError where that was another request, or its outcome is unknown.
     """
-    if before.asked != asked:
+    if before.asked != request_digest:
         message = "This Idempotency-Key came with another request before."
         raise ApiError(
             422, "idempotency_key_used", message, "Use a new one for each request."

@@ -175,7 +175,7 @@ class _Resolver(AbstractResolver):
         self._sender = sender
         # so that a silent name server does not block other names
         self._threads = ThreadPoolExecutor(RESOLVERS, "webhook-names")
-        self._asked: dict[
+        self._pending: dict[
             tuple[str, int], asyncio.Future[list[Any]]
         ] = {}  # one question at a time for each name
 
@@ -198,21 +198,21 @@ class _Resolver(AbstractResolver):
         return found
 
     async def _ask(self, host: str, port: int) -> list[Any]:
-        asked = self._asked.get((host, port))
+        asked = self._pending.get((host, port))
         if asked is None:
-            if len(self._asked) >= MOST_ASKED:
+            if len(self._pending) >= MOST_ASKED:
                 raise OSError("too many names are being looked up")
             asked = asyncio.get_running_loop().run_in_executor(
                 self._threads, _addresses, host, port
             )
-            self._asked[host, port] = asked
+            self._pending[host, port] = asked
             asked.add_done_callback(lambda done: self._answered((host, port), done))
         return await asyncio.shield(asked)
 
     def _answered(
         self, name: tuple[str, int], done: "asyncio.Future[list[Any]]"
     ) -> None:
-        self._asked.pop(name, None)
+        self._pending.pop(name, None)
         if not done.cancelled():
             done.exception()  # the asker may be gone
 

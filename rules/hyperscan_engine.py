@@ -24,7 +24,7 @@ try:
 except ImportError:  # there is no wheel for this machine
     hyperscan = None
 
-# Matches whose ends are noted: this many, and one for each so many bytes. Beyond them
+# Matches whose ends are noted: this many, and one more for a number of bytes. Beyond them
 # only which expressions occur.
 BUDGET = 1_500
 PER_BYTES = 128

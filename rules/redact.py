@@ -1,5 +1,5 @@
 """The only code that edits a text: puts placeholders into a JSON body and leaves every
-other byte as it was.
+other byte unchanged.
 
 A body's literals are its strings (keys included) and its numbers, numbered in their
 order. An edit names a literal by its number, and a range of characters of its decoded

@@ -1,6 +1,7 @@
 """A release: locks that agree, a version that stands in one place, and files that can be built, checked and installed."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from cli.settings import environment
 from contract.version import VERSION
+from tests.support.shared import thorough
 from tests.test_tree import ROOT
 
 # and what these bring
@@ -180,6 +182,42 @@ def test_the_wheel_runs_where_there_is_no_checkout(dist: Path, tmp_path: Path) -
     assert (place / "addons" / "mitm.conf").read_text() == (
         ROOT / "mitm.conf"
     ).read_text()
+
+
+# pipx takes most of a minute, so it is tried by `make test-long`.
+@pytest.mark.parametrize("tool", ["uv tool", "pipx"] if thorough() else ["uv tool"])
+def test_the_readme_installs_the_wheel_as_a_tool(
+    dist: Path, tmp_path: Path, tool: str
+) -> None:
+    """The line of the README, run beside the folder `dist`, gives an `earthflow` that works, and servers for it."""
+    readme = (ROOT / "README.md").read_text()
+    (line,) = re.findall(rf"^{tool} install .*$", readme, re.MULTILINE)
+    (tmp_path / "dist").symlink_to(dist)
+    bin = tmp_path / "bin"
+    told = {
+        "UV_TOOL_DIR": str(tmp_path / "tools"),
+        "UV_TOOL_BIN_DIR": str(bin),
+        "PIPX_HOME": str(tmp_path / "pipx"),
+        "PIPX_BIN_DIR": str(bin),
+        # uv and pipx, and the Python that this one is of
+        "PATH": f"{Path(sys.executable).parent}:{sys.base_prefix}/bin:{os.environ['PATH']}",
+    }
+    subprocess.run(
+        ["bash", "-c", line],
+        cwd=tmp_path,
+        env={**os.environ, **told},
+        check=True,
+        capture_output=True,
+    )
+
+    def run(*words: str) -> str:
+        return subprocess.run(
+            [bin / "earthflow", *words], env=environment({"HOME": str(tmp_path)}), cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout  # fmt: skip
+
+    assert run("--version") == f"earthflow {VERSION}\n"
+    assert "REDACT" in run("rules", "try", "my key is AKIAQYLPMN5HHHFPZAM2")
+    assert list(tmp_path.glob("**/pginstall18/bin/postgres"))
 
 
 def test_the_source_gives_the_same_wheel(dist: Path, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class StreamedAnswer:
         self._begun = False  # something was sent
         self._template: _ChunkTemplate | None = None
         self._plain = isinstance(decoder, NoEncoding)
-        self._judges = True
+        self._judging = True
 
     @property
     def verdict(self) -> Verdict:
@@ -113,14 +113,14 @@ class StreamedAnswer:
         except Undecodable:
             self._stream.cannot_read("bad_encoding")
             return self.cut_off("The provider's answer could not be decoded")
-        if not self._judges:
+        if not self._judging:
             return [decoded]
         self._unread += self._framing.feed(decoded)
         return self._judge_unread()
 
     def end(self) -> list[bytes]:
         """The provider has ended; give the rest, or the last events of a blocked answer."""
-        if self.ended or not self._judges:
+        if self.ended or not self._judging:
             return []
         if not self._decoder.complete:
             self._stream.cannot_read("bad_encoding")
@@ -140,7 +140,7 @@ class StreamedAnswer:
 
     def stop_judging(self) -> list[bytes]:
         """Pass all that is held and all that follows unjudged (EARTHFLOW_FAIL_MODE=open)."""
-        self._judges = False
+        self._judging = False
         passed, self._output = self._output, []
         held = (*self._releasing, *self._stream.held())
         taken = set(map(id, held))

@@ -98,12 +98,12 @@ class CaseJudge:
 
     def _answer(self, case: Case) -> JudgedCase:
         request, body = self._request(case, b"", {}), _written(case, case.answer)
-        asked = read(request, self.tenant)
+        call = read(request, self.tenant)
         content_type = _header(case.headers, "content-type", "application/json")
         encoding = _header(case.headers, "content-encoding")
         opaque = unreadable_by_head(content_type, encoding)
         context = replace(
-            asked.exchange,
+            call.exchange,
             direction="response",
             parts=(),
             unreadable=(opaque,) if opaque else (),
@@ -114,7 +114,7 @@ class CaseJudge:
                 evaluate(self.book, context, key=KEY), "none", _shown(body)
             )
         framing = framing_of(
-            content_type, grows=asked.format is not None and asked.format.grows
+            content_type, grows=call.format is not None and call.format.grows
         )
         decoder = decoder_for(encoding)
         if framing is None or decoder is None:
@@ -144,7 +144,7 @@ class CaseJudge:
             answer.verdict,
             answer.coverage,
             _shown(passed),
-            _streamed_texts(content_type, asked, passed),
+            _streamed_texts(content_type, call, passed),
         )
 
     def _request(
@@ -193,10 +193,10 @@ def _leaves(body: bytes) -> tuple[str, ...]:
     return () if isinstance(found, Unreadable) else tuple(leaf.text for leaf in found)
 
 
-def _streamed_texts(content_type: str, asked: Reading, body: bytes) -> tuple[str, ...]:
+def _streamed_texts(content_type: str, call: Reading, body: bytes) -> tuple[str, ...]:
     """The texts that a client joins from the events of a stream."""
     framing = framing_of(
-        content_type, grows=asked.format is not None and asked.format.grows
+        content_type, grows=call.format is not None and call.format.grows
     )
     reader = AnswerReader()
     texts: dict[object, list[str]] = {}

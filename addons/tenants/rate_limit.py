@@ -222,9 +222,9 @@ class RateLimiter:
         self._here.pop(enquiry.tenant, None)
         return Allowance(bool(allowed), wait / 1000)
 
-    def _missed(self, asked: bool) -> None:
+    def _missed(self, was_asked: bool) -> None:
         self.local += 1
-        self._misses += asked
+        self._misses += was_asked
         if self._misses >= MISSES:
             self._misses, self._rest_until = 0, time.monotonic() + REST_SECONDS
 

@@ -8,10 +8,10 @@ from typing import Any, Literal, NamedTuple
 from contract.decision import Decision, Record, new_id
 from control.store.database import Connection, Pool
 
-MOST_EVENTS = 100  # decisions in one delivery
+MAX_EVENTS = 100  # decisions in one delivery
 # Deliveries of a webhook that run or wait for a retry. Beyond them decisions wait, and
 # are sent together.
-MOST_WAITING = 4
+MAX_WAITING = 4
 
 
 class Due(NamedTuple):
@@ -84,7 +84,7 @@ async def pack(connection: Connection) -> int:
             "AND EXISTS (SELECT FROM webhook_event e WHERE e.webhook = w.id AND e.delivery IS NULL) "
             "AND (SELECT count(*) FROM delivery d WHERE d.webhook = w.id AND d.state = 'waiting') < %s "
             "ORDER BY w.id FOR KEY SHARE",
-            (MOST_WAITING,),
+            (MAX_WAITING,),
         )
         webhooks = [row["id"] for row in await rows.fetchall()]
         for webhook in webhooks:
@@ -118,7 +118,7 @@ async def _pack(
     rows = await connection.execute(
         "SELECT seq, event FROM webhook_event WHERE webhook = %(webhook)s AND delivery IS NULL "
         "AND (%(older)s::interval IS NULL OR at < now() - %(older)s::interval) ORDER BY seq LIMIT %(most)s",
-        {"webhook": webhook, "older": older, "most": MOST_EVENTS},
+        {"webhook": webhook, "older": older, "most": MAX_EVENTS},
     )
     events = await rows.fetchall()
     if not events:
@@ -182,7 +182,7 @@ async def due(connection: Connection, under_way: Collection[str]) -> list[Due]:
         + "JOIN LATERAL (SELECT x.id FROM delivery x WHERE x.webhook = w.id AND x.state = 'waiting' AND x.due <= now() "
         "ORDER BY x.due, x.id LIMIT CASE WHEN w.failures > 0 THEN 1 ELSE %s END) AS first ON first.id = d.id "
         "WHERE d.state = 'waiting' AND w.disabled IS NULL AND w.not_before <= now() AND NOT d.id = ANY (%s::uuid[])",
-        (MOST_WAITING, list(under_way)),
+        (MAX_WAITING, list(under_way)),
     )
     return [Due(**row) for row in await rows.fetchall()]
 

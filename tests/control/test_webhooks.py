@@ -267,7 +267,7 @@ async def test_away_for_an_hour_all_is_delivered_once_it_is_back_and_together(
     assert len(receiver.decisions()) == len(made)
     # those that had been tried, and the rest by the hundred
     assert len(receiver.heard) <= 4 + 3
-    assert receiver.most <= webhooks.MOST_WAITING
+    assert receiver.most <= deliveries.MAX_WAITING
     found = await webhooks.one(sending.pool, webhook)
     assert found is not None
     assert (found.failures, found.disabled) == (0, None)
@@ -334,7 +334,7 @@ async def test_a_receiver_that_stalls_holds_up_nobody_elses(
         assert not [
             one for one in await states(sending, "wh-slow") if one == "delivered"
         ]
-    assert stalled.most <= webhooks.MOST_WAITING
+    assert stalled.most <= deliveries.MAX_WAITING
     await stalled.runner.cleanup()
 
 
@@ -390,7 +390,7 @@ async def test_a_test_that_was_cut_off_holds_up_nothing(
     sending: State, receiver: Receiver
 ) -> None:
     webhook = await add(sending, "a", receiver.url)
-    for _ in range(webhooks.MOST_WAITING):
+    for _ in range(deliveries.MAX_WAITING):
         assert await deliveries.add_test(sending.pool, webhook)
     (id,) = await decide(sending, "a")
     await until(lambda: receiver.decisions() == [id])
