@@ -27,6 +27,7 @@ from cli.remote import control
 
 INCOMPLETE = 3  # exit status: done, except for some lines
 SHOWN = 20  # rejected lines that are printed
+# Bytes of one import request; control takes at most 1 MB.
 BATCH_BYTES = 500_000
 
 

@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command()(migrate)
 app.command("import")(take_in)
 
+# Rows of a page, and seconds between looks of `tail`.
 PAGE, LOOK_SECONDS = 500, 1.0
 COLUMNS = (
     "time",

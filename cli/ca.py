@@ -22,6 +22,8 @@ from cli.output import Output, emit
 from cli.settings import UpSettings
 
 CA_FILE, PUBLIC_FILE = "mitmproxy-ca.pem", "earthflow-ca.pem"
+# Two years for the CA, which every client must be given; browsers accept leaves of 398
+# days at most.
 CA_DAYS, LEAF_DAYS = 730, 90
 BACKDATE = dt.timedelta(hours=1)  # clocks differ
 

@@ -33,7 +33,9 @@ from cli.up import end_on_signals, interrupted
 if TYPE_CHECKING:
     from cli.pretend import Providers
 
+# For a record to get into the audit; a busy machine takes seconds.
 AUDIT_SECONDS = 20.0
+# For one client; importing an SDK takes some seconds alone.
 CLIENT_SECONDS = 60.0
 # lines of the services' log that are shown after a surprise; the log is deleted with
 # the folder

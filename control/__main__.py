@@ -26,7 +26,9 @@ from control.store import database, keys, master_keys, snapshots
 from rules.complaint import BadRules
 
 PROGRAM = "earthflow control"
+# For requests in progress at the end; polls are answered at once.
 DRAIN_SECONDS = 5.0
+# Seconds to connect, and for one answer; no request of the API waits for Redis.
 REDIS_TIMEOUT = 5.0
 
 

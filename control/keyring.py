@@ -13,15 +13,19 @@ from datetime import UTC, datetime
 from contract.keys import digest, parse
 from control.store.keys import Known
 
+# Addresses with wrong keys that are remembered; a flood from more replaces the oldest.
 MOST_ADDRESSES = 10_000
 # a digest of no secret, so that an unknown key takes as long as a wrong one
 NOBODYS = "0" * 64
 # wrong keys of one address, before it must wait
 TRIES = 20
+# The window of the limits below.
 TRIES_SECONDS = 60.0
+# Wrong keys of a peer that may be a proxy and speak for many.
 PEER_TRIES = 1000
 # delay of a wrong key, as long as few wait
 SLOW_SECONDS = 0.25
+# Delayed requests at once: each holds a connection.
 MOST_WAITING = 500
 
 

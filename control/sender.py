@@ -23,7 +23,9 @@ from contract.addresses import is_internal, is_public
 from contract.version import VERSION
 
 PREFIX = "whsec_"
+# Characters; longer ones are refused by common servers, too.
 MAX_URL = 2000
+# Threads, and names in question: silent name servers hold a thread for 30 s each.
 RESOLVERS, MOST_ASKED = 32, 1000
 
 

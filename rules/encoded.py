@@ -22,6 +22,7 @@ BASE64_TEXT = (
     _BASE64_DIGITS
     + r"|(?:[CI-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}"
 )
+# Eight printable characters at least: hashes and ids have other digits among them.
 HEX_TEXT = r"(?:[2-7][0-9a-fA-F]){8}"
 HEX_PAIRS = r"(?:[2-7][0-9a-fA-F][ :,]){7}[2-7][0-9a-fA-F]"
 SEPARATORS = b" :,"

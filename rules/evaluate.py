@@ -33,6 +33,7 @@ from rules.verdict import Fired, Outcome, Verdict
 TURNS = ("user", "assistant", "tool")  # roles whose turns become history
 COVER = Redact()
 STAND_IN = "[REDACTED:"
+# Our placeholders as `redact.placeholder` writes them.
 OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
 LONGEST_STAND_IN = 110  # characters
 OURS = Exempt(frozenset(), (), 0, ALWAYS)

@@ -33,6 +33,7 @@ REASONS = (
 )
 
 
+# The literal of a text that is outside of the body.
 NOWHERE = -1
 # characters of a token, roughly: rules may ask for tokens before a provider counted
 # them

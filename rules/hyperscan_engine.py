@@ -27,6 +27,7 @@ except ImportError:  # there is no wheel for this machine
 # Matches whose ends are noted: this many, and one more for a number of bytes. Beyond them
 # only which expressions occur.
 BUDGET = 1_500
+# Bytes of text for each match more.
 PER_BYTES = 128
 
 

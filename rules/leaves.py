@@ -12,6 +12,8 @@ import msgspec
 
 from rules.exchange import Unreadable
 
+# Containers inside one another. Schemas of tools reach some 20; Python recurses to
+# 1,000.
 MAX_DEPTH = 64
 MAX_NODES = 200_000  # values and keys of a document
 # Commas and opening brackets, in strings or not. It bounds what parsing can build,

@@ -18,7 +18,10 @@ from rules.prefilter import fixed_characters
 from rules.rulebook import Rulebook
 from rules.testing import run
 
+# From this long before its end on, an expiring rule is a warning.
 SOON = timedelta(days=14)
+# Characters. Shorter ones occur in ordinary text so often that stage 2 does all the
+# work.
 SHORT_KEYWORD, SHORT_LITERAL = 4, 3
 BENIGN = (
     "Could you summarise the attached minutes in five bullet points?",

@@ -13,11 +13,13 @@ from rules.patterns import CONTINUATION, Regex, compile_regex, width
 # Findings of a text with more than SHORT bytes, where stage 1 had too many matches to
 # note their bytes.
 FEW = 20
+# Bytes of a text that is scanned whole.
 SHORT = 1024
 # Findings of a pattern in a text; the rest of the text is one more finding.
 MAX_FINDINGS = 200
 SECRET = b"secret"  # the group that is the finding, where a regex has it
 SURROGATE = re.compile("[\ud800-\udfff]")
+# RE2 folds these to `k` and `s`; hyperscan over bytes does not.
 KELVIN, LONG_S = "\u212a", "\u017f"
 
 # Start and end in characters; whether it was looked at by itself.

@@ -24,11 +24,13 @@ __all__ = ["View", "plain"]
 
 MAX_DEPTH = 2  # a view of a view is the deepest
 MAX_FOLDED = 200_000  # characters whose plain form is kept
+# Control characters that a reader does not see; tabs and line ends are text.
 CONTROLS = "\x00-\x08\x0b\x0e-\x1f\x7f"
 HIDDEN = (
     "\x80-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
     "\u0600-\u0605\u06dd\u2028\u2029\u2800\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+# Greek, Cyrillic and Armenian, where most look-alikes of ASCII letters are.
 OTHER_LETTERS = "\u0370-\u03ff\u0400-\u052f\u0531-\u0587"
 STYLED = (
     "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\u2100-\u2189\u2460-\u24ff\u1d00-\u1d2b\u0131\u0251\u0261\u0269\u026a\u0280"

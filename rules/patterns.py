@@ -23,6 +23,7 @@ MARKED = {mark: base for base, marks in {
 }.items() for mark in marks}  # fmt: skip
 EXCHANGED = ("اأإآ", "ةه", "ىي", "'’")
 CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that continue a character
+# White space between the words of a keyword, with no-break spaces.
 SPACE = r"[\s\x{a0}\x{202f}]{1,8}"
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from rules.channels import Piece
 from rules.redact import LITERAL
 
+# What JSON writes as an escape, or what ends the string.
 NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
 
 

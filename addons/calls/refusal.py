@@ -16,6 +16,7 @@ from addons.providers.error_formats import FAMILIES, Family
 from addons.record.recorder import OpenRecord, Recorder
 from contract.decision import Reason
 
+# Status codes: RFC 9110, section 15.
 SWITCHING_PROTOCOLS, REQUEST_TIMEOUT, CONTENT_TOO_LARGE = 101, 408, 413
 UPGRADE_REQUIRED, TOO_MANY_REQUESTS, BAD_GATEWAY, UNAVAILABLE = 426, 429, 502, 503
 POLICY_VIOLATION = 1008  # close code of a WebSocket: RFC 6455, section 7.4.1

@@ -13,7 +13,10 @@ MAX_DECODED = 64 * 1024 * 1024  # bytes
 # Decoded to encoded bytes, beyond the first MB: real text stays far below it, bombs far
 # above.
 MAX_RATIO = 100
+# Decoded bytes before the ratio counts: a short text of blanks compresses a
+# thousandfold.
 FREE_RATIO = 1024 * 1024
+# Bytes of input and output at a time: a bomb is noticed after this much.
 STEP = 64 * 1024
 
 

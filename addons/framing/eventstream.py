@@ -29,6 +29,7 @@ SIZES = {
     8: 8,
     9: 16,
 }
+# Types of header values that are texts: bytes and string.
 STRINGS = (6, 7)
 
 

@@ -26,6 +26,8 @@ logger = logging.getLogger("earthflow.tls")
 CA_FILE = (
     "mitmproxy-ca.pem"  # key and certificate, under the name that mitmproxy looks for
 )
+# Days before its end from which on each start warns: a month is enough to roll out a
+# new CA.
 WARN_DAYS = 30
 MAX_LEAVES = 10_000  # some 4 KB each
 # for which a leaf is used again; it is valid for longer

@@ -35,6 +35,7 @@ from addons.tunnels import Tunnel, Tunnels
 
 logger = logging.getLogger("earthflow.connections")
 
+# The first byte of a TLS handshake record (RFC 8446, section 5.1).
 TLS_RECORD = b"\x16"
 TLS_HEADER = 3  # bytes that mitmproxy needs to recognise a TLS record
 REQUEST_LINE = re.compile(rb"([A-Za-z]{1,20}) (\S)")

@@ -18,6 +18,7 @@ from addons.settings import Limits
 # a second: 1 KB/s is a 32 MB body in nine hours, and a modem from 1990.
 GRACE = 30.0
 SLOWEST = 1024
+# Timeouts are given in whole seconds.
 SWEEP_SECONDS = 1.0
 # File descriptors for everything but connections. Each connection may need two: its own and
 # one upstream.

@@ -18,6 +18,8 @@ from addons.providers.provider import Call
 from rules.exchange import NOWHERE, Part, Unreadable
 from rules.redact import Edit
 
+# Sections of a form. OpenAI's image edits take 16 files; each section costs a dozen
+# objects.
 MAX_SECTIONS = 1000
 KIND = "multipart/form-data"
 MEDIA = {"audio": "audio", "video": "image", "image": "image"}

@@ -27,6 +27,8 @@ logger = logging.getLogger("earthflow.outbox")
 BATCH = 500  # records in one transaction
 LINGER_SECONDS = 0.02  # records that follow one another this closely are sent together
 CHECK_SECONDS = 2.0  # between checks of the watermark and of Redis's mark
+# Between attempts while Redis is away: nobody waits for it, and a log line comes only
+# on a change.
 RETRY_SECONDS = 1.0
 
 # (worker, boot) -> the highest seq that PostgreSQL holds without a gap, -1 for none;

@@ -20,7 +20,10 @@ import msgspec
 from contract.decision import Place, Record, encode, new_id
 
 HEADER = struct.Struct("<II")
+# Bytes of a segment: some 20,000 records. What PostgreSQL holds is freed in such steps.
 SEGMENT_BYTES = 16 * 1024 * 1024
+# Bytes of a record. The longest have a kept prompt of 64 KB, sealed, and a few hundred
+# rules.
 MAX_FRAME = 1024 * 1024
 
 

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 MAC = 32  # bytes at the start of a file
+# A rulebook has some six files of up to 10 MB; two versions of five are kept.
 KEPT_FILES = 64
 
 

@@ -38,6 +38,7 @@ LEAST_PATIENCE, PATIENCE = 0.005, 0.020
 # After this many missed answers in a row, Redis is not asked for this many seconds.
 MISSES, REST_SECONDS = 5, 1.0
 MOST_ASKED = 200  # enquiries under way at once; more are decided here
+# Between two reports of tokens: a budget of a day is exceeded by this long at most.
 SPEND_SECONDS, DAY = 0.25, 86_400
 # How often proxies report, and when one counts as gone
 HEARTBEAT_SECONDS, GONE_SECONDS = 2.0, 10.0

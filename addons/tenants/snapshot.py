@@ -42,6 +42,7 @@ logger = logging.getLogger("earthflow.snapshot")
 # characters of a call that the audit keeps, where it keeps prompts
 MOST_KEPT = 64 * 1024
 LONG_POLL = 20  # seconds for which control may hold a poll
+# Between polls while control is away.
 RETRY_SECONDS = 1.0
 
 

@@ -18,6 +18,7 @@ from cli.engines.folders import Owner
 from cli.errors import CommandError
 from cli.processes import alive, end_with_parent, wait_until
 
+# For the start (a slow disk and recovery after a kill), and for each signal at the end.
 START_SECONDS, STOP_SECONDS = 60.0, 20.0
 
 

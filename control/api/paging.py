@@ -6,6 +6,7 @@ from aiohttp import web
 
 from control.errors import ApiError
 
+# Rows of a page: some 500 KB of JSON.
 MAX_LIMIT = 1000
 
 

@@ -17,6 +17,7 @@ from control.state import STATE
 from control.store import tenants
 from control.store.tenants import Tenant, TenantExists
 
+# Labels of a tenant.
 MAX_LABELS = 50
 
 Name = Annotated[

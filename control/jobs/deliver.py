@@ -24,10 +24,13 @@ from control.store.deliveries import Due
 
 logger = logging.getLogger("earthflow.webhooks")
 
+# Between looks at the queue; between retries after a failure of ours; between looks for
+# what is too old.
 LOOK_SECONDS, RETRY_SECONDS, OLD_SECONDS = 0.2, 1.0, 30.0
 MOST_AT_ONCE = 200  # attempts at once, of all webhooks together
 # rests after the quick retries; the last one repeats
 RESTS = tuple(timedelta(minutes=m) for m in (1, 5, 15, 30, 60, 120, 240, 480))
+# The receiver wants no more (Standard Webhooks).
 GONE = 410
 
 

@@ -26,7 +26,9 @@ from control.store.database import Connection, alone, lead
 
 logger = logging.getLogger("earthflow.ingest")
 
+# Records of a transaction: a commit costs as much as some hundred rows.
 BATCH = 500
+# For which Redis holds a read open when there is nothing; then the lock is checked.
 BLOCK_MS = 1000
 RETRY_SECONDS = 1.0
 AHEAD = timedelta(days=1)  # a record further in the future is not ours

@@ -16,6 +16,7 @@ from control.store.database import alone, lead
 logger = logging.getLogger("earthflow.retention")
 
 EVERY = 3600.0  # seconds
+# After a failure; the work itself is done once an hour.
 RETRY_SECONDS = 60.0
 
 

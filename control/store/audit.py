@@ -11,7 +11,9 @@ from contract.decision import Completion, Decision, Place, Record, encode, time_
 from control.store import deliveries, keys, tally
 from control.store.database import Connection, Pool
 
+# Advisory locks; any numbers that no other job has (here: letters of its name).
 INGEST_LOCK, PARTITIONS_LOCK = 0x696E67657374, 0x64617973
+# PostgreSQL's integer.
 MAX_INTEGER = 2**31 - 1
 MOST_TOKENS = 10**9  # tokens that one exchange is believed to have cost
 BETWEEN = "\x1f"  # rules of one record

@@ -16,6 +16,7 @@ from psycopg_pool import AsyncConnectionPool
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 Pool = AsyncConnectionPool[Connection]
 
+# Connections for slow reads, and a statement's longest time.
 READERS, LONGEST_READ_MS = 3, 30_000
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
 # seconds that a request waits for a connection

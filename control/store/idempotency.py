@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from control.store.database import Connection, alone
 
+# How long an answer is kept, as Stripe and others do.
 KEPT = timedelta(hours=24)
 
 

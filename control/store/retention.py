@@ -14,6 +14,7 @@ from control.store.database import Connection
 
 LOCK = 0x72657461
 DAY = re.compile(r"(decision|completion)_(\d{4})(\d{2})(\d{2})")
+# For a partition's lock: statements that arrive meanwhile wait behind it.
 LOCK_TIMEOUT = "2s"
 LOGS = timedelta(days=30)  # days that ended deliveries are kept
 

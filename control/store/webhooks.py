@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from control.store.database import Connection, Pool
 
 LOCK = 0x77656268
+# For which the old secret signs beside the new one.
 SECRET_GRACE = timedelta(hours=24)
 
 COLUMNS = "id, tenant, url, statuses, created, disabled, failures, not_before"

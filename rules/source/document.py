@@ -12,6 +12,8 @@ import yaml
 
 from rules.complaint import BadRules, Complaint, Mark, likely
 
+# Bytes of a file: the largest pack has 150 KB. Levels: a rule of nested clauses reaches
+# ten.
 MAX_BYTES, MAX_DEPTH = 1_000_000, 20
 MAX_VALUES = 500  # values of one list
 # The name of a list, a score or a detector
