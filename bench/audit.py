@@ -23,7 +23,7 @@ from control.jobs import ingest
 from control.keyring import Keyring
 from control.settings import ControlSettings
 from control.state import State
-from control.store import database, masters, search
+from control.store import database, master_keys, search
 from control.store.audit import Partitions
 from control.store.search import Sought
 
@@ -77,7 +77,7 @@ async def state(folder: Path) -> AsyncIterator[State]:
             pool,
             reading,
             client,
-            await masters.open_vault(pool, master),
+            await master_keys.open_vault(pool, master),
             {},
             "",
             Keyring(bytes(32)),

@@ -17,7 +17,7 @@ from typing import Any
 import hyperscan
 
 from addons.calls.clean_texts import CleanTexts
-from addons.calls.reading import Request, judge, read
+from addons.calls.reading import CallRequest, judge, read
 from addons.providers import Directory
 from bench import texts
 from rules.hyperscan_engine import Hyper
@@ -37,7 +37,7 @@ PROVIDER = Directory().of("api.openai.com")
 def judged(book: Rulebook, body: bytes, clean: Clean | None = None) -> Any:
     """One call through everything between its bytes and what is done with it."""
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
-    request = Request(
+    request = CallRequest(
         PROVIDER, "api.openai.com", "POST", "/v1/chat/completions", "", body, "", now
     )
     return judge(read(request, "t"), book, key=KEY, clean=clean)

@@ -18,11 +18,9 @@ from rules.locate import Pattern
 from rules.partial_match import Boundless, PartialMatches, prefix_regex
 from rules.rulebook import CompiledRule
 
-TOGETHER = (
-    # Prefix patterns that are compiled together. For more, RE2 takes disproportionately
-    # longer.
-    64
-)
+# Prefix patterns that are compiled together. For more, RE2 takes disproportionately
+# longer.
+TOGETHER = 64
 # Kinds of texts that arrive in pieces
 STREAMED: tuple[Kind, ...] = ("text", "tool_call")
 

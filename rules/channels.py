@@ -1,11 +1,12 @@
-"""Texts that arrive in pieces, as `rules.stream` keeps them: what is known of each, and the edits in it.
+"""Texts that arrive in pieces, as `rules.stream` keeps them: what is known of each, and
+the edits in it.
 
-A channel keeps the end of its text in `window`. Positions count from the text's start, and
-each character passes these states:
+A channel keeps the end of its text in `window`. Positions count from the text's start,
+and each character passes these states:
 
     position                 state      it moves on when
     settled … length         held       later text completes, or rules out, every match there
-    free … settled           settled    no edit crosses `free` any more
+    free … settled           settled    it is not inside an edit that is still growing
     base … free              free       its event is free in all its channels: then it is sent
     0 … base                 trimmed    (no pattern looks back that far)
 """
@@ -47,7 +48,15 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Channel:
-    """One text, under all names whose pieces were the same so far."""
+    """One growing text.
+
+    Names that received exactly the same pieces share a channel until they differ.
+
+    `last_event` is the number of the last event with a piece of it. `overtaken`: text
+    before this position was sent unsettled. `strict`: such text may still become a
+    match, so nothing unsettled is sent any more. `covered` is the end of the last edit
+    whose replacement was sent. `plain`: the window is ASCII without escapes.
+    """
 
     part: Part
     partial: PartialMatches
@@ -56,13 +65,11 @@ class Channel:
     base: int = 0
     settled: int = 0
     free: int = 0
-    last: int = 0  # the number of the last event with a piece of it
-    # Text before this position was sent unsettled, since other channels had moved on.
+    last_event: int = 0
     overtaken: int = 0
-    # What was sent so did become a match later: nothing unsettled is sent any more.
     strict: bool = False
-    covered: int = 0  # the end of the last edit whose replacement was sent
-    plain: bool = False  # the window has no escapes, and nothing beyond ASCII
+    covered: int = 0
+    plain: bool = False
     edits: list[Edit] = field(default_factory=list)
 
     @property
@@ -82,7 +89,7 @@ class Channel:
 
     def trim(self) -> None:
         """Forget what no pattern looks back at."""
-        behind = self.partial.behind
+        behind = self.partial.lookback
         spare = min(self.settled, self.free) - behind - self.base
         if spare > behind:
             self.window = self.window[spare:]
@@ -102,9 +109,10 @@ class Channels:
         return iter(dict.fromkeys(self._by_name.values()))
 
     def continued_by(self, piece: Piece) -> tuple[list[Channel], list["Split"], bool]:
-        """The channels of a piece; those that had to be split for it; whether all could be had.
+        """The channels of a piece; the splits that were made for it; False where
+        MAX_CHANNELS prevented one.
 
-        Names whose pieces were the same so far share a channel.
+        Names that received the same pieces so far share a channel.
         """
         together: dict[Channel, list[Name]] = {}
         new: list[Name] = []
@@ -159,8 +167,19 @@ class Span(NamedTuple):
     literal: int
 
 
+@dataclass(slots=True, eq=False)
+class Waiting[Payload]:
+    """An event that waits. Its spans before number `first` are free."""
+
+    payload: Payload
+    spans: tuple[Span, ...]
+    edits: tuple[Edit, ...]
+    size: int
+    first: int = 0
+
+
 def after_split(spans: Sequence[Span], split: Split) -> list[Span]:
-    """The spans that what waited for one channel has in the other."""
+    """Copies of the old channel's spans, for the new one."""
     return [
         span._replace(channel=split.other)
         for span in spans

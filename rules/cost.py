@@ -14,7 +14,7 @@ from rules.load import Library
 from rules.re2_engine import Portable
 from rules.scan import Scanner
 
-# The least of so many runs counts: others only add noise.
+# Runs, of which the least counts: others only add noise.
 ROUNDS = 5
 SIZE = 64 * 1024  # bytes of text that each rule scans
 

@@ -101,9 +101,7 @@ def _verdict(
 def _fired(
     book: Rulebook, exchange: Exchange, findings: Iterable[Finding]
 ) -> tuple[list[Fired], set[int]]:
-    """The rules that fire, by id; and the texts whose findings no rule would ever act
-    on.
-    """
+    """The rules that fire, sorted by id, and the texts that may be remembered as clean."""
     by_text: defaultdict[int, defaultdict[int, list[Finding]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -137,11 +135,13 @@ def _fired(
                     stand[one] = None
                 if exempt is None or not exempt.always:
                     idle.discard(text)
-        if stand and not _over(rule, exchange):
+        if stand and not _is_expired(rule, exchange):
             fired.append(Fired(rule, tuple(stand)))
     for number in book.contextual:
         rule = book.rules[number]
-        if _context_holds(book, rule, exchange, of_call) and not _over(rule, exchange):
+        if _context_holds(book, rule, exchange, of_call) and not _is_expired(
+            rule, exchange
+        ):
             fired.append(Fired(rule, ()))
     return sorted(fired, key=lambda one: one.rule.id), idle
 
@@ -190,7 +190,7 @@ def _context_holds(
     return holds(rule.when, of_call)
 
 
-def _over(rule: CompiledRule, exchange: Exchange) -> bool:
+def _is_expired(rule: CompiledRule, exchange: Exchange) -> bool:
     """Whether the rule has expired.
 
     An `allow` expires where the time is not known, too.
@@ -228,10 +228,8 @@ class _Case:
         self.blocking: list[CompiledRule] = []
         self.scored: list[Fired] = []
         self._redacting = [one for one in fired if one.rule.action == "redact"]
-        self._covered: list[
-            tuple[CompiledRule, int]
-            # Parts of the history that are taken out whole, with the rule that demands it.
-        ] = []
+        # Parts of the history that are taken out whole, with the rule that demands it.
+        self._covered: list[tuple[CompiledRule, int]] = []
         for one in fired:
             if one.rule.action == "block":
                 self._block(one.rule, one.findings, self._new(one) or not one.findings)

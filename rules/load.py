@@ -217,7 +217,7 @@ class Library:
             raise BadRules(complaints)
         base.end_layer()
         rules = [
-            self._compiled(rule, base)
+            self._compiled_rule(rule, base)
             for rule in assembled.rules.values()
             if rule.mode != "off"
         ]
@@ -264,7 +264,7 @@ class Library:
             else None,
         )
 
-    def _compiled(self, rule: Rule, base: Base) -> CompiledRule:
+    def _compiled_rule(self, rule: Rule, base: Base) -> CompiledRule:
         """A compiled rule. All rulebooks share the ones that no override patched."""
         shared = self._base.rules
         if id(rule) not in self._base.known:

@@ -1,19 +1,21 @@
-"""Finds the earliest position in an unfinished text from which some pattern could still match when more arrives.
+r"""Finds the earliest position in an unfinished text from which some pattern could still
+match when more arrives.
 
 Of each pattern a second one is made, which matches every proper prefix of its matches:
 
     sk-[a-z]{4}    →    (?:s(?:k(?:-(?:[a-z]{0,3})?)?)?)?
 
-Where that one matches up to the end of the text, later text decides; everything before it is
-settled, since a search there never reaches the text's end:
+If it matches up to the end of the text, the start of that match is the first undecided
+position; whatever begins earlier needs no text that has not arrived:
 
     pattern            text           earliest    held      why
     sk-[a-z]{4}        use sk-ab      4           "sk-ab"   two letters more, and it is a key
     sk-[a-z]{4}        use sk-9       8 (all)     –         no match can hold "sk-9"
-    \\bkey\\b            my key         3           "key"     "keys" would be no match
+    key with edges     my key         3           "key"     "keys" would be no match
 
-A prefix that waits for an edge counts (third row), as does a match that could grow. So does a
-run that may be base64 or hexadecimal text: it is decoded when it is complete.
+So a word that is complete but for its closing edge (`\b`) is held, too, and so is a
+match that more characters would lengthen. A run that may be base64 or hexadecimal text
+is held until it ends, and decoded then.
 """
 
 import re
@@ -43,7 +45,7 @@ from rules.views import View, plain
 # Characters of a run that may be base64 or hexadecimal digits; a longer one is held until it
 # ends. Words of ordinary prose are shorter.
 ENCODED = 12
-EDGE = 64  # characters behind a finding that a keyword near it, or its edge, may need
+EDGE = 64  # characters after a finding that its edge, or a keyword near it, may need
 MAX_IDLE = 20_000  # short texts known to be settled at once; some 2 MB
 MAX_TAIL = 64 * 1024  # characters at the end of a text that are searched
 
@@ -62,8 +64,8 @@ class Boundless(Exception):
 class PartialMatches:
     """The prefix patterns of some patterns.
 
-    `behind`: this many settled characters may still take part in a new match, as the edge of
-    one or as keywords near it.
+    `lookback`: how many settled characters a later match may still need before it, as
+    its edge or as keywords near it.
     """
 
     def __init__(self, groups: Sequence[Sequence[tuple[Pattern, int]]]):
@@ -91,7 +93,7 @@ class PartialMatches:
             max(reach, pattern.within + EDGE if pattern.near else 0)
             for pattern, reach in known
         )
-        self.behind = EDGE + max(reaches, default=0)
+        self.lookback = EDGE + max(reaches, default=0)
 
     @property
     def ready(self) -> bool:

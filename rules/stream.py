@@ -1,32 +1,36 @@
-"""Judges an answer while it streams: events in, the events that may be sent out, in their order.
+"""Judges an answer while it streams: events in, the events that may be sent out, in
+their order.
 
-An event is sent once all of its text is settled: no later text can change what the rules find
-in it. An example, with a rule that redacts `sk-[a-z0-9]{8}`:
+An event is sent once all of its text is settled: no later text can change what the
+rules find in it. An example, with a rule that redacts `sk-[a-z0-9]{8}`:
 
     event   its text      settled                   sent
     1       "use sk-"     "use "                    –   ("sk-" may begin a key)
     2       "a1b2"        "use "                    –
     3       "c3d4, now"   "use sk-a1b2c3d4, now"    "use [REDACTED:key_…]", "", ", now"
 
-A block ends the stream before any of the finding was sent. Each event is judged by itself, so
-the same events give the same result however their bytes were cut. At the end the whole answer
-is judged once more (`Transcript`), by the rules that cannot decide earlier.
+A block ends the stream before any of the finding was sent. Work is done for each event,
+never for each chunk of bytes, so it does not matter where the bytes were cut. At the
+end the whole answer is judged once more (`Transcript`), by the rules that cannot decide
+earlier.
 
-Nobody knows for sure which pieces a client joins. So a piece may stand in several channels,
-and is sent once it is settled in all. Where other channels have long moved on while one waits
-(PATIENCE), it is sent unsettled, once; if a match does come of it, that channel waits for good.
+Nobody knows for sure which pieces a client joins. So a piece may stand in several
+channels (`channels.py`), and is sent once it is settled in all. A channel that waits
+while others get 32 events is overtaken: its text is judged as if it ended there, and
+sent.
 
-    a waiting channel   after PATIENCE events without it     then, with more of its text
-    normal              judged as if it ended here, sent     no match there: normal again
-                        (`overtaken`)                        still unsettled there: strict
-    strict              waits                                –
+    state       entered when                         left when more of its text arrives
+    normal      –                                    –
+    overtaken   PATIENCE events came without it      what was sent is settled: normal; else strict
+    strict      what was sent may still become       never: nothing unsettled of it is sent again
+                a match
 
 Pure. Bounded by MAX_HELD, MAX_WAITING, and `channels.MAX_CHANNELS`.
 """
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from rules.channels import (
@@ -35,6 +39,7 @@ from rules.channels import (
     Name,
     Piece,
     Span,
+    Waiting,
     after_split,
     edits_of,
     insert_edit,
@@ -46,14 +51,14 @@ from rules.placeholders import Placeholders
 from rules.redact import Edit
 from rules.rulebook import Rulebook
 from rules.scan import Finding
-from rules.transcript import Transcript
+from rules.transcript import Transcript, as_carried_out
 from rules.verdict import Fired, Verdict
 
 # Characters of one channel that wait. Shipped patterns of a bounded width need less; a longer
 # wait is for patterns without a bound, and ends as "endless".
 MAX_HELD = 8 * 1024
 MAX_WAITING = 1024 * 1024  # characters of all events that wait; more ends the answer
-PATIENCE = 32  # events without a piece of it for which a channel waits
+PATIENCE = 32  # events without new text of a channel, after which its held text is sent
 OVERHEAD = 100  # characters that an event counts besides its texts
 
 
@@ -62,17 +67,6 @@ class Released[Payload](NamedTuple):
 
     payload: Payload
     edits: tuple[Edit, ...]
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting[Payload]:
-    """An event that waits. Its spans before number `first` are free."""
-
-    payload: Payload
-    spans: tuple[Span, ...]
-    edits: tuple[Edit, ...]
-    size: int
-    first: int = 0
 
 
 class Stream[Payload]:
@@ -104,7 +98,7 @@ class Stream[Payload]:
         self._waits = 0  # characters of the events that wait
         self._concluded_at = 0  # characters of the transcript when it was last judged
         self._verdict: tuple[object, Verdict] | None = None
-        self._queue: deque[_Waiting[Payload]] = deque()
+        self._queue: deque[Waiting[Payload]] = deque()
 
     @property
     def waiting(self) -> int:
@@ -117,7 +111,10 @@ class Stream[Payload]:
         return self._waits > MAX_WAITING
 
     def is_clean(self, pieces: Iterable[Piece]) -> bool:
-        """Whether the complete texts among these were judged before, and have no findings."""
+        """Whether the complete texts among these were judged before, without findings.
+
+        Pieces with channels are ignored.
+        """
         return all(
             piece.channels or self._transcript.is_clean(piece) for piece in pieces
         )
@@ -141,14 +138,15 @@ class Stream[Payload]:
             for channel in self._channels_of(piece, spans) if piece.text else ():
                 start = channel.length
                 channel.window += piece.text
-                channel.last = self._events
+                channel.last_event = self._events
                 spans.append(Span(channel, start, channel.length, piece.literal))
                 touched[channel] = None
-        edits = self._compiled([*touched], complete, at_end=False)
+        edits = self._judge_new([*touched], complete, at_end=False)
         self._events += 1
         self._waits += size
-        self._queue.append(_Waiting(payload, tuple(spans), edits, size))
-        # Judging the whole costs as much as its length: at most each time it has doubled.
+        self._queue.append(Waiting(payload, tuple(spans), edits, size))
+        # Judging the whole answer costs time in proportion to its length, so it is
+        # repeated only when that has doubled.
         if last and self._transcript.kept >= 2 * self._concluded_at:
             self._conclude()
         return self._release()
@@ -176,7 +174,7 @@ class Stream[Payload]:
             assert channel is not None
             channel.window += text
             channel.settled = channel.free = channel.base + len(channel.window)
-            if len(channel.window) > 4 * channel.partial.behind:
+            if len(channel.window) > 4 * channel.partial.lookback:
                 channel.trim()
         if not self._transcript.extend(names[0], text):
             self.cannot_read("too_large")
@@ -184,12 +182,12 @@ class Stream[Payload]:
 
     def end(self) -> list[Released[Payload]]:
         """The answer is over: everything is settled."""
-        self._compiled(list(self._channels), [], at_end=True)
+        self._judge_new(list(self._channels), [], at_end=True)
         self._conclude()
         return self._release()
 
-    def held(self) -> list[Payload]:
-        """Take back the events that wait."""
+    def take_held(self) -> list[Payload]:
+        """Take back the events that wait; none does any more."""
         waiting = [event.payload for event in self._queue]
         self._queue.clear()
         return waiting
@@ -212,21 +210,10 @@ class Stream[Payload]:
         judged = (self._transcript.kept, self.size, len(self.unreadable))
         state = (*judged, self.blocked, self.redacted)
         if self._verdict is None or self._verdict[0] != state:
-            self._verdict = (state, self._judge_whole())
+            verdict = evaluate(self._book, self._so_far(), key=self._key)
+            done = as_carried_out(verdict, self._fired, self.blocked, self.redacted)
+            self._verdict = (state, done)
         return self._verdict[1]
-
-    def _judge_whole(self) -> Verdict:
-        verdict = evaluate(self._book, self._so_far(), key=self._key)
-        known = {one.rule.id for one in verdict.fired}
-        earlier = (one for name, one in self._fired.items() if name not in known)
-        verdict = replace(verdict, fired=(*verdict.fired, *earlier), edits=())
-        if self.blocked is not None:
-            return replace(verdict, action="BLOCK", by=self.blocked.by, would=None)
-        if self.redacted and verdict.action in ("ALLOW", "FLAG"):
-            return replace(verdict, action="REDACT")
-        if verdict.action == "REDACT" and not self.redacted:
-            return replace(verdict, action="FLAG", would="REDACT")
-        return verdict
 
     def _so_far(self) -> Exchange:
         return replace(
@@ -243,7 +230,11 @@ class Stream[Payload]:
             self.blocked = verdict
 
     def _channels_of(self, piece: Piece, spans: list[Span]) -> list[Channel]:
-        """The channels that a piece continues. What waits for a split channel waits for both."""
+        """The channels that a piece continues.
+
+        Where the names of one part ways, events that waited for it wait for both new
+        channels.
+        """
         channels, splits, complete = self._channels.continued_by(piece)
         if not complete:
             self.cannot_read("too_deep")
@@ -257,10 +248,12 @@ class Stream[Payload]:
 
     # -- judging ------------------------------------------------------------------------
 
-    def _compiled(
+    def _judge_new(
         self, touched: Sequence[Channel], complete: Sequence[Piece], *, at_end: bool
     ) -> tuple[Edit, ...]:
-        """Settle what can be settled; give the edits of the complete texts."""
+        """Settle and judge the touched channels, and judge the complete texts; the
+        edits of the latter.
+        """
         parts = [piece.part for piece in complete]
         moved: list[tuple[Channel, int]] = []  # with the earlier `settled`
         for channel in touched:
@@ -317,7 +310,8 @@ class Stream[Payload]:
             self._keep(complete, [], 0)
         if book is None or (not scanned and not complete):
             return ()
-        # Here a part's literal is its number; NOWHERE stays, since nothing can be put there.
+        # For this call `literal` is the index in `parts`, so that edits can be
+        # assigned. NOWHERE is kept: such a text cannot be edited.
         parts = [
             *(channel.part._replace(text=channel.window) for channel, _ in scanned),
             *complete,
@@ -369,7 +363,7 @@ class Stream[Payload]:
         released: list[Released[Payload]] = []
         while self._queue and self.blocked is None:
             event = self._queue[0]
-            while event.first < len(event.spans) and self._is_free(
+            while event.first < len(event.spans) and self._may_send(
                 event.spans[event.first]
             ):
                 event.first += 1
@@ -381,18 +375,22 @@ class Stream[Payload]:
             released.append(Released(event.payload, edits))
         return released
 
-    def _is_free(self, span: Span) -> bool:
-        """Whether a piece may be sent as far as this channel is concerned, or must be by now."""
+    def _may_send(self, span: Span) -> bool:
+        """Whether a channel allows a piece to be sent.
+
+        Where it has waited for PATIENCE events, it is judged as if it ended here, and
+        allows it.
+        """
         channel = span.channel
         if span.end <= channel.free:
             return True
         if (
-            self._events - channel.last < PATIENCE
+            self._events - channel.last_event < PATIENCE
             or channel.strict
             or any(edit.end > channel.settled for edit in channel.edits)
         ):
             return False
-        # CompiledRule it as if its text ended here, then send it.
+        # Judge it as if its text ended here, then send it.
         settled, channel.settled = channel.settled, channel.length
         self._decide([(channel, settled)], ())
         channel.settled = settled

@@ -1,7 +1,11 @@
 """An answer so far, kept to be judged once more as a whole when it ends."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from rules.channels import Name, Piece
 from rules.exchange import Part
+from rules.verdict import Fired, Verdict
 
 MAX_KEPT = 1024 * 1024  # characters; a model's longest answers have some 500,000
 OVERHEAD = 100  # characters that a complete text counts besides its own
@@ -62,3 +66,26 @@ class Transcript:
             return False
         self.kept += length
         return True
+
+
+def as_carried_out(
+    verdict: Verdict,
+    fired: Mapping[str, Fired],
+    blocked: Verdict | None,
+    redacted: bool,
+) -> Verdict:
+    """The verdict on a whole answer, corrected by what was done while it streamed.
+
+    `fired` are the rules that fired then, by id. What was found too late for an edit is a FLAG
+    that would have been a REDACT.
+    """
+    known = {one.rule.id for one in verdict.fired}
+    earlier = (one for name, one in fired.items() if name not in known)
+    verdict = replace(verdict, fired=(*verdict.fired, *earlier), edits=())
+    if blocked is not None:
+        return replace(verdict, action="BLOCK", by=blocked.by, would=None)
+    if redacted and verdict.action in ("ALLOW", "FLAG"):
+        return replace(verdict, action="REDACT")
+    if verdict.action == "REDACT" and not redacted:
+        return replace(verdict, action="FLAG", would="REDACT")
+    return verdict

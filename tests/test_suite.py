@@ -1,5 +1,6 @@
 """The suite itself: a run leaves nothing behind, however it ends, and fits the machine that it is on."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -133,3 +134,13 @@ def test_a_profile_scales_what_is_tried(profile: str, wanted: int, tried: int) -
         assert shared.thorough() is (profile == "long")
     finally:
         settings.load_profile(before)
+
+
+def test_every_bench_can_be_started() -> None:
+    """No test runs a whole bench; but a name that a change took away is noticed here."""
+    for path in sorted((ROOT / "bench").glob("*.py")):
+        if path.stem not in (
+            "__main__",
+            "peers",
+        ):  # peers needs what only `make peers` installs
+            importlib.import_module(f"bench.{path.stem}")

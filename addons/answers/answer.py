@@ -137,7 +137,10 @@ def judge_whole(
     key: bytes,
     restore: Pairs,
 ) -> WholeAnswer:
-    """Decode, read, judge and edit an answer. Total. `key` makes the placeholders."""
+    """Decode, read, judge and edit an answer.
+
+    Never raises. `key` makes the placeholders.
+    """
     context = replace(context, stream=False, size=len(raw))
     decoded = decode(raw, encoding)
     if isinstance(decoded, Unreadable):

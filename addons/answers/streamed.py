@@ -142,7 +142,7 @@ class StreamedAnswer:
         """Pass all that is held and all that follows unjudged (EARTHFLOW_FAIL_MODE=open)."""
         self._judging = False
         passed, self._output = self._output, []
-        held = (*self._releasing, *self._stream.held())
+        held = (*self._releasing, *self._stream.take_held())
         taken = set(map(id, held))
         unread = [frame for frame in self._unread if id(frame) not in taken]
         rest = (*held, *unread, *self._framing.end())

@@ -1,23 +1,26 @@
-"""The texts of an answer: every string of its JSON, with the texts that it may continue.
+"""The texts of an answer: every string of its JSON, with its channels: the earlier
+texts to which a client may append it.
 
-No provider's schema is needed: a field that nobody has heard of is judged, too. In a stream
-a string continues the strings that stood at the same place in earlier events:
+No provider's schema is needed: a field that nobody has heard of is judged, too. In a
+stream a client joins strings of several events:
 
     {"choices":[{"index":0,"delta":{"content":"sk-live-"}}]}
     {"choices":[{"index":0,"delta":{"content":"4eC39H"}}]}     the key spans two events
 
-Clients differ in what they take for the same place: some look at the path, some at an index,
-some join everything of one kind. So a text belongs to several channels at once, from the
-narrowest to the widest, and `rules.stream` releases it once it is settled in each:
+Clients differ in what they join: some look at the path, some at an index, some take
+everything of one kind. So a text belongs to several channels at once, and
+`rules.stream` releases it once it is settled in each:
 
-    ("apart", …, 0, "choices", 0, "delta", "content")    path and all indexes
-    ("place", …, "choices", 0, "delta", "content")       path alone
-    ("index", "text", "index", 0, "choices")             whatever bears this index
-    ("key", "text", "content")                           whatever has this key
-    (ALL, "text")                                        everything of this kind
+    ("apart", kind, event, signs, 0, "choices", 0, "delta", "content")   path and all indexes
+    ("place", kind, signs, "choices", 0, "delta", "content")             path, and the object's type
+    ("place", kind, "choices", 0, "delta", "content")                    path alone
+    ("index", kind, "index", 0, "choices")                               whatever has this index
+    ("owner", kind, "item_id", "msg_1", "delta")                         whatever has this owner
+    ("key", kind, "content")                                             whatever has this key
+    (ALL, kind)                                                          everything of this kind
 
-A short technical string (an id, a type), a number and a key continue nothing: without a
-channel, they are judged as a whole.
+A string under a key of COMPLETE (an id, a type), a number and a key continue nothing:
+without a channel, they are judged as a whole.
 """
 
 import re
@@ -90,7 +93,8 @@ ORDERED_INDEXES = (
     "index",
 )
 INDEXES = frozenset(ORDERED_INDEXES)
-OWNERS = ("response_id", "item_id")  # name a response where several are interleaved
+# Keys whose value says to which response a text belongs
+OWNERS = ("response_id", "item_id")
 ENDS = (
     ".completed",
     ".failed",
@@ -117,7 +121,7 @@ class AnswerReader:
     template: "Template | None" = None  # of the last document
 
     def read(self, body: bytes, name: str = "") -> Texts | Unreadable:
-        """Read one document. `name` is the name of its event. Total."""
+        """Read one document. `name` is the name of its event. Never raises."""
         if self.template is not None:
             texts = self.template.read(body, name)
             if texts is not None:
@@ -151,7 +155,8 @@ class AnswerReader:
         except Unread as error:
             return Unreadable(error.why)
         if b'"logprobs"' in body and _has_logprobs(document):
-            unreadable["opaque"] = None  # the text again, as token numbers
+            # Logprobs repeat the text as tokens and bytes, which are not read
+            unreadable["opaque"] = None
         last = event.endswith(ENDS) or ENDING.search(body) is not None
         return Texts(tuple(pieces), last, tuple(unreadable), document)
 
@@ -208,7 +213,8 @@ def _is_string(leaf: Leaf, last: Any) -> bool:
 def _channels(leaf: Leaf, event: str, kind: Kind, name: str) -> tuple[Name, ...]:
     """The channels of a text; see the top of the module.
 
-    `signs` tell two objects at one place apart: their type, and what is true.
+    `signs` are the `type` of the innermost object and its keys that are true: two
+    objects at one path that differ in these are kept apart.
     """
     inner = leaf.around[-1] if leaf.around else None
     signs = (

@@ -1,9 +1,12 @@
-"""What becomes of a call when Earthflow itself fails: the one guard, and the one place that decides.
+"""What an exception of Earthflow's own code becomes: the one guard, and the one place
+that decides.
 
-mitmproxy lets a request through when a hook raises. Here every step that could let something
-pass is `guarded`: an exception becomes a recorded refusal, or, where the operator set
-EARTHFLOW_FAIL_MODE=open, a recorded pass of a call whose caller is known.
-Do not weaken this: a step without the guard, or one that catches for itself, bypasses the rules.
+mitmproxy lets a request through when a hook raises. Here every step that could let
+something pass is `guarded`: an exception becomes a recorded refusal, or, where the
+operator set EARTHFLOW_FAIL_MODE=open, a recorded pass of a call whose caller is known.
+Streams and WebSockets catch exceptions where they hold state, and ask
+`Failures.passes`. Do not weaken this: a step without the guard, or one that decides for
+itself, bypasses the rules.
 """
 
 import functools

@@ -1,7 +1,12 @@
-"""How a call ends here: refused for a reason, recorded, and answered in its provider's own error format.
+"""Makes the replies of refused calls, and records them.
 
-A step of the gate gives `Allow` (the call, or its answer, continues) or `Refuse` (the proxy
-replies in the provider's place). Nothing here decides; nothing here knows the transport.
+Nothing here decides, and nothing knows the transport.
+
+A step gives `Allow` (the call, or its answer, continues) or `Refuse` (the proxy replies
+in the provider's place). Who refuses: `gate.py`, `tunnels.py`, `answers/handle.py`,
+`calls/failures.py`; a WebSocket ends in `dialogues/dialogue.py`, a stream in
+`answers/streamed.py`, and bounds on bytes and time in `mitm/http.py`, `mitm/http1.py`
+and `network/connections.py`.
 """
 
 from collections.abc import Mapping

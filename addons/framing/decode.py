@@ -41,13 +41,13 @@ class _Bounded:
     """Counts the bytes that went in and out."""
 
     def __init__(self) -> None:
-        self.read = self.own_frame = 0
+        self.read = self.made = 0
 
-    def account(self, read: int, own_frame: int) -> None:
+    def account(self, read: int, made: int) -> None:
         self.read += read
-        self.own_frame += own_frame
-        if self.own_frame > MAX_DECODED or (
-            self.own_frame > FREE_RATIO and self.own_frame > MAX_RATIO * self.read
+        self.made += made
+        if self.made > MAX_DECODED or (
+            self.made > FREE_RATIO and self.made > MAX_RATIO * self.read
         ):
             raise Undecodable("decodes to more than the bound")
 

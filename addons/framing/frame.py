@@ -1,5 +1,5 @@
-"""Frames: the events that a stream is cut into, each with its bytes as received, and
-its data.
+"""What a stream is cut into (`Frame`) and by whom (`Framing`); the framings are beside
+this file, and `framing_of` chooses one.
 """
 
 from dataclasses import dataclass

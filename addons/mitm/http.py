@@ -321,7 +321,9 @@ class JudgedStream(HttpStream):
     def _leave(self) -> Commands:
         """Leave the upstream: what it does not generate costs nothing."""
         yield SendHttp(
-            RequestProtocolError(self.stream_id, "ended by a rule", ErrorCode.CANCEL),
+            RequestProtocolError(
+                self.stream_id, "ended by Earthflow", ErrorCode.CANCEL
+            ),
             self.context.server,
         )
         self.flow.live = False

@@ -32,8 +32,8 @@ from contract.streams import PROXIES, bucket_key, spent_key
 
 logger = logging.getLogger("earthflow.limits")
 
-# Seconds that a call waits, counted from when Redis was asked; the lower one in any
-# case: the answer may have arrived while the loop was busy with the rules.
+# A call waits until this many seconds after Redis was asked (the higher one), but at
+# least the lower one from now, so that an answer that has arrived meanwhile is seen.
 LEAST_PATIENCE, PATIENCE = 0.005, 0.020
 # After this many missed answers in a row, Redis is not asked for this many seconds.
 MISSES, REST_SECONDS = 5, 1.0
