@@ -20,6 +20,7 @@ from addons.calls.refusal import (
     REQUEST_TIMEOUT,
     SWITCHING_PROTOCOLS,
     TOO_MANY_REQUESTS,
+    UNAVAILABLE,
     UPGRADE_REQUIRED,
     Allow,
     Refusal,
@@ -28,6 +29,7 @@ from addons.calls.refusal import (
     Reply,
     Step,
     challenge,
+    plain,
     refused,
     unreachable,
 )
@@ -186,6 +188,7 @@ class Gate:
             lambda request, tenant: read_head(
                 request, tenant, unreadable=("unknown_path",)
             ),
+            counts=True,
         )
         if isinstance(step, Allow) and state.record is not None:
             state.record.uncovered = "opaque"
@@ -197,17 +200,19 @@ class Gate:
     @guarded
     async def decide(self, flow: Flow) -> Step:
         """Read, judge and record a whole call. A large one is judged beside the event loop."""
+        if flow.response is not None:
+            return PASS  # refused by its head
         state = state_of(flow)
-        if (
-            flow.response is not None
-            or state is None
-            or state.provider is None
-            or state.record is not None
-        ):
+        if state is None:
+            return Refuse(
+                plain(UNAVAILABLE, "Earthflow has not judged this call's head")
+            )
+        if state.provider is None or state.record is not None:
             return PASS  # decided by its head
         format = state.format
         if format is None:
-            return await self._judge_call(flow, state, read)
+            counts = flow.request.method not in UNSENT
+            return await self._judge_call(flow, state, read, counts=counts)
         judged = await self._judge.judge(
             state.caller,
             request_of(flow, state.provider),
@@ -215,14 +220,13 @@ class Gate:
         )
         return self._carry_out(flow, state, judged, UPGRADE_REQUIRED)
 
-    async def _judge_call(self, flow: Flow, state: CallState, read: Read) -> Step:
-        """Judge a call while Redis is asked whether its tenant may still call."""
+    async def _judge_call(
+        self, flow: Flow, state: CallState, read: Read, *, counts: bool
+    ) -> Step:
+        """Judge a call; if it `counts`, ask Redis meanwhile whether its tenant may call."""
         assert state.provider is not None
-        sends_prompt = flow.request.method not in UNSENT or is_opaque(flow)
-        enquiry = (
-            self._limiter.ask(state.caller, self._judge.rate) if sends_prompt else None
-        )
         request = request_of(flow, state.provider)
+        enquiry = self._limiter.ask(state.caller, self._judge.rate) if counts else None
         judged = await self._judge.judge(state.caller, request, read)
         state.format = judged.reading.format
         allowance = await self._limiter.settle(enquiry) if enquiry is not None else YES
@@ -275,7 +279,7 @@ class Gate:
         """The body of a call arrives too slowly."""
         if flow.response is not None:
             return PASS  # refused already
-        message = "The call's body comes too slowly"
+        message = "The call's body arrives too slowly"
         return self._refuser.refuse(flow, Refusal("too_slow", REQUEST_TIMEOUT, message))
 
     # -- its answer ---------------------------------------------------------------------

@@ -40,9 +40,7 @@ def migrate(
     to_version: Annotated[int, typer.Option("--to-version")] = 2,
     dry_run: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Read all and say what would become of it; write nothing."
-        ),
+        typer.Option("--dry-run", help="Read everything and count; write nothing."),
     ] = False,
     form: Annotated[
         Literal["table", "json"],
@@ -63,7 +61,7 @@ def migrate(
         path.exists() and path.samefile(source) for path in (target, partial, rejected)
     ):
         raise CommandError(
-            "--input and --output are the same file, or it stands where lines are kept aside; name another output.",
+            "--input and --output are the same file, or the input is where rejected lines are kept; name another output.",
             USAGE,
         )
     with ExitStack() as opened:

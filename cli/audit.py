@@ -40,9 +40,7 @@ Status = Annotated[
 ]
 Rule = Annotated[
     str | None,
-    typer.Option(
-        "--rule", help="That this rule fired on, in the call or in its answer."
-    ),
+    typer.Option("--rule", help="Where this rule fired, on the call or on its answer."),
 ]
 Provider = Annotated[str | None, typer.Option("--provider", help="To this provider.")]
 Host = Annotated[str | None, typer.Option("--host", help="To this host.")]
@@ -52,7 +50,7 @@ Reason = Annotated[
 ]
 Text = Annotated[
     str | None,
-    typer.Option("--text", help="That stands in the reason or in a rule's id."),
+    typer.Option("--text", help="Where this text is in the reason or in a rule's id."),
 ]
 Since = Annotated[
     str | None, typer.Option("--from", help="Not before, such as 2026-02-01T00:00:00Z.")

@@ -195,7 +195,7 @@ def init(
         bool,
         typer.Option(
             "--force",
-            help="Replace the CA there is; every client must then trust the new one.",
+            help="Replace the CA; then every client must be given the new one.",
         ),
     ] = False,
     output: Output = "table",
@@ -204,7 +204,7 @@ def init(
     folder = UpSettings().state_dir / "ca"
     if (folder / CA_FILE).exists() and not force:
         raise CommandError(
-            f"There is a CA in {folder} already. --force replaces it; every client must then trust the new one."
+            f"There is a CA in {folder} already. --force replaces it; then every client must be given the new one."
         )
     emit(_described(folder, write_authority(folder)), output)
 

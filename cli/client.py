@@ -99,7 +99,7 @@ class Control:
             ) from None
         except (ValueError, http.client.HTTPException) as error:
             raise CommandError(
-                f"What answers at {self.url} is no Earthflow, or was asked for what has no such name ({type(error).__name__})."
+                f"What answers at {self.url} is not an Earthflow, or has nothing of that name ({type(error).__name__})."
             ) from None
 
 

@@ -18,7 +18,7 @@ def confirm(what: str, *, yes: bool, typed: str = "") -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"{what} Nobody can be asked here; say --yes.", USAGE)
+        raise CommandError(f"{what} There is no terminal to ask; use --yes.", USAGE)
     if typed:
         agreed = (
             typer.prompt(

@@ -49,7 +49,7 @@ def chosen(said: str | None) -> Context | None:
     found = known.get("contexts", {}).get(name)
     if found is None:
         raise CommandError(
-            f"There is no context {name}. `earthflow context list` shows those there are.",
+            f"There is no context {name}. `earthflow context list` shows all.",
             USAGE,
         )
     key = _key_file(name)
@@ -84,14 +84,14 @@ def add(
     url: Annotated[
         str,
         typer.Option(
-            "--url", help="Of the API: https://host:8443, or http://host:8080."
+            "--url", help="The API's URL: https://host:8443, or http://host:8080."
         ),
     ],
     key: Annotated[
         str | None,
         typer.Option(
             "--key",
-            help="- to read the key from standard input; it is on no command line.",
+            help="- to read the key from standard input: a command line shows it to others.",
         ),
     ] = None,
     ca: Annotated[
@@ -151,7 +151,7 @@ def _read() -> dict[str, Any]:
         return {}
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise CommandError(
-            f"{_folder() / 'config.toml'} cannot be read: {error}. Mend it, or remove it."
+            f"{_folder() / 'config.toml'} cannot be read: {error}. Correct the file, or remove it."
         ) from None
 
 

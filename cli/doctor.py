@@ -34,11 +34,11 @@ PATIENCE = 20.0  # seconds for a client's probe
 RECORDED = 5.0  # seconds for a record to get into the audit
 CHECK_FAILED = 3
 MEANS: dict[Finding, str] = {
-    "seen": "its calls come by the proxy and are judged",
+    "seen": "its calls go through the proxy and are judged",
     "distrusts": "it uses the proxy and does not trust the CA: give it the CA file (earthflow env)",
     "goes around": 'it does not use the proxy: see README.md, "Connect a client yourself"',
     "unopened": "it uses the proxy, which does not open this host",
-    "unclear": "it came by the proxy, but nothing was recorded",
+    "unclear": "the proxy saw it, but nothing was recorded",
 }
 
 
@@ -230,7 +230,7 @@ def _of_program(
         time.sleep(0.2)
     if not hosts:
         typer.echo(
-            "No call came by: the program made none, or it goes around the proxy.",
+            "The proxy saw no call: the program made none, or it bypasses the proxy.",
             err=True,
         )
         found = {command[0]: "goes around"}

@@ -20,7 +20,7 @@ def env(
         Shell,
         typer.Option(
             "--shell",
-            help="Whose lines: bash (and zsh), fish, powershell, docker, vscode, json.",
+            help="The form: bash (and zsh), fish, powershell, docker, vscode or json.",
         ),
     ] = "bash",
     port: Annotated[

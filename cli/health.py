@@ -20,14 +20,14 @@ DEGRADED = 3
 
 def health(
     host: Annotated[
-        str, typer.Option("--host", help="Of the proxy, or of control.")
+        str, typer.Option("--host", help="The host of the proxy, or of control.")
     ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option("--port", help="EARTHFLOW_PORT or 8443 if not said.")
+        int | None, typer.Option("--port", help="By default EARTHFLOW_PORT, or 8443.")
     ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="Ask by https://.")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Degraded is not healthy, either.")
+        bool, typer.Option("--strict", help="Count DEGRADED as not ready, too.")
     ] = False,
     output: Output = "table",
 ) -> None:

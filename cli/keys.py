@@ -58,9 +58,7 @@ def create(
 ) -> None:
     """Create a key. It is shown here and never again."""
     if (tenant is None) == (role is None):
-        raise CommandError(
-            "Say whose key it is: a tenant's id, or --role metrics (or admin).", USAGE
-        )
+        raise CommandError("Name a tenant's id, or --role metrics (or admin).", USAGE)
     body = {"name": name, "expires_in": expires_in, **({"role": role} if role else {})}
     emit(control().post(_of(tenant), body), output)
 
@@ -72,7 +70,7 @@ def revoke(
         str | None,
         typer.Option(
             "--tenant",
-            help="Whose it is; without one: an admin's, or a reader's of metrics.",
+            help="The tenant's id; without one: a key of an admin, or a reader of metrics.",
         ),
     ] = None,
     yes: Yes = False,
@@ -95,7 +93,7 @@ def rotate(
         int, typer.Option("--revoke-after", help="Seconds before the old keys end.")
     ] = 3600,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say whose keys would be rotated.")
+        bool, typer.Option("--dry-run", help="Only show whose keys would be rotated.")
     ] = False,
     rotate_master: Annotated[
         bool,
@@ -115,7 +113,7 @@ def rotate(
     """
     if rotate_master and (dry_run or tenant_id):
         raise CommandError(
-            "--rotate-master rotates the master key, all at once: leave --dry-run and --tenant-id away.",
+            "--rotate-master rotates the master key: it goes without --dry-run and --tenant-id.",
             USAGE,
         )
     if rotate_master:

@@ -32,7 +32,7 @@ def read(written: str) -> str:
     key = sys.stdin.readline().strip() if written == "-" else written
     if not key:
         raise CommandError(
-            "There is no new key: say --new-key KEY, or --new-key - and give it by standard input.",
+            "There is no new key: use --new-key KEY, or --new-key - and standard input.",
             USAGE,
         )
     return key

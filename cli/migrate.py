@@ -129,13 +129,13 @@ def upgraded(line: bytes, times: int = 0) -> tuple[dict[str, Any], bool]:
     except (ValueError, RecursionError):
         raise Unreadable("it is no JSON") from None
     if not isinstance(old, dict):
-        raise Unreadable("it is no JSON object")
+        raise Unreadable("it is not a JSON object")
     if old.get("version", 1) != 1:
-        raise Unreadable("it says that it is of another version")
+        raise Unreadable("it has another version")
     time = _time(_first(old, "timestamp", "time", "ts", "created_at"))
     tenant = _text(old, "tenant_id", "tenant").lower()
     if not tenant or len(tenant) > 63 or set(tenant) - set(NAME) or tenant[0] in "_-":
-        raise Unreadable("it has no tenant_id that can be a tenant's")
+        raise Unreadable("its tenant_id cannot be a tenant's")
     row = {
         "version": 2,
         "id": _id(time, line.strip() + (b" %d" % times if times else b"")),
@@ -209,7 +209,7 @@ def _number(old: Mapping[str, Any], *names: str) -> int | None:
         or not isinstance(value, int | float)
         or not 0 <= value < MAX_NUMBER
     ):
-        raise Unreadable(f"its {names[0]} is no number that can be one")
+        raise Unreadable(f"its {names[0]} is not a possible number")
     return int(value)
 
 
@@ -217,7 +217,7 @@ def _action(written: str) -> str:
     word = written.upper()
     word = SAID.get(word, word)
     if word not in ACTIONS:
-        raise Unreadable("its decision is none of ALLOW, FLAG, REDACT, BLOCK")
+        raise Unreadable("its decision is not ALLOW, FLAG, REDACT or BLOCK")
     return word
 
 
@@ -225,7 +225,7 @@ def _rules(old: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = _first(old, "rules", "triggered_rules", "rule_ids", "rule_id", "rule")
     names = found if isinstance(found, list) else [found] if found else []
     if not all(isinstance(name, str) for name in names):
-        raise Unreadable("its rules are no names")
+        raise Unreadable("its rules are not names")
     if len(names) > MOST_RULES:
         raise Unreadable(f"it names more than {MOST_RULES} rules")
     action = _action(_text(old, "decision", "action", "status", "verdict"))
@@ -248,9 +248,9 @@ def _time(value: Any) -> datetime:
             raise Unreadable("it has no timestamp")
         time = time.astimezone(UTC)
     except (ValueError, OverflowError, OSError):
-        raise Unreadable("its timestamp is no time") from None
+        raise Unreadable("its timestamp is not a time") from None
     if not 1971 <= time.year < 3000:
-        raise Unreadable("its timestamp is no time of ours")
+        raise Unreadable("its timestamp is out of range")
     return time
 
 

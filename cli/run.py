@@ -61,7 +61,7 @@ def run(
     """
     if not context.args:
         raise CommandError(
-            "Nothing to run. Say for example: earthflow run -- python program.py", 2
+            "Nothing to run. For example: earthflow run -- python program.py", 2
         )
     settings = UpSettings()
     way = way_to_proxy(settings, port)
@@ -200,7 +200,7 @@ def client_variables(
         raise CommandError(str(error), BAD_CONFIGURATION) from None
     for name in filter(leads_around, direct):
         typer.echo(
-            f"earthflow: NO_PROXY `{name}` would lead AI calls around Earthflow; it is left out.",
+            f"earthflow: NO_PROXY `{name}` would let AI calls bypass Earthflow; it is left out.",
             err=True,
         )
     no_proxy = ",".join(

@@ -117,7 +117,7 @@ class Stack:
         if new:
             self._say(f"secrets     made: {settings.state_dir / secrets_file.FILE}")
             self._say(
-                f"admin key   {self.secrets[secrets_file.ADMIN]}   (shown once; it stays in that file)"
+                f"admin key   {self.secrets[secrets_file.ADMIN]}   (shown once; the file keeps it)"
             )
 
     def _start_engines(self) -> None:
@@ -195,7 +195,7 @@ class Stack:
                 sys.stderr.write(log.read().decode(errors="replace"))
             status = process.returncode
             raise CommandError(
-                f"{name} did not start; it said why above.",
+                f"{name} did not start; see its message above.",
                 status if status == BAD_CONFIGURATION else 1,
             )
         self.services[name] = Service(name, process, port)

@@ -34,7 +34,7 @@ def _told(api: Control) -> dict[str, Any]:
     rotation = api.get("/v1/master")
     health = api.look("/health/ready")
     if not isinstance(health, dict) or "checks" not in health:
-        raise CommandError(f"{api.url} is no Earthflow: it says nothing of its health.")
+        raise CommandError(f"{api.url} is not an Earthflow: it has no health.")
     return {
         "url": api.url,
         "version": health["version"],

@@ -24,7 +24,7 @@ Retention = Annotated[
     int | None,
     typer.Option(
         "--retention-days",
-        help="For how long its audit is kept, if shorter than for all.",
+        help="Days that its audit is kept, if fewer than AUDIT_RETENTION_DAYS.",
     ),
 ]
 PerMinute = Annotated[
@@ -33,14 +33,14 @@ PerMinute = Annotated[
 UnknownHosts = Annotated[
     str | None,
     typer.Option(
-        "--unknown-hosts", help="tunnel or deny, for hosts that are no AI provider's."
+        "--unknown-hosts", help="tunnel or deny: hosts that are not an AI provider's."
     ),
 ]
 Labels = Annotated[
     list[str] | None,
     typer.Option(
         "--label",
-        help="NAME=VALUE; may be given several times, and replaces all there were.",
+        help="NAME=VALUE, several times for several; replaces all labels.",
     ),
 ]
 COLUMNS = (
@@ -69,7 +69,8 @@ def show(tenant: str, output: Output = "table") -> None:
 def create(
     name: Annotated[str, typer.Argument(help="What people call it.")],
     id: Annotated[
-        str | None, typer.Option("--id", help="Its id; made up if not given.")
+        str | None,
+        typer.Option("--id", help="The tenant's id; by default a random one."),
     ] = None,
     preset: Preset = None,
     max_requests_per_minute: PerMinute = None,
@@ -120,7 +121,7 @@ def update(
     )
     if not body:
         raise CommandError(
-            "Nothing to change. Say for example: --max-requests-per-minute 5000", USAGE
+            "Nothing to change. For example: --max-requests-per-minute 5000", USAGE
         )
     emit(control().patch(f"/v1/tenants/{tenant}", body), output)
 

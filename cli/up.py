@@ -21,7 +21,7 @@ def up(
         Path | None,
         typer.Option(
             "--env-file",
-            help="NAME=value lines to take as environment; ./.env is never read by itself.",
+            help="File of NAME=value lines for the environment; ./.env is not read by itself.",
         ),
     ] = None,
 ) -> None:

@@ -118,7 +118,8 @@ def deliveries(
 def replay(
     webhook: Id,
     delivery: Annotated[
-        str | None, typer.Argument(help="Which; without it, all that were given up.")
+        str | None,
+        typer.Argument(help="The delivery's id; by default all that were given up."),
     ] = None,
     output: Output = "table",
 ) -> None:

@@ -124,7 +124,7 @@ def named(request: web.Request, part: str = "id") -> str:
     """The id in the path. Raises ApiError 404 for what cannot be one."""
     id = request.match_info[part]
     if not ID.fullmatch(id):
-        raise ApiError(404, "not_found", "There is nothing of that name.")
+        raise ApiError(404, "not_found", "Nothing has that name.")
     return id
 
 

@@ -77,7 +77,7 @@ def _again(before: Answered, request_digest: bytes, state: State) -> web.Respons
     Raises ApiError where that was another request, or its outcome is unknown.
     """
     if before.asked != request_digest:
-        message = "This Idempotency-Key came with another request before."
+        message = "This Idempotency-Key was used with another request before."
         raise ApiError(
             422, "idempotency_key_used", message, "Use a new one for each request."
         )
@@ -87,7 +87,7 @@ def _again(before: Answered, request_digest: bytes, state: State) -> web.Respons
             409,
             "perhaps_done",
             message,
-            "Look whether it was, then use a new Idempotency-Key.",
+            "Check whether it was done, then use a new Idempotency-Key.",
         )
     return web.Response(
         status=before.status,

@@ -56,7 +56,9 @@ def complaint(url: str) -> str:
     if parts.scheme != "https" or not host:
         return "it must begin with https:// and name a host"
     if parts.username is not None or parts.password is not None:
-        return "it must not hold a name or a password; deliveries are signed instead"
+        return (
+            "it must not have a user name or a password; deliveries are signed instead"
+        )
     if (
         len(url) > MAX_URL
         or parts.fragment

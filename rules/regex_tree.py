@@ -32,6 +32,7 @@ _CATEGORIES = {
 }
 _EDGES = {
     op.AT_BEGINNING: "^",
+    op.AT_BEGINNING_STRING: "^",  # `\A`: never multiline
     op.AT_END: "$",
     op.AT_BOUNDARY: r"\b",
     op.AT_NON_BOUNDARY: r"\B",
@@ -188,7 +189,8 @@ def _node(code: Any, argument: Any, flags: Flags) -> Node:
     if code is op.ANY:
         return AnyCharacter(flags.dotall)
     if code is op.AT and argument in _EDGES:
-        return Edge(_EDGES[argument], flags.multiline)
+        multiline = flags.multiline and argument is not op.AT_BEGINNING_STRING
+        return Edge(_EDGES[argument], multiline)
     if code is op.IN:
         return _set(argument, flags)
     if code is op.BRANCH:

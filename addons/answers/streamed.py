@@ -208,7 +208,7 @@ class StreamedAnswer:
             return self.cut_off(self._message(self._stream.blocked))
         if self._stream.overfull:
             self._stream.cannot_read("endless")
-            return self.cut_off("More of the answer would have to be held than can be")
+            return self.cut_off("Too much of the answer would have to be held")
         return written
 
 

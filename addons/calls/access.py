@@ -39,7 +39,7 @@ class Access:
         if state.provider is not None or policy == "tunnel":
             return None
         message = (
-            f"{flow.request.host} is no AI provider's host, and others are not let through "
+            f"{flow.request.host} is not an AI provider's host, and other hosts are denied "
             "(EARTHFLOW_UNKNOWN_HOSTS, or the tenant's own)"
         )
         return Refusal("unknown_host", 403, message)

@@ -112,7 +112,7 @@ def read_case(line: bytes) -> Case:
     ]
     if len(given) != 1:
         raise BadCase(
-            "has to have one of `text`, `body` and `answer`"
+            "needs one of `text`, `body` and `answer`"
             + (f", not {' and '.join(given)}" if given else "")
         )
     if given != ["text"] and case.url is None:

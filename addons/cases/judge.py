@@ -158,7 +158,7 @@ class CaseJudge:
         provider = self.directory.of(host) if url.scheme == "https" else None
         if provider is None:
             raise BadCase(
-                f"`{case.url}` is no URL of an AI provider (see earthflow providers)"
+                f"`{case.url}` is not a URL of an AI provider (see earthflow providers)"
             )
         encoding = _header(headers, "content-encoding")
         content_type = _header(headers, "content-type", "application/json")
@@ -225,7 +225,7 @@ def _misshapen(body: Any, left: bytes) -> tuple[str, ...]:
     try:
         return () if _shape(json.loads(left)) == _shape(body) else ("shape changed",)
     except ValueError:
-        return ("body is no JSON any more",)
+        return ("the body is not JSON any more",)
 
 
 def _shape(value: Any) -> Any:

@@ -117,7 +117,7 @@ class Dialogue:
         if message.last:
             self._settle(message)
         elif message.large:
-            why = "The message is larger than may be (EARTHFLOW_MAX_BODY)"
+            why = "The message exceeds EARTHFLOW_MAX_BODY"
             refusal = Refusal("too_large", 413, why, ("too_large",), close=TOO_LARGE)
             self._refuse(message, refusal)
         elif message.from_client:

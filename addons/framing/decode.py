@@ -49,7 +49,7 @@ class _Bounded:
         if self.made > MAX_DECODED or (
             self.made > FREE_RATIO and self.made > MAX_RATIO * self.read
         ):
-            raise Undecodable("decodes to more than the bound")
+            raise Undecodable("decodes to more than the limit")
 
 
 class NoEncoding(_Bounded):

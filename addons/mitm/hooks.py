@@ -11,9 +11,13 @@ The order of the traffic:
     response                      Gate.whole_answer, complete   → the answer is sent
     error                         Gate.cut_off, complete
 
-Nothing here decides, and no hook here may do more than this: the steps are guarded, hooks are not.
+Nothing here decides. The steps are guarded, and so is each hook around its step: mitmproxy
+passes on what a hook that raised was asked about.
 """
 
+import functools
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from mitmproxy import http
@@ -22,7 +26,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.api_relay import ApiRelay
 from addons.calls.flow import is_opaque, send_body
-from addons.calls.refusal import Refuse, Step
+from addons.calls.refusal import UNAVAILABLE, Refuse, Step
 from addons.gate import Gate
 from addons.mitm.bends import left_by_client
 from addons.mitm.http import AT_ONCE, REPLACED
@@ -31,6 +35,29 @@ from addons.network.connections import Connections
 from addons.network.resolver import mark_own_connections
 from addons.settings import Address
 from addons.tunnels import Tunnels
+from contract.decision import Outcome
+
+FAILED = b"Earthflow failed to handle this call, so it is refused.\n"
+
+
+def closed(hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse the call, or the answer, whose hook raises."""
+
+    @functools.wraps(hook)
+    async def close_async(self: "Hooks", flow: http.HTTPFlow) -> None:
+        try:
+            await hook(self, flow)
+        except Exception as error:
+            self.refuse_failed(flow, error)
+
+    @functools.wraps(hook)
+    def close(self: "Hooks", flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception as error:
+            self.refuse_failed(flow, error)
+
+    return close_async if inspect.iscoroutinefunction(hook) else close
 
 
 class Hooks:
@@ -56,6 +83,7 @@ class Hooks:
 
     # -- tunnels ------------------------------------------------------------------------
 
+    @closed
     async def http_connect(self, flow: http.HTTPFlow) -> None:
         """CONNECT."""
         _carry_out(flow, await self._tunnels.open(flow))
@@ -76,6 +104,7 @@ class Hooks:
 
     # -- calls --------------------------------------------------------------------------
 
+    @closed
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The head of a call."""
         self._connections.begin_call(flow.client_conn)
@@ -91,20 +120,26 @@ class Hooks:
         if isinstance(step, Refuse) and is_opaque(flow):
             flow.metadata[AT_ONCE] = True
 
+    @closed
     async def request(self, flow: http.HTTPFlow) -> None:
         """A whole call."""
+        if self._is_api(flow):
+            return
         _carry_out(flow, await self._gate.decide(flow))
 
+    @closed
     def earthflow_too_large(self, flow: http.HTTPFlow) -> None:
         """A call's body exceeds the limit."""
         _carry_out(flow, self._gate.too_large(flow))
 
+    @closed
     def earthflow_too_slow(self, flow: http.HTTPFlow) -> None:
         """A call's body arrives too slowly."""
         _carry_out(flow, self._gate.too_slow(flow))
 
     # -- answers ------------------------------------------------------------------------
 
+    @closed
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """The head of an answer."""
         if self._is_api(flow):
@@ -113,15 +148,19 @@ class Hooks:
             return
         _replace(flow, self._gate.answer_head(flow))
 
+    @closed
     def earthflow_answer_too_large(self, flow: http.HTTPFlow) -> None:
         """A whole answer exceeds what is held."""
         _replace(flow, self._gate.answer_too_large(flow))
 
+    @closed
     async def response(self, flow: http.HTTPFlow) -> None:
         """A whole answer, or the end of a streamed one."""
-        _carry_out(flow, await self._gate.whole_answer(flow))
-        if flow.websocket is None:
-            self._gate.complete(flow, "ok")
+        try:
+            _carry_out(flow, await self._gate.whole_answer(flow))
+        finally:
+            if flow.websocket is None:
+                self._gate.complete(flow, "ok")
 
     def error(self, flow: http.HTTPFlow) -> None:
         """A call broke off: its client left, or its provider failed."""
@@ -131,8 +170,19 @@ class Hooks:
             return
         by_client = left_by_client(flow)
         why = flow.error.msg if flow.error else ""
-        _carry_out(flow, self._gate.cut_off(flow, why, by_client=by_client))
-        self._gate.complete(flow, "client_abort" if by_client else "upstream_error")
+        try:
+            _carry_out(flow, self._gate.cut_off(flow, why, by_client=by_client))
+        finally:
+            outcome: Outcome = "client_abort" if by_client else "upstream_error"
+            self._gate.complete(flow, outcome)
+
+    def refuse_failed(self, flow: http.HTTPFlow, error: Exception) -> None:
+        """Replace a call or an answer whose hook raised. This itself cannot raise."""
+        try:
+            _replace(flow, self._gate.failures.step(flow, error))
+        except Exception:  # the reply cannot be made: one that depends on nothing
+            flow.response = http.Response.make(UNAVAILABLE, FAILED)
+            flow.metadata[REPLACED] = True
 
     def _is_api(self, flow: http.HTTPFlow) -> bool:
         return flow.client_conn in self._layer_choice.api_clients

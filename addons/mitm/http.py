@@ -180,7 +180,7 @@ class JudgedStream(HttpStream):
             if self._upload.is_slow(time.monotonic(), len(event.data)):
                 yield from self._refuse_body(
                     TooSlowHook(self.flow),
-                    http.Response.make(408, "The body comes too slowly.\n"),
+                    http.Response.make(408, "The body arrives too slowly.\n"),
                 )
                 return
         else:

@@ -23,7 +23,7 @@ OLLAMA = OPENAI | frozenset(
 )
 HUGGINGFACE = frozenset(
     """
-    inputs parameters options max_new_tokens return_full_text enquiry context past_user_inputs generated_responses text
+    inputs parameters options max_new_tokens return_full_text question context past_user_inputs generated_responses text
     source_sentence sentences table query candidate_labels wait_for_model use_cache stream
     """.split()  # noqa: SIM905
 )

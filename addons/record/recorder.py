@@ -258,7 +258,7 @@ class Recorder:
         """Record that an exchange is over. Calls after the first one do nothing."""
         if record.done:
             return
-        record.done = True
+        record.done, ended = True, time.monotonic()
         if not record.tunnel:
             self.under_way -= 1
         if record.expired and outcome == "ok":
@@ -273,7 +273,6 @@ class Recorder:
         elif blocked and outcome != "client_abort":
             outcome = "blocked"
         size = answer.size if answer else bytes_down
-        ended = time.monotonic()
 
         def make(place: Place) -> Completion:
             return _completion(record, place, outcome, status, verdict, size, ended)

@@ -84,7 +84,7 @@ def socket_folder(folder: Path, owner: Owner) -> Path:
     )
     if outside.exists() and outside.lstat().st_uid != owner.uid:
         raise CommandError(
-            f"{outside} is somebody else's. Set EARTHFLOW_STATE_DIR to a shorter path.",
+            f"{outside} belongs to somebody else. Set EARTHFLOW_STATE_DIR to a shorter path.",
             BAD_CONFIGURATION,
         )
     return outside

@@ -127,7 +127,7 @@ class Postgres:
         )
         if said is None:
             raise CommandError(
-                f"{binaries / 'postgres'} does not say which PostgreSQL it is.",
+                f"{binaries / 'postgres'} does not tell its version of PostgreSQL.",
                 BAD_CONFIGURATION,
             )
         return int(said[1])

@@ -42,7 +42,7 @@ def try_(
     text: Annotated[
         str | None,
         typer.Argument(
-            help="A prompt; without, standard input: a prompt or a recorded JSON body."
+            help="A prompt; by default standard input has a prompt or a recorded JSON body."
         ),
     ] = None,
     rules: Rules = None,

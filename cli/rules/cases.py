@@ -66,7 +66,7 @@ def try_cases(file: Path, job: Mapping[str, Any], output: RowsFormat) -> None:
         )
     if unknown:
         typer.echo(
-            f"not known, and passed over: {plain(', '.join(sorted(unknown)))}", err=True
+            f"unknown fields, ignored: {plain(', '.join(sorted(unknown)))}", err=True
         )
     if results["ok"] < total:
         raise typer.Exit(FAILED)
@@ -131,7 +131,7 @@ def _copy(file: Path, to: IO[bytes]) -> int:
             return sum(bool(to.write(line.rstrip(b"\n") + b"\n")) for line in lines)
     except OSError as error:
         raise CommandError(
-            f"{_name(file)} cannot be read, or not be copied: {error.strerror}.", USAGE
+            f"{_name(file)} cannot be read or copied: {error.strerror}.", USAGE
         ) from None
 
 

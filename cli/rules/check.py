@@ -82,7 +82,7 @@ def lint(
 def test(
     path: Annotated[
         Path | None,
-        typer.Argument(help="A rule file or a folder; without, everything there is."),
+        typer.Argument(help="A rule file or a folder; by default all rules."),
     ] = None,
     preset: Preset = "default",
     tenant: Tenant = "",

@@ -26,14 +26,14 @@ from rules.load import Library
 def show(
     effective: Annotated[
         bool,
-        typer.Option(
-            "--effective", help="After replacements and overrides, and from where."
-        ),
+        typer.Option("--effective", help="As they take effect, and from which file."),
     ] = False,
     tenant: Tenant = "",
     preset: Annotated[
         str,
-        typer.Option("--preset", help="Of the tenant, unless control can be asked."),
+        typer.Option(
+            "--preset", help="The tenant's preset; by default control is asked."
+        ),
     ] = "",
     rules: Rules = None,
     only: Only = "*",
@@ -93,7 +93,7 @@ def _preset_of(tenant: str) -> str:
         except CommandError:
             pass
     typer.echo(
-        "Control cannot be asked for the tenant's preset; shown for `default`. Name another with --preset.",
+        "Control cannot be asked for the tenant's preset, so this is `default`. Use --preset for another.",
         err=True,
     )
     return "default"

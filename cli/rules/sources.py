@@ -29,14 +29,12 @@ Rules = Annotated[
 Preset = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
 
 Tenant = Annotated[
-    str, typer.Option("--tenant", help="With the tenant's own file, tenants/<id>.yaml.")
+    str, typer.Option("--tenant", help="Add the tenant's own file, tenants/<id>.yaml.")
 ]
 
 Answer = Annotated[
     bool,
-    typer.Option(
-        "--answer", help="It is what a model answered, not what it was asked."
-    ),
+    typer.Option("--answer", help="The text is a model's answer, not a prompt."),
 ]
 
 Cases = Annotated[

@@ -125,7 +125,7 @@ async def _new_key(request: web.Request) -> str:
         raise ApiError(
             400,
             "bad_key",
-            "new_key is no Fernet key: 44 base64 characters holding exactly 32 bytes.",
+            "new_key is not a Fernet key: it has 44 base64 characters holding exactly 32 bytes.",
         ) from None
     return key
 

@@ -93,7 +93,7 @@ def _noted(task: asyncio.Task[None]) -> None:
     """
     if not task.cancelled() and (error := task.exception()) is not None:
         logger.warning(
-            "an attempt for %s was not noted, and is made again (%s)",
+            "an attempt for %s could not be recorded, and is repeated (%s)",
             task.get_name(),
             type(error).__name__,
         )

@@ -28,7 +28,7 @@ async def run(state: State) -> None:
             if looks % TELL_EVERY == 0:
                 await _tell(state)
         except (psycopg.Error, PoolTimeout) as error:
-            logger.debug("keys are as they were (%s)", type(error).__name__)
+            logger.debug("keys could not be read again (%s)", type(error).__name__)
         await asyncio.sleep(EVERY)
 
 

@@ -56,11 +56,11 @@ async def run(state: State) -> None:
                     await _ingest(state, connection)
                 state.ingest_detail = ""
         except psycopg.Error as error:
-            _say(state, f"PostgreSQL does not take records ({type(error).__name__})")
+            _say(state, f"PostgreSQL cannot store records ({type(error).__name__})")
         except (RedisError, OSError) as error:
-            _say(state, f"Redis does not give records ({type(error).__name__})")
+            _say(state, f"Redis cannot be read ({type(error).__name__})")
         except Exception as error:  # whatever it is: log it, and try again
-            _say(state, f"records are not taken in ({type(error).__name__})")
+            _say(state, f"records are not stored ({type(error).__name__})")
         await asyncio.sleep(RETRY_SECONDS)
 
 
@@ -173,9 +173,9 @@ def _read(
                 and NAME.fullmatch(record.place.boot)
                 and NAME.fullmatch(record.tenant)
             ):
-                raise ValueError("its place or its tenant has no name of ours")
+                raise ValueError("its place or its tenant has an impossible name")
             if not 0 <= record.place.seq < LARGEST_SEQ:
-                raise ValueError("its place has no number of ours")
+                raise ValueError("its place has an impossible number")
         except (ValueError, OverflowError, RecursionError) as error:
             unreadable.append(
                 Unreadable(

@@ -112,7 +112,7 @@ async def migrate(pool: Pool) -> list[str]:
     except psycopg.Error as error:
         reason = error.diag.message_primary or type(error).__name__
         raise Unusable(
-            f"PostgreSQL does not let our tables be made: {reason}. Check the rights of POSTGRES_USER."
+            f"PostgreSQL does not allow us to create tables: {reason}. Check the rights of POSTGRES_USER."
         ) from None
 
 

@@ -80,11 +80,11 @@ async def rotate(pool: Pool, vault: Vault, new: str) -> Masters:
         found = await _read(connection)
         if found.pending:
             raise NotNow(
-                "A rotation is under way already. `earthflow keys master status` shows it; finalize or abort it first."
+                "A rotation is in progress already. `earthflow keys master status` shows it; finalize or abort it first."
             )
         if found.rows[-1].id != key_id(vault.master):
             raise NotNow(
-                "Control runs with a key that opens this database no more. Set EARTHFLOW_MASTER_KEY to the one in use and start it again."
+                "Control runs with a key that no longer opens this database. Set EARTHFLOW_MASTER_KEY to the one in use and start it again."
             )
         if key_id(new) == key_id(vault.master):
             raise NotNow("The new key is the one in use. Make another one.")
@@ -119,7 +119,7 @@ async def finalize(pool: Pool, vault: Vault) -> Masters:
         await _lock(connection)
         found = await _read(connection)
         if not found.pending:
-            raise NotNow("No rotation is under way.")
+            raise NotNow("No rotation is in progress.")
         if found.rows[-1].id != key_id(vault.master):
             raise NotNow(
                 f"Control still runs with the old key. Set EARTHFLOW_MASTER_KEY to the new one ({found.rows[-1].id}) and start it again."
@@ -137,7 +137,7 @@ async def abort(pool: Pool, vault: Vault) -> Masters:
         await _lock(connection)
         found = await _read(connection)
         if not found.pending:
-            raise NotNow("No rotation is under way.")
+            raise NotNow("No rotation is in progress.")
         if found.rows[0].id != key_id(vault.master):
             raise NotNow(
                 "Control runs with the new key. Set EARTHFLOW_MASTER_KEY back to the old one and start it again, or finalize."

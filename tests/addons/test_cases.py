@@ -178,16 +178,19 @@ def test_a_role_changes_that_of_a_way_and_nothing_else() -> None:
         ("[]", "Expected `object`, got `array`"),
         ('{"text": 1}', "Expected `str | null`, got `int` - at `$.text`"),
         ('{"text": "a", "way": "letter"}', "Invalid enum value 'letter' - at `$.way`"),
-        ("{}", "has to have one of `text`, `body` and `answer`"),
+        ("{}", "needs one of `text`, `body` and `answer`"),
         (
             '{"text": "a", "body": {}}',
-            "has to have one of `text`, `body` and `answer`, not text and body",
+            "needs one of `text`, `body` and `answer`, not text and body",
         ),
         ('{"body": {}}', "has a `body` and no `url`"),
-        ('{"url": "https://example.org/", "body": {}}', "is no URL of an AI provider"),
+        (
+            '{"url": "https://example.org/", "body": {}}',
+            "is not a URL of an AI provider",
+        ),
         (
             '{"url": "http://api.openai.com/", "body": {}}',
-            "is no URL of an AI provider",
+            "is not a URL of an AI provider",
         ),
         ('{"url": "https://[", "body": {}}', "is no URL"),
         ('{"url": "x", "body": ' + "[" * 100_000, "is nested too deep"),

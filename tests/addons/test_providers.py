@@ -535,6 +535,20 @@ UNREAD = {
     "gemini-live": ("audio",),
     "mcp": ("image",),
 }
+# The names in those bodies that are judged as text: of a form's fields, and of whatever no
+# format documents, since they are the caller's own.
+OWN_NAMES = {
+    "openai-chat": {"q", "project"},
+    "openai-responses": {"command"},
+    "anthropic-messages": {"card"},
+    "gemini": {"q", "found"},
+    "bedrock-converse": {"q"},
+    "bedrock-invoke": {"q"},
+    "cohere-v1-chat": {"found"},
+    "files": {"purpose"},
+    "gemini-live": {"found"},
+    "mcp": {"q", "beside"},
+}
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -547,6 +561,8 @@ def test_the_texts_of_a_call_have_their_places(name: str) -> None:
     }
     assert {text: found.get(text) for text in places} == places
     assert PNG not in found
+    names = {part.text for part in read.parts if part.kind == "key"}
+    assert names == OWN_NAMES.get(name, set())
     assert read.unreadable == UNREAD.get(name, ())
 
 

@@ -93,7 +93,7 @@ def test_rules_and_providers_of_ones_own_count(tmp_path: Path) -> None:
 
 def test_a_misspelt_expectation_is_named() -> None:
     done = tried(cases='{"text": "hello", "mni": "BLOCK", "note": "for people"}\n')
-    assert (done.returncode, done.stderr) == (0, "not known, and passed over: mni\n")
+    assert (done.returncode, done.stderr) == (0, "unknown fields, ignored: mni\n")
 
 
 def test_outcomes_before_a_line_that_is_no_case_are_shown() -> None:

@@ -70,7 +70,7 @@ def test_a_tenant_from_its_making_to_its_end(earthflow: Any) -> None:
     )
     # no person: a script must say --yes
     refused = earthflow("tenants", "delete", "acme-cli", said="acme-cli\n")
-    assert (refused.returncode, "say --yes" in refused.stderr) == (2, True)
+    assert (refused.returncode, "use --yes" in refused.stderr) == (2, True)
     assert earthflow("tenants", "delete", "acme-cli", "--yes").returncode == 0
     gone = earthflow("tenants", "show", "acme-cli")
     assert (gone.returncode, "There is no such tenant" in gone.stderr) == (1, True)
@@ -213,11 +213,11 @@ def emitted_csv(value: str) -> str:
 
 def test_a_dry_run_of_the_master_key_is_refused(earthflow: Any) -> None:
     done = earthflow("keys", "rotate", "--rotate-master", "--new-key", "x", "--dry-run")
-    assert (done.returncode, "leave --dry-run" in done.stderr) == (2, True)
+    assert (done.returncode, "without --dry-run" in done.stderr) == (2, True)
 
 
 def test_a_place_that_is_no_earthflow_is_said(earthflow: Any, house: House) -> None:
     assert (
-        "no Earthflow" in earthflow("keys", "list", "a b").stderr
+        "not an Earthflow" in earthflow("keys", "list", "a b").stderr
         or "404" in earthflow("keys", "list", "a b").stderr
     )

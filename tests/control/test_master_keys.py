@@ -169,7 +169,7 @@ def test_a_rotation_by_the_command_through_restarts_in_any_order(
         )
         assert earthflow(house, "keys", "master", "verify", "--new-key", new)[0] == 0
         assert (
-            "under way"
+            "in progress"
             in earthflow(house, "keys", "rotate", "--rotate-master", "--new-key", new)[
                 1
             ]["said"]

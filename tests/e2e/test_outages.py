@@ -10,15 +10,25 @@ from cli.engines import Engines
 from cli.errors import CommandError
 from cli.pretend import Given
 from cli.processes import wait_until
-from tests.support.house import PATIENCE, House, Tenant, curl, message, python
+from tests.support.house import (
+    AWS_KEY,
+    PATIENCE,
+    House,
+    Tenant,
+    curl,
+    message,
+    python,
+)
 from tests.support.streams import SHAPES
 
 CHAT = SHAPES["openai-chat"]
 
-# The proxy, with an engine that raises at one word: what a bug in a hook would do.
+# The proxy, with an engine that raises at one word: what a bug in a step would do; and with
+# bugs around the steps, where the header `x-fault` names them.
 RAISING = python(
     """
-import addons.answers.answer, addons.calls.reading
+import addons.answers.answer, addons.calls.reading, addons.gate, addons.mitm.hooks as hooks
+from addons.calls.refusal import PASS
 from addons.run import main
 from rules.stream import Stream
 judge, feed = addons.calls.reading.evaluate, Stream.feed
@@ -33,6 +43,21 @@ def feeding(stream, event, pieces, **more):
     return feed(stream, event, pieces, **more)
 addons.calls.reading.evaluate = addons.answers.answer.evaluate = evaluate
 Stream.feed = feeding
+def fault(name, old, request_of):
+    def new(*given):
+        if request_of(*given).headers.get("x-fault") == name:
+            raise RuntimeError("hunter2")
+        return old(*given)
+    return new
+hooks.send_body = fault("body", hooks.send_body, lambda request, body: request)
+hooks._carry_out = fault("reply", hooks._carry_out, lambda flow, step: flow.request)
+hooks.Hooks._is_api = fault("first", hooks.Hooks._is_api, lambda self, flow: flow.request)
+judge_head = addons.gate.Gate.head
+async def head(gate, flow):
+    if flow.request.headers.get("x-fault") == "unseen":
+        return PASS
+    return await judge_head(gate, flow)
+addons.gate.Gate.head = head
 main()
 """
 )
@@ -81,6 +106,30 @@ def test_a_hook_that_raises_yields_a_refused_recorded_call(
     assert len(shaky.providers.heard) == before
     assert shaky.ready()["checks"]["engine"]["failures"] >= 1
     assert "RuntimeError" in shaky.log
+    assert "hunter2" not in shaky.log
+    assert caller.post(message("fine"))[0] == 200
+
+
+# `x-fault`, and how many records a refused call then has.
+FAULTS = {"first": 0, "unseen": 0, "reply": 1, "body": 1}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bug_around_a_step_sends_nothing(
+    shaky: House, caller: Tenant, fault: str
+) -> None:
+    before, failures = len(shaky.providers.heard), shaky.ready()["checks"]["engine"]
+    status, answer = caller.post(message(AWS_KEY), "-H", f"x-fault: {fault}")
+    assert len(shaky.providers.heard) == before
+    assert (status, "Earthflow" in str(answer)) == (
+        400 if fault == "body" else 503,
+        True,
+    )
+    if fault != "unseen":
+        now = shaky.ready()["checks"]["engine"]["failures"]
+        assert now > failures["failures"]
+    rows = caller.audit(FAULTS[fault])
+    assert len(rows) == FAULTS[fault]
     assert "hunter2" not in shaky.log
     assert caller.post(message("fine"))[0] == 200
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rules.content import patterns_of
 from rules.locate import Locator, Pattern, encoded
 from rules.partial_match import PartialMatches
-from rules.patterns import options
+from rules.patterns import options, width
 from rules.sources import shipped
 from tests.support.shared import library
 
@@ -116,3 +116,11 @@ def test_a_pattern_for_the_start_of_a_line_is_held_at_the_start_of_any_line() ->
         partial = PartialMatches([[(Pattern(regex), 0)]])
         assert partial.earliest("x\nsecret-12") == 2
         assert partial.earliest("x secret-12") == len("x secret-12")
+
+
+def test_a_pattern_for_the_start_of_the_text_is_held_there_alone() -> None:
+    for regex in (r"\Asecret-[0-9]{4}", r"(?m)\Asecret-[0-9]{4}", "^secret-[0-9]{4}"):
+        partial = PartialMatches([[(Pattern(regex), 0)]])
+        assert partial.earliest("secret-12") == 0
+        assert partial.earliest("x\nsecret-12") == len("x\nsecret-12")
+        assert width(regex) == len("secret-1234")
