@@ -1,18 +1,17 @@
 """WebSockets of AI hosts through the real proxy: each message judged, both ways, and closed by policy where a rule says so."""
 
 import json
-import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
 
 from cli.processes import wait_until
 from tests.support.house import AWS_KEY, PATIENCE, House, Tenant
 from tests.support.raw import UPGRADE
+from tests.support.websocket import WebSocket
 
 REALTIME = "wss://api.openai.com/v1/realtime?model=gpt-realtime"
 WIPE = '{"command": "rm -rf / "}'
@@ -24,16 +23,8 @@ def dialogue(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     yield house
 
 
-def open_socket(tenant: Tenant, url: str = REALTIME) -> ClientConnection:
-    context = ssl.create_default_context(cafile=str(tenant.house.bundle))
-    return connect(
-        url,
-        ssl=context,
-        proxy=tenant.proxy(),
-        max_size=None,
-        open_timeout=PATIENCE,
-        close_timeout=1,
-    )
+def open_socket(tenant: Tenant, url: str = REALTIME) -> WebSocket:
+    return WebSocket(tenant, url)
 
 
 def say(text: str) -> str:
@@ -321,7 +312,7 @@ def test_pings_are_answered_here_and_carry_nothing_on(
     dialogue: House, tenant: Tenant
 ) -> None:
     with open_socket(tenant) as socket:
-        assert socket.ping(AWS_KEY.encode()).wait(PATIENCE)
+        assert socket.ping(AWS_KEY.encode()) >= 0
 
 
 def test_a_version_that_nobody_speaks_any_more_is_refused(tenant: Tenant) -> None:
