@@ -81,6 +81,7 @@ class Channel:
         """Move `free` up to what is settled, or to the edit that crosses it."""
         free = self.settled
         for edit in reversed(self.edits):
+            # Its replacement goes where the edit begins, which must not be sent before.
             if edit.start < free < edit.end:
                 free = edit.start
         self.free = max(self.free, free)
@@ -91,6 +92,7 @@ class Channel:
         """Forget what no pattern looks back at."""
         behind = self.partial.lookback
         spare = min(self.settled, self.free) - behind - self.base
+        # Not character by character: a slice copies the rest of the window.
         if spare > behind:
             self.window = self.window[spare:]
             self.base += spare
@@ -125,6 +127,8 @@ class Channels:
                 new.append(name)
             else:
                 complete = False
+        # `all` texts and text 0 are the same until text 1 begins: one channel, scanned once.
+        # Then `all` continues with both, and text 0 keeps a copy of its own.
         channels, splits = [], []
         for channel, names in together.items():
             if len(names) == len(channel.names):
@@ -200,6 +204,7 @@ def edits_of(spans: Sequence[Span]) -> tuple[Edit, ...]:
         for edit in channel.edits:
             if edit.start >= last:
                 break
+            # The replacement was sent with an earlier event: here the rest only disappears.
             text = "" if edit.start < channel.covered else edit.text
             start, end = max(edit.start, first) - first, min(edit.end, last) - first
             insert_edit(edits, Edit(literal, start, end, text))

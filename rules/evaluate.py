@@ -49,6 +49,7 @@ def evaluate(
     Pure, but for `clean`, which learns texts without findings. `key` makes placeholders
     a tenant's own.
     """
+    # A rulebook without rules for answers need not read them.
     speaking = book.of(exchange.direction)
     if speaking is None:
         return Verdict("ALLOW", unreadable=exchange.unreadable)
@@ -59,6 +60,7 @@ def evaluate(
     if scanned.hidden:
         exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
     fired, idle = _fired(book, exchange, scanned.findings)
+    # Findings that no rule wants, whatever else the call is, need not be found again.
     if clean is not None and not scanned.hidden:
         for text in idle:
             clean.add(exchange.parts[text].text)
@@ -80,6 +82,7 @@ def _verdict(
 ) -> Verdict:
     enforced = [one for one in fired if not one.rule.monitor]
     case = _Case(book, exchange, enforced)
+    # What monitored rules would have done: the same case, judged with them.
     would = (
         _Case(book, exchange, fired).action
         if len(enforced) != len(fired)
@@ -111,6 +114,7 @@ def _fired(
             by_text[text][finding.pattern].append(finding)
             for number in book.asking.get(finding.pattern, ()):
                 asked[number].add(text)
+    # A `when` is a mask of conditions; a rule is tested by one comparison of bits.
     of_call = book.conditions.of_call(exchange)
     masks = {
         text: of_call | book.conditions.of_part(exchange.parts[text])
@@ -120,6 +124,7 @@ def _fired(
     idle = set(by_text)
     for number, texts in asked.items():
         rule = book.rules[number]
+        # A dict for its order: the same call gives the same record.
         stand: dict[Finding, None] = {}
         for text in sorted(texts):
             found = rule.content.find(by_text[text]) if rule.content is not None else ()
@@ -137,6 +142,7 @@ def _fired(
                     idle.discard(text)
         if stand and not _is_expired(rule, exchange):
             fired.append(Fired(rule, tuple(stand)))
+    # Rules without content: no finding asks for them.
     for number in book.contextual:
         rule = book.rules[number]
         if _context_holds(book, rule, exchange, of_call) and not _is_expired(
@@ -210,6 +216,7 @@ class _Case:
     def __init__(self, book: Rulebook, exchange: Exchange, fired: Sequence[Fired]):
         self._exchange, self._history = exchange, book.history
         allows = [one.rule for one in fired if one.rule.action == "allow"]
+        # First of all, since an allowed rule does not score, redact or count as history.
         if allows:
             fired = [
                 one
@@ -234,6 +241,7 @@ class _Case:
             if one.rule.action == "block":
                 self._block(one.rule, one.findings, self._new(one) or not one.findings)
         self._score(book, fired, allows)
+        # What cannot be replaced where it stands, such as a URL's query, is not sent.
         self.blocking += [
             one.rule
             for one in self._redacting
@@ -249,6 +257,7 @@ class _Case:
             return "BLOCK"
         if self._redacting or self._covered:
             return "REDACT"
+        # A call of which nothing could be read is not silently allowed.
         unread = self._exchange.coverage == "none" and not self._actions - {"allow"}
         if "flag" in self._actions or (unread and not self._unread_allowed):
             return "FLAG"
@@ -269,6 +278,7 @@ class _Case:
         whole.
         """
         restoring = [one for one in self._redacting if one.rule.redact.restore]
+        # An edit that another one merged with stands for more than this value.
         made = set(edits) if restoring else ()
         for one in restoring:
             for finding in one.findings:
@@ -308,6 +318,8 @@ class _Case:
                 points for one, points in counted if self._new(one) or not one.findings
             )
             block, flag = score_rule(name, "block"), score_rule(name, "flag")
+            # New points must reach the threshold by themselves to block; with the help of the
+            # history they only take the history out.
             if (
                 threshold.block is not None
                 and total >= threshold.block

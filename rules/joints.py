@@ -21,6 +21,8 @@ def runs(parts: Sequence[Part]) -> list[list[int]]:
     """
     found: list[list[int]] = []
     speaker, end, last = "", "", 0
+    # `AKIAIOSF` at the end of one block and `ODNN7EXAMPLE` at the start of the next are one
+    # key to a model. Names and attributes between them part nothing: they are passed over.
     for number, (text, role, kind, *_) in enumerate(parts):
         if not text or kind not in ("text", "tool_result"):
             continue
@@ -37,11 +39,13 @@ def joints(texts: Sequence[str], runs: Sequence[Sequence[int]]) -> Iterator[View
     for run in (
         whole[at : at + JOINED]
         for whole in runs
+        # Views overlap, so that a secret cut into five pieces is whole in one of them.
         for at in range(0, max(1, len(whole) - 1), JOINED - 4)
     ):
         pieces: list[_Cut] = []
         for number in run:
             text = texts[number]
+            # A short text is there whole: a secret may run through it.
             if len(text) <= 2 * EDGE:
                 pieces.append(_Cut(text, number, 0))
             else:
@@ -83,6 +87,7 @@ def _joined_back(pieces: Sequence[_Cut]) -> Back:
                 or (piece.ends and last == len(piece.text))
             ):
                 return []
+            # What is empty here only touches the finding.
             if first < last:
                 places.append((piece.number, piece.at + first, piece.at + last))
         return places

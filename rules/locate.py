@@ -75,6 +75,7 @@ class Locator:
 
         `ends` are the bytes behind matches of its trigger; None: anywhere.
         """
+        # Then a byte is a character, and nothing has to be mapped.
         ascii = len(data) == len(text)
         most = MAX_FINDINGS if ends is not None or len(data) <= SHORT else FEW
         places = None if ascii else _Characters(data)
@@ -110,6 +111,7 @@ class Locator:
                 )
             count += 1
             yield start, len(text) if count == most else end, count < most
+            # The rest of the text is part of this last finding.
             if count == most:
                 return
 
@@ -129,6 +131,7 @@ class Locator:
                 at <= last and (match := self._regex.search(data, at, last)) is not None
             ):
                 yield match
+                # At least one byte on: an empty group would be found for ever.
                 at = max(
                     match.span(self._group)[1]
                     if match.span(self._group)[1] > at
@@ -168,6 +171,7 @@ def _windows(
     """
     if ends is None or widest is None:
         return [(0, length)]
+    # Four bytes a character, and one for what `\b` looks at.
     reach = widest * (1 if ascii else 4) + 1
     return (
         _merged((end - reach, end + reach) for end in ends)
@@ -210,6 +214,7 @@ class Buffer:
     def starts(self) -> list[int]:
         """The byte at which each text begins, and one past the last."""
         if self._starts is None:
+            # One more each: the newline that joins them.
             lengths = (
                 map(len, self.texts)
                 if self.ascii
@@ -237,6 +242,7 @@ class Buffer:
             )
             return
         starts, last = self.starts, len(self.texts) - 1
+        # The byte behind a match may be the newline: the match is in the text before it.
         for index, group in groupby(
             sorted(ends), lambda end: min(bisect_right(starts, end) - 1, last)
         ):

@@ -90,6 +90,7 @@ def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
         ):
             kept_weight, kept = result[-1]
             text = edit.text if weight > kept_weight else kept.text
+            # The union, so that no character of either finding remains.
             result[-1] = (
                 max(weight, kept_weight),
                 Edit(edit.literal, kept.start, max(kept.end, edit.end), text),
@@ -108,6 +109,7 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
     """
     source = body.decode("utf-8")
     pieces, done = [], 0
+    # Both in one walk: literals and edits are in the order of the body.
     literals = enumerate(LITERAL.finditer(source))
     for wanted, group in groupby(
         sorted(edits, key=attrgetter("literal", "start")), key=attrgetter("literal")
@@ -150,6 +152,7 @@ def _places(raw: str) -> Callable[[int], int | None]:
 
     def place(index: int) -> int | None:
         nonlocal following, shift
+        # `a\nb`: character 2 is raw character 3, since the escape before it took one more.
         while following is not None and following.start() < index + shift:
             shift += following.end() - following.start() - 1
             following = next(escapes, None)

@@ -104,6 +104,7 @@ class Layer:
         self.wires = tuple(TRIPWIRES) if wired else ()
         self.patterns = patterns
         self.locators = [Locator(pattern) for pattern in patterns]
+        # Wires come first: the number of a trigger tells whether it is one.
         triggers = list(
             dict.fromkeys((*wires, *(pattern.trigger for pattern in patterns)))
         )
@@ -229,6 +230,7 @@ class Scanner:
         scanned, too. `clean` texts are skipped.
         """
         result = Scanned()
+        # A history is the same in every turn: its clean texts are not scanned again.
         numbers = [
             number
             for number, text in enumerate(texts)
@@ -241,6 +243,7 @@ class Scanner:
             level = [*level, *joints(texts, runs)]
         pairs = _Pairs()
         depth = 0
+        # Each level has the texts that the one before hid: percent-encoded base64 takes two.
         while level:
             tripped = self._look(level, result, pairs)
             depth += 1
@@ -249,6 +252,7 @@ class Scanner:
                 if tripped and depth <= MAX_DEPTH
                 else []
             )
+        # What hides more than is decoded is never clean: nobody looked at the rest.
         if clean is not None and not result.hidden:
             dirty = {
                 place[0] for finding in result.findings for place in finding.places
@@ -276,6 +280,7 @@ class Scanner:
             level.texts if isinstance(level, _Plain) else [view.text for view in level]
         )
         tripped = set(self._wires(buffer))
+        # A joint shows text that its part shows, too; one place is one finding.
         seen: set[tuple[int, tuple[Place, ...]]] = set()
         for layer, numbers in zip(self._layers, self._numbers, strict=True):
             for trigger, ends in layer.stage1.ends(buffer.data).items():
@@ -287,6 +292,8 @@ class Scanner:
                         pairs.count += 1
                         text = buffer.texts[index]
                         data = buffer.bytes_of(index)
+                        # Texts that are made to match everything cost this much and no more: from here
+                        # on the whole text is the finding, so nothing gets through.
                         if not pairs.many:
                             spans: Iterable[Span] = locator.spans(text, data, local)
                         else:
@@ -304,6 +311,8 @@ class Scanner:
         if buffer.folds:
             yield "lookalike"
         if not buffer.ascii:
+            # Letters of one script say nothing; mixed with ASCII inside a word they may be
+            # lookalikes. The expensive search for that runs only where there are such letters.
             names = {
                 tuple(WIRES_BEYOND_ASCII)[number]
                 for number in self._beyond_ascii.occurring(buffer.data)
@@ -322,6 +331,7 @@ class Scanner:
     ) -> None:
         for start, end, counted in spans:
             places = tuple(view.back(start, end))
+            # No place: the finding touches an edge where the view's text was cut.
             if not places or (number, places) in seen:
                 continue
             seen.add((number, places))

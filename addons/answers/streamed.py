@@ -105,6 +105,7 @@ class StreamedAnswer:
         self.size += len(chunk)
         self._stream.size = self.size
         template = self._template
+        # The fast way: no decoding, no JSON, no scan. Most chunks of a chat take it.
         if template is not None and template.released_at_once(chunk, self._stream):
             self._begun = True
             return [chunk]
@@ -113,6 +114,7 @@ class StreamedAnswer:
         except Undecodable:
             self._stream.cannot_read("bad_encoding")
             return self.cut_off("The provider's answer could not be decoded")
+        # Decoded, since what was sent before was, and the header that names an encoding is gone.
         if not self._judging:
             return [decoded]
         self._unread += self._framing.feed(decoded)
@@ -143,6 +145,7 @@ class StreamedAnswer:
         self._judging = False
         passed, self._output = self._output, []
         held = (*self._releasing, *self._stream.take_held())
+        # The event being judged may be held, too, and must not be sent twice.
         taken = set(map(id, held))
         unread = [frame for frame in self._unread if id(frame) not in taken]
         rest = (*held, *unread, *self._framing.end())
@@ -153,6 +156,7 @@ class StreamedAnswer:
 
     def _judge_unread(self) -> list[bytes]:
         while self._unread and not self.ended:
+            # Removed only after it was judged: `stop_judging` finds it where the judge raised.
             judged = self._judge(self._unread[0])
             self._output += judged
             self._unread.popleft()
@@ -203,6 +207,7 @@ class StreamedAnswer:
             for frame, edits in released
         ]
         self._releasing = []
+        # What was released before the finding is sent; the event with the finding is not.
         if self._stream.blocked is not None:
             self._output += written
             return self.cut_off(self._message(self._stream.blocked))

@@ -74,6 +74,7 @@ class Spool:
         A record that cannot be written is counted; nothing is raised.
         """
         record = make(Place(self.worker, self.boot, self.seq, self.lost))
+        # Encoded before anything is written: a record that cannot be encoded leaves no gap.
         payload = encode(record)
         try:
             if len(payload) > MAX_FRAME:
@@ -93,11 +94,8 @@ class Spool:
             path = self.folder / f"{self.boot}-{self.seq:012d}.spool"
             self._segment = open(path, "xb", buffering=0)  # noqa: SIM115
         written = self._segment.write(frame)
-        if written != len(
-            frame
-            # A full disk took a part of it: cut that off, so that the next frame is
-            # readable
-        ):
+        # A full disk took a part of it: cut that off, so that the next frame is readable.
+        if written != len(frame):
             self._segment.truncate(self._size)
             raise OSError("the spool's disk is full")
         self._size += written

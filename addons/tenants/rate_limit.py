@@ -164,6 +164,7 @@ class RateLimiter:
         budget, now = who.tenant.max_tokens_per_day or 0, time.monotonic()
         enquiry = Enquiry(who.tenant.id, a_millisecond, capacity, budget, now, None)
         if now >= self._rest_until and len(self._under_way) < MOST_ASKED:
+            # Taken along once; `_heard` puts it back where Redis did not count it.
             enquiry.debt = self._debt.pop(enquiry.tenant, 0)
             enquiry.answer = asyncio.create_task(self._take(enquiry))
             self._under_way.add(enquiry.answer)
@@ -187,6 +188,7 @@ class RateLimiter:
         """
         if answer.cancelled() or answer.exception() is not None:
             self._debt[enquiry.tenant] += enquiry.debt + enquiry.passed
+        # Redis refused it, after this proxy had allowed it: it is owed.
         elif answer.result()[0] != 1:
             self._debt[enquiry.tenant] += enquiry.passed
 
@@ -198,6 +200,7 @@ class RateLimiter:
                 {answer},
                 timeout=max(LEAST_PATIENCE, PATIENCE - (now - enquiry.asked_at)),
             )
+        # An answer that arrived while the rules ran costs no wait at all.
         allowance = (
             self._of_redis(enquiry) if answer is not None and answer.done() else None
         )
@@ -220,6 +223,7 @@ class RateLimiter:
         if allowed == OVER_BUDGET:
             return Allowance(False, wait / 1000, tokens=True)
         self._left[enquiry.tenant] = left
+        # The next outage begins with a share of what Redis says is left now.
         self._here.pop(enquiry.tenant, None)
         return Allowance(bool(allowed), wait / 1000)
 
@@ -235,6 +239,7 @@ class RateLimiter:
         """
         share, now = 1 / max(1, self.proxies), time.monotonic()
         today = int(time.time()) // DAY
+        # What Redis said yesterday was of yesterday's budget.
         day, spent = self._spent.get(enquiry.tenant, (today, 0))
         known = (spent if day == today else 0) + self._unsaid.get(
             (enquiry.tenant, today), 0
