@@ -39,10 +39,11 @@ class Transcript:
         return True
 
     def extend(self, name: Name, text: str) -> bool:
-        """Add a piece to a channel that is known; False where no more is kept."""
-        if not self._may_keep(len(text)):
+        """Add a piece to a channel whose start is kept; False where no more is kept."""
+        known = self._growing.get(name)
+        if known is None or not self._may_keep(len(text)):
             return False
-        self._growing[name][1].append(text)
+        known[1].append(text)
         return True
 
     def add(self, part: Part, *, clean: bool) -> bool:

@@ -16,6 +16,7 @@ from rules.redact import splice
 from rules.rulebook import Rulebook
 from rules.sources import shipped
 from rules.stream import PATIENCE, Stream
+from rules.transcript import MAX_KEPT
 from rules.verdict import Verdict
 from tests.support.shared import build
 
@@ -263,3 +264,14 @@ def test_a_rule_that_speaks_of_the_whole_answer_ends_it_before_its_last_event(
     assert stream.feed("end", [], last=True) == []
     assert stream.blocked is not None and stream.blocked.by is not None
     assert stream.blocked.by.id == "a.whole"
+
+
+@pytest.mark.parametrize("first", [MAX_KEPT + 1, MAX_KEPT - 1])
+def test_text_beyond_what_is_kept_is_sent_and_the_verdict_says_so(first: int) -> None:
+    """Whether it is the channel's first piece that is too much, or a later one."""
+    stream: Stream[str] = Stream(book(), Exchange(direction="response"), key=b"k")
+    name = ("c",)
+    begun = stream.feed("first", [Piece("." * first, (name,), "assistant", "text", 0)])
+    assert [payload for payload, _ in begun] == ["first"]
+    assert stream.release_at_once((name,), " .")
+    assert "too_large" in stream.verdict().unreadable
