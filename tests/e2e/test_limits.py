@@ -140,7 +140,7 @@ def test_a_body_that_trickles_is_answered_in_the_providers_words(
             except TimeoutError:
                 continue
     assert said.startswith(b"HTTP/1.1 408")
-    assert b"comes too slowly" in said
+    assert b"arrives too slowly" in said
     assert b"earthflow_blocked" in said
     assert caller.audit(1)[0]["reason"] == "too_slow"
 
