@@ -5,7 +5,9 @@ order of the traffic and carries out what they give. A decision is in the spool 
 call is sent or its refusal is.
 """
 
+import re
 import time
+from dataclasses import replace
 
 from addons.answers.handle import AnswerHandler
 from addons.calls.access import Access
@@ -13,8 +15,9 @@ from addons.calls.failures import Failures, guarded
 from addons.calls.flow import Flow, is_opaque, path_of
 from addons.calls.heads import names_agree, private_names
 from addons.calls.judge import CallJudge, JudgedCall, Read
-from addons.calls.reading import read, read_head, request_of
+from addons.calls.reading import read, read_head, request_of, shown
 from addons.calls.refusal import (
+    BAD_REQUEST,
     CONTENT_TOO_LARGE,
     PASS,
     REQUEST_TIMEOUT,
@@ -47,6 +50,10 @@ from contract.decision import Outcome
 # Headers of a call. SDKs send some twenty; Node refuses more than 2,000, Go and nginx bound
 # their bytes. Each costs a lookup, and some readers take the first of two equal names.
 MAX_HEADERS = 100
+# Tokens, and no longer than any method is (RFC 9110, sections 5.6.2 and 9.1); a path without
+# control characters and blanks, which end it in HTTP/1.
+METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}")
+PATH = re.compile(r"[^\x00-\x20\x7f]{1,}")
 
 
 class Gate:
@@ -85,7 +92,8 @@ class Gate:
         for name in private_names(headers):
             headers.pop(name, None)
         refusal = (
-            self._mismatch(flow)
+            self._malformed(flow)
+            or self._mismatch(flow)
             or self._too_many_headers(flow)
             or self._upgrade_refused(flow, state)
             or self._unknown_host(flow, state)
@@ -129,6 +137,14 @@ class Gate:
             return self._refuser.refuse(flow, Refusal("key_revoked", 401, message))
         state.caller = current
         return state
+
+    def _malformed(self, flow: Flow) -> Refusal | None:
+        """A blank in HTTP/2's `:method` or `:path` would be another request line in HTTP/1."""
+        request = flow.request
+        if METHOD.fullmatch(request.method) and PATH.fullmatch(request.path):
+            return None
+        message = "The method or the path has characters that none may have"
+        return Refusal("malformed", BAD_REQUEST, message)
 
     def _mismatch(self, flow: Flow) -> Refusal | None:
         """CONNECT, SNI and Host must name one host; what was compared is then what is sent."""
@@ -245,10 +261,12 @@ class Gate:
     ) -> Step:
         """Record what was judged, and give the call that is sent, or its refusal."""
         exchange, verdict = judged.reading.exchange, judged.judgement.verdict
+        model, path = shown(exchange, verdict)
+        state.model = model
         record = state.record = self._recorder.judged(
             state.caller,
-            address_of(flow),
-            exchange,
+            address_of(flow, path=path),
+            replace(exchange, model=model),
             verdict,
             prompt_hash=judged.prompt_hash,
             rulebook=judged.rulebook,

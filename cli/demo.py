@@ -109,7 +109,7 @@ def scenes() -> list[Scene]:
     """The scenes, in order."""
     allowed, leaky = "Name three rivers.", f"Why does my key {AWS_KEY} not work?"
     marked, streamed = "STRICTLY CONFIDENTIAL: sum up the merger.", "Count to five."
-    key = "Is this right? -----BEGIN PRIVATE KEY----- MIIEow"
+    shared = "TLP:RED Sum up the report on the intrusion."
     return [
         Scene("openai SDK", allowed, "ALLOW", _python(OPENAI, allowed)),
         Scene("openai SDK", leaky, "REDACT", _python(OPENAI, leaky), AWS_KEY),
@@ -123,7 +123,7 @@ def scenes() -> list[Scene]:
             _python(ANTHROPIC_STREAM, streamed),
             stream=True,
         ),
-        Scene("curl", key, "BLOCK", _curl(key), "PRIVATE KEY"),
+        Scene("curl", shared, "BLOCK", _curl(shared), "intrusion"),
         Scene("curl", allowed, "ALLOW", _curl(allowed)),
     ]
 

@@ -32,6 +32,7 @@ Reason = Literal[
     "no_snapshot",
     "internal_address",
     "authority_mismatch",
+    "malformed",
     "key_revoked",
     "upgrade",
     "tunnelled",

@@ -14,6 +14,15 @@ HOST = re.compile(r"(?:[a-z0-9*.-]*[.-])?[a-z0-9-]+\.[a-z0-9-]+|localhost")
 PATH = re.compile(r"(?:/(?:[a-z0-9._:-]|\{model\}|\{\})+)*")
 
 
+PLACES = ("headers", "queries", "cookies")
+# Where a provider takes its credential, unless its entry says something else; and the rules
+# that find tokens of AI providers, and those that anybody may issue.
+CREDENTIALS = {
+    "headers": ["authorization", "x-api-key", "api-key", "x-goog-api-key"],
+}
+TOKENS = ("credentials.ai*", "credentials.jwt*", "credentials.header.*")
+
+
 class BadProviders(ValueError):
     """A list of providers that cannot be used, and why."""
 
@@ -23,6 +32,8 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
     refusal: str = "openai"
     paths: dict[str, str] = {}
     sockets: bool = True
+    credentials: dict[str, list[str]] = {}
+    tokens: list[str] = []
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,6 +51,9 @@ class Entry:
 
     `sockets` are the paths where a WebSocket may be opened; it is refused under all
     others.
+
+    `credentials` are the names of the places in a head where the provider takes a client's
+    own credential, by kind of place (PLACES); `tokens` name the rules that find them.
     """
 
     name: str
@@ -47,6 +61,8 @@ class Entry:
     refusal: str
     paths: tuple[tuple[str, str], ...]
     sockets: tuple[tuple[str, str], ...] = ()
+    credentials: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    tokens: tuple[str, ...] = ()
 
 
 def providers(more: Path | None = None) -> tuple[Entry, ...]:
@@ -137,6 +153,21 @@ def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
             raise BadProviders(
                 f"{name}: provider `{provider}`: `{path}` is not a path; lower case, `{{model}}` or `{{}}`"
             )
+    for where in written.credentials:
+        if where not in PLACES:
+            raise BadProviders(
+                f"{name}: provider `{provider}`: credentials are in {', '.join(PLACES)}, not in `{where}`"
+            )
+    places = {**CREDENTIALS, **written.credentials}
     return Entry(
-        provider, tuple(written.hosts), written.refusal, tuple(paths), tuple(sockets)
+        provider,
+        tuple(written.hosts),
+        written.refusal,
+        tuple(paths),
+        tuple(sockets),
+        tuple(
+            (where, tuple(one.lower() for one in names))
+            for where, names in places.items()
+        ),
+        (*TOKENS, *written.tokens),
     )

@@ -12,33 +12,32 @@ The order of rules never matters. Scores add up, and a threshold that is reached
 like a rule. Rules in monitor mode change nothing; what they would have done stands in
 `would`. What would block in a conversation's history is taken out instead. What could
 not be read, and no rule concerns, is flagged: it is never a plain ALLOW.
+
+In a call's head nothing can be replaced. There a rule that blocks or redacts flags, or
+refuses the call if its `head` says so; and where the provider takes the client's own
+credential, only rules that refuse are asked, and the provider's own tokens are none.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from rules.case import Case
 from rules.condition import ALWAYS, holds
 from rules.content import Content, Exempt, Need
-from rules.exchange import NOWHERE, Exchange
+from rules.exchange import Exchange
 from rules.joints import runs
-from rules.model import Redact
-from rules.redact import Edit, merged, stand_in
-from rules.rulebook import CompiledRule, Rulebook, score_rule
+from rules.rulebook import CompiledRule, Rulebook
 from rules.scan import Clean, Finding
-from rules.verdict import Fired, Outcome, Verdict
+from rules.verdict import Fired, Verdict
 
-TURNS = ("user", "assistant", "tool")  # roles whose turns become history
-COVER = Redact()
 STAND_IN = "[REDACTED:"
 # Our placeholders as `redact.placeholder` writes them.
 OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
 LONGEST_STAND_IN = 110  # characters
 OURS = Exempt(frozenset(), (), 0, ALWAYS)
-# the name by which an `allow` lets pass what could not be read
-UNREAD = "coverage.unread"
 
 
 def evaluate(
@@ -81,10 +80,10 @@ def _verdict(
     book: Rulebook, exchange: Exchange, fired: Sequence[Fired], key: bytes
 ) -> Verdict:
     enforced = [one for one in fired if not one.rule.monitor]
-    case = _Case(book, exchange, enforced)
+    case = Case(book, exchange, enforced)
     # What monitored rules would have done: the same case, judged with them.
     would = (
-        _Case(book, exchange, fired).action
+        Case(book, exchange, fired).action
         if len(enforced) != len(fired)
         else case.action
     )
@@ -134,6 +133,10 @@ def _fired(
                 if found:
                     idle.discard(text)
                 continue
+            if found and exchange.parts[text].kind == "credential":
+                idle.discard(text)  # elsewhere the same text is content
+                if not _concerns_credential(rule, exchange):
+                    continue
             for one in found:
                 exempt = _exempt(book, rule, one, masks[text])
                 if exempt is None:
@@ -185,6 +188,13 @@ def _is_ours(book: Rulebook, finding: Finding) -> bool:
     return done > start and not any(map(str.isalnum, left + text[done:end]))
 
 
+def _concerns_credential(rule: CompiledRule, exchange: Exchange) -> bool:
+    """Whether a finding of the rule is something else than the provider's own credential."""
+    if rule.head == "always" or rule.head == "flag":
+        return rule.head == "always"
+    return not any(fnmatchcase(rule.id, glob) for glob in exchange.tokens_of_provider)
+
+
 def _context_holds(
     book: Rulebook, rule: CompiledRule, exchange: Exchange, of_call: int
 ) -> bool:
@@ -208,188 +218,3 @@ def _is_expired(rule: CompiledRule, exchange: Exchange) -> bool:
         if exchange.time is None
         else exchange.time.date() > rule.expires
     )
-
-
-class _Case:
-    """What follows from the rules that fired."""
-
-    def __init__(self, book: Rulebook, exchange: Exchange, fired: Sequence[Fired]):
-        self._exchange, self._history = exchange, book.history
-        allows = [one.rule for one in fired if one.rule.action == "allow"]
-        # First of all, since an allowed rule does not score, redact or count as history.
-        if allows:
-            fired = [
-                one
-                for one in fired
-                if not any(_allowed(one.rule, allow) for allow in allows)
-            ]
-        if book.history == "ignore":
-            fired = [
-                Fired(one.rule, new)
-                for one in fired
-                if (new := self._new(one)) or not one.findings
-            ]
-        self._unread_allowed = any(
-            fnmatchcase(UNREAD, glob) for allow in allows for glob in allow.allows
-        )
-        self.blocking: list[CompiledRule] = []
-        self.scored: list[Fired] = []
-        self._redacting = [one for one in fired if one.rule.action == "redact"]
-        # Parts of the history that are taken out whole, with the rule that demands it.
-        self._covered: list[tuple[CompiledRule, int]] = []
-        for one in fired:
-            if one.rule.action == "block":
-                self._block(one.rule, one.findings, self._new(one) or not one.findings)
-        self._score(book, fired, allows)
-        # What cannot be replaced where it stands, such as a URL's query, is not sent.
-        self.blocking += [
-            one.rule
-            for one in self._redacting
-            if any(self._fixed(place[0]) for f in one.findings for place in f.places)
-        ]
-        self.blocking += [rule for rule, text in self._covered if self._fixed(text)]
-        self._actions = {one.rule.action for one in (*fired, *self.scored)} - {None}
-
-    @property
-    def action(self) -> Outcome:
-        """The strongest action that the rules demand."""
-        if self.blocking:
-            return "BLOCK"
-        if self._redacting or self._covered:
-            return "REDACT"
-        # A call of which nothing could be read is not silently allowed.
-        unread = self._exchange.coverage == "none" and not self._actions - {"allow"}
-        if "flag" in self._actions or (unread and not self._unread_allowed):
-            return "FLAG"
-        return "ALLOW"
-
-    def edits(self, key: bytes) -> tuple[Edit, ...]:
-        """The edits that replace findings, and history that is taken out."""
-        return merged(
-            (*redactions(self._redacting, self._exchange, key), *self._covers(key))
-        )
-
-    def restorable(
-        self, key: bytes, edits: Sequence[Edit]
-    ) -> Iterator[tuple[str, str]]:
-        """Placeholders whose originals a whole answer may get back.
-
-        Of values that stood in the text as such, in one piece, and that were replaced
-        whole.
-        """
-        restoring = [one for one in self._redacting if one.rule.redact.restore]
-        # An edit that another one merged with stands for more than this value.
-        made = set(edits) if restoring else ()
-        for one in restoring:
-            for finding in one.findings:
-                ((text, start, end), *more) = finding.places
-                stand_in = _stand_in(one.rule, finding, key)
-                if (
-                    not more
-                    and finding.view.depth == 0
-                    and Edit(self._exchange.parts[text].literal, start, end, stand_in)
-                    in made
-                ):
-                    yield stand_in, self._exchange.parts[text].text[start:end]
-
-    def _block(
-        self, rule: CompiledRule, findings: Iterable[Finding], new: object
-    ) -> None:
-        """Block, unless only the history demands it: then that history is taken out."""
-        if new or self._history == "block":
-            self.blocking.append(rule)
-        else:
-            self._covered += [
-                (rule, place[0]) for finding in findings for place in finding.places
-            ]
-
-    def _score(
-        self, book: Rulebook, fired: Sequence[Fired], allows: Sequence[CompiledRule]
-    ) -> None:
-        for name, threshold in book.thresholds:
-            counted = [
-                (one, points)
-                for one in fired
-                for score, points in one.rule.score
-                if score == name
-            ]
-            total = sum(points for _, points in counted)
-            new = sum(
-                points for one, points in counted if self._new(one) or not one.findings
-            )
-            block, flag = score_rule(name, "block"), score_rule(name, "flag")
-            # New points must reach the threshold by themselves to block; with the help of the
-            # history they only take the history out.
-            if (
-                threshold.block is not None
-                and total >= threshold.block
-                and not any(_allowed(block, allow) for allow in allows)
-            ):
-                self.scored.append(Fired(block, ()))
-                self._block(
-                    block,
-                    (f for one, _ in counted for f in one.findings if self._is_old(f)),
-                    new >= threshold.block,
-                )
-            elif (
-                threshold.flag is not None
-                and total >= threshold.flag
-                and not any(_allowed(flag, allow) for allow in allows)
-            ):
-                self.scored.append(Fired(flag, ()))
-
-    def _covers(self, key: bytes) -> Iterator[tuple[int, Edit]]:
-        for rule, text in self._covered:
-            part = self._exchange.parts[text]
-            yield (
-                rule.priority,
-                Edit(
-                    part.literal,
-                    0,
-                    len(part.text),
-                    stand_in(rule.id, COVER, part.text, key),
-                ),
-            )
-
-    def _new(self, one: Fired) -> tuple[Finding, ...]:
-        return tuple(finding for finding in one.findings if not self._is_old(finding))
-
-    def _is_old(self, finding: Finding) -> bool:
-        parts, old = self._exchange.parts, self._exchange.old
-        return all(
-            text < old and parts[text].role in TURNS for text, _, _ in finding.places
-        )
-
-    def _fixed(self, text: int) -> bool:
-        """Whether nothing can be replaced there.
-
-        It stands outside of the body, or is a key, without which its object would be
-        another one.
-        """
-        part = self._exchange.parts[text]
-        return part.literal == NOWHERE or part.kind == "key"
-
-
-def redactions(
-    fired: Iterable[Fired], exchange: Exchange, key: bytes
-) -> Iterator[tuple[int, Edit]]:
-    """The edits of redacting rules, each with its priority."""
-    for one in fired:
-        for finding in one.findings:
-            text = _stand_in(one.rule, finding, key)
-            for number, start, end in finding.places:
-                yield (
-                    one.rule.priority,
-                    Edit(exchange.parts[number].literal, start, end, text),
-                )
-
-
-def _stand_in(rule: CompiledRule, finding: Finding, key: bytes) -> str:
-    return stand_in(
-        rule.id, rule.redact, finding.view.text[finding.start : finding.end], key
-    )
-
-
-def _allowed(rule: CompiledRule, allow: CompiledRule) -> bool:
-    named = any(fnmatchcase(rule.id, glob) for glob in allow.allows)
-    return named and rule.action != "allow" and rule.priority <= allow.priority

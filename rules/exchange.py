@@ -8,7 +8,17 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 Role = Literal["system", "user", "assistant", "tool", "other"]
-Kind = Literal["text", "tool_call", "tool_result", "tool_definition", "field", "key"]
+Kind = Literal[
+    "text",
+    "tool_call",
+    "tool_result",
+    "tool_definition",
+    "field",
+    "key",
+    "head",  # method, path, query and headers
+    "credential",  # where the provider takes the client's own credential
+]
+HEAD: tuple[Kind, ...] = ("head", "credential")
 Coverage = Literal["full", "partial", "none"]
 Direction = Literal["request", "response"]
 
@@ -51,9 +61,9 @@ class Part(NamedTuple):
     """One text of an exchange.
 
     `literal` is its number among the body's JSON literals, by which `redact.splice`
-    finds it. NOWHERE: it stands outside of the body, in the query. There, and in keys,
-    nothing can be replaced: a rule that would redact it blocks. `tool` is the name of
-    the tool of a call or a result.
+    finds it. NOWHERE: it stands outside of the body. There, and in keys, nothing can be
+    replaced: a rule that would redact it blocks (for heads see `evaluate`). `tool` is the
+    name of the tool of a call or a result.
     """
 
     text: str
@@ -69,7 +79,8 @@ class Exchange:
 
     `size` is the body's, in bytes. `parts` are all its texts, in their order. An answer
     has the call's model, user and path. `user` is for whom the client says that it
-    calls. `time` is when the call was received (UTC); without it, no rule about time
+    calls. `tokens_of_provider` name the rules whose findings belong in the call's
+    credential. `time` is when the call was received (UTC); without it, no rule about time
     holds.
     """
 
@@ -85,6 +96,7 @@ class Exchange:
     parts: tuple[Part, ...] = ()
     unreadable: tuple[str, ...] = ()
     direction: Direction = "request"
+    tokens_of_provider: tuple[str, ...] = ()
     time: datetime | None = None
 
     @cached_property

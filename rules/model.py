@@ -12,6 +12,9 @@ from rules.complaint import Mark
 Action = Literal["allow", "flag", "redact", "block"]
 Severity = Literal["info", "low", "medium", "high", "critical"]
 Mode = Literal["enforce", "monitor", "off"]
+# What a rule that redacts or blocks does to a finding in a call's head, where nothing can be
+# replaced: flag it; refuse the call, unless it is where a credential belongs; or always refuse.
+Head = Literal["flag", "refuse", "always"]
 Confidence = Literal["low", "medium", "high"]
 History = Literal["redact", "block", "ignore"]
 
@@ -135,6 +138,7 @@ class Rule:
     tags: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     direction: str = ""
+    head: Head = "flag"
 
     def patched(self, changes: "Override") -> "Rule":
         """This rule with the changes of an override."""

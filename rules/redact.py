@@ -8,12 +8,14 @@ text.
 
 import hmac
 import re
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
 
+from rules.leaves import SHORT_NUMBER
 from rules.model import Redact
 
 # A string or a number of a valid JSON document, wherever a search from the left meets
@@ -104,7 +106,7 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
     """The body with its edits made.
 
     `body` must be the valid UTF-8 JSON whose literals the edits number. An edited
-    number becomes a string. Raises ValueError where an edit names what is not there;
+    number becomes another number. Raises ValueError where an edit names what is not there;
     never leaves one out.
     """
     source = body.decode("utf-8")
@@ -138,7 +140,18 @@ def _rewritten(token: str, edits: Sequence[Edit]) -> str:
             )
         pieces += [raw[done:start], edit.text]
         done = end
-    return '"' + "".join((*pieces, raw[done:])) + '"'
+    text = "".join((*pieces, raw[done:]))
+    return f'"{text}"' if token[0] == '"' else _number(text)
+
+
+def _number(text: str) -> str:
+    """A number in place of one with a finding, since its reader wants a number.
+
+    Another one for another placeholder, and shorter than any number that is judged: no
+    check digit can accept it.
+    """
+    lowest = 10 ** (SHORT_NUMBER - 2)
+    return str(lowest + zlib.crc32(text.encode()) % (9 * lowest))
 
 
 def _places(raw: str) -> Callable[[int], int | None]:

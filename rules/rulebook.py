@@ -12,7 +12,16 @@ from rules.condition import ALWAYS, Condition, Conditions, may_hold, said_of
 from rules.content import Content, Exempt, compile_exceptions
 from rules.exchange import Direction, Kind
 from rules.locate import Pattern
-from rules.model import PRIORITY, Action, History, Redact, Rule, Severity, Threshold
+from rules.model import (
+    PRIORITY,
+    Action,
+    Head,
+    History,
+    Redact,
+    Rule,
+    Severity,
+    Threshold,
+)
 from rules.partial_match import PartialMatches
 from rules.scan import Scanner
 
@@ -42,6 +51,7 @@ class CompiledRule:
     by_part: bool
     exempt: tuple[Exempt, ...]
     directions: frozenset[Direction]
+    head: Head = "flag"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +156,7 @@ def compile_rule(rule: Rule, base: Base) -> CompiledRule:
             for direction in spoken
             if may_hold(when, conditions.known(direction))
         ),
+        head=rule.head,
     )
 
 

@@ -4,7 +4,7 @@ knows.
 
 from typing import Any, get_args
 
-from rules.model import Action, Confidence, History, Mode, Severity
+from rules.model import Action, Confidence, Head, History, Mode, Severity
 from rules.source.document import MAX_VALUES, NAME
 from rules.source.matches import MAX_PATTERN
 from rules.source.rule import RULE_ID
@@ -102,6 +102,11 @@ def _patch() -> Schema:
             get_args(Mode), "monitor: say what the rule would do, and do nothing"
         ),
         "priority": _whole(0, 1000),
+        "head": _choice(
+            get_args(Head),
+            "what a finding in a call's head does: flag, refuse, or always refuse, "
+            "even where a credential belongs",
+        ),
     }
 
 

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
+from rules.case import redactions
 from rules.condition import said_of
 from rules.content import patterns_of
-from rules.evaluate import evaluate, redactions
+from rules.evaluate import evaluate
 from rules.exchange import CHARACTERS_PER_TOKEN, Exchange, Part
 from rules.load import Library
 from rules.model import Rule, Test

@@ -10,13 +10,14 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from addons.calls.flow import Flow
+from addons.calls.head_parts import head_parts
 from addons.calls.heads import canonical
 from addons.framing.decode import decode
 from addons.providers import mcp
 from addons.providers.form import is_form, read_form
-from addons.providers.provider import Call, Endpoint, Format, Provider
+from addons.providers.provider import UNSENT, Call, Endpoint, Format, Provider
 from rules.evaluate import evaluate
-from rules.exchange import NOWHERE, Exchange, Part, Unreadable
+from rules.exchange import HEAD, Exchange, Unreadable
 from rules.redact import Edit, splice
 from rules.rulebook import Rulebook
 from rules.scan import Clean
@@ -27,7 +28,8 @@ from rules.verdict import Verdict
 class CallRequest:
     """A call as received. `path` is without its query; `body` is still in its `encoding`.
 
-    `content_type` is what the call declares; `model` is the one that its query names.
+    `content_type` is what the call declares; `model` is the one that its query names;
+    `fields` are its headers, as they would be sent.
     """
 
     provider: Provider
@@ -40,6 +42,7 @@ class CallRequest:
     time: datetime
     content_type: str = ""
     model: str = ""
+    fields: tuple[tuple[bytes, bytes], ...] = ()
 
 
 def request_of(flow: Flow, provider: Provider) -> CallRequest:
@@ -57,6 +60,7 @@ def request_of(flow: Flow, provider: Provider) -> CallRequest:
         time=datetime.now(UTC),
         content_type=request.headers.get("content-type", ""),
         model=request.query.get("model", "") if query else "",
+        fields=request.headers.fields,
     )
 
 
@@ -64,13 +68,48 @@ class Reading(NamedTuple):
     """A call as the rules see it.
 
     `prompt` is its body, decoded where that is possible; `write` puts edits into it.
-    `format` is None where it is not known.
+    `format` is None where it is not known. `template` is the path without what a client
+    chose in it; empty under an unknown path.
     """
 
     exchange: Exchange
     prompt: bytes
     format: Format | None
     write: Callable[[bytes, Sequence[Edit]], bytes]
+    template: str = ""
+
+
+class Shown(NamedTuple):
+    """What a record says of a call's head: its model, and its path if that is unknown."""
+
+    model: str
+    path: str
+
+
+WITHHELD = "(withheld)"  # a rule found something there
+
+
+def shown(exchange: Exchange, verdict: Verdict) -> Shown:
+    """Nothing that a rule takes out, or would: monitored rules count, too."""
+    model, path = exchange.model, exchange.path
+    for fired in verdict.fired:
+        if fired.rule.action not in ("redact", "block"):
+            continue
+        for finding in fired.findings:
+            part = exchange.parts[finding.text]
+            if part.text == exchange.model:
+                model = WITHHELD
+            if part.kind in HEAD:
+                path = WITHHELD
+                if finding.value is None or _overlap(finding.value, exchange.model):
+                    model = WITHHELD
+    return Shown(model, path)
+
+
+def _overlap(found: str, model: str) -> bool:
+    """Whether one has the other, as a canonical path (in lower case) would show it."""
+    found, model = found.lower(), unquote(model).lower()
+    return bool(model) and (found in model or model in found)
 
 
 class Judgement(NamedTuple):
@@ -90,6 +129,8 @@ def read(request: CallRequest, tenant: str) -> Reading:
     call: Call | Unreadable
     if isinstance(decoded, Unreadable):
         call = decoded
+    elif endpoint is None and not body and request.method.upper() in UNSENT:
+        call = Call(request.model, stream=False, parts=())  # the head is all there is
     elif endpoint is None:
         endpoint, call = _under_unknown_path(body, path)
     elif is_form(request.content_type):
@@ -104,13 +145,15 @@ def read(request: CallRequest, tenant: str) -> Reading:
         body,
         endpoint.format if endpoint else None,
         write,
+        endpoint.template if endpoint else "",
     )
 
 
 def read_message(request: CallRequest, tenant: str, format: Format) -> Reading:
     """Read a message of a WebSocket as a call of its own."""
     call = format.read_call(request.body, canonical(request.path), request.model)
-    return Reading(_exchange(request, tenant, call), request.body, format, splice)
+    exchange = _exchange(request, tenant, call, with_head=False)
+    return Reading(exchange, request.body, format, splice)
 
 
 def read_head(
@@ -152,12 +195,20 @@ def _under_unknown_path(
     )
 
 
-def _exchange(request: CallRequest, tenant: str, call: Call | Unreadable) -> Exchange:
+def _exchange(
+    request: CallRequest,
+    tenant: str,
+    call: Call | Unreadable,
+    *,
+    with_head: bool = True,
+) -> Exchange:
+    """The exchange of a call. The head of a WebSocket is judged with its handshake alone."""
     if isinstance(call, Unreadable):
         call = Call(model="", stream=False, parts=(), unreadable=(call.reason,))
-    query = (
-        (Part(unquote(request.query, errors="replace"), "other", "field", NOWHERE),)
-        if request.query
+    places = request.provider.credentials
+    head = (
+        head_parts(request.method, request.path, request.query, request.fields, places)
+        if with_head
         else ()
     )
     return Exchange(
@@ -169,8 +220,9 @@ def _exchange(request: CallRequest, tenant: str, call: Call | Unreadable) -> Exc
         tenant=tenant,
         stream=call.stream,
         size=len(request.body),
-        parts=(*call.parts, *query),
+        parts=(*call.parts, *head),
         unreadable=call.unreadable,
         user=call.user,
         time=request.time,
+        tokens_of_provider=places.tokens,
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from addons.calls.flow import Flow
+from addons.calls.flow import Flow, path_of
 from addons.providers.provider import Format, Provider
 from addons.record.recorder import Address, OpenRecord
 from addons.tenants.snapshot import Caller
@@ -10,6 +10,9 @@ from rules.exchange import Exchange
 from rules.rulebook import Rulebook
 
 STATE = "earthflow"
+# What the audit says in place of a path that was not judged, and of an unusual method.
+NOT_JUDGED, OTHER_METHOD = "(not judged)", "(other)"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class CallState:
     """Who calls which provider in which format, and what was decided so far.
 
     `record` is None until the call is decided. `whole`: the answer is held to be judged
-    in one piece.
+    in one piece. `model` is what records say of it (`reading.shown`).
     """
 
     caller: Caller
@@ -39,6 +42,7 @@ class CallState:
     record: OpenRecord | None = None
     answer_policy: AnswerPolicy | None = None
     whole: bool = False
+    model: str = ""
 
 
 def state_of(flow: Flow) -> CallState | None:
@@ -47,8 +51,19 @@ def state_of(flow: Flow) -> CallState | None:
     return state
 
 
-def address_of(flow: Flow) -> Address:
-    """Where a call goes to and comes from, as the audit names it."""
-    request, peer = flow.request, flow.client_conn.peername
-    path = request.path.partition("?")[0] if request.method != "CONNECT" else ""
-    return Address(request.host, request.method, path, peer[0] if peer else "")
+def address_of(flow: Flow, *, path: str = NOT_JUDGED) -> Address:
+    """Where a call goes to and comes from, as the audit names it.
+
+    Of a call to an AI host, only what no client can write a secret into: the template of
+    a known path. `path` is what stands there for an unknown one.
+    """
+    request, peer, state = flow.request, flow.client_conn.peername, state_of(flow)
+    client = peer[0] if peer else ""
+    if request.method == "CONNECT":
+        return Address(request.host, "CONNECT", "", client)
+    if state is None or state.provider is None:
+        written = request.path.partition("?")[0]
+        return Address(request.host, request.method, written, client)
+    method = request.method if request.method in METHODS else OTHER_METHOD
+    known = state.provider.template(path_of(flow))
+    return Address(request.host, method, known or path, client)

@@ -1,5 +1,7 @@
 """The hooks of WebSockets to AI hosts: one `Dialogue` for each, and the guard of its messages."""
 
+from dataclasses import replace
+
 from addons.calls.failures import Failures
 from addons.calls.flow import Flow
 from addons.calls.judge import CallJudge
@@ -45,7 +47,7 @@ class DialogueHooks:
         self._recorder.lasts(state.record)
         handshake = Handshake(
             state.caller,
-            request_of(flow, state.provider),
+            replace(request_of(flow, state.provider), model=state.model),
             state.format,
             family_of(flow, state),
             address_of(flow),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from addons.providers import anthropic, bedrock, gemini, mcp, openai, others
 from addons.providers.error_formats import FAMILIES
-from addons.providers.provider import Format, Paths, Provider
+from addons.providers.provider import CredentialPlaces, Format, Paths, Provider
 from contract.providers import BadProviders, Entry, providers
 
 FORMATS: dict[str, Format] = {
@@ -66,19 +66,23 @@ def _provider(entry: Entry) -> Provider:
         FAMILIES[entry.refusal],
         _paths(entry, entry.paths),
         _paths(entry, entry.sockets),
+        CredentialPlaces(
+            **{where: frozenset(names) for where, names in entry.credentials},
+            tokens=entry.tokens,
+        ),
     )
 
 
 def _paths(entry: Entry, written: Iterable[tuple[str, str]]) -> Paths:
     exact: dict[str, Format] = {}
-    patterns: list[tuple[re.Pattern[str], Format]] = []
+    patterns: list[tuple[re.Pattern[str], str, Format]] = []
     for path, name in written:
         if name not in FORMATS:
             raise BadProviders(
                 f"provider `{entry.name}`: there is no format `{name}`; there are {', '.join(FORMATS)}"
             )
         if "{" in path:
-            patterns.append((_pattern(path), FORMATS[name]))
+            patterns.append((_pattern(path), path, FORMATS[name]))
         else:
             exact.setdefault(path, FORMATS[name])
     return Paths(exact, tuple(patterns))

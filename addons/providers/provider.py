@@ -58,10 +58,25 @@ class Format(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a call goes: its format, and the model that its path names, or nothing."""
+    """Where a call goes: its format, the model that its path names, or nothing, and the
+    path without what a client chose in it, such as `/models/{model}:predict`.
+    """
 
     format: Format
     model: str
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialPlaces:
+    """Where a provider takes a client's own credential: names in lower case. `tokens`: ids
+    and globs of the rules that find its tokens, which belong there.
+    """
+
+    headers: frozenset[str] = frozenset()
+    queries: frozenset[str] = frozenset()
+    cookies: frozenset[str] = frozenset()
+    tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,15 +84,15 @@ class Paths:
     """The wire formats by canonical path."""
 
     exact: Mapping[str, Format] = field(default_factory=dict)
-    patterns: Sequence[tuple["re.Pattern[str]", Format]] = ()
+    patterns: Sequence[tuple["re.Pattern[str]", str, Format]] = ()  # with the template
 
     def find(self, path: str) -> Endpoint | None:
         """The format of a path, or None."""
         if path in self.exact:
-            return Endpoint(self.exact[path], "")
-        for pattern, format in self.patterns:
+            return Endpoint(self.exact[path], "", path)
+        for pattern, template, format in self.patterns:
             if (found := pattern.fullmatch(path)) is not None:
-                return Endpoint(format, found.groupdict().get("model") or "")
+                return Endpoint(format, found.groupdict().get("model") or "", template)
         return None
 
 
@@ -93,12 +108,18 @@ class Provider:
     family: Family
     paths: Paths = Paths()
     sockets: Paths = Paths()
+    credentials: CredentialPlaces = CredentialPlaces()
 
     def endpoint(self, method: str, path: str) -> Endpoint | None:
         """The endpoint of a call, by its canonical path; None where it has no prompt
         that can be read.
         """
         return None if method in UNSENT else self.paths.find(path)
+
+    def template(self, path: str) -> str:
+        """A canonical path without what a client chose in it; empty where it is unknown."""
+        endpoint = self.paths.find(path) or self.sockets.find(path)
+        return endpoint.template if endpoint is not None else ""
 
     def family_of(self, path: str) -> Family:
         """The error format of a call, by its canonical path."""

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import yaml
 
 from rules.complaint import Mark
-from rules.model import Action, Mode, Redact, Rule, Severity
+from rules.model import Action, Head, Mode, Redact, Rule, Severity
 from rules.source.document import NAME, Document
 from rules.source.matches import MatchReader
 from rules.source.proofs import TestReader
@@ -60,6 +60,7 @@ class RuleReader:
                 "match": self._matches.matches,
                 "except": self._matches.exceptions,
                 "redact": self._redact,
+                "head": self._document.choice(get_args(Head), "head"),
                 "score": self._score,
                 "allows": self._document.words,
                 "expires": self._day,

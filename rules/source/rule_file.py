@@ -17,6 +17,7 @@ import yaml
 from rules.complaint import BadRules, Mark
 from rules.model import (
     Action,
+    Head,
     History,
     Match,
     Mode,
@@ -162,6 +163,7 @@ class RuleFileReader:
                 "priority", 0, 1000, "a whole number from 0 to 1000; higher wins"
             ),
             "direction": self._document.choice(WORDS["direction"], "direction"),
+            "head": self._document.choice(get_args(Head), "head"),
         }
         found: dict[str, Override] = {}
         for key, value in node.value:

@@ -21,7 +21,7 @@ from tests.support.shared import library
 from tests.support.streams import SHAPES
 
 CHAT = "https://api.openai.com/v1/chat/completions"
-PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2"
+RESTRICTED = "TLP:RED the plan"
 
 
 @cache
@@ -51,8 +51,8 @@ def said(text: str, **more: Any) -> dict[str, Any]:
             {"text": f"my key is {AWS_KEY}", "keep": [AWS_KEY]},
             f"BAD ACTION (lost: {AWS_KEY})",
         ),
-        ({"text": PEM, "max": "REDACT"}, "BAD ACTION"),
-        ({"text": PEM, "max": "ALLOW", "expect": "quiet"}, "FALSE POSITIVE"),
+        ({"text": RESTRICTED, "max": "REDACT"}, "BAD ACTION"),
+        ({"text": RESTRICTED, "max": "ALLOW", "expect": "quiet"}, "FALSE POSITIVE"),
         (
             {
                 "text": "STRICTLY CONFIDENTIAL",
@@ -60,7 +60,7 @@ def said(text: str, **more: Any) -> dict[str, Any]:
                 "max": "ALLOW",
                 "expect": "quiet",
             },
-            "FALSE POSITIVE",
+            "NOISE",
         ),
         ({"text": "rm -rf /", "way": "tool_call", "min": "BLOCK"}, "ok"),
         (
@@ -111,10 +111,10 @@ def test_a_call_is_read_by_the_format_of_its_address() -> None:
 
 
 def test_nothing_leaves_of_what_is_blocked() -> None:
-    found = tried(url=CHAT, body=said(PEM), gone=[PEM])
+    found = tried(url=CHAT, body=said(RESTRICTED), gone=[RESTRICTED])
     assert (found["action"], found["by"], found["leaves"], found["left"]) == (
         "BLOCK",
-        "credentials.private-key",
+        "confidential.tlp-red",
         None,
         [],
     )

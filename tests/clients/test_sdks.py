@@ -14,11 +14,11 @@ from cli.processes import wait_until
 from tests.clients import npm, sdks
 from tests.clients.tools import TOOLS, answer, reply_with, shape_of, stream
 from tests.support.conformance import CASES, Cell, given
-from tests.support.house import AWS_KEY, PATIENCE, House, Tenant
+from tests.support.house import AWS_KEY, PATIENCE, RESTRICTED, House, Tenant
 
 PYTHON = os.environ.get("EARTHFLOW_CLIENTS", "")
 MODULES = Path(PYTHON).parents[1] / "npm" if PYTHON else Path()
-PRIVATE_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
+PRIVATE_KEY = RESTRICTED
 CALLS = [*sdks.SDKS, *npm.SDKS, *TOOLS]
 STREAMS = {
     **{

@@ -6,9 +6,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.control.test_api import admin, ask
-from tests.support.house import AWS_KEY, House, Tenant, message
+from tests.support.house import AWS_KEY, RESTRICTED, House, Tenant, message
 
-PRIVATE = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
+PRIVATE = RESTRICTED
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def found(house: House, tenant: Tenant, query: str = "") -> list[dict[str, Any]]
 @pytest.mark.parametrize(
     ("query", "count"),
     [
-        ("", 5), ("&status=BLOCK", 1), ("&status=REDACT", 1), ("&rule=credentials.aws-access-key", 1), ("&rule=credentials.private-key", 1), ("&rule=none", 0),
+        ("", 5), ("&status=BLOCK", 1), ("&status=REDACT", 1), ("&rule=credentials.aws-access-key", 1), ("&rule=confidential.tlp-red", 1), ("&rule=none", 0),
         ("&provider=anthropic", 1), ("&provider=openai", 4), ("&host=api.openai.com", 4), ("&model=claude", 1), ("&reason=policy", 5), ("&reason=too_large", 0),
-        ("&outcome=refused", 1), ("&outcome=ok", 4), ("&text=private", 1), ("&text=aws-access", 1), ("&from=2020-01-01T00:00:00Z", 5), ("&to=2020-01-01T00:00:00Z", 0),
+        ("&outcome=refused", 1), ("&outcome=ok", 4), ("&text=tlp", 1), ("&text=aws-access", 1), ("&from=2020-01-01T00:00:00Z", 5), ("&to=2020-01-01T00:00:00Z", 0),
         ("&from=2999-01-01", 0), ("&provider=openai&status=ALLOW&from=2020-01-01&to=2999-01-01", 2),
     ],
 )  # fmt: skip
@@ -77,9 +77,7 @@ def test_the_guides_question_after_a_high_block_rate_is_answered(
     )
     assert body["by_status"] == {"ALLOW": 3, "REDACT": 1, "BLOCK": 1}
     assert body["by_outcome"] == {"ok": 4, "refused": 1}
-    assert {"rule": "credentials.private-key", "count": 1} in body[
-        "top_triggered_rules"
-    ]
+    assert {"rule": "confidential.tlp-red", "count": 1} in body["top_triggered_rules"]
     assert body["by_provider"] == {"openai": 4, "anthropic": 1}
     assert (body["input_tokens"], body["output_tokens"]) == (45, 20)
     assert set(body["duration_ms"]) == {"p50", "p95", "p99"}

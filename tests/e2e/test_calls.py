@@ -12,6 +12,7 @@ from cli.client import Control
 from tests.support.house import (
     AWS_KEY,
     PATIENCE,
+    RESTRICTED,
     House,
     Tenant,
     message,
@@ -105,7 +106,7 @@ def test_a_blocked_openai_call_is_one_request_whose_error_names_the_decision(
     with pytest.raises(openai.BadRequestError) as caught:
         tenant.openai(monkeypatch).chat.completions.create(
             model="gpt-5.2",
-            messages=[{"role": "user", "content": "-----BEGIN PRIVATE KEY-----"}],
+            messages=[{"role": "user", "content": RESTRICTED}],
         )
     (row,) = tenant.audit(1)
     assert row["status"] == "BLOCK"
@@ -123,7 +124,7 @@ def test_a_blocked_anthropic_call_is_one_request_whose_error_names_the_decision(
         tenant.anthropic(monkeypatch).messages.create(
             model="claude-sonnet-5",
             max_tokens=10,
-            messages=[{"role": "user", "content": "Strictly confidential!"}],
+            messages=[{"role": "user", "content": "Strictly confidential: the plan"}],
         )
     (row,) = tenant.audit(1)
     assert row["id"] in caught.value.message
@@ -136,7 +137,7 @@ def test_the_monitor_preset_acts_on_nothing_and_says_what_it_would_have_done(
     house: House,
 ) -> None:
     tenant = house.tenant("monitor")
-    status, _ = tenant.post(message(f"{AWS_KEY} -----BEGIN PRIVATE KEY-----"))
+    status, _ = tenant.post(message(f"{RESTRICTED} {AWS_KEY}"))
     assert status == 200
     assert AWS_KEY.encode() in house.providers.heard[-1].body
     (row,) = tenant.audit(1)

@@ -17,6 +17,7 @@ from cli.processes import wait_until
 from tests.support.house import (
     EARTHFLOW,
     PATIENCE,
+    RESTRICTED,
     House,
     Tenant,
     command_environment,
@@ -89,7 +90,7 @@ def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
         "X-Api-Key: canary-x-api-key",
     )
     tenant.post(message(PROMPT), *bearer)
-    tenant.post(message(f"{PROMPT} -----BEGIN PRIVATE KEY-----"), *bearer)
+    tenant.post(message(f"{RESTRICTED} {PROMPT}"), *bearer)
     tenant.post(message(f"{PROMPT} {AWS_KEY}"), *bearer)
     tenant.post(message(PROMPT)[:-9], *bearer)
     tenant.post(

@@ -160,7 +160,7 @@ def _fine(
         if case == "block":
             return (
                 status == "400"
-                and "Blocked by Earthflow policy credentials.private-key" in said
+                and "Blocked by Earthflow policy confidential.tlp-red" in said
                 and not arrived
             )
         wanted = (

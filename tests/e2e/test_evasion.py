@@ -17,6 +17,7 @@ from tests.support.house import (
     AWS_KEY,
     OTHER_HOST,
     PATIENCE,
+    RESTRICTED,
     House,
     Tenant,
     curl,
@@ -24,7 +25,11 @@ from tests.support.house import (
 )
 from tests.support.raw import tls_tunnel, tunnel
 
-KEY = "-----BEGIN RSA PRIVATE KEY-----"
+KEY = RESTRICTED
+
+
+def rules_of(row: dict[str, Any]) -> set[str]:
+    return {fired["rule"] for fired in row["rules"]}
 
 
 def over_h2(
@@ -68,6 +73,47 @@ def test_an_h2_call_without_a_length_reaches_an_h1_upstream_whole(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (":method", "POST /x"),
+        (":method", "POST\t/x"),
+        (":path", "/v1/files /v1/chat/completions"),
+        (":path", "/v1/files\x01"),
+        (":path", "/v1/fi\tles"),
+    ],
+)
+def test_a_blank_in_an_h2_line_is_no_second_request_line(
+    house: House, tenant: Tenant, name: str, value: str
+) -> None:
+    before = len(house.providers.heard)
+    headers = [(key, value if key == name else old) for key, old in head("/v1/files")]
+    assert over_h2(house, tenant, headers, message("hello")) == 400
+    assert len(house.providers.heard) == before
+    for row in tenant.audit(1):
+        assert (row["status"], row["reason"]) == ("BLOCK", "malformed")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["-H", f"OpenAI-Organization: {AWS_KEY}"],
+        ["-H", f"User-Agent: {AWS_KEY}"],
+        ["-b", f"a={AWS_KEY}"],
+        ["-X", AWS_KEY],
+    ],
+)
+def test_a_secret_in_a_head_reaches_neither_the_provider_nor_the_audit(
+    house: House, tenant: Tenant, words: list[str]
+) -> None:
+    before = len(house.providers.heard)
+    assert tenant.post(message("hello"), *words)[0] == 400
+    assert len(house.providers.heard) == before
+    rows = tenant.audit(1)
+    assert rows[0]["status"] == "BLOCK"
+    assert AWS_KEY not in json.dumps(rows)
+
+
 def test_a_call_hidden_in_the_body_of_another_stays_a_body(
     house: House, tenant: Tenant
 ) -> None:
@@ -96,7 +142,7 @@ def test_a_known_path_is_read_however_it_is_spelt(
         message(KEY), "--path-as-is", url=f"https://api.openai.com{path}"
     )
     assert (status, len(house.providers.heard)) == (400, before)
-    assert tenant.audit(1)[0]["rules"][0]["rule"] == "credentials.private-key"
+    assert "confidential.tlp-red" in rules_of(tenant.audit(1)[0])
 
 
 def test_what_would_be_redacted_in_the_query_is_blocked(tenant: Tenant) -> None:
@@ -117,11 +163,8 @@ def test_a_model_name_that_no_record_can_hold_is_judged_and_recorded_all_the_sam
     body = f'{{"model": "{text}", "messages": [{{"role": "user", "content": "{KEY}"}}]}}'.encode()
     assert tenant.post(body)[0] == 400
     (row,) = tenant.audit(1)
-    assert (row["status"], row["reason"], row["rules"][0]["rule"]) == (
-        "BLOCK",
-        "policy",
-        "credentials.private-key",
-    )
+    assert (row["status"], row["reason"]) == ("BLOCK", "policy")
+    assert "confidential.tlp-red" in rules_of(row)
 
 
 def test_raw_bytes_in_the_path_are_recorded(tenant: Tenant, house: House) -> None:
@@ -137,7 +180,7 @@ def test_raw_bytes_in_the_path_are_recorded(tenant: Tenant, house: House) -> Non
 
 
 def test_words_in_an_images_place_are_read_as_words(tenant: Tenant) -> None:
-    content = [{"type": "image_url", "image_url": {"url": f"data: {KEY}"}}]
+    content = [{"type": "image_url", "image_url": {"url": f"data: \n{KEY}"}}]
     body = json.dumps(
         {
             "model": "m",

@@ -10,7 +10,15 @@ import pytest
 
 from cli.ca import write_authority
 from cli.processes import start, stop, wait_until
-from tests.support.house import PATIENCE, House, Tenant, connect_status, curl, message
+from tests.support.house import (
+    PATIENCE,
+    RESTRICTED,
+    House,
+    Tenant,
+    connect_status,
+    curl,
+    message,
+)
 
 MITMDUMP = Path(sys.executable).with_name("mitmdump")
 SCRIPT = Path("addons/earthflow.py")
@@ -73,10 +81,7 @@ def test_calls_are_judged_and_recorded(house: House, tenant: Tenant, dump: int) 
     assert wait_until(lambda: _answers(dump, tenant.key), PATIENCE)
     before = len(house.providers.heard)
     assert "chat.completion" in through(tenant, dump, "hello").stdout
-    assert (
-        "earthflow_blocked"
-        in through(tenant, dump, "-----BEGIN PRIVATE KEY-----").stdout
-    )
+    assert "earthflow_blocked" in through(tenant, dump, RESTRICTED).stdout
     assert [row["status"] for row in tenant.audit(2)] == ["BLOCK", "ALLOW"]
     assert len(house.providers.heard) == before + 1
 

@@ -13,6 +13,7 @@ from cli.processes import wait_until
 from tests.support.house import (
     AWS_KEY,
     PATIENCE,
+    RESTRICTED,
     House,
     Tenant,
     curl,
@@ -249,7 +250,7 @@ def test_with_control_away_the_proxy_starts_and_judges_from_its_sealed_snapshot(
         shaky.stack.services[name].process.terminate()
         shaky.stack.services[name].process.wait()
     shaky.stack.start_proxy()
-    assert caller.post(message("-----BEGIN PRIVATE KEY-----"))[0] == 400
+    assert caller.post(message(RESTRICTED))[0] == 400
     shaky.stack.start_control()
     assert caller.audit(1)[0]["status"] == "BLOCK"
 

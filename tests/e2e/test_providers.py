@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from cli.errors import CommandError
-from tests.support.house import AWS_KEY, House, Tenant
+from tests.support.house import AWS_KEY, RESTRICTED, House, Tenant
 
-KEY_FILE = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
+KEY_FILE = RESTRICTED
 CALLS = {
     "https://api.openai.com/v1/responses": (
         {"model": "m", "input": "TEXT"},

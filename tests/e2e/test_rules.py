@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cli.processes import wait_until
-from tests.support.house import AWS_KEY, PATIENCE, House, Tenant, message
+from tests.support.house import AWS_KEY, PATIENCE, RESTRICTED, House, Tenant, message
 
 GOOD = """earthflow: 1
 rules:
@@ -164,8 +164,7 @@ def test_a_whole_answer_gets_the_original_back(
 
 
 def test_one_bad_turn_does_not_end_a_conversation(ruled: House, caller: Tenant) -> None:
-    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow"
-    turns = [{"role": "user", "content": key}]
+    turns = [{"role": "user", "content": RESTRICTED}]
     assert (
         caller.post(json.dumps({"model": "gpt-5.2", "messages": turns}).encode())[0]
         == 400
@@ -179,5 +178,5 @@ def test_one_bad_turn_does_not_end_a_conversation(ruled: House, caller: Tenant) 
         == 200
     )
     heard = ruled.providers.heard[-1].body
-    assert b"PRIVATE KEY" not in heard and AWS_KEY.encode() not in heard
+    assert RESTRICTED.encode() not in heard and AWS_KEY.encode() not in heard
     assert b"That was refused." in heard

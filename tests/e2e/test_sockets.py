@@ -9,7 +9,7 @@ import redis
 from websockets.exceptions import ConnectionClosed
 
 from cli.processes import wait_until
-from tests.support.house import AWS_KEY, PATIENCE, House, Tenant
+from tests.support.house import AWS_KEY, PATIENCE, RESTRICTED, House, Tenant
 from tests.support.raw import UPGRADE
 from tests.support.websocket import WebSocket
 
@@ -115,7 +115,7 @@ def test_a_blocked_message_closes_by_policy_and_says_why(
     dialogue: House, tenant: Tenant
 ) -> None:
     before = len(heard(dialogue))
-    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----"
+    key = RESTRICTED
     with open_socket(tenant) as socket:
         socket.send(say(key))
         told = json.loads(socket.recv())

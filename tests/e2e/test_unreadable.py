@@ -51,14 +51,21 @@ def test_monitor_flags_what_it_cannot_read_and_lets_it_go(house: House) -> None:
 
 
 def test_an_unknown_path_of_an_ai_host_is_flagged_and_goes_on(tenant: Tenant) -> None:
-    done = tenant.curl("https://api.openai.com/v1/models")
-    assert json.loads(done.stdout)["object"] == "list"
+    assert tenant.post(b'{"a": 1}', url="https://api.openai.com/v1/novel")[0] == 200
     (row,) = tenant.audit(1)
-    assert (row["status"], row["coverage"], row["unreadable"]) == (
+    assert (row["status"], row["coverage"], row["unreadable"], row["path"]) == (
         "FLAG",
         "none",
         ["unknown_path"],
+        "/v1/novel",
     )
+
+
+def test_a_call_that_only_reads_is_read_with_its_head(tenant: Tenant) -> None:
+    done = tenant.curl("https://api.openai.com/v1/models")
+    assert json.loads(done.stdout)["object"] == "list"
+    (row,) = tenant.audit(1)
+    assert (row["status"], row["coverage"], row["unreadable"]) == ("ALLOW", "full", [])
 
 
 def test_an_image_makes_coverage_partial_and_its_text_is_still_judged(

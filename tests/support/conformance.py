@@ -70,7 +70,7 @@ CALLS: dict[str, dict[str, Any]] = {
 SAID = {
     "allow": "hello there",
     "redact": f"the key is {KEY}, keep it",
-    "block": "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA7bq1mZr0c2xk9v3T8yQ4wLh5sJd6fGa1pNn2\n-----END RSA PRIVATE KEY-----",
+    "block": "TLP:RED the plan",
 }
 # How the path of a whole call ends, and that of a streamed one, where it says so.
 ENDINGS = {

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 PATIENCE = 120.0
 OTHER_HOST, OTHER_CA = "tunnel.example", "other-ca.pem"  # no AI provider
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
+RESTRICTED = "TLP:RED the plan"  # `confidential.tlp-red` blocks it
 EARTHFLOW = Path(sys.executable).with_name("earthflow")
 
 
