@@ -15,6 +15,7 @@ from rules.model import Redact
 from rules.redact import Edit, merged, stand_in
 from rules.rulebook import CompiledRule, Rulebook, score_rule
 from rules.scan import Finding
+from rules.spread import places_of, values_of
 from rules.verdict import Fired, Outcome
 
 TURNS = ("user", "assistant", "tool")  # roles whose turns become history
@@ -62,6 +63,11 @@ class Case:
             if any(self._fixed(place[0]) for f in one.findings for place in f.places)
         ]
         self.blocking += [rule for rule, text in self._covered if self._fixed(text)]
+        # Where the values of redacted findings stand besides: value, text, start, end.
+        self._elsewhere: list[tuple[str, int, int, int]] = []
+        self._owners: dict[str, tuple[CompiledRule, Finding]] = {}
+        if self._redacting and exchange.direction == "request":
+            self._look_elsewhere()
         self._actions = {one.rule.action for one in (*fired, *self.scored)} - {None}
         if flagged:
             self._actions.add("flag")
@@ -108,8 +114,35 @@ class Case:
     def edits(self, key: bytes) -> tuple[Edit, ...]:
         """The edits that replace findings, and history that is taken out."""
         return merged(
-            (*redactions(self._redacting, self._exchange, key), *self._covers(key))
+            (
+                *redactions(self._redacting, self._exchange, key),
+                *self._spread(key),
+                *self._covers(key),
+            )
         )
+
+    def _look_elsewhere(self) -> None:
+        """Find redacted values that no rule found; refuse where one cannot be replaced."""
+        parts = self._exchange.parts
+        for one in self._redacting:
+            for finding in one.findings:
+                for value in values_of((finding,), parts):
+                    self._owners.setdefault(value, (one.rule, finding))
+        for place in places_of(self._owners, parts):
+            value, text = place[:2]
+            if not self._fixed(text):
+                self._elsewhere.append(place)
+            elif parts[text].kind != "credential":
+                self.blocking.append(self._owners[value][0])
+
+    def _spread(self, key: bytes) -> Iterator[tuple[int, Edit]]:
+        for value, text, start, end in self._elsewhere:
+            rule, finding = self._owners[value]
+            literal = self._exchange.parts[text].literal
+            yield (
+                rule.priority,
+                Edit(literal, start, end, _stand_in(rule, finding, key)),
+            )
 
     def restorable(
         self, key: bytes, edits: Sequence[Edit]
