@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from rules.condition import Conditions, may_hold
-from rules.content import Content, Need, mentioned
+from rules.content import Content, Need, commands_of, mentioned
 from rules.exchange import Kind
 from rules.locate import Pattern
 from rules.partial_match import Boundless, PartialMatches, prefix_regex
@@ -42,12 +42,26 @@ def in_stream(
     ]
 
 
+def command_rules(rules: Iterable[CompiledRule]) -> list[CompiledRule]:
+    """Those that look for commands, and `allow` rules on the context alone.
+
+    They are asked when the arguments of a call are complete.
+    """
+    rules = list(rules)
+    found = [rule for rule in rules if rule.content and commands_of(rule.content)]
+    return found and [
+        *found,
+        *(rule for rule in rules if rule.action == "allow" and rule.content is None),
+    ]
+
+
 def decides_in_stream(rule: CompiledRule, patterns: Sequence[Pattern]) -> bool:
     """Whether a rule acts on a finding before the finding's first character is sent."""
     if (
         rule.action not in ("block", "redact")
         or rule.monitor
         or rule.content is None
+        or commands_of(rule.content)
         or not _is_single(rule.content)
     ):
         return False

@@ -39,11 +39,14 @@ class Piece(NamedTuple):
     kind: Kind
     literal: int
     tool: str = ""
+    argument: str = ""
 
     @property
     def part(self) -> Part:
         """The piece as a part of an exchange."""
-        return Part(self.text, self.role, self.kind, self.literal, self.tool)
+        return Part(
+            self.text, self.role, self.kind, self.literal, self.tool, self.argument
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -109,6 +112,36 @@ class Channels:
 
     def __iter__(self) -> Iterator[Channel]:
         return iter(dict.fromkeys(self._by_name.values()))
+
+    def extend_idle(self, names: Sequence[Name], text: str) -> bool:
+        """Add a text to all channels of these names, if it is settled in each at once.
+
+        False: nothing was added.
+        """
+        channels = dict.fromkeys(map(self.find, names))
+        known = 0
+        for channel in channels:
+            if channel is None or not channel.plain:
+                return False
+            if channel.settled < channel.base + len(channel.window):
+                return False
+            if not channel.partial.is_idle(channel.window[-1:], text):
+                return False
+            known += len(channel.names)
+        if known != len(names):
+            return False
+        for channel in channels:
+            assert channel is not None
+            channel.window += text
+            channel.settled = channel.free = channel.base + len(channel.window)
+            if len(channel.window) > 4 * channel.partial.lookback:
+                channel.trim()
+        return True
+
+    def tool_of(self, name: Name) -> str:
+        """The tool whose call a channel has; empty where it is not known."""
+        channel = self._by_name.get(name)
+        return channel.part.tool if channel is not None else ""
 
     def continued_by(self, piece: Piece) -> tuple[list[Channel], list["Split"], bool]:
         """The channels of a piece; the splits that were made for it; False where

@@ -25,6 +25,7 @@ class Need:
     entropy: float
     validate: Validator | None
     count: int
+    of_command: bool = False  # it looks at command lines, not at texts
 
     def find(self, found: Found) -> Sequence[Finding]:
         """The findings that pass the checks; none where they are too few."""
@@ -72,6 +73,13 @@ class Joined:
 Content = Need | Joined
 
 
+def commands_of(content: Content) -> frozenset[int]:
+    """The patterns that look for commands."""
+    if isinstance(content, Need):
+        return frozenset({content.pattern} if content.of_command else ())
+    return frozenset().union(*map(commands_of, content.members))
+
+
 def patterns_of(content: Content) -> frozenset[int]:
     """The patterns of which at least one must be found; not those that must be missing."""
     if isinstance(content, Need):
@@ -115,6 +123,10 @@ class Compiler:
         near = match.near
         within = match.within
         regex = match.regex
+        if match.command is not None:
+            pattern = Pattern(match.command.regex)
+            number = self._numbers.setdefault(pattern, len(self._numbers))
+            return Need(number, 0.0, match.command.matches, 1, of_command=True)
         if match.detector:
             shape = self._detectors[match.detector]
             regex = shape.regex

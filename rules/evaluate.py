@@ -25,6 +25,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from rules.case import Case
+from rules.commands.lines import command_texts, in_their_parts, is_unread
 from rules.condition import ALWAYS, holds
 from rules.content import Content, Exempt, Need
 from rules.exchange import Exchange
@@ -52,13 +53,28 @@ def evaluate(
     speaking = book.of(exchange.direction)
     if speaking is None:
         return Verdict("ALLOW", unreadable=exchange.unreadable)
-    book = speaking
+    return evaluate_by(speaking, exchange, key=key, clean=clean)
+
+
+def evaluate_by(
+    book: Rulebook, exchange: Exchange, *, key: bytes = b"", clean: Clean | None = None
+) -> Verdict:
+    """Judge an exchange by exactly this book; otherwise as `evaluate`."""
+    parts = exchange.parts
+    commands = command_texts(parts) if book.commands else ()
     scanned = book.scanner.scan(
-        [part.text for part in exchange.parts], runs(exchange.parts), clean
+        [*(part.text for part in parts), *(lines for _, lines in commands)],
+        runs(parts),
+        clean,
     )
+    findings = scanned.findings
+    if book.commands:
+        if "too_large" not in exchange.unreadable and any(map(is_unread, parts)):
+            exchange = replace(exchange, unreadable=(*exchange.unreadable, "too_large"))
+        findings = list(in_their_parts(findings, parts, commands, book.commands))
     if scanned.hidden:
         exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
-    fired, idle = _fired(book, exchange, scanned.findings)
+    fired, idle = _fired(book, exchange, findings)
     # Findings that no rule wants, whatever else the call is, need not be found again.
     if clean is not None and not scanned.hidden:
         for text in idle:

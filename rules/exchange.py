@@ -63,7 +63,7 @@ class Part(NamedTuple):
     `literal` is its number among the body's JSON literals, by which `redact.splice`
     finds it. NOWHERE: it stands outside of the body. There, and in keys, nothing can be
     replaced: a rule that would redact it blocks (for heads see `evaluate`). `tool` is the
-    name of the tool of a call or a result.
+    name of the tool of a call or a result, `argument` the key of a call's argument.
     """
 
     text: str
@@ -71,6 +71,7 @@ class Part(NamedTuple):
     kind: Kind
     literal: int
     tool: str = ""
+    argument: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,15 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from rules.answer_rules import answer_rules, in_stream, partial_matches
+from rules.answer_rules import (
+    answer_rules,
+    command_rules,
+    in_stream,
+    partial_matches,
+)
 from rules.complaint import BadRules, Complaint, Mark, likely
 from rules.condition import Conditions, TooComplex
-from rules.content import Compiler, mentioned, patterns_of
+from rules.content import Compiler, commands_of, mentioned, patterns_of
 from rules.hyperscan_engine import Store
 from rules.model import Match, Matches, Rule
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
@@ -33,6 +38,13 @@ from rules.sources import (
 )
 
 KEPT_RULEBOOKS = 512  # of tenants with files of their own
+# A rulebook without rules for answers.
+EMPTY: Mapping[str, Any] = {
+    "partial": {},
+    "answers": None,
+    "stream": None,
+    "of_commands": None,
+}
 SAMPLE_HASHES = ("fghjklmn", "tsrqpnml", "gggggggg")
 
 
@@ -182,6 +194,14 @@ class Library:
                     likely(match.detector, detectors()),
                 )
                 continue
+            if match.command is not None:
+                if rule.action == "redact":
+                    yield self.written.complaint(
+                        match.at,
+                        f"rule `{rule.id}` redacts a command, of which nothing could be left",
+                        "write `action: block` or `flag`",
+                    )
+                continue
             regex = match.regex or (
                 detectors()[match.detector].regex
                 if match.detector
@@ -224,6 +244,7 @@ class Library:
         patterns = tuple(base.numbers)
         answers = answer_rules(rules)
         stream = in_stream(answers, patterns)
+        commands = command_rules(answers)
         version = version_of(preset, self.written.texts, tenant)
         kinds = frozenset(kind_of(rule.id) for rule in rules)
 
@@ -237,11 +258,7 @@ class Library:
                 version=version,
                 rules=tuple(rules),
                 scanner=self._scanner(preset, base, only),
-                conditions=base.conditions.only(
-                    one
-                    for rule in rules
-                    for one in (rule.when, *(exempt.when for exempt in rule.exempt))
-                ),
+                conditions=_used(base.conditions, rules),
                 asking=_asking(rules),
                 contextual=tuple(
                     number for number, rule in enumerate(rules) if rule.content is None
@@ -249,7 +266,8 @@ class Library:
                 thresholds=tuple(assembled.thresholds.items()),
                 history=assembled.history,
                 kinds=kinds,
-                **{"partial": {}, "answers": None, "stream": None, **more},
+                commands=_commands(rules),
+                **{**EMPTY, **more},
             )
 
         return book(
@@ -262,6 +280,7 @@ class Library:
             )
             if stream
             else None,
+            of_commands=book(commands, _patterns(commands)) if commands else None,
         )
 
     def _compiled_rule(self, rule: Rule, base: Base) -> CompiledRule:
@@ -289,6 +308,21 @@ class Library:
             raise BadRules(
                 [Complaint(at, str(error), "use fewer or shorter keywords")]
             ) from None
+
+
+def _used(conditions: Conditions, rules: Iterable[CompiledRule]) -> Conditions:
+    """The conditions of these rules, and of their exceptions."""
+    return conditions.only(
+        one
+        for rule in rules
+        for one in (rule.when, *(exempt.when for exempt in rule.exempt))
+    )
+
+
+def _commands(rules: Iterable[CompiledRule]) -> frozenset[int]:
+    return frozenset().union(
+        *(commands_of(rule.content) for rule in rules if rule.content is not None)
+    )
 
 
 def _asking(rules: Iterable[CompiledRule]) -> dict[int, tuple[int, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
 
+from rules.commands.spec import CommandSpec
 from rules.complaint import Mark
 
 Action = Literal["allow", "flag", "redact", "block"]
@@ -54,8 +55,8 @@ Clause = Field | Group
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What to find in a part's text: a regex (RE2), keywords or a detector, and its
-    checks.
+    """What to find in a part's text: a regex (RE2), keywords, a detector or a command, and
+    its checks.
     """
 
     at: Mark
@@ -68,6 +69,7 @@ class Match:
     entropy: float = 0.0
     validate: str = ""
     count: int = 1
+    command: CommandSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,8 @@ class CompiledRule:
 class Rulebook:
     """The compiled rules for calls.
 
-    `answers` are those for answers, and `stream` those of them that can act inside a
-    stream. `version` identifies the content.
+    `answers` are those for answers, `stream` those of them that can act inside a stream,
+    and `of_commands` those that look for commands. `version` identifies the content.
     """
 
     name: str
@@ -73,8 +73,10 @@ class Rulebook:
     history: History
     kinds: frozenset[str]  # the kinds of placeholders that its rules make
     partial: Mapping[Kind, PartialMatches]  # the prefix patterns for texts of each kind
+    commands: frozenset[int]  # the patterns that look for commands
     answers: "Rulebook | None"
     stream: "Rulebook | None"
+    of_commands: "Rulebook | None"
 
     @property
     def ready(self) -> bool:

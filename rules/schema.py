@@ -2,8 +2,10 @@
 knows.
 """
 
+from dataclasses import fields
 from typing import Any, get_args
 
+from rules.commands.spec import CommandSpec
 from rules.model import Action, Confidence, Head, History, Mode, Severity
 from rules.source.document import MAX_VALUES, NAME
 from rules.source.matches import MAX_PATTERN
@@ -137,10 +139,16 @@ def _match() -> Schema:
             ),
             _object({"keywords": _several(_TEXT), **checks}, required=("keywords",)),
             _object({**detector, **checks}, required=("detector",)),
+            _object({"command": _command()}, required=("command",)),
             *(_object({how: many}, required=(how,)) for how in ("all", "any")),
             _object({"not": one}, required=("not",)),
         ]
     }
+
+
+def _command() -> Schema:
+    words = _several(_TEXT)
+    return _object({field.name: words for field in fields(CommandSpec)})
 
 
 def _when() -> Schema:

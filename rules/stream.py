@@ -45,6 +45,7 @@ from rules.channels import (
     insert_edit,
     settled_now,
 )
+from rules.commands.calls import StreamedCalls
 from rules.evaluate import decide, evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Part
 from rules.placeholders import Placeholders
@@ -99,6 +100,8 @@ class Stream[Payload]:
         self._concluded_at = 0  # characters of the transcript when it was last judged
         self._verdict: tuple[object, Verdict] | None = None
         self._queue: deque[Waiting[Payload]] = deque()
+        commands = book.of_commands
+        self._calls = StreamedCalls(commands, exchange, key) if commands else None
 
     @property
     def waiting(self) -> int:
@@ -125,6 +128,8 @@ class Stream[Payload]:
         self, payload: Payload, pieces: Sequence[Piece], *, last: bool = False
     ) -> list[Released[Payload]]:
         """Take an event; give those that may be sent now. `last`: it looks like the last one."""
+        if self._calls is not None:
+            self._judge_calls(pieces)
         touched: dict[Channel, None] = {}
         spans: list[Span] = []
         complete: list[Piece] = []
@@ -158,24 +163,9 @@ class Stream[Payload]:
         """
         if self._queue or self._placeholders is not None:
             return False
-        channels = dict.fromkeys(map(self._channels.find, names))
-        known = 0
-        for channel in channels:
-            if channel is None or not channel.plain:
-                return False
-            if channel.settled < channel.base + len(channel.window):
-                return False
-            if not channel.partial.is_idle(channel.window[-1:], text):
-                return False
-            known += len(channel.names)
-        if known != len(names):
+        ends_call = self._calls and not self._calls.changes_nothing(names[0], text)
+        if ends_call or not self._channels.extend_idle(names, text):
             return False
-        for channel in channels:
-            assert channel is not None
-            channel.window += text
-            channel.settled = channel.free = channel.base + len(channel.window)
-            if len(channel.window) > 4 * channel.partial.lookback:
-                channel.trim()
         if not self._transcript.extend(names[0], text):
             self.cannot_read("too_large")
         return True
@@ -281,6 +271,19 @@ class Stream[Payload]:
             channel.release_settled()
         return edits
 
+    def _judge_calls(self, pieces: Sequence[Piece]) -> None:
+        """Judge the commands of calls that these pieces complete."""
+        assert self._calls is not None
+        verdict, unread = self._calls.judge(
+            pieces, self._transcript.text, self._channels.tool_of
+        )
+        for reason in unread:
+            self.cannot_read(reason)
+        if verdict is not None:
+            self._fired.update({one.rule.id: one for one in verdict.fired})
+            if verdict.action == "BLOCK":
+                self.blocked = verdict
+
     def _settle(self, channel: Channel) -> None:
         """Move `settled` to the earliest position where a match may still begin."""
         first = channel.settled - channel.base
@@ -378,8 +381,7 @@ class Stream[Payload]:
     def _may_send(self, span: Span) -> bool:
         """Whether a channel allows a piece to be sent.
 
-        Where it has waited for PATIENCE events, it is judged as if it ended here, and
-        allows it.
+        One that has waited for PATIENCE events is judged as if it ended here.
         """
         channel = span.channel
         if span.end <= channel.free:

@@ -46,6 +46,10 @@ class Transcript:
         known[1].append(text)
         return True
 
+    def text(self, name: Name) -> str:
+        """A growing text so far; empty where it is not kept."""
+        return "".join(self._growing[name][1]) if name in self._growing else ""
+
     def add(self, part: Part, *, clean: bool) -> bool:
         """Add a complete text; `clean`: nothing was found in it. False where no more is kept."""
         key = (part.text, part.role, part.kind, part.tool)

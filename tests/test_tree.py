@@ -130,7 +130,8 @@ def test_no_tracked_file_names_a_path_of_one_machine() -> None:
     found = [
         f"{path}: {hit[0]}"
         for path, text in texts.items()
-        if path != "tests/test_tree.py"
+        # Rules on commands name the places of any machine.
+        if path not in ("tests/test_tree.py", "rules/packs/tools.yaml")
         for hit in MACHINE.finditer(text)
     ]
     assert found == []

@@ -187,6 +187,7 @@ class AnswerReader:
                 kind if is_call else "field",
                 leaf.literal,
                 tool,
+                name,
             )
         return Piece(
             leaf.text,
@@ -195,6 +196,7 @@ class AnswerReader:
             kind,
             leaf.literal,
             tool,
+            name,
         )
 
     def _tool(self, leaf: Leaf, name: str) -> str:

@@ -135,6 +135,7 @@ class _Reading:
                             placed[1],
                             leaf.literal,
                             placed[2] if len(placed) > 2 else "",
+                            _argument(leaf) if placed[1] == "tool_call" else "",
                         )
                     )
 
@@ -166,6 +167,11 @@ class _Reading:
             count += 1
         self.walk.passed(4 * count, quotes)
         return first + count
+
+
+def _argument(leaf: Leaf) -> str:
+    """The key under which an argument of a tool's call stands."""
+    return next((key for key in reversed(leaf.path) if type(key) is str), "")
 
 
 def user_of(document: Mapping[str, Any]) -> object:

@@ -1,9 +1,11 @@
 """Reads `match` and `except`: what a rule looks for, and what it leaves alone."""
 
+from dataclasses import fields
 from typing import get_args
 
 import yaml
 
+from rules.commands.spec import CommandSpec
 from rules.complaint import likely
 from rules.model import Confidence, Except, Match, Matches
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
@@ -13,6 +15,7 @@ from rules.validators import names, validator
 
 MAX_PATTERN = 2_048  # characters; compiled size is bounded by RE2 itself
 MAX_KEYWORD = 200  # characters
+SUBJECTS = ("regex", "keywords", "detector", "command")
 CHECKS = ("near", "within", "entropy", "validate", "count")
 
 
@@ -84,6 +87,7 @@ class MatchReader:
             "regex": self.regex,
             "keywords": self._keywords,
             "detector": self._document.word,
+            "command": self._command,
             "min_confidence": self._document.choice(get_args(Confidence), "confidence"),
             **self.checks(),
         }
@@ -97,17 +101,36 @@ class MatchReader:
             },
             what="`match`",
         )
-        if sum(key in values for key in ("regex", "keywords", "detector")) != 1:
+        if sum(key in values for key in SUBJECTS) != 1:
             self._document.fault(
                 node,
-                "a match is one of `regex`, `keywords` or `detector`",
+                "a match is one of `regex`, `keywords`, `detector` or `command`",
                 "several matches form a list; any of them is enough",
+            )
+        if "command" in values and len(values) > 1:
+            self._document.fault(
+                node, "a `command` stands alone in a match", "use `all` to join matches"
             )
         if "min_confidence" in values and "detector" not in values:
             self._document.fault(node, "`min_confidence` belongs to a `detector`")
         if "within" in values and "near" not in values and "detector" not in values:
             self._document.fault(node, "`within` belongs to `near`")
         return Match(self._document.mark(node), **values)
+
+    def _command(self, node: yaml.Node) -> CommandSpec:
+        values = self._document.mapping(
+            node,
+            {field.name: self._document.words for field in fields(CommandSpec)},
+            what="`command`",
+        )
+        spec = CommandSpec(**values)
+        if not (spec.program or spec.targets or spec.writes):
+            self._document.fault(
+                node,
+                "a `command` says its `program`, its `targets`, or what it `writes`",
+                "such as `command: {program: rm, targets: [/]}`",
+            )
+        return spec
 
     def _joined(self, how: str, node: yaml.MappingNode) -> Matches:
         if len(node.value) != 1:
