@@ -36,6 +36,7 @@ from addons.status.health import Health
 from addons.status.metrics import Counts, MetricsPort
 from addons.tenants.compiled_cache import CompiledCache
 from addons.tenants.rate_limit import RateLimiter
+from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import NoSnapshot, SnapshotHolder
 from addons.tunnels import Tunnels
 from contract.providers import BadProviders
@@ -94,7 +95,8 @@ class Services:
         resolver = Resolver(settings.upstream_map, settings.internal_hosts)
         resolver.guard(asyncio.get_running_loop())
         providers = Directory(settings.providers)
-        access, judge = Access(settings, holder), CallJudge(holder)
+        self.remembered = Remembered(self._limits_redis)
+        access, judge = Access(settings, holder), CallJudge(holder, self.remembered)
         refuser = Refuser(recorder)
         failures = Failures(settings, recorder, refuser, self.health)
         tunnels = Tunnels(

@@ -15,7 +15,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-SCHEMA = 1
+# 1: without `would_strict` and `Fired.findings`. A reader of one reads the other: what it does
+# not know it passes over, and what is not there has a default.
+SCHEMA = 2
 
 Action = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
 # SCORE: the rule only adds to a score
@@ -48,8 +50,26 @@ Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
+class Found(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where a finding stands; never what was found.
+
+    `part` is the number of the text, `offset` and `length` are characters of it, decoded.
+    `placeholder` replaced it. `why` tells what else than the rule decided what became of
+    it: monitor, head, signed, history, decoded or elsewhere (docs/audit-log.md).
+    """
+
+    part: int
+    role: str
+    kind: str
+    offset: int
+    length: int
+    tool: str = ""
+    placeholder: str = ""
+    why: str = ""
+
+
 class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A rule that fired, with the number of its findings.
+    """A rule that fired, with the number of its findings, and where the first ones stand.
 
     `would`: it is in monitor mode and changed nothing.
     """
@@ -59,6 +79,7 @@ class Fired(msgspec.Struct, frozen=True, omit_defaults=True):
     severity: str
     count: int = 0
     would: bool = False
+    findings: tuple[Found, ...] = ()
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -83,11 +104,14 @@ class Decision(
 ):
     """What was decided on an exchange, and how much of it was readable.
 
+    `would`: the action if monitored rules were enforced; `would_strict`: under the preset
+    strict; each where it differs. `schema` is what its writer knew: 1 is not written.
+
     `prompt` is there only where AUDIT_HASH_PROMPTS is false, sealed: `prompt_cipher` in
     unwrap.py opens it.
     """
 
-    schema: int = SCHEMA
+    schema: int = 1
     id: str
     time: Time
     place: Place
@@ -95,6 +119,7 @@ class Decision(
     key: str
     action: Action
     would: Action | None = None
+    would_strict: Action | None = None
     reason: Reason = "policy"
     coverage: Coverage
     unreadable: tuple[str, ...] = ()
@@ -127,7 +152,7 @@ class Completion(
     The fields from `action` on concern the answer; without an action no rule was asked.
     """
 
-    schema: int = SCHEMA
+    schema: int = 1
     id: str
     time: Time
     place: Place
@@ -144,6 +169,7 @@ class Completion(
     added_ms: float | None = None
     action: Action | None = None
     would: Action | None = None
+    would_strict: Action | None = None
     coverage: Coverage = "none"
     unreadable: tuple[str, ...] = ()
     rules: tuple[Fired, ...] = ()

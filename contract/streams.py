@@ -37,3 +37,11 @@ def spent_key(tenant: str, day: int) -> str:
     tokens. In one slot with its bucket.
     """
     return f"ef:1:spent:{{{tenant}}}:{day}"
+
+
+def remembered_keys(kind: str, tenant: str) -> tuple[str, str]:
+    """What a tenant's proxies remember of texts: a hash of a text's keyed hash -> what is
+    kept with it, and a sorted set of the same hashes by time.
+    """
+    name = f"ef:1:{kind}:{{{tenant}}}"
+    return name, f"{name}:times"

@@ -2,6 +2,7 @@
 
 allow        removes the rules that it names, of its own priority or below
 head         a finding there refuses or flags, and is then done with
+signature    a finding in a text that is bound to one flags
 history      what is old does not block: the text is taken out whole
 score        sums that reach a threshold act like a rule
 block        any of: a blocking rule; a redaction where nothing can be replaced
@@ -11,14 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from rules.exchange import HEAD, NOWHERE, Exchange
+from rules.found import Elsewhere
 from rules.model import Redact
 from rules.redact import Edit, merged, stand_in
-from rules.rulebook import CompiledRule, Rulebook, score_rule
+from rules.rulebook import CompiledRule, Policy, Rulebook, score_rule
 from rules.scan import Finding
 from rules.spread import places_of, values_of
 from rules.verdict import Fired, Outcome
 
-TURNS = ("user", "assistant", "tool")  # roles whose turns become history
 COVER = Redact()
 # the name by which an `allow` lets pass what could not be read
 UNREAD = "coverage.unread"
@@ -27,7 +28,9 @@ UNREAD = "coverage.unread"
 class Case:
     """What follows from the rules that fired."""
 
-    def __init__(self, book: Rulebook, exchange: Exchange, fired: Sequence[Fired]):
+    def __init__(
+        self, book: Rulebook | Policy, exchange: Exchange, fired: Sequence[Fired]
+    ):
         self._exchange, self._history = exchange, book.history
         allows = [one.rule for one in fired if one.rule.action == "allow"]
         # First of all, since an allowed rule does not score, redact or count as history.
@@ -41,20 +44,23 @@ class Case:
             fired = [
                 Fired(one.rule, new)
                 for one in fired
-                if (new := self._new(one)) or not one.findings
+                if (new := self._unanswered(one)) or not one.findings
             ]
         self._unread_allowed = any(
             fnmatchcase(UNREAD, glob) for allow in allows for glob in allow.allows
         )
         self.blocking: list[CompiledRule] = []
-        fired, flagged = self._without_heads(fired)
+        self._refusing: dict[int, None] = {}
+        self._signed: dict[int, None] = {}
+        fired, flagged = self._editable(fired)
         self.scored: list[Fired] = []
         self._redacting = [one for one in fired if one.rule.action == "redact"]
-        # Parts of the history that are taken out whole, with the rule that demands it.
+        # Texts of the history that are taken out whole, with the rule that demands it.
         self._covered: list[tuple[CompiledRule, int]] = []
         for one in fired:
             if one.rule.action == "block":
-                self._block(one.rule, one.findings, self._new(one) or not one.findings)
+                new = self._new(one)
+                self._block(one.rule, one.findings, new or not one.findings, new)
         self._score(book, fired, allows)
         # What cannot be replaced where it stands, such as a URL's query, is not sent.
         self.blocking += [
@@ -63,27 +69,32 @@ class Case:
             if any(self._fixed(place[0]) for f in one.findings for place in f.places)
         ]
         self.blocking += [rule for rule, text in self._covered if self._fixed(text)]
-        # Where the values of redacted findings stand besides: value, text, start, end.
-        self._elsewhere: list[tuple[str, int, int, int]] = []
-        self._owners: dict[str, tuple[CompiledRule, Finding]] = {}
+        self.elsewhere: list[Elsewhere] = []
         if self._redacting and exchange.direction == "request":
             self._look_elsewhere()
         self._actions = {one.rule.action for one in (*fired, *self.scored)} - {None}
         if flagged:
             self._actions.add("flag")
 
-    def _without_heads(self, fired: Sequence[Fired]) -> tuple[list[Fired], bool]:
-        """What fired in bodies, or for the call as a whole; whether heads are to be flagged.
+    def _editable(self, fired: Sequence[Fired]) -> tuple[list[Fired], bool]:
+        """What fired in texts that may be edited, or for the call as a whole; whether the
+        others are to be flagged.
 
         A finding in the head that refuses is blocking from here on.
         """
+        parts = self._exchange.parts
         rest: list[Fired] = []
         flagged = False
         for one in fired:
             body = []
             for finding in one.findings:
-                kind = self._exchange.parts[finding.text].kind
-                if kind not in HEAD:
+                kind = parts[finding.text].kind
+                signed = [p[0] for p in finding.places if parts[p[0]].signature]
+                if signed:
+                    flagged = flagged or one.rule.action in ("block", "redact", "flag")
+                    if one.rule.action in ("block", "redact"):
+                        self._signed |= dict.fromkeys(signed)
+                elif kind not in HEAD:
                     body.append(finding)
                 elif one.rule.action in ("block", "redact") and (
                     one.rule.head == "always"
@@ -121,28 +132,37 @@ class Case:
             )
         )
 
+    @property
+    def refusing(self) -> tuple[int, ...]:
+        """The parts for whose text it blocks; empty where it does not."""
+        return tuple(self._refusing) if self.blocking else ()
+
+    @property
+    def signed(self) -> tuple[int, ...]:
+        """The parts with findings that would be acted on, were it not for a signature."""
+        return tuple(self._signed)
+
     def _look_elsewhere(self) -> None:
         """Find redacted values that no rule found; refuse where one cannot be replaced."""
         parts = self._exchange.parts
+        owners: dict[str, tuple[Fired, Finding]] = {}
         for one in self._redacting:
             for finding in one.findings:
                 for value in values_of((finding,), parts):
-                    self._owners.setdefault(value, (one.rule, finding))
-        for place in places_of(self._owners, parts):
-            value, text = place[:2]
-            if not self._fixed(text):
-                self._elsewhere.append(place)
+                    owners.setdefault(value, (one, finding))
+        for value, text, start, end in places_of(owners, parts):
+            if parts[text].signature:
+                self._signed[text] = None
+            elif not self._fixed(text):
+                self.elsewhere.append(Elsewhere(*owners[value], text, start, end))
             elif parts[text].kind != "credential":
-                self.blocking.append(self._owners[value][0])
+                self.blocking.append(owners[value][0].rule)
 
     def _spread(self, key: bytes) -> Iterator[tuple[int, Edit]]:
-        for value, text, start, end in self._elsewhere:
-            rule, finding = self._owners[value]
+        for one, finding, text, start, end in self.elsewhere:
             literal = self._exchange.parts[text].literal
-            yield (
-                rule.priority,
-                Edit(literal, start, end, _stand_in(rule, finding, key)),
-            )
+            edit = Edit(literal, start, end, _stand_in(one.rule, finding, key))
+            yield one.rule.priority, edit
 
     def restorable(
         self, key: bytes, edits: Sequence[Edit]
@@ -168,18 +188,30 @@ class Case:
                     yield stand_in, self._exchange.parts[text].text[start:end]
 
     def _block(
-        self, rule: CompiledRule, findings: Iterable[Finding], new: object
+        self,
+        rule: CompiledRule,
+        findings: Iterable[Finding],
+        blocks: object,
+        new: Iterable[Finding],
     ) -> None:
-        """Block, unless only the history demands it: then that history is taken out."""
-        if new or self._history == "block":
+        """Block, unless only the history demands it: then that history is taken out.
+
+        `new` are the findings that are no history, `findings` what is taken out.
+        """
+        if blocks or self._history == "block":
             self.blocking.append(rule)
+            for finding in new:
+                self._refusing |= dict.fromkeys(place[0] for place in finding.places)
         else:
             self._covered += [
                 (rule, place[0]) for finding in findings for place in finding.places
             ]
 
     def _score(
-        self, book: Rulebook, fired: Sequence[Fired], allows: Sequence[CompiledRule]
+        self,
+        book: Rulebook | Policy,
+        fired: Sequence[Fired],
+        allows: Sequence[CompiledRule],
     ) -> None:
         for name, threshold in book.thresholds:
             counted = [
@@ -205,6 +237,7 @@ class Case:
                     block,
                     (f for one, _ in counted for f in one.findings if self._is_old(f)),
                     new >= threshold.block,
+                    (f for one, _ in counted for f in self._new(one)),
                 )
             elif (
                 threshold.flag is not None
@@ -216,24 +249,23 @@ class Case:
     def _covers(self, key: bytes) -> Iterator[tuple[int, Edit]]:
         for rule, text in self._covered:
             part = self._exchange.parts[text]
-            yield (
-                rule.priority,
-                Edit(
-                    part.literal,
-                    0,
-                    len(part.text),
-                    stand_in(rule.id, COVER, part.text, key),
-                ),
-            )
+            answered = self._exchange.is_answered(text)
+            end = len(part.text) if answered else self._exchange.refused[text]
+            name = stand_in(rule.id, COVER, part.text[:end], key)
+            yield rule.priority, Edit(part.literal, 0, end, name)
 
     def _new(self, one: Fired) -> tuple[Finding, ...]:
         return tuple(finding for finding in one.findings if not self._is_old(finding))
 
-    def _is_old(self, finding: Finding) -> bool:
-        parts, old = self._exchange.parts, self._exchange.old
-        return all(
-            text < old and parts[text].role in TURNS for text, _, _ in finding.places
+    def _unanswered(self, one: Fired) -> tuple[Finding, ...]:
+        return tuple(
+            finding
+            for finding in one.findings
+            if not all(self._exchange.is_answered(p[0]) for p in finding.places)
         )
+
+    def _is_old(self, finding: Finding) -> bool:
+        return all(self._exchange.is_old(text, end) for text, _, end in finding.places)
 
     def _fixed(self, text: int) -> bool:
         """Whether nothing can be replaced there.

@@ -20,7 +20,7 @@ credential, only rules that refuse are asked, and the provider's own tokens are 
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
@@ -29,10 +29,11 @@ from rules.commands.lines import command_texts, in_their_parts, is_unread
 from rules.condition import ALWAYS, holds
 from rules.content import Content, Exempt, Need
 from rules.exchange import Exchange
+from rules.found import found as told
 from rules.joints import runs
 from rules.rulebook import CompiledRule, Rulebook
 from rules.scan import Clean, Finding
-from rules.verdict import Fired, Verdict
+from rules.verdict import Fired, Outcome, Verdict
 
 STAND_IN = "[REDACTED:"
 # Our placeholders as `redact.placeholder` writes them.
@@ -74,7 +75,7 @@ def evaluate_by(
         findings = list(in_their_parts(findings, parts, commands, book.commands))
     if scanned.hidden:
         exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
-    fired, idle = _fired(book, exchange, findings)
+    exchange, fired, idle = _fired(book, exchange, findings)
     # Findings that no rule wants, whatever else the call is, need not be found again.
     if clean is not None and not scanned.hidden:
         for text in idle:
@@ -89,7 +90,8 @@ def decide(
 
     Pure.
     """
-    return _verdict(book, exchange, _fired(book, exchange, findings)[0], key)
+    exchange, fired, _ = _fired(book, exchange, findings)
+    return _verdict(book, exchange, fired, key)
 
 
 def _verdict(
@@ -103,6 +105,7 @@ def _verdict(
         if len(enforced) != len(fired)
         else case.action
     )
+    strict = _under_strict(book, exchange, fired)
     redacting = case.action == "REDACT"
     edits = case.edits(key) if redacting else ()
     return Verdict(
@@ -111,15 +114,40 @@ def _verdict(
         edits=edits,
         by=max(case.blocking, key=lambda rule: (rule.priority, rule.id), default=None),
         would=would if would != case.action else None,
+        would_strict=strict if strict != case.action else None,
         unreadable=exchange.unreadable,
         restore=tuple(case.restorable(key, edits)) if redacting else (),
+        found=told(exchange, fired, case.elsewhere, {e.text for e in edits}, key)
+        if fired
+        else (),
+        refusing=case.refusing,
+        signed=case.signed,
     )
+
+
+def _under_strict(
+    book: Rulebook, exchange: Exchange, fired: Sequence[Fired]
+) -> Outcome | None:
+    """The action under the preset strict; None where it has the same rules."""
+    strict = book.strict
+    if strict is None or not any(
+        one.rule.id in strict.instead or one.rule.score for one in fired
+    ):
+        return None
+    stricter = []
+    for one in fired:
+        rule = strict.instead.get(one.rule.id, one.rule)
+        if rule is not None and not rule.monitor:
+            stricter.append(Fired(rule, one.findings))
+    return Case(strict, exchange, stricter).action
 
 
 def _fired(
     book: Rulebook, exchange: Exchange, findings: Iterable[Finding]
-) -> tuple[list[Fired], set[int]]:
-    """The rules that fire, sorted by id, and the texts that may be remembered as clean."""
+) -> tuple[Exchange, list[Fired], set[int]]:
+    """The exchange with what signatures keep from being edited; the rules that fire,
+    sorted by id; and the texts that may be remembered as clean.
+    """
     by_text: defaultdict[int, defaultdict[int, list[Finding]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -161,14 +189,34 @@ def _fired(
                     idle.discard(text)
         if stand and not _is_expired(rule, exchange):
             fired.append(Fired(rule, tuple(stand)))
-    # Rules without content: no finding asks for them.
+    exchange = _signed(exchange, fired)
+    fired += _fired_by_context(book, exchange)
+    return exchange, sorted(fired, key=lambda one: one.rule.id), idle
+
+
+def _fired_by_context(book: Rulebook, exchange: Exchange) -> Iterator[Fired]:
+    """Rules without content: no finding asks for them."""
+    of_call = book.conditions.of_call(exchange)
     for number in book.contextual:
         rule = book.rules[number]
-        if _context_holds(book, rule, exchange, of_call) and not _is_expired(
-            rule, exchange
-        ):
-            fired.append(Fired(rule, ()))
-    return sorted(fired, key=lambda one: one.rule.id), idle
+        holds = _context_holds(book, rule, exchange, of_call)
+        if holds and not _is_expired(rule, exchange):
+            yield Fired(rule, ())
+
+
+def _signed(exchange: Exchange, fired: Iterable[Fired]) -> Exchange:
+    """The exchange, with why findings in texts with a signature are not acted on."""
+    reasons = {
+        "signed" if place[0] in exchange.signed else "signed_unseen"
+        for one in fired
+        if one.rule.action in ("block", "redact")
+        for finding in one.findings
+        for place in finding.places
+        if exchange.parts[place[0]].signature
+    }
+    if not reasons:
+        return exchange
+    return replace(exchange, unreadable=(*exchange.unreadable, *sorted(reasons)))
 
 
 def _is_settled(content: Content, found: Sequence[Finding]) -> bool:
@@ -195,12 +243,12 @@ def _is_ours(book: Rulebook, finding: Finding) -> bool:
     """Whether the finding is nothing but our own placeholders and what joins them."""
     text, start, end = finding.view.text, finding.start, finding.end
     left, done = "", start
-    for found in OWN_STAND_IN.finditer(
+    for own in OWN_STAND_IN.finditer(
         text, max(0, start - LONGEST_STAND_IN), end + LONGEST_STAND_IN
     ):
-        if found[1] in book.kinds and found.end() > start and found.start() < end:
-            left += text[done : max(done, found.start())]
-            done = found.end()
+        if own[1] in book.kinds and own.end() > start and own.start() < end:
+            left += text[done : max(done, own.start())]
+            done = own.end()
     return done > start and not any(map(str.isalnum, left + text[done:end]))
 
 

@@ -2,7 +2,8 @@
 read.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -19,6 +20,7 @@ Kind = Literal[
     "credential",  # where the provider takes the client's own credential
 ]
 HEAD: tuple[Kind, ...] = ("head", "credential")
+TURNS: tuple[Role, ...] = ("user", "assistant", "tool")  # whose turns become history
 Coverage = Literal["full", "partial", "none"]
 Direction = Literal["request", "response"]
 
@@ -40,6 +42,10 @@ REASONS = (
     "hidden",  # more text is encoded than is decoded
     # in a stream: a text was released that could still have become a match
     "endless",
+    # something was found in a text that is bound to a provider's signature, so that an
+    # edit would break the conversation; `signed_unseen`: in no answer that passed here
+    "signed",
+    "signed_unseen",
 )
 
 
@@ -64,6 +70,7 @@ class Part(NamedTuple):
     finds it. NOWHERE: it stands outside of the body. There, and in keys, nothing can be
     replaced: a rule that would redact it blocks (for heads see `evaluate`). `tool` is the
     name of the tool of a call or a result, `argument` the key of a call's argument.
+    `signature` is what a provider bound the text to: such a text is not edited.
     """
 
     text: str
@@ -72,6 +79,7 @@ class Part(NamedTuple):
     literal: int
     tool: str = ""
     argument: str = ""
+    signature: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,9 @@ class Exchange:
     `size` is the body's, in bytes. `parts` are all its texts, in their order. An answer
     has the call's model, user and path. `user` is for whom the client says that it
     calls. `tokens_of_provider` name the rules whose findings belong in the call's
-    credential. `time` is when the call was received (UTC); without it, no rule about time
-    holds.
+    credential. `refused` are parts that stood in an earlier call, which was refused for
+    them, and up to which character; `signed` those whose signature is known to be theirs.
+    `time` is when the call was received (UTC); without it, no rule about time holds.
     """
 
     provider: str = ""
@@ -98,6 +107,8 @@ class Exchange:
     unreadable: tuple[str, ...] = ()
     direction: Direction = "request"
     tokens_of_provider: tuple[str, ...] = ()
+    refused: Mapping[int, int] = field(default_factory=dict)
+    signed: frozenset[int] = frozenset()
     time: datetime | None = None
 
     @cached_property
@@ -136,4 +147,19 @@ class Exchange:
                 if self.parts[n].role == "assistant"
             ),
             0,
+        )
+
+    def is_answered(self, number: int) -> bool:
+        """Whether a part belongs to a turn that was answered."""
+        return number < self.old and self.parts[number].role in TURNS
+
+    def is_old(self, number: int, end: int) -> bool:
+        """Whether what ends at a character of a part was judged before."""
+        if self.is_answered(number):
+            return True
+        part = self.parts[number]
+        return (
+            end <= self.refused.get(number, 0)
+            and part.role in TURNS
+            and part.kind != "tool_definition"
         )

@@ -8,6 +8,7 @@ few pointers. A rulebook is built when it is first needed.
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import Any
@@ -25,11 +26,12 @@ from rules.hyperscan_engine import Store
 from rules.model import Match, Matches, Rule
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
 from rules.redact import kind_of, placeholder
-from rules.rulebook import Base, CompiledRule, Rulebook, compile_rule
+from rules.rulebook import Base, CompiledRule, Policy, Rulebook, compile_rule
 from rules.scan import Scanner
 from rules.sources import (
     PRESETS,
     SHIPPED,
+    STRICT,
     TENANTS,
     Sources,
     detectors,
@@ -241,6 +243,7 @@ class Library:
             for rule in assembled.rules.values()
             if rule.mode != "off"
         ]
+        strict = self._strict(rules, tenant) if preset != STRICT else None
         patterns = tuple(base.numbers)
         answers = answer_rules(rules)
         stream = in_stream(answers, patterns)
@@ -272,7 +275,10 @@ class Library:
 
         return book(
             [rule for rule in rules if "request" in rule.directions],
-            answers=book(answers, _patterns(answers)) if answers else None,
+            strict=strict,
+            answers=book(answers, _patterns(answers), strict=strict)
+            if answers
+            else None,
             stream=book(
                 stream,
                 _patterns(stream),
@@ -282,6 +288,30 @@ class Library:
             else None,
             of_commands=book(commands, _patterns(commands)) if commands else None,
         )
+
+    def _strict(self, ours: Iterable[CompiledRule], tenant: str) -> Policy | None:
+        """What `strict` has otherwise, of the rules that this preset has, too."""
+        if SHIPPED + STRICT not in self.written.texts:
+            return None
+        strict = self.written.assemble(STRICT, tenant)
+        instead: dict[str, CompiledRule | None] = {}
+        for rule in ours:
+            other = strict.rules.get(rule.id)
+            if other is None or other.mode == "off":
+                instead[rule.id] = None
+                continue
+            changed = replace(
+                rule,
+                action=other.action,
+                monitor=other.mode == "monitor",
+                head=other.head,
+                score=other.score,
+                severity=other.severity,
+                priority=other.weight,
+            )
+            if changed != rule:
+                instead[rule.id] = changed
+        return Policy(tuple(strict.thresholds.items()), strict.history, instead)
 
     def _compiled_rule(self, rule: Rule, base: Base) -> CompiledRule:
         """A compiled rule. All rulebooks share the ones that no override patched."""

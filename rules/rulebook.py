@@ -55,11 +55,24 @@ class CompiledRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Policy:
+    """What decides besides the rules that fire: thresholds of scores, and the history.
+
+    `instead` are rules that take others' places, by id; None: nothing does.
+    """
+
+    thresholds: tuple[tuple[str, Threshold], ...]
+    history: History
+    instead: Mapping[str, CompiledRule | None]
+
+
+@dataclass(frozen=True, slots=True)
 class Rulebook:
     """The compiled rules for calls.
 
     `answers` are those for answers, `stream` those of them that can act inside a stream,
-    and `of_commands` those that look for commands. `version` identifies the content.
+    and `of_commands` those that look for commands. `strict` is what the preset strict has
+    otherwise. `version` identifies the content.
     """
 
     name: str
@@ -77,6 +90,7 @@ class Rulebook:
     answers: "Rulebook | None"
     stream: "Rulebook | None"
     of_commands: "Rulebook | None"
+    strict: Policy | None = None
 
     @property
     def ready(self) -> bool:

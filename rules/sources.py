@@ -26,6 +26,7 @@ from rules.source.rule_file import read, read_detectors
 
 SHIPPED, TENANTS = "earthflow/", "tenants/"
 PRESETS = ("default", "strict", "monitor")
+STRICT = "strict"
 MAX_EXTENDS = 20  # length of a chain of files that extend one another
 
 

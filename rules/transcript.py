@@ -92,5 +92,6 @@ def as_carried_out(
     if redacted and verdict.action in ("ALLOW", "FLAG"):
         return replace(verdict, action="REDACT")
     if verdict.action == "REDACT" and not redacted:
-        return replace(verdict, action="FLAG", would="REDACT")
+        found = tuple(one._replace(placeholder="") for one in verdict.found)
+        return replace(verdict, action="FLAG", would="REDACT", found=found)
     return verdict

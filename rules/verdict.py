@@ -1,8 +1,9 @@
 """The outcome of judging an exchange: what to do with it, which rules fired, and the edits."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from rules.exchange import Kind, Role
 from rules.redact import Edit
 from rules.rulebook import CompiledRule
 from rules.scan import Finding
@@ -20,13 +21,35 @@ class Fired:
     findings: tuple[Finding, ...]
 
 
+class Found(NamedTuple):
+    """Where a finding stands: the number of its part, and the characters there.
+
+    `placeholder` replaced it. `why` tells what else than the rule decided what became of
+    it: monitor, head, signed, history, decoded (it stood there encoded) or elsewhere (found
+    as the value of another finding).
+    """
+
+    rule: str
+    part: int
+    role: Role
+    kind: Kind
+    tool: str
+    offset: int
+    length: int
+    placeholder: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What to do with an exchange.
 
     `by` is the rule that decided a BLOCK. `would`: the action if monitored rules were
-    enforced, where it differs. `unreadable` are the exchange's own reasons, and those
-    found while judging. `restore` are pairs of a placeholder and its original.
+    enforced, where it differs; `would_strict` the one under the preset `strict`. `unreadable`
+    are the exchange's own reasons, and those found while judging. `restore` are pairs of a
+    placeholder and its original. `found` are the first findings. `refusing` are the parts
+    for whose text it blocks, and `signed` those with findings that their signature keeps
+    from being edited.
     """
 
     action: Outcome
@@ -34,5 +57,9 @@ class Verdict:
     edits: tuple[Edit, ...] = ()
     by: CompiledRule | None = None
     would: Outcome | None = None
+    would_strict: Outcome | None = None
     unreadable: tuple[str, ...] = ()
     restore: tuple[tuple[str, str], ...] = ()
+    found: tuple[Found, ...] = ()
+    refusing: tuple[int, ...] = ()
+    signed: tuple[int, ...] = ()

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from addons.calls.clean_texts import CleanTexts
 from addons.calls.reading import CallRequest, Judgement, Reading, judge
+from addons.calls.refused_texts import Candidates
 from addons.calls.state import AnswerPolicy
+from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import Caller, SnapshotHolder
 from contract.snapshot import Rate
 from rules.exchange import Exchange
@@ -43,8 +46,8 @@ class JudgedCall(NamedTuple):
 class CallJudge:
     """Judges for all tenants of the newest snapshot."""
 
-    def __init__(self, holder: SnapshotHolder):
-        self._holder = holder
+    def __init__(self, holder: SnapshotHolder, remembered: Remembered):
+        self._holder, self._remembered = holder, remembered
         self._clean_texts = CleanTexts()
 
     def still(self, caller: Caller) -> Caller | None:
@@ -89,9 +92,48 @@ class CallJudge:
         judgement, prompt_hash, prompt = (
             work() if quick else await asyncio.to_thread(work)
         )
+        if judgement.verdict.refusing:
+
+            async def again(exchange: Exchange) -> Judgement:
+                changed = reading._replace(exchange=exchange)
+                run = partial(judge, changed, book, key=key, clean=clean)
+                return run() if quick else await asyncio.to_thread(run)
+
+            reading, judgement = await self._with_history(
+                tenant.id, key, reading, judgement, again
+            )
         restore = judgement.verdict.restore
         policy = _answer_policy(reading.exchange, book, key, restore)
         return JudgedCall(reading, judgement, prompt_hash, book.version, policy, prompt)
+
+    async def _with_history(
+        self,
+        tenant: str,
+        key: bytes,
+        reading: Reading,
+        judgement: Judgement,
+        again: Callable[[Exchange], Awaitable[Judgement]],
+    ) -> tuple[Reading, Judgement]:
+        """A call that would be refused, judged again with what was refused before as history.
+
+        What it is refused for then is remembered before it is.
+        """
+        exchange, refusing = reading.exchange, judgement.verdict.refusing
+        make = partial(Candidates, key=key)
+        candidates = await asyncio.to_thread(make, exchange, refusing)
+        known = await self._remembered.recall("refused", tenant, candidates.hashes)
+        old = candidates.old(known)
+        if old:
+            exchange = replace(exchange, refused=old)
+            reading, judgement = (
+                reading._replace(exchange=exchange),
+                await again(exchange),
+            )
+            refusing = judgement.verdict.refusing
+            candidates = await asyncio.to_thread(make, exchange, refusing)
+        if refusing:
+            await self._remembered.remember("refused", tenant, candidates.entries)
+        return reading, judgement
 
 
 def _answer_policy(

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
+
 from addons.providers.provider import Usage
 from addons.record.spool import Spool
 from addons.tenants.snapshot import Caller
 from contract.decision import (
+    SCHEMA,
     Completion,
     Coverage,
     Decision,
     Fired,
+    Found,
     Outcome,
     Place,
     Reason,
@@ -123,6 +127,7 @@ class Recorder:
         decision = {
             "action": verdict.action,
             "would": verdict.would,
+            "would_strict": verdict.would_strict,
             "coverage": "partial"
             if verdict.unreadable and exchange.coverage == "full"
             else exchange.coverage,
@@ -226,6 +231,7 @@ class Recorder:
         record = OpenRecord(new_id(), caller.tenant.id, refused, tunnel)
         self._spool.append(
             lambda place: Decision(
+                schema=SCHEMA,
                 id=record.id,
                 time=datetime.now(UTC),
                 place=place,
@@ -310,6 +316,7 @@ def _completion(
     if answer and verdict and not record.refused:
         coverage = answer.coverage
     return Completion(
+        schema=SCHEMA,
         id=record.id,
         time=datetime.now(UTC),
         place=place,
@@ -326,6 +333,7 @@ def _completion(
         added_ms=record.added_ms,
         action=verdict.action if verdict else None,
         would=verdict.would if verdict else None,
+        would_strict=verdict.would_strict if verdict else None,
         coverage=coverage,
         unreadable=verdict.unreadable if verdict else (),
         rules=_fired(verdict) if verdict else (),
@@ -350,6 +358,11 @@ def _fired(verdict: Verdict) -> tuple[Fired, ...]:
             severity=one.rule.severity,
             count=len(one.findings),
             would=one.rule.monitor,
+            findings=tuple(
+                msgspec.convert(place._asdict(), Found)
+                for place in verdict.found
+                if place.rule == one.rule.id
+            ),
         )
         for one in verdict.fired
     )

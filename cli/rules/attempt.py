@@ -151,6 +151,8 @@ def explain(
         typer.echo(
             f"would be   {verdict.would}, if rules in monitor mode were enforced"
         )
+    if verdict.would_strict:
+        typer.echo(f"would be   {verdict.would_strict}, under the preset strict")
     for edit in verdict.edits:
         typer.echo(
             f"edit       literal {edit.literal}, characters {edit.start} to {edit.end} become {edit.text}"

@@ -88,6 +88,7 @@ def verdict_as_json(
     return {
         "action": verdict.action,
         "would": verdict.would,
+        "would_strict": verdict.would_strict,
         "by": verdict.by.id if verdict.by else None,
         "rulebook": book.version,
         "coverage": exchange.coverage,

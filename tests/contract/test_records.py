@@ -7,9 +7,11 @@ import msgspec
 import pytest
 
 from contract.decision import (
+    SCHEMA,
     Completion,
     Decision,
     Fired,
+    Found,
     Place,
     decode,
     encode,
@@ -43,10 +45,59 @@ def test_a_record_comes_back_as_it_was(record: Decision | Completion) -> None:
 
 def test_a_field_of_a_newer_writer_is_passed_over() -> None:
     newer = json.dumps(
-        {**json.loads(encode(DECISION)), "schema": 2, "weather": "fine"}
+        {**json.loads(encode(DECISION)), "schema": 3, "weather": "fine"}
     ).encode()
     read = decode(newer)
-    assert (read.id, read.schema) == (DECISION.id, 2)
+    assert (read.id, read.schema) == (DECISION.id, 3)
+
+
+# A decision as version 1 wrote it, byte for byte.
+OLD = (
+    b'{"kind":"decision","id":"019ab5d8-0000-7000-8000-000000000000","time":"2025-11-24T18:00:00Z",'
+    b'"place":{"worker":"w","boot":"b","seq":7,"lost":1},"tenant":"t","key":"k","action":"BLOCK",'
+    b'"coverage":"partial","unreadable":["image"],'
+    b'"rules":[{"rule":"a.b","action":"BLOCK","severity":"high","count":2}],"host":"api.openai.com"}'
+)
+
+
+def test_a_record_of_schema_1_is_read_and_written_as_it_stands() -> None:
+    read = decode(OLD)
+    assert isinstance(read, Decision)
+    assert (read.schema, read.would_strict, read.rules[0].findings) == (1, None, ())
+    assert encode(read) == OLD
+
+
+class OldFired(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`Fired` of schema 1."""
+
+    rule: str
+    action: str
+    severity: str
+    count: int = 0
+    would: bool = False
+
+
+class OldDecision(msgspec.Struct, frozen=True, tag="decision", tag_field="kind"):
+    """What an old control needs of a decision."""
+
+    id: str
+    tenant: str
+    action: str
+    schema: int = 1
+    rules: tuple[OldFired, ...] = ()
+
+
+def test_an_old_reader_reads_a_record_of_schema_2() -> None:
+    found = Found(3, "user", "text", 10, 20, placeholder="[REDACTED:a_b_bcdfghjk]")
+    new = msgspec.structs.replace(
+        DECISION,
+        schema=SCHEMA,
+        would_strict="BLOCK",
+        rules=(Fired("a.b", "REDACT", "high", 2, findings=(found,)),),
+    )
+    assert decode(encode(new)) == new
+    read = msgspec.json.decode(encode(new), type=OldDecision)
+    assert (read.schema, read.rules) == (2, (OldFired("a.b", "REDACT", "high", 2),))
 
 
 @pytest.mark.parametrize(

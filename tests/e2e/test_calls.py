@@ -91,11 +91,20 @@ def test_a_redacted_value_does_not_arrive_and_all_else_does_byte_for_byte(
     )
     (row,) = tenant.audit(1)
     assert row["status"] == "REDACT"
+    (found,) = row["rules"][0].pop("findings")
     assert row["rules"][0] == {
         "rule": "credentials.aws-access-key",
         "action": "REDACT",
         "severity": "critical",
         "count": 1,
+    }
+    assert found.pop("placeholder").encode() in house.providers.heard[-1].body
+    assert found == {
+        "part": 2,
+        "role": "user",
+        "kind": "text",
+        "offset": 6,
+        "length": len(AWS_KEY),
     }
 
 

@@ -1,6 +1,8 @@
 """Three proxies, one control: what is changed reaches each of them, at once where it is told and soon where it is not."""
 
+import json
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +22,7 @@ from hypothesis.stateful import (
 
 from cli.processes import start, stop, wait_until
 from cli.stack import PROGRAMS, port_said
-from tests.support.house import PATIENCE, House, connect_status
+from tests.support.house import PATIENCE, RESTRICTED, House, connect_status
 from tests.support.shared import scaled, slack
 
 HOST = "api.openai.com:443"
@@ -36,25 +38,29 @@ class Fleet:
 
     def __init__(self, house: House, folder: Path, exit: ExitStack):
         self.house, self.ports = house, [house.stack.port]
-        for number in (2, 3):
-            state = folder / f"state-{number}"
-            state.mkdir()
-            (state / "ca").symlink_to(house.folder / "ca")
-            more = {
-                "EARTHFLOW_STATE_DIR": str(state),
-                "EARTHFLOW_PORT": "0",
-                "EARTHFLOW_CONTROL_URL": house.stack.control.url,
-            }
-            process = start(
-                PROGRAMS["proxy"],
-                house.stack.environment() | more,
-                subprocess.PIPE,
-                subprocess.DEVNULL,
-            )
-            exit.callback(stop, process)
-            port = port_said(process)
-            assert port is not None
-            self.ports.append(port)
+        self._folder, self._exit = folder, exit
+        for _ in range(2):
+            self.ports.append(self.another())
+
+    def another(self) -> int:
+        """Start one more proxy; its port."""
+        state = Path(tempfile.mkdtemp(dir=self._folder))
+        (state / "ca").symlink_to(self.house.folder / "ca")
+        more = {
+            "EARTHFLOW_STATE_DIR": str(state),
+            "EARTHFLOW_PORT": "0",
+            "EARTHFLOW_CONTROL_URL": self.house.stack.control.url,
+        }
+        process = start(
+            PROGRAMS["proxy"],
+            self.house.stack.environment() | more,
+            subprocess.PIPE,
+            subprocess.DEVNULL,
+        )
+        self._exit.callback(stop, process)
+        port = port_said(process)
+        assert port is not None
+        return port
 
     def let_in(self, key: str) -> list[bool]:
         """Whether each proxy takes this key now."""
@@ -99,6 +105,33 @@ def test_a_change_that_nobody_told_is_seen_all_the_same(fleet: Fleet) -> None:
         )
         connection.execute("UPDATE snapshot SET version = version + 1")
     assert fleet.agree(made["api_key"], False) < SOON * slack()
+
+
+def test_what_one_proxy_refused_is_history_on_another_and_after_a_restart(
+    fleet: Fleet,
+) -> None:
+    tenant, heard = fleet.house.tenant(), fleet.house.providers.heard
+    one, other = fleet.ports[:2]
+    fleet.agree(tenant.key, True)
+
+    def say(port: int, *texts: str) -> int:
+        said = [{"role": "user", "content": text} for text in texts]
+        body = json.dumps({"model": "gpt-5.2", "messages": said}).encode()
+        proxy = ("-x", f"http://key:{tenant.key}@localhost:{port}")
+        return tenant.post(body, *proxy)[0]
+
+    before = len(heard)
+    assert [say(one, RESTRICTED), say(other, RESTRICTED)] == [400, 400]
+    assert len(heard) == before
+    assert say(other, RESTRICTED, "what is 2 + 2?") == 200
+    assert say(fleet.another(), f"{RESTRICTED}\n\nwhat is 3 + 3?") == 200
+    for call in heard[before:]:
+        assert RESTRICTED.encode() not in call.body
+        assert b"[REDACTED:confidential_tlp_red_" in call.body
+    assert b"what is 2 + 2?" in heard[-2].body
+    assert b"what is 3 + 3?" in heard[-1].body
+    statuses = [row["status"] for row in tenant.audit(4)]
+    assert statuses == ["REDACT", "REDACT", "BLOCK", "BLOCK"]
 
 
 class Rotations(RuleBasedStateMachine):
