@@ -78,7 +78,7 @@ class Gate:
         self._recorder, self._refuser = recorder, refuser
         self._max_body = settings.max_body
         self._block_status = int(settings.block_status)
-        self._answers = AnswerHandler(self._block_status, failures)
+        self._answers = AnswerHandler(self._block_status, failures, judge.saw_signed)
 
     # -- the head of a call -------------------------------------------------------------
 

@@ -90,7 +90,10 @@ class Case:
             for finding in one.findings:
                 kind = parts[finding.text].kind
                 signed = [p[0] for p in finding.places if parts[p[0]].signature]
-                if signed:
+                # An answer that is refused is not edited.
+                if signed and self._may_refuse(one.rule):
+                    body.append(finding)
+                elif signed:
                     flagged = flagged or one.rule.action in ("block", "redact", "flag")
                     if one.rule.action in ("block", "redact"):
                         self._signed |= dict.fromkeys(signed)
@@ -108,6 +111,9 @@ class Case:
             elif body:
                 rest.append(Fired(one.rule, tuple(body)))
         return rest, flagged
+
+    def _may_refuse(self, rule: CompiledRule) -> bool:
+        return rule.action == "block" and self._exchange.direction == "response"
 
     @property
     def action(self) -> Outcome:

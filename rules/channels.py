@@ -40,13 +40,13 @@ class Piece(NamedTuple):
     literal: int
     tool: str = ""
     argument: str = ""
+    signature: str = ""
 
     @property
     def part(self) -> Part:
         """The piece as a part of an exchange."""
-        return Part(
-            self.text, self.role, self.kind, self.literal, self.tool, self.argument
-        )
+        text, _, *rest = self
+        return Part(text, *rest)  # type: ignore[arg-type]
 
 
 @dataclass(slots=True, eq=False)
@@ -213,6 +213,13 @@ class Waiting[Payload]:
     edits: tuple[Edit, ...]
     size: int
     first: int = 0
+
+
+class Released[Payload](NamedTuple):
+    """An event that may be sent, with its edits."""
+
+    payload: Payload
+    edits: tuple[Edit, ...]
 
 
 def after_split(spans: Sequence[Span], split: Split) -> list[Span]:

@@ -31,13 +31,13 @@ Pure. Bounded by MAX_HELD, MAX_WAITING, and `channels.MAX_CHANNELS`.
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from rules.channels import (
     Channel,
     Channels,
     Name,
     Piece,
+    Released,
     Span,
     Waiting,
     after_split,
@@ -61,13 +61,6 @@ MAX_HELD = 8 * 1024
 MAX_WAITING = 1024 * 1024  # characters of all events that wait; more ends the answer
 PATIENCE = 32  # events without new text of a channel, after which its held text is sent
 OVERHEAD = 100  # characters that an event counts besides its texts
-
-
-class Released[Payload](NamedTuple):
-    """An event that may be sent, with its edits."""
-
-    payload: Payload
-    edits: tuple[Edit, ...]
 
 
 class Stream[Payload]:
@@ -187,6 +180,10 @@ class Stream[Payload]:
         if reason not in self.unreadable:
             self.unreadable[reason] = None
             self._conclude()
+
+    def text_of(self, names: Iterable[Name]) -> str:
+        """The texts of these channels so far, joined; those that are not kept are left out."""
+        return "".join(map(self._transcript.text, names))
 
     # -- the whole answer ---------------------------------------------------------------
 

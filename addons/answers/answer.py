@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from addons.answers.template import Bound
 from addons.answers.texts import AnswerReader
 from addons.framing import FRAMINGS, framing_of
 from addons.framing.decode import Undecodable, decode, decoder_for
@@ -89,13 +90,16 @@ class PassedAnswer:
 
 @dataclass
 class WholeAnswer:
-    """An answer judged in one piece. `body` is what is sent instead; None: what the provider sent."""
+    """An answer judged in one piece. `body` is what is sent instead; None: what the provider
+    sent. `bound` are its texts that have a signature.
+    """
 
     size: int = 0
     usage: Usage = field(default_factory=Usage)
     verdict: Verdict | None = None
     coverage: Coverage = "none"
     body: bytes | None = None
+    bound: tuple[Bound, ...] = ()
 
     def finish(self) -> None:
         """Nothing is left to read."""
@@ -147,7 +151,7 @@ def judge_whole(
         exchange = replace(context, unreadable=(decoded.reason,))
         verdict = evaluate(book, exchange, key=key)
         return WholeAnswer(len(raw), verdict=verdict, coverage=exchange.coverage)
-    usage, unreadable = Usage(), tuple[str, ...]()
+    usage, unreadable, bound = Usage(), tuple[str, ...](), tuple[Bound, ...]()
     texts = AnswerReader(streams=False).read(decoded)
     if isinstance(texts, Unreadable):
         pieces = unparsed(decoded) if decoded else []
@@ -157,6 +161,7 @@ def judge_whole(
     else:
         usage.read(texts.document)
         pieces, unreadable = list(texts.pieces), texts.unreadable
+        bound = texts.bound
     parts = tuple(piece.part for piece in pieces)
     exchange = replace(context, parts=parts, unreadable=unreadable)
     verdict = evaluate(book, exchange, key=key)
@@ -167,7 +172,7 @@ def judge_whole(
         ]
     )
     body = splice(decoded, edits) if edits and verdict.action != "BLOCK" else None
-    return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body)
+    return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body, bound)
 
 
 def restored(parts: Sequence[Part], pairs: Pairs) -> list[Edit]:
@@ -178,7 +183,7 @@ def restored(parts: Sequence[Part], pairs: Pairs) -> list[Edit]:
     return [
         replace(edit, literal=part.literal)
         for part in parts
-        if part.literal != NOWHERE
+        if part.literal != NOWHERE and not part.signature
         for edit in placeholders.edits(part.text, 0, 0, len(part.text))
     ]
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +18,7 @@ from addons.answers.streamed import StreamedAnswer
 from addons.calls.failures import Failures
 from addons.calls.flow import Flow, Response
 from addons.calls.refusal import PASS, Refuse, Step, family_of, refused
+from addons.calls.signed_texts import Pair
 from addons.calls.state import AnswerPolicy, CallState
 from addons.framing import framing_of
 from addons.framing.decode import Decoder, decoder_for
@@ -43,10 +45,17 @@ BODY_HEADERS = (
 
 
 class AnswerHandler:
-    """Treats the answers of one proxy. A refusal has status `block_status`."""
+    """Treats the answers of one proxy. A refusal has status `block_status`; `saw` takes
+    texts that are bound to a signature.
+    """
 
-    def __init__(self, block_status: int, failures: Failures):
-        self._block_status, self._failures = block_status, failures
+    def __init__(
+        self,
+        block_status: int,
+        failures: Failures,
+        saw: Callable[[AnswerPolicy, Sequence[Pair]], None],
+    ):
+        self._block_status, self._failures, self._saw = block_status, failures, saw
 
     def head(self, flow: Flow, state: CallState) -> Step:
         """Choose the treatment; refuse at once what the rules block by its head."""
@@ -99,6 +108,7 @@ class AnswerHandler:
             stream,
             lambda why: end_events(why, record.id),
             partial(blocked_message, decision=record.id),
+            partial(self._saw, policy),
         )
         record.answer = answer
         _drop_body_headers(flow)
@@ -125,6 +135,8 @@ class AnswerHandler:
         if answer.verdict is not None and answer.verdict.action == "BLOCK":
             return self._refuse(flow, state, answer)
         record.answer = answer
+        if answer.bound:
+            self._saw(policy, [one[:2] for one in answer.bound])
         if answer.body is not None:
             for name in BODY_HEADERS:
                 headers.pop(name, None)

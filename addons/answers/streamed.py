@@ -13,16 +13,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from addons.answers.answer import may_have_usage, unparsed
-from addons.answers.template import Template, text_between
+from addons.answers.template import Bound, Template, text_between
 from addons.answers.texts import AnswerReader
+from addons.calls.signed_texts import Pair
 from addons.framing.decode import Decoder, NoEncoding, Undecodable
 from addons.framing.frame import Frame, Framing
 from addons.providers.error_formats import Ending
 from addons.providers.provider import Usage
-from rules.channels import Name, Piece
+from rules.channels import Name, Piece, Released
 from rules.exchange import NOWHERE, Coverage, Kind, Unreadable
 from rules.redact import splice
-from rules.stream import Released, Stream
+from rules.stream import Stream
 from rules.verdict import Verdict
 
 NO_JSON = (b"", b"[DONE]")  # data with which some streams end
@@ -64,16 +65,18 @@ class StreamedAnswer:
         stream: Stream[Frame],
         end_events: Callable[[str], Ending],
         message: Callable[[Verdict], str],
+        saw: Callable[[Sequence[Pair]], None] = lambda pairs: None,
     ):
         """`end_events` makes the last events of a stream that is cut off, of the reason.
 
-        `message` is that reason where a verdict blocks.
+        `message` is that reason where a verdict blocks. `saw` takes texts with their
+        signatures, as the client receives them.
         """
         self.size = 0
         self.usage = Usage()
         self.ended = False
         self._framing, self._decoder, self._stream = framing, decoder, stream
-        self._end_events, self._message = end_events, message
+        self._end_events, self._message, self._saw = end_events, message, saw
         self._reader = AnswerReader()
         self._unread: deque[Frame] = deque()  # events that were cut and not judged yet
         self._output: list[bytes] = []  # what the current call of feed or end sends
@@ -167,7 +170,7 @@ class StreamedAnswer:
     def _judge(self, frame: Frame) -> list[bytes]:
         """Read one event and judge it; give what may be sent now."""
         pieces = [_beside(frame.beside)] if frame.beside else []
-        last = False
+        last, bound = False, tuple[Bound, ...]()
         if frame.unreadable:
             self._stream.cannot_read(frame.unreadable)
         if frame.data is not None:
@@ -180,10 +183,15 @@ class StreamedAnswer:
                 pieces += texts.pieces
                 for reason in texts.unreadable:
                     self._stream.cannot_read(reason)
-                last = texts.last
+                last, bound = texts.last, texts.bound
                 if may_have_usage(frame.data):
                     self.usage.read(texts.document)
         passed = self._written(self._stream.feed(frame, pieces, last=last))
+        if bound:
+            text_of = self._stream.text_of
+            self._saw(
+                [(one.signature, one.text or text_of(one.channels)) for one in bound]
+            )
         if frame.data and self._plain:
             self._learn_template(frame.raw, frame.data, pieces, passed)
         return passed

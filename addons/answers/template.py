@@ -10,13 +10,21 @@ A text with an escape does not fit, and is parsed.
 import re
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from rules.channels import Piece
+from rules.channels import Name, Piece
 from rules.redact import LITERAL
 
 # What JSON writes as an escape, or what ends the string.
 NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
+
+
+class Bound(NamedTuple):
+    """A text that is bound to a signature: as it stands, or in channels so far."""
+
+    signature: str
+    text: str
+    channels: tuple[Name, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +32,14 @@ class Texts:
     """The texts of one document.
 
     `last`: it looks like the last one with text. `unreadable`: one of REASONS each.
+    `bound` are texts whose signature it has.
     """
 
     pieces: tuple[Piece, ...] = ()
     last: bool = False
     unreadable: tuple[str, ...] = ()
     document: Any = None
+    bound: tuple[Bound, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ def text_between(data: bytes, before: bytes, after: bytes) -> str | None:
 def template_of(body: bytes, name: str, texts: Texts) -> Template | None:
     """The template of a document, where exactly one text of it continues others."""
     continuing = [number for number, piece in enumerate(texts.pieces) if piece.channels]
-    if len(continuing) != 1 or texts.last:
+    if len(continuing) != 1 or texts.last or texts.bound:
         return None
     literal = texts.pieces[continuing[0]].literal
     found = next(islice(LITERAL.finditer(body.decode()), literal, None))

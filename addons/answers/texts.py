@@ -24,12 +24,13 @@ without a channel, they are judged as a whole.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from addons.answers.template import Template, Texts, template_of
+from addons.answers.template import Bound, Template, Texts, template_of
 from addons.providers.places import is_base64, tool_name
+from addons.providers.signed import PENDING, in_answer
 from rules.channels import ALL, Name, Piece
 from rules.exchange import Kind, Unreadable
 from rules.leaves import Leaf, Unread, Walk, parse
@@ -106,7 +107,13 @@ ENDS = (
 ENDING = re.compile(
     rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true'
 )
-MAX_TOOLS = 10_000  # calls whose tool's name is kept
+MAX_TOOLS = (
+    10_000  # calls whose tool's name is kept, and blocks without a signature yet
+)
+# What a document must have for any of its texts to be signed.
+SIGNS = re.compile(
+    rb"ignature|thinking|reasoningContent|redactedContent|encrypted_content"
+)
 
 Ids = tuple[int, ...]
 
@@ -119,6 +126,8 @@ class AnswerReader:
     # names of called tools, by the indexes of their calls
     tools: dict[Ids, str] = field(default_factory=dict)
     template: "Template | None" = None  # of the last document
+    # channels of texts whose signature is still to come, by the indexes around them
+    unbound: dict[Ids, dict[Name, None]] = field(default_factory=dict)
 
     def read(self, body: bytes, name: str = "") -> Texts | Unreadable:
         """Read one document. `name` is the name of its event. Never raises."""
@@ -138,6 +147,7 @@ class AnswerReader:
         if isinstance(document, Unreadable):
             return document
         walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
+        bound, has_signs = list[Bound](), SIGNS.search(body) is not None
         kind_of_event = document.get("type") if isinstance(document, dict) else None
         event = (
             " ".join((name, kind_of_event) if name else (kind_of_event,))
@@ -146,7 +156,10 @@ class AnswerReader:
         )
         try:
             for leaf in walk.leaves(document):
-                piece = self._piece(leaf, event)
+                signature = in_answer(leaf) if has_signs else ""
+                piece = self._piece(leaf, event, signature)
+                if signature:
+                    bound += self._bound(leaf, piece, signature)
                 if isinstance(piece, Unreadable):
                     unreadable[piece.reason] = None
                 else:
@@ -158,11 +171,29 @@ class AnswerReader:
             # Logprobs repeat the text as tokens and bytes, which are not read
             unreadable["opaque"] = None
         last = event.endswith(ENDS) or ENDING.search(body) is not None
-        return Texts(tuple(pieces), last, tuple(unreadable), document)
+        return Texts(tuple(pieces), last, tuple(unreadable), document, tuple(bound))
 
-    def _piece(self, leaf: Leaf, event: str) -> Piece | Unreadable:
+    def _bound(
+        self, leaf: Leaf, piece: Piece | Unreadable, signature: str
+    ) -> Iterator[Bound]:
+        """What is bound to a signature; a text whose signature is to come is noted."""
+        ids = _ids(leaf.around)
+        if signature != PENDING:
+            yield Bound(signature, leaf.text)
+            if signature == leaf.text and ids in self.unbound:
+                yield Bound(signature, "", tuple(self.unbound.pop(ids)))
+        elif (
+            isinstance(piece, Piece)
+            and piece.channels
+            and len(self.unbound) < MAX_TOOLS
+        ):
+            self.unbound.setdefault(ids, {})[piece.channels[0]] = None
+
+    def _piece(self, leaf: Leaf, event: str, signature: str) -> Piece | Unreadable:
         if leaf.is_key:
-            return Piece(leaf.text, (), "assistant", "key", leaf.literal)
+            return Piece(
+                leaf.text, (), "assistant", "key", leaf.literal, signature=signature
+            )
         last = leaf.path[-1] if leaf.path else ""
         name = (
             last
@@ -188,15 +219,19 @@ class AnswerReader:
                 leaf.literal,
                 tool,
                 name,
+                signature,
             )
+        # Nothing is joined to a text that may not be edited.
+        sort = f"signed {kind}" if signature else kind
         return Piece(
             leaf.text,
-            _channels(leaf, event, kind, name) if self.streams else (),
+            _channels(leaf, event, sort, name) if self.streams else (),
             "assistant",
             kind,
             leaf.literal,
             tool,
             name,
+            signature,
         )
 
     def _tool(self, leaf: Leaf, name: str) -> str:
@@ -212,7 +247,7 @@ def _is_string(leaf: Leaf, last: Any) -> bool:
     return not leaf.around or type(leaf.around[-1][last]) is str
 
 
-def _channels(leaf: Leaf, event: str, kind: Kind, name: str) -> tuple[Name, ...]:
+def _channels(leaf: Leaf, event: str, kind: str, name: str) -> tuple[Name, ...]:
     """The channels of a text; see the top of the module.
 
     `signs` are the `type` of the innermost object and its keys that are true: two

@@ -2,20 +2,22 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from addons.calls.clean_texts import CleanTexts
 from addons.calls.reading import CallRequest, Judgement, Reading, judge
 from addons.calls.refused_texts import Candidates
+from addons.calls.signed_texts import Pair, hashes_of, hashes_of_parts, seen
 from addons.calls.state import AnswerPolicy
 from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import Caller, SnapshotHolder
 from contract.snapshot import Rate
 from rules.exchange import Exchange
 from rules.rulebook import Rulebook
+from rules.scan import Clean
 
 # A call is judged in a thread, so that the event loop serves others meanwhile, where it has
 # more characters than this that were not judged before (10 ms or so of scanning),
@@ -41,6 +43,30 @@ class JudgedCall(NamedTuple):
     rulebook: str
     answer_policy: AnswerPolicy | None
     prompt: str = ""
+
+
+@dataclass(slots=True)
+class _Judging:
+    """A call, and by what it is judged. `quick`: beside other calls, not in a thread."""
+
+    tenant: str
+    reading: Reading
+    book: Rulebook
+    key: bytes
+    clean: Clean
+    quick: bool
+
+    async def again(self, **known: Any) -> Judgement:
+        """Judge the call with more `known` of it: members of its exchange."""
+        exchange = replace(self.reading.exchange, **known)
+        self.reading = self.reading._replace(exchange=exchange)
+        return await self.run(
+            partial(judge, self.reading, self.book, key=self.key, clean=self.clean)
+        )
+
+    async def run[Given](self, work: Callable[[], Given]) -> Given:
+        """Do some work on the call."""
+        return work() if self.quick else await asyncio.to_thread(work)
 
 
 class CallJudge:
@@ -89,51 +115,50 @@ class CallJudge:
             and len(parts) <= MANY
             and clean.fresh(part.text for part in parts) <= LARGE
         )
-        judgement, prompt_hash, prompt = (
-            work() if quick else await asyncio.to_thread(work)
-        )
+        judging = _Judging(tenant.id, reading, book, key, clean, quick)
+        judgement, prompt_hash, prompt = await judging.run(work)
+        if judgement.verdict.signed:
+            judgement = await self._with_signatures(judging, judgement)
         if judgement.verdict.refusing:
-
-            async def again(exchange: Exchange) -> Judgement:
-                changed = reading._replace(exchange=exchange)
-                run = partial(judge, changed, book, key=key, clean=clean)
-                return run() if quick else await asyncio.to_thread(run)
-
-            reading, judgement = await self._with_history(
-                tenant.id, key, reading, judgement, again
-            )
+            judgement = await self._with_history(judging, judgement)
+        reading = judging.reading
         restore = judgement.verdict.restore
         policy = _answer_policy(reading.exchange, book, key, restore)
         return JudgedCall(reading, judgement, prompt_hash, book.version, policy, prompt)
 
-    async def _with_history(
-        self,
-        tenant: str,
-        key: bytes,
-        reading: Reading,
-        judgement: Judgement,
-        again: Callable[[Exchange], Awaitable[Judgement]],
-    ) -> tuple[Reading, Judgement]:
-        """A call that would be refused, judged again with what was refused before as history.
+    def saw_signed(self, policy: AnswerPolicy, pairs: Sequence[Pair]) -> None:
+        """Remember texts of an answer that are bound to a signature."""
+        entries = dict.fromkeys(hashes_of(pairs, policy.key), b"")
+        self._remembered.remember_soon("signed", policy.context.tenant, entries)
+
+    async def _with_signatures(
+        self, judging: _Judging, judgement: Judgement
+    ) -> Judgement:
+        """The judgement on a call of whose signed texts it is known which are genuine."""
+        exchange, signed = judging.reading.exchange, judgement.verdict.signed
+        hashes = hashes_of_parts(exchange, signed, judging.key)
+        known = await self._remembered.recall("signed", judging.tenant, hashes.values())
+        numbers = seen(hashes, known)
+        return await judging.again(signed=numbers) if numbers else judgement
+
+    async def _with_history(self, judging: _Judging, judgement: Judgement) -> Judgement:
+        """The judgement on a call of which it is known what was refused before.
 
         What it is refused for then is remembered before it is.
         """
-        exchange, refusing = reading.exchange, judgement.verdict.refusing
-        make = partial(Candidates, key=key)
-        candidates = await asyncio.to_thread(make, exchange, refusing)
-        known = await self._remembered.recall("refused", tenant, candidates.hashes)
-        old = candidates.old(known)
-        if old:
-            exchange = replace(exchange, refused=old)
-            reading, judgement = (
-                reading._replace(exchange=exchange),
-                await again(exchange),
-            )
-            refusing = judgement.verdict.refusing
-            candidates = await asyncio.to_thread(make, exchange, refusing)
-        if refusing:
-            await self._remembered.remember("refused", tenant, candidates.entries)
-        return reading, judgement
+        candidates = await self._candidates(judging, judgement)
+        hashes = candidates.hashes
+        known = await self._remembered.recall("refused", judging.tenant, hashes)
+        if old := candidates.old(known):
+            judgement = await judging.again(refused=old)
+            candidates = await self._candidates(judging, judgement)
+        if entries := candidates.entries:
+            await self._remembered.remember("refused", judging.tenant, entries)
+        return judgement
+
+    async def _candidates(self, judging: _Judging, judgement: Judgement) -> Candidates:
+        exchange, refusing = judging.reading.exchange, judgement.verdict.refusing
+        return await judging.run(partial(Candidates, exchange, refusing, judging.key))
 
 
 def _answer_policy(

@@ -247,6 +247,7 @@ class Dialogue:
             stream,
             lambda why: self._handshake.family.end(why, decision),
             partial(blocked_message, decision=decision),
+            partial(self._judge.saw_signed, policy),
         )
 
     def _settle(self, message: SocketMessage) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import FIELD, Placed, is_base64, role_of, tool_name
+from addons.providers.signed import in_batches, in_messages
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -75,6 +76,7 @@ FORMATS = (
         needs=("messages",),
         plain="messages",
         family=FAMILIES["anthropic"],
+        signed=in_messages,
     ),
     JsonFormat(
         "anthropic-batches",
@@ -82,5 +84,6 @@ FORMATS = (
         _batches,
         needs=("requests",),
         family=FAMILIES["anthropic"],
+        signed=in_batches,
     ),
 )

@@ -15,6 +15,7 @@ from addons.providers.places import (
     text_of,
     tool_name,
 )
+from addons.providers.signed import in_converse, in_messages
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -112,6 +113,7 @@ FORMATS = (
         _converse,
         needs=("messages", "system"),
         family=FAMILIES["bedrock"],
+        signed=in_converse,
         streams=_streams,
     ),
     JsonFormat(
@@ -120,6 +122,7 @@ FORMATS = (
         _invoke,
         needs=("messages", *PROMPTS),
         family=FAMILIES["bedrock"],
+        signed=in_messages,
         streams=_streams,
     ),
 )

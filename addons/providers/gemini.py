@@ -16,6 +16,7 @@ from addons.providers.places import (
     text_of,
     tool_name,
 )
+from addons.providers.signed import in_contents
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -125,5 +126,6 @@ FORMATS = (
         streams=lambda document, path: "stream" in path,
         named_results=True,
         grows=True,
+        signed=in_contents,
     ),
 )

@@ -2,6 +2,7 @@
 place, or a reason why it is unreadable.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,14 @@ from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Number, Unread, Walk, parse
 
 NAMES = (str, Number, int)  # the name of a model or a user; some are numbers
+
+
+def _unsigned(leaf: Leaf) -> str:
+    return ""
+
+
+# What a body must have for any of its texts to have a signature.
+SIGNS = re.compile(rb"ignature|redacted_thinking|redactedContent|encrypted_content")
 
 
 def _asks_to_stream(document: Mapping[str, Any], path: str) -> bool:
@@ -28,7 +37,7 @@ class JsonFormat:
     A call has at least one of the keys it `needs`. `plain` is the key of a list of
     messages that mostly have a role and a text. Under the keys `tokens`, numbers stand
     for words that cannot be read. `named_results`: a tool's result names its tool
-    itself.
+    itself. `signed` gives the signature that the provider bound a text to.
     """
 
     name: str
@@ -42,6 +51,7 @@ class JsonFormat:
     streams_text: bool = True
     streams: Callable[[Mapping[str, Any], str], bool] = _asks_to_stream
     named_results: bool = False
+    signed: Callable[[Leaf], str] = _unsigned
 
     def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
         """The call in a body. `model` is the one that the path names."""
@@ -58,7 +68,7 @@ class JsonFormat:
             and not isinstance(document[self.plain], list)
         ):
             return Unreadable("opaque")
-        reading = _Reading(self, document)
+        reading = _Reading(self, document, has_signs=SIGNS.search(body) is not None)
         try:
             reading.run()
             reading.walk.end(body)
@@ -82,10 +92,13 @@ class JsonFormat:
 class _Reading:
     """One pass through one body."""
 
-    def __init__(self, format: JsonFormat, document: dict[str, Any]):
+    def __init__(
+        self, format: JsonFormat, document: dict[str, Any], *, has_signs: bool
+    ):
         self.walk = Walk(format.vocabulary)
         self.unreadable: dict[str, None] = {}
         self._format, self._document = format, document
+        self._signed = format.signed if has_signs else _unsigned
         self._parts: list[Part] = []
 
     def run(self) -> None:
@@ -120,7 +133,15 @@ class _Reading:
     def _take(self, leaves: Iterator[Leaf]) -> None:
         for leaf in leaves:
             if leaf.is_key:
-                self._parts.append(Part(leaf.text, "other", "key", leaf.literal))
+                self._parts.append(
+                    Part(
+                        leaf.text,
+                        "other",
+                        "key",
+                        leaf.literal,
+                        signature=self._signed(leaf),
+                    )
+                )
             elif (
                 leaf.path[-1] != "role" or leaf.text not in ROLES
             ):  # a role with no other meaning
@@ -136,6 +157,7 @@ class _Reading:
                             leaf.literal,
                             placed[2] if len(placed) > 2 else "",
                             _argument(leaf) if placed[1] == "tool_call" else "",
+                            self._signed(leaf),
                         )
                     )
 

@@ -15,6 +15,7 @@ from addons.providers.places import (
     text_of,
     tool_name,
 )
+from addons.providers.signed import in_input
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
 
@@ -181,6 +182,7 @@ FORMATS = (
         _responses,
         needs=("input", "prompt", "items", "instructions", "previous_response_id"),
         family=FAMILIES["openai-responses"],
+        signed=in_input,
     ),
     JsonFormat(
         "completions",
@@ -207,6 +209,7 @@ FORMATS = (
         _socket,
         needs=("type",),
         family=FAMILIES["openai-responses"],
+        signed=in_input,
     ),
     JsonFormat(
         "openai-realtime",

@@ -90,6 +90,12 @@ class Remembered:
             self._keep(kind, tenant, stamped)
             await self._ask(self._write(kind, tenant, stamped))
 
+    def remember_soon(self, kind: Kind, tenant: str, entries: Entries) -> None:
+        """Remember hashes here at once, and in Redis as soon as it takes them."""
+        task = asyncio.ensure_future(self.remember(kind, tenant, entries))
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
     def _known(
         self, kind: Kind, tenant: str, hashes: Collection[bytes]
     ) -> dict[bytes, bytes]:
