@@ -150,6 +150,7 @@ class Completion(
     Tokens are counted by the provider, and absent where it gave none; bytes and times
     are measured here. `added_ms` is the time from a call's last byte to its decision.
     The fields from `action` on concern the answer; without an action no rule was asked.
+    `restored` counts originals that it got back.
     """
 
     schema: int = 1
@@ -173,6 +174,7 @@ class Completion(
     coverage: Coverage = "none"
     unreadable: tuple[str, ...] = ()
     rules: tuple[Fired, ...] = ()
+    restored: int = 0
 
 
 Record = Decision | Completion

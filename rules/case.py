@@ -13,12 +13,12 @@ from fnmatch import fnmatchcase
 
 from rules.exchange import HEAD, NOWHERE, Exchange
 from rules.found import Elsewhere
-from rules.model import Redact
+from rules.model import Redact, Restore
 from rules.redact import Edit, merged, stand_in
 from rules.rulebook import CompiledRule, Policy, Rulebook, score_rule
 from rules.scan import Finding
 from rules.spread import places_of, values_of
-from rules.verdict import Fired, Outcome
+from rules.verdict import Fired, Outcome, Restorable
 
 COVER = Redact()
 # the name by which an `allow` lets pass what could not be read
@@ -171,27 +171,28 @@ class Case:
             yield one.rule.priority, edit
 
     def restorable(
-        self, key: bytes, edits: Sequence[Edit]
-    ) -> Iterator[tuple[str, str]]:
-        """Placeholders whose originals a whole answer may get back.
+        self, key: bytes, edits: Sequence[Edit], otherwise: Restore
+    ) -> Iterator[Restorable]:
+        """The values that an answer may get back; `otherwise` is where, unless a rule says.
 
         Of values that stood in the text as such, in one piece, and that were replaced
-        whole.
+        whole, by a placeholder that stands for no other.
         """
-        restoring = [one for one in self._redacting if one.rule.redact.restore]
         # An edit that another one merged with stands for more than this value.
-        made = set(edits) if restoring else ()
-        for one in restoring:
+        made = set(edits)
+        for one in self._redacting:
+            where = one.rule.restore or otherwise
+            if where == "none" or "{hash}" not in one.rule.redact.placeholder:
+                continue
             for finding in one.findings:
                 ((text, start, end), *more) = finding.places
-                stand_in = _stand_in(one.rule, finding, key)
+                part, name = self._exchange.parts[text], _stand_in(one.rule, finding, key)  # fmt: skip
                 if (
                     not more
                     and finding.view.depth == 0
-                    and Edit(self._exchange.parts[text].literal, start, end, stand_in)
-                    in made
+                    and Edit(part.literal, start, end, name) in made
                 ):
-                    yield stand_in, self._exchange.parts[text].text[start:end]
+                    yield Restorable(name, part.text[start:end], where, text)
 
     def _block(
         self,

@@ -15,7 +15,7 @@ from bisect import insort
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rules.exchange import Kind, Part, Role
 from rules.partial_match import NOTHING, PartialMatches, is_plain
@@ -30,7 +30,8 @@ class Piece(NamedTuple):
     """A text of an event. It continues all of its `channels`; without any it is complete.
 
     The first channel is the one whose text is judged once more at the end of the answer.
-    `literal`: as in `Part`.
+    `literal`: as in `Part`. `arguments` are all that the call of a tool has, where they
+    arrive in one event.
     """
 
     text: str
@@ -41,11 +42,12 @@ class Piece(NamedTuple):
     tool: str = ""
     argument: str = ""
     signature: str = ""
+    arguments: Mapping[str, Any] | None = None
 
     @property
     def part(self) -> Part:
         """The piece as a part of an exchange."""
-        text, _, *rest = self
+        text, _, *rest = self[:-1]
         return Part(text, *rest)  # type: ignore[arg-type]
 
 
@@ -58,7 +60,8 @@ class Channel:
     `last_event` is the number of the last event with a piece of it. `overtaken`: text
     before this position was sent unsettled. `strict`: such text may still become a
     match, so nothing unsettled is sent any more. `covered` is the end of the last edit
-    whose replacement was sent. `plain`: the window is ASCII without escapes.
+    whose replacement was sent. `plain`: the window is ASCII without escapes. `waits`: a
+    placeholder in it is not decided; before `decided` all are.
     """
 
     part: Part
@@ -73,12 +76,32 @@ class Channel:
     strict: bool = False
     covered: int = 0
     plain: bool = False
+    waits: bool = False
+    decided: int = 0
     edits: list[Edit] = field(default_factory=list)
 
     @property
     def length(self) -> int:
         """The length of the text so far."""
         return self.base + len(self.window)
+
+    def add(self, text: str, event: int) -> int:
+        """Take a text of an event; the position at which it starts."""
+        start = self.length
+        self.window += text
+        self.last_event = event
+        return start
+
+    def settle(self, settled: int) -> bool:
+        """Move `settled` to a position of the window; False where text that was sent
+        before it was settled may become a match.
+        """
+        self.settled = self.base + settled
+        if self.overtaken and self.settled < self.overtaken:
+            self.strict = True
+            return False
+        self.overtaken = 0  # no match came of what was sent
+        return True
 
     def release_settled(self) -> None:
         """Move `free` up to what is settled, or to the edit that crosses it."""

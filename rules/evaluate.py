@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from rules.case import Case
 from rules.commands.lines import command_texts, in_their_parts, is_unread
@@ -39,6 +40,8 @@ STAND_IN = "[REDACTED:"
 # Our placeholders as `redact.placeholder` writes them.
 OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
 LONGEST_STAND_IN = 110  # characters
+# Values of one call that an answer may get back; a file of secrets has some tens.
+MAX_RESTORABLE = 1_000
 OURS = Exempt(frozenset(), (), 0, ALWAYS)
 
 
@@ -116,7 +119,9 @@ def _verdict(
         would=would if would != case.action else None,
         would_strict=strict if strict != case.action else None,
         unreadable=exchange.unreadable,
-        restore=tuple(case.restorable(key, edits)) if redacting else (),
+        restore=tuple(islice(case.restorable(key, edits, book.restore), MAX_RESTORABLE))
+        if redacting
+        else (),
         found=told(exchange, fired, case.elsewhere, {e.text for e in edits}, key)
         if fired
         else (),

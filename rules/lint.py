@@ -13,10 +13,11 @@ from rules.exchange import Exchange, Part
 from rules.hyperscan_engine import Hyper, sound
 from rules.load import Library
 from rules.model import Match, Matches, Rule
+from rules.overlaps import overlaps
 from rules.patterns import keywords_as_regex, width
 from rules.prefilter import fixed_characters
 from rules.rulebook import Rulebook
-from rules.testing import run
+from rules.testing import exchange_of, run
 
 # From this long before its end on, an expiring rule is a warning.
 SOON = timedelta(days=14)
@@ -73,6 +74,7 @@ def advice(
     yield from _late(library, book, assembled.rules, names)
     yield from _failing(library, names, preset, tenant)
     yield from _on_benign(library, book, names, preset, tenant)
+    yield from _overruled(library, book, assembled.rules, names)
 
 
 def _say(
@@ -257,6 +259,32 @@ def _on_benign(
             f"rule `{name}` fires on an ordinary text",
             f"such as {text[:60]!r}",
         )
+
+
+def _overruled(
+    library: Library, book: Rulebook, rules: Mapping[str, Rule], names: set[str]
+) -> Iterator[Complaint]:
+    """Rules of these files whose findings get the placeholder of another rule, as their own
+    tests show.
+    """
+    for rule in rules.values():
+        if rule.at.file not in names or rule.action != "redact":
+            continue
+        proofs = [test for test in rule.tests if test.must_match and test.text]
+        winners = {
+            winner.id: winner
+            for test in proofs
+            for loser, winner in overlaps(evaluate(book, exchange_of(test, rule)).fired)
+            if loser.id == rule.id
+        }
+        for winner in winners.values():
+            yield _say(
+                library,
+                rule,
+                f"rule `{winner.id}` (priority {winner.priority}) replaces what `{rule.id}` "
+                f"(priority {rule.weight}) finds, by its own placeholder",
+                f"write `priority: {min(1000, winner.priority + 10)}`, or turn `{winner.id}` off",
+            )
 
 
 def _leaves(match: Match | Matches) -> Iterator[Match]:

@@ -268,6 +268,7 @@ class Library:
                 ),
                 thresholds=tuple(assembled.thresholds.items()),
                 history=assembled.history,
+                restore=assembled.restore,
                 kinds=kinds,
                 commands=_commands(rules),
                 **{**EMPTY, **more},

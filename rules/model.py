@@ -16,6 +16,9 @@ Mode = Literal["enforce", "monitor", "off"]
 # What a rule that redacts or blocks does to a finding in a call's head, where nothing can be
 # replaced: flag it; refuse the call, unless it is where a credential belongs; or always refuse.
 Head = Literal["flag", "refuse", "always"]
+# Where an answer gets back what a placeholder replaced in its call: nowhere; in the model's
+# text; in the files that it came from, too; or in the arguments of all tools but shells, too.
+Restore = Literal["none", "text", "files", "all"]
 Confidence = Literal["low", "medium", "high"]
 History = Literal["redact", "block", "ignore"]
 
@@ -97,10 +100,9 @@ class Except:
 
 @dataclass(frozen=True, slots=True)
 class Redact:
-    """What replaces a finding. `restore`: a whole answer gets the original back."""
+    """What replaces a finding."""
 
     placeholder: str = PLACEHOLDER
-    restore: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class Rule:
     """A rule as written. Without an action it only scores.
 
     `priority` follows from the severity where the author gave none. `direction` is set
-    by an override: request, response or any.
+    by an override: request, response or any. `restore`: None where its file and its
+    preset decide.
     """
 
     id: str
@@ -141,6 +144,7 @@ class Rule:
     links: tuple[str, ...] = ()
     direction: str = ""
     head: Head = "flag"
+    restore: Restore | None = None
 
     def patched(self, changes: "Override") -> "Rule":
         """This rule with the changes of an override."""
@@ -172,11 +176,14 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class RuleFile:
-    """A file: what it extends, its thresholds, rules and overrides."""
+    """A file: what it extends, its thresholds, rules and overrides; what it says of history
+    and of originals in answers.
+    """
 
     name: str
     extends: tuple[tuple[str, Mark], ...] = ()
     thresholds: tuple[tuple[str, Threshold], ...] = ()
     history: History | None = None
+    restore: Restore | None = None
     rules: tuple[Rule, ...] = ()
     overrides: tuple[Override, ...] = ()

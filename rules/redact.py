@@ -7,6 +7,7 @@ text.
 """
 
 import hmac
+import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -124,6 +125,15 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
     return "".join((*pieces, source[done:])).encode("utf-8")
 
 
+def escaped(text: str) -> str:
+    """A text as it stands inside a JSON string."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half a character, which only an escape can write
+        return json.dumps(text)[1:-1]
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
 def _rewritten(token: str, edits: Sequence[Edit]) -> str:
     """A literal with its edits made.
 
@@ -138,7 +148,7 @@ def _rewritten(token: str, edits: Sequence[Edit]) -> str:
             raise ValueError(
                 f"literal {edit.literal} has no characters {edit.start} to {edit.end}"
             )
-        pieces += [raw[done:start], edit.text]
+        pieces += [raw[done:start], escaped(edit.text)]
         done = end
     text = "".join((*pieces, raw[done:]))
     return f'"{text}"' if token[0] == '"' else _number(text)

@@ -18,6 +18,7 @@ from rules.model import (
     Head,
     History,
     Redact,
+    Restore,
     Rule,
     Severity,
     Threshold,
@@ -52,6 +53,7 @@ class CompiledRule:
     exempt: tuple[Exempt, ...]
     directions: frozenset[Direction]
     head: Head = "flag"
+    restore: Restore | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class Rulebook:
     stream: "Rulebook | None"
     of_commands: "Rulebook | None"
     strict: Policy | None = None
+    restore: Restore = "files"  # where a rule says nothing of it
 
     @property
     def ready(self) -> bool:
@@ -173,19 +176,21 @@ def compile_rule(rule: Rule, base: Base) -> CompiledRule:
             if may_hold(when, conditions.known(direction))
         ),
         head=rule.head,
+        restore=rule.restore,
     )
 
 
-@cache
-def score_rule(name: str, action: Literal["flag", "block"]) -> CompiledRule:
-    """A threshold that was reached, as the rule that it acts like."""
+def _own_rule(
+    id: str, action: Action, severity: Severity, message: str
+) -> CompiledRule:
+    """A rule that no file has: Earthflow says itself when it fires."""
     return CompiledRule(
-        id=f"score.{name}",
+        id=id,
         action=action,
-        severity="high",
-        priority=PRIORITY["high"],
+        severity=severity,
+        priority=PRIORITY[severity],
         monitor=False,
-        message=f"Several signs of {name} together",
+        message=message,
         redact=Redact(),
         allows=(),
         score=(),
@@ -196,3 +201,18 @@ def score_rule(name: str, action: Literal["flag", "block"]) -> CompiledRule:
         exempt=(),
         directions=frozenset(("request", "response")),
     )
+
+
+RESTORE_ELSEWHERE = _own_rule(
+    "restore.elsewhere",
+    "flag",
+    "low",
+    "A placeholder stayed where no original may return",
+)
+
+
+@cache
+def score_rule(name: str, action: Literal["flag", "block"]) -> CompiledRule:
+    """A threshold that was reached, as the rule that it acts like."""
+    message = f"Several signs of {name} together"
+    return _own_rule(f"score.{name}", action, "high", message)

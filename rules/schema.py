@@ -6,7 +6,15 @@ from dataclasses import fields
 from typing import Any, get_args
 
 from rules.commands.spec import CommandSpec
-from rules.model import Action, Confidence, Head, History, Mode, Severity
+from rules.model import (
+    Action,
+    Confidence,
+    Head,
+    History,
+    Mode,
+    Restore,
+    Severity,
+)
 from rules.source.document import MAX_VALUES, NAME
 from rules.source.matches import MAX_PATTERN
 from rules.source.rule import RULE_ID
@@ -18,6 +26,10 @@ Schema = dict[str, Any]
 
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _SCALAR: Schema = {"type": ["string", "number", "boolean"]}
+_RESTORE: Schema = {
+    "enum": list(get_args(Restore)),
+    "description": "where an answer gets back what was replaced in its call",
+}
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 
 
@@ -45,11 +57,16 @@ def schema() -> Schema:
         "history": _choice(
             get_args(History), "what to do with findings in what was said before"
         ),
+        "restore": _RESTORE,
         "rules": {"type": "array", "items": _rule()},
         "overrides": {
             "type": "object",
             "additionalProperties": _object(
-                {**_patch(), "direction": _choice(WORDS["direction"])}
+                {
+                    **_patch(),
+                    "direction": _choice(WORDS["direction"]),
+                    "restore": _RESTORE,
+                }
             ),
         },
     }
@@ -80,7 +97,9 @@ def _rule() -> Schema:
             ]
         },
         "except": {"anyOf": [_except(), {"type": "array", "items": _except()}]},
-        "redact": _object({"with": _TEXT, "restore": {"type": "boolean"}}),
+        "redact": _object(
+            {"with": _TEXT, "restore": {"anyOf": [_RESTORE, {"type": "boolean"}]}}
+        ),
         "score": {
             "type": "object",
             "propertyNames": _NAME,

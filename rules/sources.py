@@ -6,7 +6,7 @@ tests/rules/test_precedence.py:
 
   rules       a preset with all that it extends, from left to right; then the operator's files by
               name; then the tenant's file. A later rule replaces an earlier one of the same id.
-              Thresholds and `history` likewise.
+              Thresholds, `history` and `restore` likewise.
   overrides   the operator's, then the tenant's, then the preset's: the preset `monitor` means
               monitor, whatever else is written.
 """
@@ -21,7 +21,15 @@ from itertools import chain
 from typing import Literal
 
 from rules.complaint import BadRules, Complaint, Mark, likely
-from rules.model import History, Match, Override, Rule, RuleFile, Threshold
+from rules.model import (
+    History,
+    Match,
+    Override,
+    Restore,
+    Rule,
+    RuleFile,
+    Threshold,
+)
 from rules.source.rule_file import read, read_detectors
 
 SHIPPED, TENANTS = "earthflow/", "tenants/"
@@ -41,6 +49,7 @@ class Assembled:
     rules: Mapping[str, Rule]
     thresholds: Mapping[str, Threshold]
     history: History
+    restore: Restore
     files: tuple[RuleFile, ...]
     patches: Mapping[str, tuple[Override, ...]]
 
@@ -138,6 +147,9 @@ class Sources:
         history: History = next(
             (file.history for file in reversed(files) if file.history), "redact"
         )
+        restore: Restore = next(
+            (file.restore for file in reversed(files) if file.restore), "files"
+        )
         overrides = [
             override
             for group in (ordered[1], ordered[2], ordered[0])
@@ -147,7 +159,7 @@ class Sources:
         patches = self._patch(rules, overrides, complaints)
         if complaints:
             raise BadRules(complaints)
-        return Assembled(rules, thresholds, history, files, patches)
+        return Assembled(rules, thresholds, history, restore, files, patches)
 
     def _patch(
         self,

@@ -48,8 +48,9 @@ from rules.channels import (
 from rules.commands.calls import StreamedCalls
 from rules.evaluate import decide, evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Part
-from rules.placeholders import Placeholders
 from rules.redact import Edit
+from rules.restore.restorer import Restorer, with_restored
+from rules.restore.streamed import StreamedRestore
 from rules.rulebook import Rulebook
 from rules.scan import Finding
 from rules.transcript import Transcript, as_carried_out
@@ -72,11 +73,11 @@ class Stream[Payload]:
         exchange: Exchange,
         *,
         key: bytes,
-        restore: Sequence[tuple[str, str]] = (),
+        restorer: Restorer | None = None,
     ):
         """`exchange` is the answer's context, without parts. `key` makes placeholders.
 
-        `restore` are pairs of a placeholder in the answer and the original to put back.
+        `restorer` puts originals back.
         """
         self.blocked: Verdict | None = None
         self.redacted = False
@@ -84,9 +85,9 @@ class Stream[Payload]:
         self.unreadable: dict[str, None] = {}
         self._book, self._exchange, self._key = book, exchange, key
         self._acting = book.stream
-        self._placeholders = Placeholders(restore) if restore else None
         self._channels = Channels(book.stream.partial if book.stream else {})
         self._transcript = Transcript()
+        self.text_of = self._transcript.text  # a channel's text so far
         self._fired: dict[str, Fired] = {}
         self._events = 0  # taken so far
         self._waits = 0  # characters of the events that wait
@@ -94,7 +95,12 @@ class Stream[Payload]:
         self._verdict: tuple[object, Verdict] | None = None
         self._queue: deque[Waiting[Payload]] = deque()
         commands = book.of_commands
-        self._calls = StreamedCalls(commands, exchange, key) if commands else None
+        self._calls = (
+            StreamedCalls(commands, exchange, key) if commands or restorer else None
+        )
+        self._restore = (
+            StreamedRestore(restorer, self._transcript.text) if restorer else None
+        )
 
     @property
     def waiting(self) -> int:
@@ -133,12 +139,15 @@ class Stream[Payload]:
                 if piece.text and not self._transcript.is_clean(piece):
                     complete.append(piece)
                 continue
-            for channel in self._channels_of(piece, spans) if piece.text else ():
-                start = channel.length
-                channel.window += piece.text
-                channel.last_event = self._events
+            channels = self._channels_of(piece, spans) if piece.text else ()
+            starts = [channel.add(piece.text, self._events) for channel in channels]
+            for channel, start in zip(channels, starts, strict=True):
                 spans.append(Span(channel, start, channel.length, piece.literal))
                 touched[channel] = None
+            if self._restore is not None and channels:
+                self._restore.take(piece, channels, starts)
+        if self._restore is not None and self._calls is not None:
+            self._restore.end(touched, self._calls.ended)
         edits = self._judge_new([*touched], complete, at_end=False)
         self._events += 1
         self._waits += size
@@ -154,7 +163,7 @@ class Stream[Payload]:
 
         False: it was not taken, and must be given to `feed`.
         """
-        if self._queue or self._placeholders is not None:
+        if self._queue or (self._restore and self._restore.may_begin(text)):
             return False
         ends_call = self._calls and not self._calls.changes_nothing(names[0], text)
         if ends_call or not self._channels.extend_idle(names, text):
@@ -165,6 +174,8 @@ class Stream[Payload]:
 
     def end(self) -> list[Released[Payload]]:
         """The answer is over: everything is settled."""
+        if self._restore is not None:
+            self._restore.end(self._channels)
         self._judge_new(list(self._channels), [], at_end=True)
         self._conclude()
         return self._release()
@@ -181,10 +192,6 @@ class Stream[Payload]:
             self.unreadable[reason] = None
             self._conclude()
 
-    def text_of(self, names: Iterable[Name]) -> str:
-        """The texts of these channels so far, joined; those that are not kept are left out."""
-        return "".join(map(self._transcript.text, names))
-
     # -- the whole answer ---------------------------------------------------------------
 
     @property
@@ -195,11 +202,12 @@ class Stream[Payload]:
     def verdict(self) -> Verdict:
         """The verdict on the answer so far. `would`: what was found too late to be done."""
         judged = (self._transcript.kept, self.size, len(self.unreadable))
-        state = (*judged, self.blocked, self.redacted)
+        counts = self._restore.restorer.counts if self._restore else ()
+        state = (*judged, *counts, self.blocked, self.redacted)
         if self._verdict is None or self._verdict[0] != state:
             verdict = evaluate(self._book, self._so_far(), key=self._key)
             done = as_carried_out(verdict, self._fired, self.blocked, self.redacted)
-            self._verdict = (state, done)
+            self._verdict = (state, with_restored(done, *counts))
         return self._verdict[1]
 
     def _so_far(self) -> Exchange:
@@ -257,13 +265,6 @@ class Stream[Payload]:
             if channel.partial.may_match(channel.window, before - channel.base)
         ]
         edits = self._decide(scanned, parts)
-        if self._placeholders is not None:
-            for channel, before in moved:
-                if channel.part.literal != NOWHERE:
-                    for edit in self._placeholders.edits(
-                        channel.window, channel.base, before, channel.settled
-                    ):
-                        insert_edit(channel.edits, edit)
         for channel in touched:
             channel.release_settled()
         return edits
@@ -284,18 +285,18 @@ class Stream[Payload]:
     def _settle(self, channel: Channel) -> None:
         """Move `settled` to the earliest position where a match may still begin."""
         first = channel.settled - channel.base
+        if self._restore is not None and self._waits > MAX_WAITING // 2:
+            self._restore.leave(channel)
+        held = self._restore.held(channel, first) if self._restore else None
+        if held == first:
+            return  # and is not scanned again for each piece
         settled = channel.partial.earliest(channel.window, first)
-        if self._placeholders is not None:
-            placeholder = self._placeholders.earliest(channel.window, first)
-            settled = min(settled, placeholder)
-        if len(channel.window) - settled > MAX_HELD:
+        if len(channel.window) - settled > MAX_HELD and held is None:
             settled = len(channel.window)
             self.cannot_read("endless")
-        channel.settled = channel.base + settled
-        if channel.overtaken and channel.settled >= channel.overtaken:
-            channel.overtaken = 0  # no match came of what was sent
-        elif channel.overtaken:
-            channel.strict = True
+        if held is not None:
+            settled = min(settled, held)
+        if not channel.settle(settled):
             self.cannot_read("endless")
 
     def _decide(
@@ -390,6 +391,8 @@ class Stream[Payload]:
         ):
             return False
         # Judge it as if its text ended here, then send it.
+        if self._restore is not None:
+            self._restore.end((channel,))
         settled, channel.settled = channel.settled, channel.length
         self._decide([(channel, settled)], ())
         channel.settled = settled

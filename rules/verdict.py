@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from rules.exchange import Kind, Role
+from rules.model import Restore
 from rules.redact import Edit
 from rules.rulebook import CompiledRule
 from rules.scan import Finding
@@ -19,6 +20,15 @@ class Fired:
 
     rule: CompiledRule
     findings: tuple[Finding, ...]
+
+
+class Restorable(NamedTuple):
+    """A value that a placeholder replaced in a part, and where an answer may get it back."""
+
+    placeholder: str
+    value: str
+    where: Restore
+    part: int
 
 
 class Found(NamedTuple):
@@ -46,8 +56,8 @@ class Verdict:
 
     `by` is the rule that decided a BLOCK. `would`: the action if monitored rules were
     enforced, where it differs; `would_strict` the one under the preset `strict`. `unreadable`
-    are the exchange's own reasons, and those found while judging. `restore` are pairs of a
-    placeholder and its original. `found` are the first findings. `refusing` are the parts
+    are the exchange's own reasons, and those found while judging. `restore` are the
+    values that an answer may get back. `restored` counts what an answer got back. `found` are the first findings. `refusing` are the parts
     for whose text it blocks, and `signed` those with findings that their signature keeps
     from being edited.
     """
@@ -59,7 +69,8 @@ class Verdict:
     would: Outcome | None = None
     would_strict: Outcome | None = None
     unreadable: tuple[str, ...] = ()
-    restore: tuple[tuple[str, str], ...] = ()
+    restore: tuple[Restorable, ...] = ()
+    restored: int = 0
     found: tuple[Found, ...] = ()
     refusing: tuple[int, ...] = ()
     signed: tuple[int, ...] = ()

@@ -1,6 +1,6 @@
 """An answer that is passed unchanged, or judged in one piece. Bytes in, bytes out; no I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -12,9 +12,9 @@ from addons.framing.decode import Undecodable, decode, decoder_for
 from addons.providers.provider import Usage
 from rules.channels import ALL, Piece
 from rules.evaluate import evaluate
-from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Part, Unreadable
-from rules.placeholders import Placeholders
+from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Unreadable
 from rules.redact import Edit, merged, splice
+from rules.restore.restorer import Restorer, with_restored
 from rules.rulebook import Rulebook
 from rules.verdict import Verdict
 
@@ -37,8 +37,6 @@ READABLE = (
     "javascript",
     "graphql",
 )
-
-Pairs = Sequence[tuple[str, str]]  # a placeholder, and the original it replaced
 
 
 class PassedAnswer:
@@ -139,11 +137,11 @@ def judge_whole(
     encoding: str,
     *,
     key: bytes,
-    restore: Pairs,
+    restorer: Restorer | None = None,
 ) -> WholeAnswer:
     """Decode, read, judge and edit an answer.
 
-    Never raises. `key` makes the placeholders.
+    Never raises. `key` makes the placeholders; `restorer` puts originals back.
     """
     context = replace(context, stream=False, size=len(raw))
     decoded = decode(raw, encoding)
@@ -168,24 +166,33 @@ def judge_whole(
     edits = merged(
         [
             *((REDACTING, edit) for edit in verdict.edits),
-            *((RESTORING, edit) for edit in restored(exchange.parts, restore)),
+            *((RESTORING, edit) for edit in _restored(pieces, restorer)),
         ]
     )
+    if restorer is not None:
+        verdict = with_restored(verdict, *restorer.counts)
     body = splice(decoded, edits) if edits and verdict.action != "BLOCK" else None
     return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body, bound)
 
 
-def restored(parts: Sequence[Part], pairs: Pairs) -> list[Edit]:
+def _restored(pieces: Sequence[Piece], restorer: Restorer | None) -> Iterator[Edit]:
     """The edits that put originals back in place of their placeholders."""
-    if not pairs:
-        return []
-    placeholders = Placeholders(pairs)
-    return [
-        replace(edit, literal=part.literal)
-        for part in parts
-        if part.literal != NOWHERE and not part.signature
-        for edit in placeholders.edits(part.text, 0, 0, len(part.text))
-    ]
+    for piece in pieces if restorer is not None else ():
+        assert restorer is not None
+        if piece.literal == NOWHERE or piece.signature:
+            continue
+        if piece.kind == "text":
+            edits = restorer.text(piece.text)
+        elif piece.kind == "tool_call" and piece.arguments is not None:
+            edits = restorer.leaf(
+                piece.tool, piece.arguments, piece.text, piece.argument
+            )
+        elif piece.kind == "tool_call":
+            edits = restorer.arguments(piece.tool, piece.text)
+        else:
+            continue
+        for edit in edits:
+            yield replace(edit, literal=piece.literal)
 
 
 def unparsed(data: bytes) -> list[Piece]:

@@ -99,7 +99,7 @@ class AnswerHandler:
             policy.book,
             replace(policy.context, stream=True),
             key=policy.key,
-            restore=policy.restore,
+            restorer=policy.restorer(),
         )
         end_events = family_of(flow, state).end
         answer = StreamedAnswer(
@@ -128,7 +128,7 @@ class AnswerHandler:
             headers.get("content-type", "").lower(),
             encoding,
             key=policy.key,
-            restore=policy.restore,
+            restorer=policy.restorer(),
         )
         quick = len(raw) <= LARGE and not encoding
         answer = work() if quick else await asyncio.to_thread(work)
@@ -183,7 +183,7 @@ def count(response: Response, answer: PassedAnswer, record: OpenRecord) -> None:
 
 def _is_judged(policy: AnswerPolicy) -> bool:
     """Whether any rule concerns answers, or something is to be put back."""
-    return policy.book.answers is not None or bool(policy.restore)
+    return policy.book.answers is not None or bool(policy.originals)
 
 
 def _verdict_by_head(policy: AnswerPolicy, reason: str) -> Verdict:

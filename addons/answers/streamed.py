@@ -188,13 +188,14 @@ class StreamedAnswer:
                     self.usage.read(texts.document)
         passed = self._written(self._stream.feed(frame, pieces, last=last))
         if bound:
-            text_of = self._stream.text_of
-            self._saw(
-                [(one.signature, one.text or text_of(one.channels)) for one in bound]
-            )
+            self._saw([(one.signature, self._text_of(one)) for one in bound])
         if frame.data and self._plain:
             self._learn_template(frame.raw, frame.data, pieces, passed)
         return passed
+
+    def _text_of(self, bound: Bound) -> str:
+        """A signed text, as the client has it."""
+        return bound.text or "".join(map(self._stream.text_of, bound.channels))
 
     def _learn_template(
         self, raw: bytes, data: bytes, pieces: Sequence[Piece], passed: list[bytes]

@@ -24,7 +24,7 @@ without a channel, they are judged as a whole.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,8 @@ CALLS = frozenset(
         "tool_call_delta",
     )
 )
+# Keys of objects with the arguments of a call.
+ARGUMENTS = frozenset(("input", "args", "arguments", "parameters"))
 CALL_TYPE = re.compile(
     "_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer"
 )
@@ -232,6 +234,7 @@ class AnswerReader:
             tool,
             name,
             signature,
+            _arguments(leaf) if is_call else None,
         )
 
     def _tool(self, leaf: Leaf, name: str) -> str:
@@ -240,6 +243,15 @@ class AnswerReader:
         if name == "name" and len(self.tools) < MAX_TOOLS:
             self.tools[ids] = leaf.text
         return tool_name(leaf.around) or self.tools.get(ids, "")
+
+
+def _arguments(leaf: Leaf) -> Mapping[str, Any] | None:
+    """All arguments of the call that a text is one of; None where they are a text."""
+    for depth, key in enumerate(leaf.path[:-1]):
+        if key in ARGUMENTS and type(leaf.around[depth + 1]) is dict:
+            arguments: Mapping[str, Any] = leaf.around[depth + 1]
+            return arguments
+    return None
 
 
 def _is_string(leaf: Leaf, last: Any) -> bool:

@@ -1,13 +1,13 @@
 """Judges calls in a tenant's name: by its rules, under its keys; a large call in a thread."""
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 from addons.calls.clean_texts import CleanTexts
+from addons.calls.originals import originals_of
 from addons.calls.reading import CallRequest, Judgement, Reading, judge
 from addons.calls.refused_texts import Candidates
 from addons.calls.signed_texts import Pair, hashes_of, hashes_of_parts, seen
@@ -15,9 +15,9 @@ from addons.calls.state import AnswerPolicy
 from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import Caller, SnapshotHolder
 from contract.snapshot import Rate
-from rules.exchange import Exchange
 from rules.rulebook import Rulebook
 from rules.scan import Clean
+from rules.verdict import Verdict
 
 # A call is judged in a thread, so that the event loop serves others meanwhile, where it has
 # more characters than this that were not judged before (10 ms or so of scanning),
@@ -122,8 +122,7 @@ class CallJudge:
         if judgement.verdict.refusing:
             judgement = await self._with_history(judging, judgement)
         reading = judging.reading
-        restore = judgement.verdict.restore
-        policy = _answer_policy(reading.exchange, book, key, restore)
+        policy = _answer_policy(reading, book, key, judgement.verdict)
         return JudgedCall(reading, judgement, prompt_hash, book.version, policy, prompt)
 
     def saw_signed(self, policy: AnswerPolicy, pairs: Sequence[Pair]) -> None:
@@ -162,24 +161,23 @@ class CallJudge:
 
 
 def _answer_policy(
-    exchange: Exchange, book: Rulebook, key: bytes, restore: tuple[tuple[str, str], ...]
+    reading: Reading, book: Rulebook, key: bytes, verdict: Verdict
 ) -> AnswerPolicy | None:
     """How the answer will be judged; None where nothing is to be done with it."""
-    plain = tuple(pair for pair in restore if _needs_no_escapes(pair[1]))
-    if book.answers is None and not plain:
+    originals = (
+        originals_of(reading.exchange, verdict, reading.sources())
+        if verdict.restore
+        else ()
+    )
+    if book.answers is None and not originals:
         return None
-    context = replace(exchange, direction="response", parts=(), unreadable=(), size=0)
-    return AnswerPolicy(book, context, key, plain)
-
-
-def _needs_no_escapes(text: str) -> bool:
-    """Whether a text stands in JSON as it is, at any depth.
-
-    The arguments of a tool call are JSON inside a JSON string; what is put back there must
-    not need escapes, of which it would need twice as many.
-    """
-    try:
-        same = json.dumps(text, ensure_ascii=False)[1:-1] == text
-        return same and bool(text.encode())
-    except UnicodeEncodeError:
-        return False
+    context = replace(
+        reading.exchange,
+        direction="response",
+        parts=(),
+        unreadable=(),
+        size=0,
+        refused={},
+        signed=frozenset(),
+    )
+    return AnswerPolicy(book, context, key, originals)

@@ -3,9 +3,10 @@
 Total: what cannot be read is named in the exchange, never raised.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -69,7 +70,8 @@ class Reading(NamedTuple):
 
     `prompt` is its body, decoded where that is possible; `write` puts edits into it.
     `format` is None where it is not known. `template` is the path without what a client
-    chose in it; empty under an unknown path.
+    chose in it; empty under an unknown path. `sources` gives, for parts that show the content
+    of one file, its path.
     """
 
     exchange: Exchange
@@ -77,6 +79,7 @@ class Reading(NamedTuple):
     format: Format | None
     write: Callable[[bytes, Sequence[Edit]], bytes]
     template: str = ""
+    sources: Callable[[], dict[int, str]] = dict
 
 
 class Shown(NamedTuple):
@@ -146,14 +149,20 @@ def read(request: CallRequest, tenant: str) -> Reading:
         endpoint.format if endpoint else None,
         write,
         endpoint.template if endpoint else "",
+        dict if isinstance(call, Unreadable) else partial(call.sources, {}),
     )
 
 
-def read_message(request: CallRequest, tenant: str, format: Format) -> Reading:
-    """Read a message of a WebSocket as a call of its own."""
+def read_message(
+    request: CallRequest, tenant: str, format: Format, files: Mapping[str, str]
+) -> Reading:
+    """Read a message of a WebSocket as a call of its own. `files` are those that tools show
+    the content of, by the ids of their calls.
+    """
     call = format.read_call(request.body, canonical(request.path), request.model)
     exchange = _exchange(request, tenant, call, with_head=False)
-    return Reading(exchange, request.body, format, splice)
+    sources = dict if isinstance(call, Unreadable) else partial(call.sources, files)
+    return Reading(exchange, request.body, format, splice, sources=sources)
 
 
 def read_head(

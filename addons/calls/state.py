@@ -7,6 +7,7 @@ from addons.providers.provider import Format, Provider
 from addons.record.recorder import Address, OpenRecord
 from addons.tenants.snapshot import Caller
 from rules.exchange import Exchange
+from rules.restore.restorer import Original, Restorer
 from rules.rulebook import Rulebook
 
 STATE = "earthflow"
@@ -17,15 +18,18 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class AnswerPolicy:
-    """How the answer to a judged call is judged, and what is put back into it.
-
-    `restore` are pairs of a placeholder and the original that it replaced in the call.
-    """
+    """How the answer to a judged call is judged, and what is put back into it."""
 
     book: Rulebook
     context: Exchange
     key: bytes
-    restore: tuple[tuple[str, str], ...]
+    originals: tuple[Original, ...] = ()
+
+    def restorer(self) -> Restorer | None:
+        """What puts originals back into one answer; None where there are none."""
+        if not self.originals:
+            return None
+        return Restorer(self.originals, self.book, self.context, self.key)
 
 
 @dataclass(slots=True)

@@ -119,7 +119,7 @@ class CaseJudge:
         decoder = decoder_for(encoding)
         if framing is None or decoder is None:
             whole = judge_whole(
-                self.book, context, body, content_type, encoding, key=KEY, restore=()
+                self.book, context, body, content_type, encoding, key=KEY
             )
             left = body if whole.body is None else whole.body
             return JudgedCase(

@@ -29,6 +29,7 @@ from addons.calls.refusal import (
     Refusal,
 )
 from addons.calls.state import AnswerPolicy
+from addons.dialogues.called_files import CalledFiles
 from addons.dialogues.message import Outgoing, SocketMessage
 from addons.dialogues.responses import OpenResponses, asks_for_answer
 from addons.framing.decode import NoEncoding
@@ -107,7 +108,7 @@ class Dialogue:
         self._handshake, self._policy = handshake, handshake.answer_policy
         self._turn: OpenRecord | None = None  # the newest call, until it is answered
         self._answer: StreamedAnswer | None = None  # of the responses in progress
-        self._responses = OpenResponses()
+        self._responses, self._files = OpenResponses(), CalledFiles()
         # reasons for which messages without text were unreadable, and were recorded
         self._recorded: set[tuple[str, ...]] = set()
         self._totals = handshake.record.answer = AnswerTotals()
@@ -160,7 +161,8 @@ class Dialogue:
             body=message.content,
             time=datetime.now(UTC),
         )
-        read = partial(read_message, format=self._handshake.format)
+        format, files = self._handshake.format, self._files.by_call
+        read = partial(read_message, format=format, files=files)
         judged = await self._judge.judge(caller, request, read)
         self._handshake.record.bytes_up += len(message.content)
         verdict = judged.judgement.verdict
@@ -221,6 +223,7 @@ class Dialogue:
 
     def _answered(self, message: SocketMessage) -> None:
         ended = self._responses.take(message.content)
+        self._files.take(message.content)
         if self._policy is None:  # no rule concerns answers
             self._totals.size += len(message.content)
             self._send_to_client(message, [message.content])
@@ -238,7 +241,7 @@ class Dialogue:
             policy.book,
             replace(policy.context, stream=True),
             key=policy.key,
-            restore=policy.restore,
+            restorer=policy.restorer(),
         )
         decision = self._current.id
         return StreamedAnswer(
@@ -328,8 +331,8 @@ def _joined(
     """The newest policy; originals of earlier messages are still put back."""
     if before is None or now is None:
         return now or before
-    restore = tuple(dict.fromkeys((*before.restore, *now.restore)))[-MAX_RESTORED:]
-    return replace(now, restore=restore)
+    known = {one.placeholder: one for one in (*before.originals, *now.originals)}
+    return replace(now, originals=tuple(known.values())[-MAX_RESTORED:])
 
 
 def _short(reason: str) -> str:

@@ -19,6 +19,7 @@ from addons.providers.places import (
 from addons.providers.signed import in_contents
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
+from rules.restore.paths import source_of
 
 VOCABULARY = frozenset(
     """
@@ -66,6 +67,29 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if any(key in path[at:] for key in RESULTS):
         return "tool", "tool_result", tool_name(around[at:])
     return role, "text" if path[-1] == "text" else "field"
+
+
+def _files(document: Mapping[str, Any]) -> dict[int, str]:
+    """The files whose content results show, by the identity of the result's object.
+
+    A result belongs to the call of its id, or to the next one of its name.
+    """
+    request = document.get("request")
+    contents = (request if isinstance(request, dict) else document).get("contents")
+    waiting: dict[str, list[str]] = {}  # paths by an id or a name
+    files: dict[int, str] = {}
+    for content in contents if isinstance(contents, list) else ():
+        parts = content.get("parts") if isinstance(content, dict) else None
+        for part in parts if isinstance(parts, list) else ():
+            for key in part if isinstance(part, dict) else ():
+                inner = part[key]
+                name = text_of(inner, "id") or text_of(inner, "name")
+                if key in CALLS and name:
+                    path = source_of(text_of(inner, "name"), inner.get("args"))
+                    waiting.setdefault(name, []).append(path)
+                elif key in RESULTS and waiting.get(name):
+                    files[id(inner)] = waiting[name].pop(0)
+    return files
 
 
 def _live(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
@@ -127,5 +151,7 @@ FORMATS = (
         named_results=True,
         grows=True,
         signed=in_contents,
+        files=_files,
+        results=RESULTS,
     ),
 )

@@ -12,6 +12,7 @@ from addons.providers.places import PLAIN_ROLES, ROLES, Classify, tool_name
 from addons.providers.provider import Call
 from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Number, Unread, Walk, parse
+from rules.restore.paths import arguments_of, source_of
 
 NAMES = (str, Number, int)  # the name of a model or a user; some are numbers
 
@@ -37,7 +38,9 @@ class JsonFormat:
     A call has at least one of the keys it `needs`. `plain` is the key of a list of
     messages that mostly have a role and a text. Under the keys `tokens`, numbers stand
     for words that cannot be read. `named_results`: a tool's result names its tool
-    itself. `signed` gives the signature that the provider bound a text to.
+    itself; it stands under one of the keys `results`, and `files` gives the file whose
+    content it shows, by its identity. `signed` gives the signature that the provider bound
+    a text to.
     """
 
     name: str
@@ -52,6 +55,8 @@ class JsonFormat:
     streams: Callable[[Mapping[str, Any], str], bool] = _asks_to_stream
     named_results: bool = False
     signed: Callable[[Leaf], str] = _unsigned
+    results: tuple[str, ...] = ()
+    files: Callable[[Mapping[str, Any]], dict[int, str]] | None = None
 
     def read_call(self, body: bytes, path: str, model: str) -> Call | Unreadable:
         """The call in a body. `model` is the one that the path names."""
@@ -86,6 +91,7 @@ class JsonFormat:
             reading.told_parts(),
             tuple(reading.unreadable),
             user,
+            reading.sources,
         )
 
 
@@ -100,6 +106,7 @@ class _Reading:
         self._format, self._document = format, document
         self._signed = format.signed if has_signs else _unsigned
         self._parts: list[Part] = []
+        self._results: dict[int, int] = {}  # a part's number -> its result's identity
 
     def run(self) -> None:
         """Add every part, and every reason. Raises Unread."""
@@ -122,13 +129,36 @@ class _Reading:
         ]
         if not results or self._format.named_results:
             return tuple(self._parts)
-        names = dict(_tool_calls(self._document))
+        names = {id: name for id, name, _ in _tool_calls(self._document)}
         return tuple(
             part._replace(tool=names.get(part.tool, ""))
             if part.kind == "tool_result"
             else part
             for part in self._parts
         )
+
+    def sources(self, known: Mapping[str, str]) -> dict[int, str]:
+        """The files whose content tools' results show; as in `Call`."""
+        if self._format.files is not None:
+            of_results = self._format.files(self._document)
+            return {
+                number: of_results[result]
+                for number, result in self._results.items()
+                if of_results.get(result)
+            }
+        if self._format.named_results:
+            return {}
+        files = dict(known) | {
+            id: source_of(
+                name, arguments_of(given) if isinstance(given, str) else given
+            )
+            for id, name, given in _tool_calls(self._document)
+        }
+        return {
+            number: files[part.tool]
+            for number, part in enumerate(self._parts)
+            if part.kind == "tool_result" and files.get(part.tool)
+        }
 
     def _take(self, leaves: Iterator[Leaf]) -> None:
         for leaf in leaves:
@@ -149,6 +179,8 @@ class _Reading:
                 if isinstance(placed, Unreadable):
                     self.unreadable[placed.reason] = None
                 else:
+                    if placed[1] == "tool_result" and self._format.results:
+                        self._results[len(self._parts)] = self._result_of(leaf)
                     self._parts.append(
                         Part(
                             leaf.text,
@@ -160,6 +192,13 @@ class _Reading:
                             self._signed(leaf),
                         )
                     )
+
+    def _result_of(self, leaf: Leaf) -> int:
+        """The identity of the result that a leaf stands in."""
+        depth = next(
+            n for n, key in enumerate(leaf.path) if key in self._format.results
+        )
+        return id(leaf.around[depth + 1]) if len(leaf.around) > depth + 1 else 0
 
     def _take_plain(self, messages: list[Any], first: int) -> int:
         """Read messages that are a role and a text, from number `first` on; the number
@@ -221,8 +260,8 @@ def _has_tokens(value: Any) -> bool:
     return any(type(one) is int for one in inner)
 
 
-def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """The ids of the tool calls in a conversation, with the names of their tools."""
+def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """The tool calls in a conversation: id, name, and arguments."""
     lists = [document.get(key) for key in ("messages", "input", "items")]
     items = [
         item
@@ -244,4 +283,12 @@ def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         name = tool_name((call, call.get("function")))
         for key in ("id", "call_id", "toolUseId"):
             if isinstance(call.get(key), str) and name:
-                yield call[key], name
+                yield call[key], name, _given(call)
+
+
+def _given(call: Mapping[str, Any]) -> Any:
+    """The arguments of a call; None where it has none."""
+    function = call.get("function")
+    inner = function if isinstance(function, Mapping) else call
+    given = (inner.get(key) for key in ("arguments", "input", "action"))
+    return next((one for one in given if one is not None), None)

@@ -3,7 +3,7 @@ call is refused.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,12 +13,21 @@ from rules.exchange import Part, Unreadable
 UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods without a prompt
 
 
+Sources = Callable[[Mapping[str, str]], dict[int, str]]
+
+
+def no_sources(known: Mapping[str, str]) -> dict[int, str]:
+    """No part is known to show the content of a file."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call as its format reads it.
 
     `unreadable` are the reasons why parts of it, such as an image, could not be read.
-    `user` is for whom the client says that it calls.
+    `user` is for whom the client says that it calls. `sources` gives the files whose
+    content parts show, by number, from those that are known by the ids of their calls.
     """
 
     model: str
@@ -26,6 +35,7 @@ class Call:
     parts: tuple[Part, ...]
     unreadable: tuple[str, ...] = ()
     user: str = ""
+    sources: Sources = no_sources
 
 
 class Format(Protocol):

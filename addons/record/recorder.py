@@ -337,6 +337,7 @@ def _completion(
         coverage=coverage,
         unreadable=verdict.unreadable if verdict else (),
         rules=_fired(verdict) if verdict else (),
+        restored=verdict.restored if verdict else 0,
     )
 
 

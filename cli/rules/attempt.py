@@ -33,6 +33,7 @@ from cli.settings import UpSettings
 from rules.complaint import BadRules
 from rules.evaluate import evaluate
 from rules.exchange import Exchange
+from rules.overlaps import overlaps
 from rules.rulebook import Rulebook
 from rules.sample_exchange import exchange_from
 from rules.verdict import Verdict
@@ -153,6 +154,10 @@ def explain(
         )
     if verdict.would_strict:
         typer.echo(f"would be   {verdict.would_strict}, under the preset strict")
+    for loser, winner in overlaps(verdict.fired):
+        typer.echo(
+            f"overlap    {winner.id} (priority {winner.priority}) replaces what {loser.id} (priority {loser.priority}) finds, too"
+        )
     for edit in verdict.edits:
         typer.echo(
             f"edit       literal {edit.literal}, characters {edit.start} to {edit.end} become {edit.text}"

@@ -10,6 +10,7 @@ from rich.text import Text
 from cli.output import console
 from rules.complaint import Complaint
 from rules.exchange import Exchange
+from rules.overlaps import overlaps
 from rules.rulebook import Rulebook
 from rules.testing import Result
 from rules.verdict import Fired, Verdict
@@ -107,6 +108,10 @@ def verdict_as_json(
                 ],
             }
             for one in verdict.fired
+        ],
+        "overlaps": [
+            {"winner": one.winner.id, "loser": one.loser.id}
+            for one in overlaps(verdict.fired)
         ],
         "edits": [
             {

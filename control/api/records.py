@@ -51,6 +51,7 @@ class Ending(msgspec.Struct, kw_only=True):
     coverage: Coverage = "none"
     unreadable: tuple[str, ...] = ()
     rules: tuple[Fired, ...] = ()
+    restored: Count = 0
 
 
 class Line(msgspec.Struct, kw_only=True):

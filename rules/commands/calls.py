@@ -72,9 +72,10 @@ MAX_CALLS = (
 
 
 class StreamedCalls:
-    """The calls of one answer, by the book of its rules on commands."""
+    """The calls of one answer, by the book of its rules on commands, if it has any."""
 
-    def __init__(self, book: Rulebook, exchange: Exchange, key: bytes):
+    def __init__(self, book: Rulebook | None, exchange: Exchange, key: bytes):
+        self.ended: set[Name] = set()  # the channels whose arguments ended last
         self._book, self._exchange, self._key = book, exchange, key
         self._open: dict[Name, JsonEnd] = {}
 
@@ -93,13 +94,14 @@ class StreamedCalls:
         why some could not be read. `text` and `tool` are what is known of a channel.
         """
         ended, unread = [], []
+        self.ended.clear()
         for piece in pieces:
             part = self._ended(piece, text, tool) if piece.kind == "tool_call" else None
             if isinstance(part, str):
                 unread.append(part)
             elif part is not None:
                 ended.append(part)
-        if not ended:
+        if not ended or self._book is None:
             return None, unread
         exchange = replace(self._exchange, parts=tuple(ended))
         return evaluate_by(self._book, exchange, key=self._key), unread
@@ -116,6 +118,8 @@ class StreamedCalls:
         call = self._open.setdefault(name, JsonEnd())
         length = call.length + len(piece.text)
         ended = call.ends_in(piece.text)
+        if ended:
+            self.ended.add(name)
         # Where no JSON says where arguments end, they are judged each time they have doubled.
         if not ended and (call.is_json or length < 2 * call.judged):
             return None

@@ -7,7 +7,16 @@ from typing import Any, get_args
 import yaml
 
 from rules.complaint import Mark
-from rules.model import Action, Head, Mode, Redact, Rule, Severity
+from rules.model import (
+    PLACEHOLDER,
+    Action,
+    Head,
+    Mode,
+    Redact,
+    Restore,
+    Rule,
+    Severity,
+)
 from rules.source.document import NAME, Document
 from rules.source.matches import MatchReader
 from rules.source.proofs import TestReader
@@ -74,6 +83,9 @@ class RuleReader:
         if len(self._document.complaints) > before:
             return None
         at = self._document.mark(node)
+        redact, restore = values.pop("redact", (None, None))
+        if redact is not None:
+            values |= {"redact": redact, "restore": restore}
         self._check(values, at)
         if "except" in values:
             values["except_"] = values.pop("except")
@@ -127,23 +139,19 @@ class RuleReader:
             )
         return value
 
-    def _redact(self, node: yaml.Node) -> Redact:
+    def _redact(self, node: yaml.Node) -> tuple[Redact, Restore | None]:
         values = self._document.mapping(
-            node, {"with": self._placeholder, "restore": self._truth}, what="`redact`"
+            node, {"with": self._placeholder, "restore": self._restore}, what="`redact`"
         )
-        redact = Redact(
-            **{
-                {"with": "placeholder"}.get(key, key): value
-                for key, value in values.items()
-            }
-        )
-        if redact.restore and "{hash}" not in redact.placeholder:
+        redact = Redact(values.get("with", PLACEHOLDER))
+        restore: Restore | None = values.get("restore")
+        if restore not in (None, "none") and "{hash}" not in redact.placeholder:
             self._document.fault(
                 node,
                 "`restore` needs `{hash}` in the placeholder",
                 "else two values could not be told apart",
             )
-        return redact
+        return redact, restore
 
     def _placeholder(self, node: yaml.Node) -> str:
         text = self._document.word(node)
@@ -156,10 +164,13 @@ class RuleReader:
             )
         return text
 
-    def _truth(self, node: yaml.Node) -> bool:
-        return bool(
-            self._document.choice(("true", "false"), "truth value")(node) == "true"
-        )
+    def _restore(self, node: yaml.Node) -> Restore:
+        """`true` and `false` are what releases before 2.0 knew."""
+        before: dict[str, Restore] = {"true": "files", "false": "none"}
+        words = (*get_args(Restore), *before)
+        word: Any = self._document.choice(words, "restore")(node)
+        restore: Restore = before.get(word, word)
+        return restore
 
     def _score(self, node: yaml.Node) -> tuple[tuple[str, int], ...]:
         if not isinstance(node, yaml.MappingNode) or not node.value:

@@ -22,6 +22,7 @@ from rules.model import (
     Match,
     Mode,
     Override,
+    Restore,
     RuleFile,
     Severity,
     Threshold,
@@ -64,6 +65,7 @@ class RuleFileReader:
                 "lists": lambda node: None,
                 "thresholds": self._thresholds,
                 "history": self._document.choice(get_args(History), "history"),
+                "restore": self._document.choice(get_args(Restore), "restore"),
                 "rules": self._rules.rules,
                 "overrides": self._overrides,
             },
@@ -164,6 +166,7 @@ class RuleFileReader:
             ),
             "direction": self._document.choice(WORDS["direction"], "direction"),
             "head": self._document.choice(get_args(Head), "head"),
+            "restore": self._document.choice(get_args(Restore), "restore"),
         }
         found: dict[str, Override] = {}
         for key, value in node.value:

@@ -313,7 +313,6 @@ def whole(
     body: bytes,
     content_type: str = "application/json",
     encoding: str = "",
-    restore: tuple[tuple[str, str], ...] = (),
 ):  # type: ignore[no-untyped-def]
     return judge_whole(
         book(),
@@ -322,7 +321,6 @@ def whole(
         content_type,
         encoding,
         key=b"k",
-        restore=restore,
     )
 
 
@@ -336,13 +334,6 @@ def test_a_whole_answer_is_judged_and_every_other_byte_kept() -> None:
     assert judged.usage == Usage(3, 4)
     assert whole(gzip.compress(body.encode()), encoding="gzip").body == judged.body
     assert whole(b'{"choices":[]}').body is None
-
-
-def test_a_whole_answer_gets_its_originals_back() -> None:
-    pairs = (("[REDACTED:a_bcdfghjk]", "MATTER-1"),)
-    body = rb'{"choices":[{"message":{"tool_calls":[{"function":{"arguments":"{\"m\": \"[REDACTED:a_bcdfghjk]\"}"}}]}}]}'
-    judged = whole(body, restore=pairs)
-    assert judged.body == body.replace(b"[REDACTED:a_bcdfghjk]", b"MATTER-1")
 
 
 def test_a_tool_call_in_a_whole_answer_is_judged_as_one() -> None:

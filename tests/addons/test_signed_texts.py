@@ -244,7 +244,6 @@ def test_a_whole_answers_signed_texts_are_left_and_seen(
         "application/json",
         "",
         key=KEY,
-        restore=(),
     )
     assert judged.body is None
     assert set(pairs) <= {one[:2] for one in judged.bound}
@@ -261,7 +260,6 @@ def test_a_signed_call_of_a_tool_is_still_refused() -> None:
         "application/json",
         "",
         key=KEY,
-        restore=(),
     )
     assert judged.verdict is not None
     assert judged.verdict.action == "BLOCK"

@@ -109,6 +109,18 @@ def test_a_call_is_explained_from_what_was_read_to_what_follows(
     }
 
 
+def test_an_explained_call_says_which_of_two_rules_wins(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        "earthflow: 1\nrules:\n  - {id: own.key, action: redact, match: {regex: 'AKIA[A-Z0-9]{16}'}}\n"
+    )
+    body = json.dumps(
+        {"model": "m", "messages": [{"role": "user", "content": AWS_KEY}]}
+    )
+    done = told("explain", "-", "--rules", own, said=body)
+    assert done["overlaps"] == [{"winner": "credentials.aws-access-key", "loser": "own.key"}]  # fmt: skip
+
+
 def test_two_rulebooks_are_compared_over_recorded_calls(
     own: Path, tmp_path: Path
 ) -> None:

@@ -129,6 +129,35 @@ def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
     )
 
 
+def converse(tenant: Tenant, *bearer: str) -> None:
+    """What proxies remember, record and put back: a refusal's history, a signed thought, a tool
+    with a secret for its name, an answer with its original.
+    """
+    refused = {"role": "user", "content": f"{RESTRICTED} {PROMPT}"}
+    more = [refused, {"role": "user", "content": f"and now {PROMPT}"}]
+    assert tenant.post(json.dumps({"model": "m", "messages": more}).encode(), *bearer)[0] == 200  # fmt: skip
+    thought = {
+        "type": "thinking",
+        "thinking": f"{PROMPT} {AWS_KEY}",
+        "signature": PROMPT,
+    }
+    use = {"type": "tool_use", "id": "t1", "name": AWS_KEY, "input": {"q": AWS_KEY}}
+    back = {
+        "type": "tool_result",
+        "tool_use_id": "t1",
+        "content": f"{PROMPT} {AWS_KEY}",
+    }
+    turns = [
+        {"role": "user", "content": PROMPT},
+        {"role": "assistant", "content": [thought, use]},
+        {"role": "user", "content": [back]},
+    ]
+    body = json.dumps({"model": "m", "max_tokens": 9, "messages": turns}).encode()
+    tenant.post(body, *bearer, url="https://api.anthropic.com/v1/messages")
+    _, said = tenant.post(message(f"please repeat {AWS_KEY} now"), *bearer)
+    assert AWS_KEY in said["choices"][0]["message"]["content"]
+
+
 def malformed(port: int) -> None:
     """Calls that nobody can parse, with a key in them."""
     for head in (
@@ -166,9 +195,10 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
         new_master = rotate_master(house, admin)
         once = made_once(house, admin)
         call_every_way(house, tenant, admin)
+        converse(tenant)
         malformed(house.stack.services["control"].port)
         malformed(house.stack.port)
-        tenant.audit(5)
+        tenant.audit(8)
         assert wait_until(lambda: receiver.heard, PATIENCE)
         told = {
             "audit": json.dumps(control.get("/v1/audit?limit=100")), "ready": json.dumps(house.ready()), "keys": json.dumps(control.get("/v1/keys")),

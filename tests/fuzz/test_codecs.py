@@ -78,7 +78,6 @@ def test_any_bytes_are_a_whole_answer_that_is_judged(name: str) -> None:
             "application/json",
             "",
             key=b"k",
-            restore=(),
         )
         assert judged.verdict is not None
         assert set(judged.verdict.unreadable) <= set(REASONS), data

@@ -208,28 +208,6 @@ def test_a_text_that_might_go_on_for_ever_is_let_go_and_said_so() -> None:
     assert "endless" in stream.verdict().unreadable
 
 
-def test_a_placeholder_gets_its_original_back_however_it_is_cut() -> None:
-    pairs = [("[REDACTED:a_bcdfghjk]", "MATTER-1"), ("<NAME>", "Anna")]
-    text = "about [REDACTED:a_bcdfghjk] and <NAME>, not [REDACTED:b] <N"
-    for size in range(1, 30):
-        stream: Stream[str] = Stream(
-            book(), Exchange(direction="response"), key=b"k", restore=pairs
-        )
-        events = [text[at : at + size] for at in range(0, len(text), size)]
-        released = [
-            one
-            for event in events
-            for one in stream.feed(
-                event, [Piece(event, (("c",),), "assistant", "text", 0)]
-            )
-        ] + stream.end()
-        out = "".join(
-            json.loads(splice(json.dumps(one).encode(), edits))
-            for one, edits in released
-        )
-        assert out == "about MATTER-1 and Anna, not [REDACTED:b] <N", size
-
-
 @pytest.mark.parametrize(
     "match",
     [

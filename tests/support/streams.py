@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+TOOL = "shell"  # the one that is called
 Frames = list[bytes]
 # of the pieces of a text, and of a tool call's arguments (none: no call)
 Made = Callable[[Sequence[str], Sequence[str]], Frames]
@@ -69,7 +70,7 @@ def _chat(text: Sequence[str], call: Sequence[str]) -> Frames:
                 tool(
                     id="call_1",
                     type="function",
-                    function={"name": "shell", "arguments": ""},
+                    function={"name": TOOL, "arguments": ""},
                 )
             )
         )
@@ -112,7 +113,7 @@ def _mistral(text: Sequence[str], call: Sequence[str]) -> Frames:
         *(chunk({"content": piece}) for piece in text),
     ]
     if call:
-        function = {"name": "shell", "arguments": "".join(call)}
+        function = {"name": TOOL, "arguments": "".join(call)}
         frames.append(
             chunk(
                 {
@@ -182,7 +183,7 @@ def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
             "type": "function_call",
             "status": status,
             "call_id": "call_1",
-            "name": "shell",
+            "name": TOOL,
             "arguments": arguments,
         }
 
@@ -226,7 +227,7 @@ def _responses(text: Sequence[str], call: Sequence[str]) -> Frames:
             {
                 "type": "response.function_call_arguments.done",
                 **at,
-                "name": "shell",
+                "name": TOOL,
                 "arguments": "".join(call),
             },
             {"type": "response.output_item.done", "output_index": 1, "item": output[1]},
@@ -282,7 +283,7 @@ def _messages(text: Sequence[str], call: Sequence[str]) -> Frames:
         {"type": "content_block_stop", "index": 0},
     ]
     if call:
-        block = {"type": "tool_use", "id": "toolu_1", "name": "shell", "input": {}}
+        block = {"type": "tool_use", "id": "toolu_1", "name": TOOL, "input": {}}
         deltas = (
             {
                 "type": "content_block_delta",
@@ -327,9 +328,7 @@ def _gemini_events(text: Sequence[str], call: Sequence[str]) -> list[dict[str, A
     events = [event({"text": piece}) for piece in text]
     if call:
         events.append(
-            event(
-                {"functionCall": {"name": "shell", "args": json.loads("".join(call))}}
-            )
+            event({"functionCall": {"name": TOOL, "args": json.loads("".join(call))}})
         )
     events.append(event({"text": ""}, finishReason="STOP"))
     events[-1]["usageMetadata"] = {
@@ -420,7 +419,7 @@ def _converse(text: Sequence[str], call: Sequence[str]) -> Frames:
     ]
     events.append(("contentBlockStop", {"contentBlockIndex": 0}))
     if call:
-        use = {"toolUse": {"toolUseId": "t1", "name": "shell"}}
+        use = {"toolUse": {"toolUseId": "t1", "name": TOOL}}
         events.append(("contentBlockStart", {"contentBlockIndex": 1, "start": use}))
         events += [
             (
@@ -505,7 +504,7 @@ def _cohere(text: Sequence[str], call: Sequence[str]) -> Frames:
         begun = {
             "id": "t1",
             "type": "function",
-            "function": {"name": "shell", "arguments": ""},
+            "function": {"name": TOOL, "arguments": ""},
         }
         events.append(
             {
@@ -564,7 +563,7 @@ def _ollama(text: Sequence[str], call: Sequence[str]) -> Frames:
 
     frames = [line({"role": "assistant", "content": piece}) for piece in text]
     if call:
-        called = {"function": {"name": "shell", "arguments": json.loads("".join(call))}}
+        called = {"function": {"name": TOOL, "arguments": json.loads("".join(call))}}
         frames.append(
             line({"role": "assistant", "content": "", "tool_calls": [called]})
         )

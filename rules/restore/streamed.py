@@ -1,0 +1,114 @@
+"""Originals in a stream: a text with a placeholder waits until it is decided, by its end.
+
+    piece 1   "Your key is [REDA"       "Your key is " is sent; a placeholder may begin
+    piece 2   "CTED:aws_bcdfghjk]."     waits: what follows may make it part of a URL
+    its end                             decided, and sent with the original or as it is
+
+Only in a text's first channel. The arguments of a call end where their JSON does; any other
+text when its answer ends, or when 32 events have overtaken it.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+from rules.channels import Channel, Name, Piece, insert_edit
+from rules.exchange import NOWHERE
+from rules.redact import Edit
+from rules.restore.restorer import Restorer
+
+# Characters of one channel that wait for a decision. Longer texts keep their placeholders.
+MAX_WAITING_TEXT = 256 * 1024
+
+
+class StreamedRestore:
+    """The originals of one streamed answer. `text_of` gives a growing text so far."""
+
+    def __init__(self, restorer: Restorer, text_of: Callable[[Name], str]):
+        self.restorer = restorer
+        self._text_of = text_of
+        self._pieces: dict[Name, Piece] = {}  # the first of each first channel
+
+    def may_begin(self, text: str) -> bool:
+        """Whether a placeholder may begin in a text."""
+        return not self.restorer.firsts.isdisjoint(text)
+
+    def take(
+        self, piece: Piece, channels: Iterable[Channel], starts: Iterable[int]
+    ) -> None:
+        """A piece was added to its channels; it starts there."""
+        if piece.literal == NOWHERE:
+            return
+        name = piece.channels[0]
+        self._pieces.setdefault(name, piece)
+        if piece.arguments is None:
+            return
+        for channel, start in zip(channels, starts, strict=True):
+            if name in channel.names:
+                edits = self.restorer.leaf(
+                    piece.tool, piece.arguments, piece.text, piece.argument
+                )
+                self._put_back(channel, edits, start)
+
+    def held(self, channel: Channel, first: int) -> int | None:
+        """From which character of its window a channel has to wait; None: from none.
+
+        `first` is the first that is not settled.
+        """
+        if channel.waits:
+            if len(channel.window) - first <= MAX_WAITING_TEXT:
+                return first
+            self.leave(channel)
+        if self._name(channel) is None:
+            return None
+        first = max(first, channel.decided - channel.base)
+        place = self.restorer.first(channel.window, first)
+        if place >= 0:
+            channel.waits = True
+            return place
+        begins = self.restorer.begins(channel.window, first)
+        return begins if begins < len(channel.window) else None
+
+    def end(
+        self, channels: Iterable[Channel], only: Collection[Name] | None = None
+    ) -> None:
+        """Decide as if these texts ended here; `only` those of these channels."""
+        for channel in channels:
+            if only is None or not channel.names.isdisjoint(only):
+                self._end(channel)
+
+    def _end(self, channel: Channel) -> None:
+        name = self._name(channel)
+        if name is None or channel.decided >= channel.length:
+            return
+        text, piece = self._text_of(name), self._pieces[name]
+        edits: list[Edit] = []
+        if len(text) == channel.length:
+            edits = (
+                self.restorer.arguments(piece.tool or channel.part.tool, text)
+                if piece.kind == "tool_call"
+                else self.restorer.text(text)
+            )
+        self._put_back(channel, edits, 0)
+
+    def leave(self, channel: Channel) -> None:
+        """Let the placeholders stay that a channel has."""
+        channel.waits, channel.decided = False, channel.length
+
+    def _put_back(self, channel: Channel, edits: Iterable[Edit], start: int) -> None:
+        for edit in edits:
+            if edit.start + start >= channel.decided:
+                moved = Edit(0, edit.start + start, edit.end + start, edit.text)
+                insert_edit(channel.edits, moved)
+        self.leave(channel)
+
+    def _name(self, channel: Channel) -> Name | None:
+        """The name by which a channel is the first of its text; None where it is not, or
+        where the text is not to be edited.
+        """
+        return next(
+            (
+                name
+                for name in channel.names
+                if name in self._pieces and not self._pieces[name].signature
+            ),
+            None,
+        )
