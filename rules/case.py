@@ -8,17 +8,18 @@ score        sums that reach a threshold act like a rule
 block        any of: a blocking rule; a redaction where nothing can be replaced
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from rules.exchange import HEAD, NOWHERE, Exchange
 from rules.found import Elsewhere
 from rules.model import Redact, Restore
-from rules.redact import Edit, merged, stand_in
+from rules.redact import Edit, StandIns, merged
 from rules.rulebook import CompiledRule, Policy, Rulebook, score_rule
 from rules.scan import Finding
 from rules.spread import places_of, values_of
 from rules.verdict import Fired, Outcome, Restorable
+from rules.views import Place
 
 COVER = Redact()
 # the name by which an `allow` lets pass what could not be read
@@ -29,8 +30,14 @@ class Case:
     """What follows from the rules that fired."""
 
     def __init__(
-        self, book: Rulebook | Policy, exchange: Exchange, fired: Sequence[Fired]
+        self,
+        book: Rulebook | Policy,
+        exchange: Exchange,
+        fired: Sequence[Fired],
+        *,
+        spreads: bool = True,
     ):
+        """`spreads`: redacted values are looked for wherever else they stand."""
         self._exchange, self._history = exchange, book.history
         allows = [one.rule for one in fired if one.rule.action == "allow"]
         # First of all, since an allowed rule does not score, redact or count as history.
@@ -70,7 +77,7 @@ class Case:
         ]
         self.blocking += [rule for rule, text in self._covered if self._fixed(text)]
         self.elsewhere: list[Elsewhere] = []
-        if self._redacting and exchange.direction == "request":
+        if spreads and self._redacting and exchange.direction == "request":
             self._look_elsewhere()
         self._actions = {one.rule.action for one in (*fired, *self.scored)} - {None}
         if flagged:
@@ -91,12 +98,12 @@ class Case:
                 kind = parts[finding.text].kind
                 signed = [p[0] for p in finding.places if parts[p[0]].signature]
                 # An answer that is refused is not edited.
-                if signed and self._may_refuse(one.rule):
-                    body.append(finding)
-                elif signed:
+                if signed and not self._may_refuse(one.rule):
                     flagged = flagged or one.rule.action in ("block", "redact", "flag")
                     if one.rule.action in ("block", "redact"):
                         self._signed |= dict.fromkeys(signed)
+                    if len(signed) < len(finding.places):
+                        body.append(_unsigned(finding, signed))
                 elif kind not in HEAD:
                     body.append(finding)
                 elif one.rule.action in ("block", "redact") and (
@@ -106,7 +113,7 @@ class Case:
                     self.blocking.append(one.rule)
                 else:
                     flagged = flagged or one.rule.action in ("block", "redact", "flag")
-            if len(body) == len(one.findings):
+            if body == list(one.findings):
                 rest.append(one)
             elif body:
                 rest.append(Fired(one.rule, tuple(body)))
@@ -128,13 +135,13 @@ class Case:
             return "FLAG"
         return "ALLOW"
 
-    def edits(self, key: bytes) -> tuple[Edit, ...]:
+    def edits(self, names: StandIns) -> tuple[Edit, ...]:
         """The edits that replace findings, and history that is taken out."""
         return merged(
             (
-                *redactions(self._redacting, self._exchange, key),
-                *self._spread(key),
-                *self._covers(key),
+                *redactions(self._redacting, self._exchange, names),
+                *self._spread(names),
+                *self._covers(names),
             )
         )
 
@@ -152,11 +159,15 @@ class Case:
         """Find redacted values that no rule found; refuse where one cannot be replaced."""
         parts = self._exchange.parts
         owners: dict[str, tuple[Fired, Finding]] = {}
+        own: set[Place] = set()
         for one in self._redacting:
             for finding in one.findings:
+                own.update(finding.places)
                 for value in values_of((finding,), parts):
                     owners.setdefault(value, (one, finding))
         for value, text, start, end in places_of(owners, parts):
+            if (text, start, end) in own:
+                continue
             if parts[text].signature:
                 self._signed[text] = None
             elif not self._fixed(text):
@@ -164,14 +175,14 @@ class Case:
             elif parts[text].kind != "credential":
                 self.blocking.append(owners[value][0].rule)
 
-    def _spread(self, key: bytes) -> Iterator[tuple[int, Edit]]:
+    def _spread(self, names: StandIns) -> Iterator[tuple[int, Edit]]:
         for one, finding, text, start, end in self.elsewhere:
             literal = self._exchange.parts[text].literal
-            edit = Edit(literal, start, end, _stand_in(one.rule, finding, key))
+            edit = Edit(literal, start, end, _stand_in(one.rule, finding, names))
             yield one.rule.priority, edit
 
     def restorable(
-        self, key: bytes, edits: Sequence[Edit], otherwise: Restore
+        self, names: StandIns, edits: Sequence[Edit], otherwise: Restore
     ) -> Iterator[Restorable]:
         """The values that an answer may get back; `otherwise` is where, unless a rule says.
 
@@ -186,13 +197,13 @@ class Case:
                 continue
             for finding in one.findings:
                 ((text, start, end), *more) = finding.places
-                part, name = self._exchange.parts[text], _stand_in(one.rule, finding, key)  # fmt: skip
+                part, name = self._exchange.parts[text], _stand_in(one.rule, finding, names)  # fmt: skip
                 if (
                     not more
                     and finding.view.depth == 0
                     and Edit(part.literal, start, end, name) in made
                 ):
-                    yield Restorable(name, part.text[start:end], where, text)
+                    yield Restorable(name, part.text[start:end], where)
 
     def _block(
         self,
@@ -253,13 +264,11 @@ class Case:
             ):
                 self.scored.append(Fired(flag, ()))
 
-    def _covers(self, key: bytes) -> Iterator[tuple[int, Edit]]:
+    def _covers(self, names: StandIns) -> Iterator[tuple[int, Edit]]:
         for rule, text in self._covered:
             part = self._exchange.parts[text]
-            answered = self._exchange.is_answered(text)
-            end = len(part.text) if answered else self._exchange.refused[text]
-            name = stand_in(rule.id, COVER, part.text[:end], key)
-            yield rule.priority, Edit(part.literal, 0, end, name)
+            name = names.of(rule.id, COVER, part.text)
+            yield rule.priority, Edit(part.literal, 0, len(part.text), name)
 
     def _new(self, one: Fired) -> tuple[Finding, ...]:
         return tuple(finding for finding in one.findings if not self._is_old(finding))
@@ -284,13 +293,19 @@ class Case:
         return part.literal == NOWHERE or part.kind == "key"
 
 
+def _unsigned(finding: Finding, signed: Collection[int]) -> Finding:
+    """A finding without its places in texts that are bound to a signature."""
+    places = tuple(place for place in finding.places if place[0] not in signed)
+    return finding._replace(places=places)
+
+
 def redactions(
-    fired: Iterable[Fired], exchange: Exchange, key: bytes
+    fired: Iterable[Fired], exchange: Exchange, names: StandIns
 ) -> Iterator[tuple[int, Edit]]:
     """The edits of redacting rules, each with its priority."""
     for one in fired:
         for finding in one.findings:
-            text = _stand_in(one.rule, finding, key)
+            text = _stand_in(one.rule, finding, names)
             for number, start, end in finding.places:
                 yield (
                     one.rule.priority,
@@ -298,10 +313,9 @@ def redactions(
                 )
 
 
-def _stand_in(rule: CompiledRule, finding: Finding, key: bytes) -> str:
-    return stand_in(
-        rule.id, rule.redact, finding.view.text[finding.start : finding.end], key
-    )
+def _stand_in(rule: CompiledRule, finding: Finding, names: StandIns) -> str:
+    value = finding.view.text[finding.start : finding.end]
+    return names.of(rule.id, rule.redact, value)
 
 
 def _allowed(rule: CompiledRule, allow: CompiledRule) -> bool:

@@ -47,8 +47,15 @@ class Piece(NamedTuple):
     @property
     def part(self) -> Part:
         """The piece as a part of an exchange."""
-        text, _, *rest = self[:-1]
-        return Part(text, *rest)  # type: ignore[arg-type]
+        return Part(
+            text=self.text,
+            role=self.role,
+            kind=self.kind,
+            literal=self.literal,
+            tool=self.tool,
+            argument=self.argument,
+            signature=self.signature,
+        )
 
 
 @dataclass(slots=True, eq=False)

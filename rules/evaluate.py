@@ -26,12 +26,13 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from rules.case import Case
-from rules.commands.lines import command_texts, in_their_parts, is_unread
+from rules.commands.lines import command_texts, in_their_parts
 from rules.condition import ALWAYS, holds
 from rules.content import Content, Exempt, Need
 from rules.exchange import Exchange
-from rules.found import found as told
+from rules.found import found_in
 from rules.joints import runs
+from rules.redact import StandIns
 from rules.rulebook import CompiledRule, Rulebook
 from rules.scan import Clean, Finding
 from rules.verdict import Fired, Outcome, Verdict
@@ -65,7 +66,7 @@ def evaluate_by(
 ) -> Verdict:
     """Judge an exchange by exactly this book; otherwise as `evaluate`."""
     parts = exchange.parts
-    commands = command_texts(parts) if book.commands else ()
+    commands, cut = command_texts(parts) if book.commands else ([], False)
     scanned = book.scanner.scan(
         [*(part.text for part in parts), *(lines for _, lines in commands)],
         runs(parts),
@@ -73,12 +74,13 @@ def evaluate_by(
     )
     findings = scanned.findings
     if book.commands:
-        if "too_large" not in exchange.unreadable and any(map(is_unread, parts)):
-            exchange = replace(exchange, unreadable=(*exchange.unreadable, "too_large"))
+        if cut and "long_command" not in exchange.unreadable:
+            reasons = (*exchange.unreadable, "long_command")
+            exchange = replace(exchange, unreadable=reasons)
         findings = list(in_their_parts(findings, parts, commands, book.commands))
     if scanned.hidden:
         exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
-    exchange, fired, idle = _fired(book, exchange, findings)
+    fired, idle = _fired(book, exchange, findings)
     # Findings that no rule wants, whatever else the call is, need not be found again.
     if clean is not None and not scanned.hidden:
         for text in idle:
@@ -93,50 +95,78 @@ def decide(
 
     Pure.
     """
-    exchange, fired, _ = _fired(book, exchange, findings)
-    return _verdict(book, exchange, fired, key)
+    fired, _ = _fired(book, exchange, findings)
+    return _verdict(book, exchange, fired, key, interim=True)
 
 
 def _verdict(
-    book: Rulebook, exchange: Exchange, fired: Sequence[Fired], key: bytes
+    book: Rulebook,
+    exchange: Exchange,
+    by_content: Sequence[Fired],
+    key: bytes,
+    *,
+    interim: bool = False,
 ) -> Verdict:
-    enforced = [one for one in fired if not one.rule.monitor]
-    case = Case(book, exchange, enforced)
+    """What follows from the rules that fired. An `interim` one, of a stream, is for acting
+    alone: nobody reads what it says besides.
+    """
+    case, fired = _case(book, exchange, by_content)
+    if case.signed:
+        exchange = _with_reasons(exchange, case.signed)
+        case, fired = _case(book, exchange, by_content)
+    action = case.action
     # What monitored rules would have done: the same case, judged with them.
-    would = (
-        Case(book, exchange, fired).action
-        if len(enforced) != len(fired)
-        else case.action
-    )
-    strict = _under_strict(book, exchange, fired)
-    redacting = case.action == "REDACT"
-    edits = case.edits(key) if redacting else ()
+    monitored = not interim and any(one.rule.monitor for one in fired)
+    would = Case(book, exchange, fired).action if monitored else None
+    strict = None if interim else _under_strict(book, exchange, fired)
+    names = StandIns(key)
+    redacting = action == "REDACT"
+    edits = case.edits(names) if redacting else ()
+    restorable = case.restorable(names, edits, book.restore) if redacting else ()
+    made = {edit.text for edit in edits}
+    tells = fired and not interim
+    found = found_in(exchange, fired, case.elsewhere, made, names) if tells else ()
     return Verdict(
-        action=case.action,
+        action=action,
         fired=(*fired, *case.scored),
         edits=edits,
         by=max(case.blocking, key=lambda rule: (rule.priority, rule.id), default=None),
-        would=would if would != case.action else None,
-        would_strict=strict if strict != case.action else None,
+        would=would if would != action else None,
+        would_strict=strict if strict != action else None,
         unreadable=exchange.unreadable,
-        restore=tuple(islice(case.restorable(key, edits, book.restore), MAX_RESTORABLE))
-        if redacting
-        else (),
-        found=told(exchange, fired, case.elsewhere, {e.text for e in edits}, key)
-        if fired
-        else (),
+        restore=tuple(islice(restorable, MAX_RESTORABLE)),
+        found=found,
         refusing=case.refusing,
         signed=case.signed,
     )
+
+
+def _case(
+    book: Rulebook, exchange: Exchange, by_content: Sequence[Fired]
+) -> tuple[Case, list[Fired]]:
+    """The case of the rules that are enforced, and all that fired, sorted by id."""
+    fired = sorted(
+        (*by_content, *_fired_by_context(book, exchange)), key=lambda one: one.rule.id
+    )
+    return Case(book, exchange, [one for one in fired if not one.rule.monitor]), fired
+
+
+def _with_reasons(exchange: Exchange, signed: Iterable[int]) -> Exchange:
+    """The exchange, with why findings in texts with a signature are not acted on."""
+    reasons = {
+        "signed" if number in exchange.signed else "signed_unseen" for number in signed
+    }
+    return replace(exchange, unreadable=(*exchange.unreadable, *sorted(reasons)))
 
 
 def _under_strict(
     book: Rulebook, exchange: Exchange, fired: Sequence[Fired]
 ) -> Outcome | None:
     """The action under the preset strict; None where it has the same rules."""
-    strict = book.strict
-    if strict is None or not any(
-        one.rule.id in strict.instead or one.rule.score for one in fired
+    strict = book.strict() if fired else None
+    if strict is None or not (
+        strict.history != book.history
+        or any(one.rule.id in strict.instead or one.rule.score for one in fired)
     ):
         return None
     stricter = []
@@ -144,15 +174,14 @@ def _under_strict(
         rule = strict.instead.get(one.rule.id, one.rule)
         if rule is not None and not rule.monitor:
             stricter.append(Fired(rule, one.findings))
-    return Case(strict, exchange, stricter).action
+    # Where else redacted values stand does not matter for what is done, but in keys.
+    return Case(strict, exchange, stricter, spreads=False).action
 
 
 def _fired(
     book: Rulebook, exchange: Exchange, findings: Iterable[Finding]
-) -> tuple[Exchange, list[Fired], set[int]]:
-    """The exchange with what signatures keep from being edited; the rules that fire,
-    sorted by id; and the texts that may be remembered as clean.
-    """
+) -> tuple[list[Fired], set[int]]:
+    """The rules with content that fire, and the texts that may be remembered as clean."""
     by_text: defaultdict[int, defaultdict[int, list[Finding]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -194,9 +223,7 @@ def _fired(
                     idle.discard(text)
         if stand and not _is_expired(rule, exchange):
             fired.append(Fired(rule, tuple(stand)))
-    exchange = _signed(exchange, fired)
-    fired += _fired_by_context(book, exchange)
-    return exchange, sorted(fired, key=lambda one: one.rule.id), idle
+    return fired, idle
 
 
 def _fired_by_context(book: Rulebook, exchange: Exchange) -> Iterator[Fired]:
@@ -207,21 +234,6 @@ def _fired_by_context(book: Rulebook, exchange: Exchange) -> Iterator[Fired]:
         holds = _context_holds(book, rule, exchange, of_call)
         if holds and not _is_expired(rule, exchange):
             yield Fired(rule, ())
-
-
-def _signed(exchange: Exchange, fired: Iterable[Fired]) -> Exchange:
-    """The exchange, with why findings in texts with a signature are not acted on."""
-    reasons = {
-        "signed" if place[0] in exchange.signed else "signed_unseen"
-        for one in fired
-        if one.rule.action in ("block", "redact")
-        for finding in one.findings
-        for place in finding.places
-        if exchange.parts[place[0]].signature
-    }
-    if not reasons:
-        return exchange
-    return replace(exchange, unreadable=(*exchange.unreadable, *sorted(reasons)))
 
 
 def _is_settled(content: Content, found: Sequence[Finding]) -> bool:

@@ -39,6 +39,7 @@ REASONS = (
     "audio",
     "document",
     "tunnelled",  # not an AI host: its TLS was not opened
+    "long_command",  # a tool's command is longer, or deeper, than is read
     "hidden",  # more text is encoded than is decoded
     # in a stream: a text was released that could still have become a match
     "endless",
@@ -49,6 +50,8 @@ REASONS = (
 )
 
 
+# Of these texts everything was read; they are only not edited.
+UNEDITED = ("signed", "signed_unseen")
 # The literal of a text that is outside of the body.
 NOWHERE = -1
 # characters of a token, roughly: rules may ask for tokens before a provider counted
@@ -114,7 +117,7 @@ class Exchange:
     @cached_property
     def coverage(self) -> Coverage:
         """How much of the exchange was readable."""
-        if not self.unreadable:
+        if all(reason in UNEDITED for reason in self.unreadable):
             return "full"
         return (
             "partial" if any(part.literal != NOWHERE for part in self.parts) else "none"

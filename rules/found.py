@@ -5,10 +5,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from rules.exchange import HEAD, Exchange
-from rules.redact import stand_in
+from rules.redact import StandIns
 from rules.scan import Finding
 from rules.verdict import Fired, Found
-from rules.views import Place
 
 # How many findings of one verdict a record has; a rule's count is always exact. Each takes some
 # 150 bytes of a record, which a webhook or a table never shows more of.
@@ -26,15 +25,16 @@ class Elsewhere(NamedTuple):
     end: int
 
 
-def found(
+def found_in(
     exchange: Exchange,
     fired: Sequence[Fired],
     elsewhere: Sequence[Elsewhere],
     placeholders: Collection[str],
-    key: bytes,
+    names: StandIns,
 ) -> tuple[Found, ...]:
     """The first findings, rule by rule. `placeholders` are those that were put in."""
-    touched = _touched(exchange, fired, elsewhere)
+    has_tools = any(part.tool for part in exchange.parts)
+    touched = _touched(exchange, fired, elsewhere) if has_tools else set()
 
     def one(rule: str, number: int, start: int, end: int, text: str, why: str) -> Found:
         part = exchange.parts[number]
@@ -43,27 +43,23 @@ def found(
         return Found(rule, number, part.role, part.kind, tool, start, end - start, shown, why)  # fmt: skip
 
     def all_of_them() -> Iterator[Found]:
-        places = set[Place]()
         for which in fired:
             rule = which.rule
             for finding in which.findings:
-                text = _placeholder(which, finding, key)
-                places.update(finding.places)
+                text = _placeholder(which, finding, names)
                 for number, start, end in finding.places:
                     why = _why(which, finding, number, end, exchange)
                     yield one(rule.id, number, start, end, text, why)
         for place in elsewhere:
-            if place[2:] in places:
-                continue  # a finding by itself
-            text = _placeholder(place.fired, place.finding, key)
+            text = _placeholder(place.fired, place.finding, names)
             yield one(place.fired.rule.id, *place[2:], text, "elsewhere")
 
     return tuple(islice(all_of_them(), MAX_FOUND))
 
 
-def _placeholder(fired: Fired, finding: Finding, key: bytes) -> str:
+def _placeholder(fired: Fired, finding: Finding, names: StandIns) -> str:
     value = finding.view.text[finding.start : finding.end]
-    return stand_in(fired.rule.id, fired.rule.redact, value, key)
+    return names.of(fired.rule.id, fired.rule.redact, value)
 
 
 def _why(

@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -243,7 +243,8 @@ class Library:
             for rule in assembled.rules.values()
             if rule.mode != "off"
         ]
-        strict = self._strict(rules, tenant) if preset != STRICT else None
+        stricter = cache(partial(self._strict, rules, tenant))
+        more: dict[str, Any] = {} if preset == STRICT else {"strict": stricter}
         patterns = tuple(base.numbers)
         answers = answer_rules(rules)
         stream = in_stream(answers, patterns)
@@ -276,10 +277,8 @@ class Library:
 
         return book(
             [rule for rule in rules if "request" in rule.directions],
-            strict=strict,
-            answers=book(answers, _patterns(answers), strict=strict)
-            if answers
-            else None,
+            **more,
+            answers=book(answers, _patterns(answers), **more) if answers else None,
             stream=book(
                 stream,
                 _patterns(stream),

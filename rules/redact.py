@@ -27,6 +27,8 @@ ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.",
     re.DOTALL,
 )
+# Characters that do not stand in a JSON string as they are.
+NEEDS_ESCAPE = re.compile(r'["\\\x00-\x1f\ud800-\udfff]')
 # Letters of a hash: no digits, which could form numbers; no vowels, which could form
 # words.
 LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
@@ -75,6 +77,22 @@ def stand_in(rule: str, redact: Redact, value: str, key: bytes) -> str:
         redact,
         hmac.digest(key, content, "sha256").hex()[:HASH_LENGTH].translate(LETTERS),
     )
+
+
+class StandIns:
+    """The placeholders of one exchange, each made once, under one key."""
+
+    def __init__(self, key: bytes):
+        self._key = key
+        self._made: dict[tuple[str, str], str] = {}
+
+    def of(self, rule: str, redact: Redact, value: str) -> str:
+        """The placeholder of a value that a rule found."""
+        known = self._made.get((rule, value))
+        if known is None:
+            known = stand_in(rule, redact, value, self._key)
+            self._made[rule, value] = known
+        return known
 
 
 def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
@@ -127,6 +145,8 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
 
 def escaped(text: str) -> str:
     """A text as it stands inside a JSON string."""
+    if NEEDS_ESCAPE.search(text) is None:
+        return text  # as nearly every placeholder
     try:
         text.encode()
     except UnicodeEncodeError:  # half a character, which only an escape can write

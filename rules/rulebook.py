@@ -2,7 +2,7 @@
 share.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -68,13 +68,17 @@ class Policy:
     instead: Mapping[str, CompiledRule | None]
 
 
+def _nothing() -> None:
+    """There is no stricter preset."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rulebook:
     """The compiled rules for calls.
 
     `answers` are those for answers, `stream` those of them that can act inside a stream,
-    and `of_commands` those that look for commands. `strict` is what the preset strict has
-    otherwise. `version` identifies the content.
+    and `of_commands` those that look for commands. `strict` tells what the preset strict has
+    otherwise, made when it is first asked for. `version` identifies the content.
     """
 
     name: str
@@ -92,7 +96,7 @@ class Rulebook:
     answers: "Rulebook | None"
     stream: "Rulebook | None"
     of_commands: "Rulebook | None"
-    strict: Policy | None = None
+    strict: Callable[[], Policy | None] = _nothing
     restore: Restore = "files"  # where a rule says nothing of it
 
     @property

@@ -148,6 +148,8 @@ class Stream[Payload]:
                 self._restore.take(piece, channels, starts)
         if self._restore is not None and self._calls is not None:
             self._restore.end(touched, self._calls.ended)
+            if self._waits > MAX_WAITING // 2:
+                touched |= dict.fromkeys(self._restore.leave_all(self._channels))
         edits = self._judge_new([*touched], complete, at_end=False)
         self._events += 1
         self._waits += size
@@ -285,8 +287,6 @@ class Stream[Payload]:
     def _settle(self, channel: Channel) -> None:
         """Move `settled` to the earliest position where a match may still begin."""
         first = channel.settled - channel.base
-        if self._restore is not None and self._waits > MAX_WAITING // 2:
-            self._restore.leave(channel)
         held = self._restore.held(channel, first) if self._restore else None
         if held == first:
             return  # and is not scanned again for each piece
@@ -392,7 +392,7 @@ class Stream[Payload]:
             return False
         # Judge it as if its text ended here, then send it.
         if self._restore is not None:
-            self._restore.end((channel,))
+            self._restore.leave(channel)
         settled, channel.settled = channel.settled, channel.length
         self._decide([(channel, settled)], ())
         channel.settled = settled

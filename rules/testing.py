@@ -18,7 +18,7 @@ from rules.evaluate import evaluate
 from rules.exchange import CHARACTERS_PER_TOKEN, Exchange, Part
 from rules.load import Library
 from rules.model import Rule, Test
-from rules.redact import merged, splice
+from rules.redact import StandIns, merged, splice
 from rules.rulebook import Rulebook
 
 ENOUGH = 3  # tests of either kind that a shipped rule must have
@@ -101,7 +101,9 @@ def _why(book: Rulebook, rule: Rule, test: Test) -> str:
         return "did not fire" if test.must_match else "fired"
     if test.redacted is not None:
         body = json.dumps(exchange.parts[0].text, ensure_ascii=False).encode()
-        became = json.loads(splice(body, merged(redactions(mine, exchange, b""))))
+        became = json.loads(
+            splice(body, merged(redactions(mine, exchange, StandIns(b""))))
+        )
         if not fnmatchcase(became, _literally(test.redacted)):
             return "became something else than `redacted` says"
     return ""

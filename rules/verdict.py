@@ -23,12 +23,11 @@ class Fired:
 
 
 class Restorable(NamedTuple):
-    """A value that a placeholder replaced in a part, and where an answer may get it back."""
+    """A value that a placeholder replaced, and where an answer may get it back."""
 
     placeholder: str
     value: str
     where: Restore
-    part: int
 
 
 class Found(NamedTuple):

@@ -14,7 +14,9 @@ from rules.channels import ALL, Piece
 from rules.evaluate import evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Unreadable
 from rules.redact import Edit, merged, splice
+from rules.restore.places import MAX_BACK
 from rules.restore.restorer import Restorer, with_restored
+from rules.restore.streamed import GIVEN, TEXTS
 from rules.rulebook import Rulebook
 from rules.verdict import Verdict
 
@@ -177,17 +179,19 @@ def judge_whole(
 
 def _restored(pieces: Sequence[Piece], restorer: Restorer | None) -> Iterator[Edit]:
     """The edits that put originals back in place of their placeholders."""
+    before = ""
     for piece in pieces if restorer is not None else ():
         assert restorer is not None
         if piece.literal == NOWHERE or piece.signature:
             continue
-        if piece.kind == "text":
-            edits = restorer.text(piece.text)
+        if piece.kind == "text" and piece.argument in TEXTS:
+            edits = restorer.text(piece.text, before)
+            before = (before + piece.text)[-MAX_BACK:]
         elif piece.kind == "tool_call" and piece.arguments is not None:
             edits = restorer.leaf(
                 piece.tool, piece.arguments, piece.text, piece.argument
             )
-        elif piece.kind == "tool_call":
+        elif piece.kind == "tool_call" and piece.argument in GIVEN:
             edits = restorer.arguments(piece.tool, piece.text)
         else:
             continue

@@ -136,7 +136,7 @@ class AnswerHandler:
             return self._refuse(flow, state, answer)
         record.answer = answer
         if answer.bound:
-            self._saw(policy, [one[:2] for one in answer.bound])
+            self._saw(policy, [(one.signature, one.text) for one in answer.bound])
         if answer.body is not None:
             for name in BODY_HEADERS:
                 headers.pop(name, None)

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from addons.answers.template import Bound, Template, Texts, template_of
-from addons.providers.places import is_base64, tool_name
+from addons.providers.places import arguments_at, called_tool, is_base64
 from addons.providers.signed import PENDING, in_answer
 from rules.channels import ALL, Name, Piece
 from rules.exchange import Kind, Unreadable
@@ -83,8 +83,8 @@ CALLS = frozenset(
         "tool_call_delta",
     )
 )
-# Keys of objects with the arguments of a call.
-ARGUMENTS = frozenset(("input", "args", "arguments", "parameters"))
+# Keys that say that a tool is another server's.
+SERVERS = frozenset(("namespace", "server_label", "server_name"))
 CALL_TYPE = re.compile(
     "_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer"
 )
@@ -112,9 +112,14 @@ ENDING = re.compile(
 MAX_TOOLS = (
     10_000  # calls whose tool's name is kept, and blocks without a signature yet
 )
+MAX_NAMES = 10  # channels of one of these blocks: where it begins, and its pieces
 # What a document must have for any of its texts to be signed.
-SIGNS = re.compile(
-    rb"ignature|thinking|reasoningContent|redactedContent|encrypted_content"
+SIGNS = (
+    b"ignature",
+    b"thinking",
+    b"reasoningContent",
+    b"redactedContent",
+    b"encrypted_content",
 )
 
 Ids = tuple[int, ...]
@@ -129,7 +134,8 @@ class AnswerReader:
     tools: dict[Ids, str] = field(default_factory=dict)
     template: "Template | None" = None  # of the last document
     # channels of texts whose signature is still to come, by the indexes around them
-    unbound: dict[Ids, dict[Name, None]] = field(default_factory=dict)
+    # (None: it came)
+    unbound: dict[Ids, dict[Name, None] | None] = field(default_factory=dict)
 
     def read(self, body: bytes, name: str = "") -> Texts | Unreadable:
         """Read one document. `name` is the name of its event. Never raises."""
@@ -149,7 +155,7 @@ class AnswerReader:
         if isinstance(document, Unreadable):
             return document
         walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
-        bound, has_signs = list[Bound](), SIGNS.search(body) is not None
+        bound, has_signs = list[Bound](), any(sign in body for sign in SIGNS)
         kind_of_event = document.get("type") if isinstance(document, dict) else None
         event = (
             " ".join((name, kind_of_event) if name else (kind_of_event,))
@@ -158,7 +164,7 @@ class AnswerReader:
         )
         try:
             for leaf in walk.leaves(document):
-                signature = in_answer(leaf) if has_signs else ""
+                signature = in_answer(leaf, streams=self.streams) if has_signs else ""
                 piece = self._piece(leaf, event, signature)
                 if signature:
                     bound += self._bound(leaf, piece, signature)
@@ -182,14 +188,18 @@ class AnswerReader:
         ids = _ids(leaf.around)
         if signature != PENDING:
             yield Bound(signature, leaf.text)
-            if signature == leaf.text and ids in self.unbound:
-                yield Bound(signature, "", tuple(self.unbound.pop(ids)))
-        elif (
-            isinstance(piece, Piece)
-            and piece.channels
-            and len(self.unbound) < MAX_TOOLS
-        ):
-            self.unbound.setdefault(ids, {})[piece.channels[0]] = None
+            names = self.unbound.get(ids)
+            if signature == leaf.text and names:
+                # Once for a block: each time, all of it is hashed.
+                self.unbound[ids] = None
+                yield Bound(signature, "", tuple(names))
+        elif isinstance(piece, Piece) and piece.channels and self._may_note(ids):
+            names = self.unbound.setdefault(ids, {})
+            if names is not None and len(names) < MAX_NAMES:
+                names[piece.channels[0]] = None
+
+    def _may_note(self, ids: Ids) -> bool:
+        return ids in self.unbound or len(self.unbound) < MAX_TOOLS
 
     def _piece(self, leaf: Leaf, event: str, signature: str) -> Piece | Unreadable:
         if leaf.is_key:
@@ -239,19 +249,31 @@ class AnswerReader:
 
     def _tool(self, leaf: Leaf, name: str) -> str:
         """The tool that is called. Its name stands where the call begins; the arguments follow."""
-        ids = _ids(leaf.around)
-        if name == "name" and len(self.tools) < MAX_TOOLS:
-            self.tools[ids] = leaf.text
-        return tool_name(leaf.around) or self.tools.get(ids, "")
+        ids, depth = _ids(leaf.around), arguments_at(leaf.path, leaf.around)
+        if name == "name" and depth is None and len(self.tools) < MAX_TOOLS:
+            # Clients differ in what they make of a second name.
+            known = self.tools.setdefault(ids, leaf.text)
+            self.tools[ids] = known if known == leaf.text else ""
+        if any(_is_of_server(one) for one in leaf.around):
+            return ""
+        return called_tool(leaf.path, leaf.around) or self.tools.get(ids, "")
 
 
 def _arguments(leaf: Leaf) -> Mapping[str, Any] | None:
     """All arguments of the call that a text is one of; None where they are a text."""
-    for depth, key in enumerate(leaf.path[:-1]):
-        if key in ARGUMENTS and type(leaf.around[depth + 1]) is dict:
-            arguments: Mapping[str, Any] = leaf.around[depth + 1]
-            return arguments
-    return None
+    depth = arguments_at(leaf.path, leaf.around)
+    if depth is None or depth + 1 >= len(leaf.around):
+        return None
+    arguments: Mapping[str, Any] = leaf.around[depth + 1]
+    return arguments
+
+
+def _is_of_server(container: Any) -> bool:
+    """Whether a call is one of an MCP server's tool, whatever its name."""
+    return type(container) is dict and (
+        not SERVERS.isdisjoint(container)
+        or str(container.get("type", "")).startswith("mcp")
+    )
 
 
 def _is_string(leaf: Leaf, last: Any) -> bool:

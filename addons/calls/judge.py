@@ -1,6 +1,7 @@
 """Judges calls in a tenant's name: by its rules, under its keys; a large call in a thread."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +19,8 @@ from contract.snapshot import Rate
 from rules.rulebook import Rulebook
 from rules.scan import Clean
 from rules.verdict import Verdict
+
+logger = logging.getLogger("earthflow.judge")
 
 # A call is judged in a thread, so that the event loop serves others meanwhile, where it has
 # more characters than this that were not judged before (10 ms or so of scanning),
@@ -117,13 +120,24 @@ class CallJudge:
         )
         judging = _Judging(tenant.id, reading, book, key, clean, quick)
         judgement, prompt_hash, prompt = await judging.run(work)
-        if judgement.verdict.signed:
-            judgement = await self._with_signatures(judging, judgement)
-        if judgement.verdict.refusing:
-            judgement = await self._with_history(judging, judgement)
-        reading = judging.reading
-        policy = _answer_policy(reading, book, key, judgement.verdict)
-        return JudgedCall(reading, judgement, prompt_hash, book.version, policy, prompt)
+        judgement = await self._with_memory(judging, judgement)
+        policy = await judging.run(partial(_answer_policy, judging, judgement.verdict))
+        return JudgedCall(
+            judging.reading, judgement, prompt_hash, book.version, policy, prompt
+        )
+
+    async def _with_memory(self, judging: _Judging, judgement: Judgement) -> Judgement:
+        """The judgement, with what is remembered of the call's texts. Without the memory it
+        stays what it is, which is never weaker.
+        """
+        try:
+            if judgement.verdict.signed:
+                judgement = await self._with_signatures(judging, judgement)
+            if judgement.verdict.refusing:
+                judgement = await self._with_history(judging, judgement)
+        except Exception as error:
+            logger.error("%s while texts were recalled", type(error).__name__)
+        return judgement
 
     def saw_signed(self, policy: AnswerPolicy, pairs: Sequence[Pair]) -> None:
         """Remember texts of an answer that are bound to a signature."""
@@ -160,12 +174,11 @@ class CallJudge:
         return await judging.run(partial(Candidates, exchange, refusing, judging.key))
 
 
-def _answer_policy(
-    reading: Reading, book: Rulebook, key: bytes, verdict: Verdict
-) -> AnswerPolicy | None:
+def _answer_policy(judging: _Judging, verdict: Verdict) -> AnswerPolicy | None:
     """How the answer will be judged; None where nothing is to be done with it."""
+    reading, book = judging.reading, judging.book
     originals = (
-        originals_of(reading.exchange, verdict, reading.sources())
+        originals_of(reading.exchange, verdict, reading.sources)
         if verdict.restore
         else ()
     )
@@ -180,4 +193,4 @@ def _answer_policy(
         refused={},
         signed=frozenset(),
     )
-    return AnswerPolicy(book, context, key, originals)
+    return AnswerPolicy(book, context, judging.key, originals)

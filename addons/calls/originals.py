@@ -3,45 +3,67 @@
 Held as long as the call, or its WebSocket; never stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from rules.exchange import Exchange
-from rules.restore.restorer import Original
+from rules.restore.original import Original
 from rules.verdict import Restorable, Verdict
+
+# Characters of a text that is kept with an original: of a user who names a file, and of a
+# file whose URLs may return. Longer ones say nothing, since a socket keeps very many.
+MAX_KEPT = 64 * 1024
 
 
 def originals_of(
-    exchange: Exchange, verdict: Verdict, sources: Mapping[int, str]
+    exchange: Exchange,
+    verdict: Verdict,
+    sources: Callable[[Collection[int]], Mapping[int, str]],
 ) -> tuple[Original, ...]:
     """The originals of a call that was redacted. `sources`: as in `Reading`."""
     edited = {edit.literal for edit in verdict.edits}
-    # Texts that show the content of a file, or that a user wrote, and that have a value.
-    texts = [
-        (number, part.text)
+    parts = [
+        (number, part)
         for number, part in enumerate(exchange.parts)
-        if part.literal in edited and (number in sources or _is_said(exchange, number))
+        if part.literal in edited
+    ]
+    files = sources([number for number, part in parts if part.kind == "tool_result"])
+    shown = [(files[number], part.text) for number, part in parts if number in files]
+    said = [
+        part.text
+        for number, part in parts
+        if part.role == "user" and part.kind == "text" and len(part.text) <= MAX_KEPT
     ]
     by_name: dict[str, Restorable] = {}
     for one in verdict.restore:
         by_name.setdefault(one.placeholder, one)
-    return tuple(_original(one, texts, sources) for one in by_name.values())
+    return tuple(_original(one, shown, said) for one in by_name.values())
+
+
+def joined(before: Sequence[Original], now: Sequence[Original]) -> list[Original]:
+    """Originals of earlier messages and of a new one, the newest last."""
+    known = {one.placeholder: one for one in before}
+    for one in now:
+        old = known.pop(one.placeholder, one)
+        known[one.placeholder] = Original(
+            one.placeholder,
+            one.value,
+            one.where,
+            old.paths | one.paths,
+            tuple(dict.fromkeys((*old.contents, *one.contents))),
+            tuple(dict.fromkeys((*old.said, *one.said))),
+        )
+    return list(known.values())
 
 
 def _original(
-    one: Restorable, texts: Sequence[tuple[int, str]], sources: Mapping[int, str]
+    one: Restorable, shown: Sequence[tuple[str, str]], said: Sequence[str]
 ) -> Original:
-    having = [(number, text) for number, text in texts if one.value in text]
-    contents = [(sources[n], text) for n, text in having if n in sources]
+    having = [(path, text) for path, text in shown if one.value in text]
     return Original(
         one.placeholder,
         one.value,
         one.where,
-        frozenset(path for path, _ in contents),
-        tuple(text for _, text in contents),
-        tuple(text for number, text in having if number not in sources),
+        frozenset(path for path, _ in having),
+        tuple(one for one in having if len(one[1]) <= MAX_KEPT),
+        tuple(text for text in said if one.value in text),
     )
-
-
-def _is_said(exchange: Exchange, number: int) -> bool:
-    part = exchange.parts[number]
-    return part.role == "user" and part.kind == "text"

@@ -3,7 +3,7 @@
 Total: what cannot be read is named in the exchange, never raised.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,14 @@ from addons.calls.heads import canonical
 from addons.framing.decode import decode
 from addons.providers import mcp
 from addons.providers.form import is_form, read_form
-from addons.providers.provider import UNSENT, Call, Endpoint, Format, Provider
+from addons.providers.provider import (
+    UNSENT,
+    Call,
+    Endpoint,
+    Format,
+    Provider,
+    no_sources,
+)
 from rules.evaluate import evaluate
 from rules.exchange import HEAD, Exchange, Unreadable
 from rules.redact import Edit, splice
@@ -70,8 +77,8 @@ class Reading(NamedTuple):
 
     `prompt` is its body, decoded where that is possible; `write` puts edits into it.
     `format` is None where it is not known. `template` is the path without what a client
-    chose in it; empty under an unknown path. `sources` gives, for parts that show the content
-    of one file, its path.
+    chose in it; empty under an unknown path. `sources` gives, for those of some parts that
+    show the content of one file, its path.
     """
 
     exchange: Exchange
@@ -79,7 +86,7 @@ class Reading(NamedTuple):
     format: Format | None
     write: Callable[[bytes, Sequence[Edit]], bytes]
     template: str = ""
-    sources: Callable[[], dict[int, str]] = dict
+    sources: Callable[[Collection[int]], dict[int, str]] = partial(no_sources, {})
 
 
 class Shown(NamedTuple):
@@ -149,7 +156,7 @@ def read(request: CallRequest, tenant: str) -> Reading:
         endpoint.format if endpoint else None,
         write,
         endpoint.template if endpoint else "",
-        dict if isinstance(call, Unreadable) else partial(call.sources, {}),
+        partial(no_sources if isinstance(call, Unreadable) else call.sources, {}),
     )
 
 
@@ -161,8 +168,10 @@ def read_message(
     """
     call = format.read_call(request.body, canonical(request.path), request.model)
     exchange = _exchange(request, tenant, call, with_head=False)
-    sources = dict if isinstance(call, Unreadable) else partial(call.sources, files)
-    return Reading(exchange, request.body, format, splice, sources=sources)
+    of_call = no_sources if isinstance(call, Unreadable) else call.sources
+    return Reading(
+        exchange, request.body, format, splice, sources=partial(of_call, files)
+    )
 
 
 def read_head(

@@ -5,8 +5,9 @@
     call 2    [the text, another message]    the text is old: taken out; the rest is judged
 
 Clients put their next message beside the old one, behind it in one string, or with
-reminders of their own between. A reminder is no new text. Whatever counts as old is taken
-out, so what was refused never leaves.
+reminders of their own between. A reminder is no new text. A text that counts as old is taken
+out whole, with what a client joined to it: nobody can tell a next message from the rest of a
+document whose first line was refused.
 """
 
 import hmac
@@ -21,6 +22,8 @@ from rules.exchange import TURNS, Exchange, Part
 REMINDERS = {
     "<system-reminder>": "</system-reminder>",
     "<environment_context>": "</environment_context>",
+    "<environment_details>": "</environment_details>",
+    "<turn_context>": "</turn_context>",
 }
 OPENING = re.compile("|".join(REMINDERS))
 MAX_REMINDERS = 200  # of one text; each costs a search through the rest of it
@@ -78,7 +81,8 @@ class Candidates:
         """Which parts are old, and up to which character, by what is remembered."""
         old = {}
         for number, starts in self._starts.items():
-            for start in starts:
+            # The whole text, then the longest of its starts.
+            for start in (starts[0], *reversed(starts[1:])):
                 if start.hash in known and self._has_new(
                     number, start, known[start.hash]
                 ):

@@ -7,7 +7,8 @@ from addons.providers.provider import Format, Provider
 from addons.record.recorder import Address, OpenRecord
 from addons.tenants.snapshot import Caller
 from rules.exchange import Exchange
-from rules.restore.restorer import Original, Restorer
+from rules.restore.original import Original
+from rules.restore.restorer import Restorer
 from rules.rulebook import Rulebook
 
 STATE = "earthflow"

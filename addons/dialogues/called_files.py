@@ -39,15 +39,19 @@ class CalledFiles:
 
     def take(self, content: bytes) -> None:
         """Take a message of the provider. Never raises."""
-        if b'_call"' not in content or b"item.done" not in content:
+        if b"response.output_item.done" not in content:
             return
         try:
-            item = _message.decode(content).item
+            message = _message.decode(content)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
-        if item is None or not item.call_id or not isinstance(item.arguments, str):
+        item = message.item
+        if message.type != "response.output_item.done" or item is None:
             return
-        if path := source_of(item.name, arguments_of(item.arguments)):
-            self.by_call[item.call_id] = path
+        if item.type == "function_call" and isinstance(item.arguments, str):
+            path = source_of(item.name, arguments_of(item.arguments))
+            # An id that stands twice names no file.
+            known = self.by_call.get(item.call_id, path)
+            self.by_call[item.call_id] = path if known == path else ""
             if len(self.by_call) > MAX_CALLS:
                 del self.by_call[next(iter(self.by_call))]

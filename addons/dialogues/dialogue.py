@@ -21,6 +21,7 @@ from typing import cast
 
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.judge import CallJudge, JudgedCall
+from addons.calls.originals import joined
 from addons.calls.reading import CallRequest, read_message
 from addons.calls.refusal import (
     POLICY_VIOLATION,
@@ -331,8 +332,8 @@ def _joined(
     """The newest policy; originals of earlier messages are still put back."""
     if before is None or now is None:
         return now or before
-    known = {one.placeholder: one for one in (*before.originals, *now.originals)}
-    return replace(now, originals=tuple(known.values())[-MAX_RESTORED:])
+    originals = joined(before.originals, now.originals)
+    return replace(now, originals=tuple(originals[-MAX_RESTORED:]))
 
 
 def _short(reason: str) -> str:

@@ -2,13 +2,19 @@
 place, or a reason why it is unreadable.
 """
 
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from addons.providers.error_formats import Family
-from addons.providers.places import PLAIN_ROLES, ROLES, Classify, tool_name
+from addons.providers.places import (
+    PLAIN_ROLES,
+    ROLES,
+    Classify,
+    Placed,
+    called_tool,
+    tool_name,
+)
 from addons.providers.provider import Call
 from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Number, Unread, Walk, parse
@@ -22,7 +28,7 @@ def _unsigned(leaf: Leaf) -> str:
 
 
 # What a body must have for any of its texts to have a signature.
-SIGNS = re.compile(rb"ignature|redacted_thinking|redactedContent|encrypted_content")
+SIGNS = (b"ignature", b"redacted_thinking", b"redactedContent", b"encrypted_content")
 
 
 def _asks_to_stream(document: Mapping[str, Any], path: str) -> bool:
@@ -73,7 +79,9 @@ class JsonFormat:
             and not isinstance(document[self.plain], list)
         ):
             return Unreadable("opaque")
-        reading = _Reading(self, document, has_signs=SIGNS.search(body) is not None)
+        reading = _Reading(
+            self, document, has_signs=any(sign in body for sign in SIGNS)
+        )
         try:
             reading.run()
             reading.walk.end(body)
@@ -137,28 +145,28 @@ class _Reading:
             for part in self._parts
         )
 
-    def sources(self, known: Mapping[str, str]) -> dict[int, str]:
+    def sources(
+        self, known: Mapping[str, str], wanted: Collection[int]
+    ) -> dict[int, str]:
         """The files whose content tools' results show; as in `Call`."""
         if self._format.files is not None:
             of_results = self._format.files(self._document)
-            return {
-                number: of_results[result]
-                for number, result in self._results.items()
-                if of_results.get(result)
+            found = {number: of_results.get(self._results.get(number, 0), "") for number in wanted}  # fmt: skip
+        elif self._format.named_results:
+            found = {}
+        else:
+            ids = {self._parts[number].tool for number in wanted} - {""}
+            files = dict(known)
+            for id, name, given in _tool_calls(self._document) if ids else ():
+                if id in ids:
+                    asked = arguments_of(given) if isinstance(given, str) else given
+                    path = source_of(name, asked)
+                    # An id that stands twice names no file.
+                    files[id] = path if files.get(id, path) == path else ""
+            found = {
+                number: files.get(self._parts[number].tool, "") for number in wanted
             }
-        if self._format.named_results:
-            return {}
-        files = dict(known) | {
-            id: source_of(
-                name, arguments_of(given) if isinstance(given, str) else given
-            )
-            for id, name, given in _tool_calls(self._document)
-        }
-        return {
-            number: files[part.tool]
-            for number, part in enumerate(self._parts)
-            if part.kind == "tool_result" and files.get(part.tool)
-        }
+        return {number: path for number, path in found.items() if path}
 
     def _take(self, leaves: Iterator[Leaf]) -> None:
         for leaf in leaves:
@@ -187,7 +195,7 @@ class _Reading:
                             placed[0],
                             placed[1],
                             leaf.literal,
-                            placed[2] if len(placed) > 2 else "",
+                            _tool(leaf, placed),
                             _argument(leaf) if placed[1] == "tool_call" else "",
                             self._signed(leaf),
                         )
@@ -228,6 +236,13 @@ class _Reading:
             count += 1
         self.walk.passed(4 * count, quotes)
         return first + count
+
+
+def _tool(leaf: Leaf, placed: Placed) -> str:
+    """The tool of a call, or what tells it for a result."""
+    if placed[1] == "tool_call":
+        return called_tool(leaf.path, leaf.around)
+    return placed[2] if len(placed) > 2 else ""
 
 
 def _argument(leaf: Leaf) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rules.exchange import Kind, Role, Unreadable
-from rules.leaves import Leaf
+from rules.leaves import Leaf, Path
 
 BASE64 = re.compile(
     r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*",
@@ -46,6 +46,28 @@ def tool_name(around: Sequence[Any]) -> str:
         if isinstance(container, dict)
     )
     return next((name for name in names if isinstance(name, str)), "")
+
+
+# Keys of the arguments of a call, an object or a text.
+ARGUMENTS = frozenset(("input", "args", "arguments", "parameters"))
+
+
+def arguments_at(path: Path, around: Sequence[Any]) -> int | None:
+    """The depth of the key under which a call's arguments stand, the outermost one; None where
+    the leaf is none of them.
+    """
+    for depth, key in enumerate(path):
+        if key in ARGUMENTS and not (
+            len(around) > depth + 1 and type(around[depth + 1]) is list
+        ):
+            return depth
+    return None
+
+
+def called_tool(path: Path, around: Sequence[Any]) -> str:
+    """The tool's name, as it stands outside of its arguments, which may have any `name`."""
+    depth = arguments_at(path, around)
+    return tool_name(around if depth is None else around[: depth + 1])
 
 
 def text_of(container: Any, key: str) -> str:

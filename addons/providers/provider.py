@@ -3,7 +3,7 @@ call is refused.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,10 +13,10 @@ from rules.exchange import Part, Unreadable
 UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods without a prompt
 
 
-Sources = Callable[[Mapping[str, str]], dict[int, str]]
+Sources = Callable[[Mapping[str, str], Collection[int]], dict[int, str]]
 
 
-def no_sources(known: Mapping[str, str]) -> dict[int, str]:
+def no_sources(known: Mapping[str, str], wanted: Collection[int]) -> dict[int, str]:
     """No part is known to show the content of a file."""
     return {}
 
@@ -27,7 +27,7 @@ class Call:
 
     `unreadable` are the reasons why parts of it, such as an image, could not be read.
     `user` is for whom the client says that it calls. `sources` gives the files whose
-    content parts show, by number, from those that are known by the ids of their calls.
+    content the `wanted` parts show, by number; some are known by the ids of their calls.
     """
 
     model: str

@@ -5,17 +5,16 @@
     Gemini      any part with a `thoughtSignature`, its function call included
     OpenAI      the `encrypted_content` of reasoning and of compaction
 
-In a call they count only in the provider's own place, in a message of the assistant; in
-an answer by their shape, since a stream's signature follows its text.
+They count only in the provider's own place: in a call, in a message of the assistant.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from addons.providers.places import role_of, text_of
-from rules.leaves import Leaf
+from rules.leaves import Leaf, Path
 
 PENDING = "pending"  # a streamed text whose signature is still to come
-BLOBS = ("encrypted_content", "redactedContent")
 GEMINI = ("thoughtSignature", "thought_signature")
 
 
@@ -65,26 +64,78 @@ def in_input(leaf: Leaf) -> str:
     return leaf.text if own else ""
 
 
-def in_answer(leaf: Leaf) -> str:
-    """The signature of a text in an answer, whole or a stream's event: PENDING where it
-    is still to come, empty where there is none.
+def in_answer(leaf: Leaf, *, streams: bool) -> str:
+    """The signature of a text in an answer: a whole one, or (`streams`) an event.
+
+    PENDING where a stream's signature is still to come, empty where there is none. Only at
+    the provider's own places, which no argument of a tool can stand at.
     """
-    inner = leaf.around[-1] if leaf.around else None
-    key = leaf.path[-1] if leaf.path else ""
-    if type(inner) is dict and not leaf.is_key:
-        if key in BLOBS:
+    path, around = leaf.path, leaf.around
+    if not path:
+        return ""
+    pending = PENDING if streams else ""
+    for place in PLACES:
+        rest = _behind(path, place)
+        if rest is not None:
+            block = around[len(path) - len(rest)]
+            return _in_block(block, rest, leaf, around, pending)
+    for place in ITEMS:
+        if _behind(path, place) == ("encrypted_content",):
             return leaf.text
-        kind = text_of(inner, "type")
-        if kind == "thinking_delta" and key == "thinking":
-            return PENDING
-        if kind == "signature_delta" and key == "signature":
+    for place in PARTS:
+        rest = _behind(path, place)
+        if rest is not None:
+            return _of_part(around[len(path) - len(rest)])
+    return ""
+
+
+# Where a block of Anthropic's or Bedrock's stands (a number is any), an item of OpenAI's, and a
+# part of Gemini's, also behind the Gemini CLI's login.
+PLACES: tuple[Path, ...] = (
+    ("content", 0),
+    ("message", "content", 0),
+    ("content_block",),
+    ("delta",),
+    ("output", "message", "content", 0),
+    ("contentBlockDelta", "delta"),
+)
+ITEMS: tuple[Path, ...] = (("output", 0), ("item",), ("response", "output", 0))
+_PART: Path = ("candidates", 0, "content", "parts", 0)
+PARTS: tuple[Path, ...] = (_PART, ("response", *_PART), (0, *_PART))
+
+
+def _behind(path: Path, place: Path) -> Path | None:
+    """What follows of a path behind a place; None where it does not begin so, or ends there."""
+    if len(path) <= len(place):
+        return None
+    for key, wanted in zip(path, place, strict=False):
+        if key != wanted and not (type(key) is int and type(wanted) is int):
+            return None
+    return path[len(place) :]
+
+
+def _in_block(
+    block: Any, rest: Path, leaf: Leaf, around: Sequence[Any], pending: str
+) -> str:
+    """The signature of a text in a block, which stands at `rest` in it."""
+    kind = text_of(block, "type")
+    if len(rest) == 1:
+        if kind == "thinking_delta" and rest == ("thinking",):
+            return pending
+        if kind == "signature_delta" and rest == ("signature",):
             return leaf.text
         if kind in ("thinking", "redacted_thinking"):
-            own = key in ("thinking", "signature", "data")
-            return _of_block(inner, key) or (PENDING if own else "")
-        if "reasoningContent" in leaf.path and key in ("text", "signature"):
-            return text_of(inner, "signature") or PENDING
-    return next(filter(None, map(_of_part, leaf.around)), "")
+            own = rest[0] in ("thinking", "signature", "data")
+            return _of_block(block, rest[0]) or (pending if own else "")
+    if rest[0] == "reasoningContent" and len(rest) in (2, 3):
+        inner, key = around[-1], rest[-1]
+        if rest[1:] == ("redactedContent",):
+            return leaf.text
+        if rest[1:] in (("text",), ("signature",)):
+            return text_of(inner, "signature") or pending
+        if rest[1] == "reasoningText" and key in ("text", "signature"):
+            return text_of(inner, "signature") or pending
+    return ""
 
 
 def _of_block(block: Any, key: Any) -> str:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -128,9 +128,7 @@ class Recorder:
             "action": verdict.action,
             "would": verdict.would,
             "would_strict": verdict.would_strict,
-            "coverage": "partial"
-            if verdict.unreadable and exchange.coverage == "full"
-            else exchange.coverage,
+            "coverage": replace(exchange, unreadable=verdict.unreadable).coverage,
             "unreadable": verdict.unreadable,
             "rules": _fired(verdict),
             "rulebook": rulebook,

@@ -29,7 +29,9 @@ STAMP = 5  # bytes of a second since 1970
 # Hashes of one kind that are remembered for a tenant, the newest ones: some 5 MB with what
 # stands beside them. A conversation that is refused more often than this in a day is a loop.
 MOST = 10_000
-TENANTS = 500  # tenants and kinds that one proxy remembers; the others are in Redis
+# Hashes that one proxy remembers of all tenants, some 30 MB; those of tenants that were asked
+# for longest ago are forgotten first, and are in Redis.
+MOST_IN_ALL = 50_000
 PATIENCE = 0.020  # seconds that a call waits for Redis
 REST = 1.0  # seconds without questions after one that was not answered in time
 MOST_UNDER_WAY = 200  # questions at once; more are answered from here alone
@@ -37,18 +39,22 @@ MOST_UNDER_WAY = 200  # questions at once; more are answered from here alone
 REMEMBER = """
 local time, most = redis.call('TIME'), tonumber(ARGV[1])
 local now = time[1] + time[2] / 1000000
+local function forget(gone)
+  for _, one in ipairs(gone) do redis.call('HDEL', KEYS[1], one); redis.call('ZREM', KEYS[2], one) end
+end
+forget(redis.call('ZRANGE', KEYS[2], '-inf', now - 86400, 'BYSCORE', 'LIMIT', 0, 1000))
 for i = 2, #ARGV, 2 do
-  if redis.call('HSETNX', KEYS[1], ARGV[i], ARGV[i + 1]) == 1 then redis.call('ZADD', KEYS[2], now, ARGV[i]) end
+  local at = redis.call('ZSCORE', KEYS[2], ARGV[i])
+  if not at or tonumber(at) < now - 86400 then
+    redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1])
+    redis.call('ZADD', KEYS[2], now, ARGV[i])
+  end
 end
-local gone = redis.call('ZRANGE', KEYS[2], '-inf', now - 86400, 'BYSCORE', 'LIMIT', 0, 1000)
-local over = redis.call('ZCARD', KEYS[2]) - #gone - most
-if over > 0 then
-  for _, one in ipairs(redis.call('ZRANGE', KEYS[2], #gone, #gone + math.min(over, 1000) - 1)) do table.insert(gone, one) end
-end
-for _, one in ipairs(gone) do redis.call('HDEL', KEYS[1], one); redis.call('ZREM', KEYS[2], one) end
+local over = redis.call('ZCARD', KEYS[2]) - most
+if over > 0 then forget(redis.call('ZRANGE', KEYS[2], 0, math.min(over, 1000) - 1)) end
 redis.call('EXPIRE', KEYS[1], 86400)
 redis.call('EXPIRE', KEYS[2], 86400)
-return #gone
+return over
 """
 
 Entries = Mapping[bytes, bytes]  # a hash, and what is kept with it
@@ -66,6 +72,7 @@ class Remembered:
             OrderedDict()
         )
         self._under_way: set[asyncio.Task[Any]] = set()
+        self._soon: set[asyncio.Task[Any]] = set()
         self._rest_until = 0.0
 
     async def recall(
@@ -82,19 +89,29 @@ class Remembered:
 
     async def remember(self, kind: Kind, tenant: str, entries: Entries) -> None:
         """Remember hashes; those that are remembered already stay as they are."""
-        known = self._known(kind, tenant, entries)
-        new = {one: beside for one, beside in entries.items() if one not in known}
-        if new:
-            now = int(time.time()).to_bytes(STAMP)
-            stamped = {one: now + beside for one, beside in new.items()}
-            self._keep(kind, tenant, stamped)
+        if stamped := self._remember_here(kind, tenant, entries):
             await self._ask(self._write(kind, tenant, stamped))
 
     def remember_soon(self, kind: Kind, tenant: str, entries: Entries) -> None:
         """Remember hashes here at once, and in Redis as soon as it takes them."""
-        task = asyncio.ensure_future(self.remember(kind, tenant, entries))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        if stamped := self._remember_here(kind, tenant, entries):
+            task = asyncio.ensure_future(self._ask(self._write(kind, tenant, stamped)))
+            self._soon.add(task)
+            task.add_done_callback(self._soon.discard)
+
+    def _remember_here(
+        self, kind: Kind, tenant: str, entries: Entries
+    ) -> dict[bytes, bytes]:
+        """Remember what is new; the same with the time."""
+        known, now = self._known(kind, tenant, entries), int(time.time())
+        stamped = {
+            one: now.to_bytes(STAMP) + beside
+            for one, beside in entries.items()
+            if one not in known
+        }
+        if stamped:
+            self._keep(kind, tenant, stamped)
+        return stamped
 
     def _known(
         self, kind: Kind, tenant: str, hashes: Collection[bytes]
@@ -111,12 +128,13 @@ class Remembered:
 
     def _keep(self, kind: Kind, tenant: str, stamped: Entries) -> None:
         here = self._here.setdefault((kind, tenant), OrderedDict())
+        self._here.move_to_end((kind, tenant))
         for one, kept in stamped.items():
             here[one] = kept
             here.move_to_end(one)
         while len(here) > MOST:
             here.popitem(last=False)
-        while len(self._here) > TENANTS:
+        while len(self._here) > 1 and sum(map(len, self._here.values())) > MOST_IN_ALL:
             self._here.popitem(last=False)
 
     async def _ask(self, question: Any) -> Any:
@@ -131,7 +149,7 @@ class Remembered:
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)
         await asyncio.wait({task}, timeout=PATIENCE)
-        if task.done() and task.result() is not None:
+        if task.done() and task.exception() is None and task.result() is not None:
             return task.result()
         self.missed += 1
         self._rest_until = time.monotonic() + REST

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from rules.channels import Name, Piece
-from rules.commands.lines import is_unread
+from rules.commands.lines import lines_of
 from rules.evaluate import evaluate_by
 from rules.exchange import Exchange, Part
 from rules.rulebook import Rulebook
@@ -23,11 +23,11 @@ SIGNS = re.compile(r'["\\{}\[\]]')
 class JsonEnd:
     """Follows the arguments of one call through their pieces. Linear in their length."""
 
-    __slots__ = ("_depth", "_escaped", "_in_string", "is_json", "judged", "length")
+    __slots__ = ("_depth", "_escaped", "_in_string", "begun", "is_json", "judged", "length")  # fmt: skip
 
     def __init__(self) -> None:
         self.length = self.judged = 0  # characters: so far, and when last judged
-        self.is_json = False
+        self.begun = self.is_json = False
         self._depth = 0
         self._in_string = self._escaped = False
 
@@ -41,8 +41,9 @@ class JsonEnd:
 
     def ends_in(self, text: str) -> bool:
         """Take a piece; whether an object or array ends in it."""
-        if not self.length:
-            self.is_json = text[:1] in ("{", "[")
+        if not self.begun:
+            first = text.lstrip()[:1]
+            self.begun, self.is_json = bool(first), first in ("{", "[")
         self.length += len(text)
         if not self.is_json:
             return False
@@ -126,4 +127,4 @@ class StreamedCalls:
         call.judged = length
         whole = text(name) + piece.text
         part = piece.part._replace(text=whole, tool=piece.tool or tool(name))
-        return "too_large" if is_unread(part) else part
+        return "long_command" if lines_of(part).cut else part

@@ -9,10 +9,10 @@ and taken out of what is read, so no text can pretend to be a command.
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import lru_cache
 from posixpath import normpath
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 
@@ -38,35 +38,48 @@ BESIDE = frozenset(
 CMDLET = re.compile(
     r"(?i)\b(?:remove|get|set|clear|format|invoke|copy|move|new|stop)-[a-z]{3}"
 )
-MAX_LINES = 256 * 1024  # characters of the lines of one part
+MAX_LINES = 128 * 1024  # characters of the lines of one part
+MAX_COMMANDS = 50  # of a list of them
+# Parts whose lines are kept, and the characters of the longest: some 10 MB at most.
+KEPT, MAX_KEPT = 256, 4_096
+# Arguments too long to be read as JSON have a command.
+NAMED = re.compile(r'"(?:command|cmd|script|code|commands)"\s{0,9}:')
 HOME = re.compile(
     r"(?:\$HOME|\$\{HOME\}|\$env:USERPROFILE|%USERPROFILE%)(?=/|\\|$)", re.IGNORECASE
 )
 
 
-def lines_of(part: Part) -> str:
-    """The command lines in a part of a tool call; empty where there are none."""
-    if part.kind != "tool_call" or len(part.text) > shell.MAX_TEXT:
-        return ""
-    return _lines(part.text, part.tool.lower(), part.argument)
+class Read(NamedTuple):
+    """The command lines of a part. `cut`: there is more than is read."""
+
+    lines: str
+    cut: bool
 
 
-def is_unread(part: Part) -> bool:
-    """Whether a part is a command that is longer than is read."""
-    return (
-        part.kind == "tool_call"
-        and len(part.text) > shell.MAX_TEXT
-        and (part.tool.lower() in TOOLS or part.argument in ARGUMENTS)
-    )
+def lines_of(part: Part) -> Read:
+    """The command lines in a part of a tool call; none where there are none."""
+    if part.kind != "tool_call":
+        return Read("", cut=False)
+    tool, text = part.tool.lower(), part.text
+    if len(text) > shell.MAX_TEXT:
+        runs = tool in TOOLS or part.argument in ARGUMENTS
+        return Read("", cut=runs or NAMED.search(text) is not None)
+    read = _kept_lines if len(text) <= MAX_KEPT else _lines
+    return read(text, tool, part.argument)
 
 
-def command_texts(parts: Sequence[Part]) -> list[tuple[int, str]]:
-    """The command lines of all parts that have some, with the part's number."""
-    return [
-        (number, lines)
-        for number, part in enumerate(parts)
-        if part.kind == "tool_call" and (lines := lines_of(part))
-    ]
+def command_texts(parts: Sequence[Part]) -> tuple[list[tuple[int, str]], bool]:
+    """The command lines of all parts that have some, with the part's number; whether there is
+    more than is read.
+    """
+    found, cut = [], False
+    for number, part in enumerate(parts):
+        if part.kind == "tool_call":
+            read = lines_of(part)
+            cut = cut or read.cut
+            if read.lines:
+                found.append((number, read.lines))
+    return found, cut
 
 
 def in_their_parts(
@@ -90,11 +103,9 @@ def in_their_parts(
         yield finding
 
 
-@lru_cache(maxsize=4096)
-def _lines(text: str, tool: str, argument: str) -> str:
-    """A conversation repeats its commands in every turn: each is read once."""
+def _lines(text: str, tool: str, argument: str) -> Read:
     lines: dict[str, None] = {}
-    length = 0
+    length, cut = 0, False
     for script in _scripts(text, tool, argument):
         for pipeline in unwrapped(script):
             written = [_written(command) for command in pipeline]
@@ -102,21 +113,26 @@ def _lines(text: str, tool: str, argument: str) -> str:
                 line = BEGIN + PIPE.join(written[at:]) + END
                 length += len(line)
                 if length > MAX_LINES:
-                    return "\n".join(lines)
+                    return Read("\n".join(lines), cut=True)
                 lines[line] = None
-    return "\n".join(lines)
+        cut = cut or script.cut
+    return Read("\n".join(lines), cut)
+
+
+# A conversation repeats its commands in every turn: each is read once.
+_kept_lines = lru_cache(maxsize=KEPT)(_lines)
 
 
 def _scripts(text: str, tool: str, argument: str) -> Iterator[Script]:
-    if text[:1] in ("{", "["):
+    if text.lstrip()[:1] in ("{", "["):
         try:
             document = msgspec.json.decode(text)
         except (msgspec.MsgspecError, RecursionError, ValueError):
             document = None
-        if isinstance(document, dict):
+        if isinstance(document, (dict, list)):
             for value in _arguments(document, tool):
                 if isinstance(value, list):
-                    yield _argv(value)
+                    yield from _argv(value)
                 else:
                     yield from _read(value, tool)
             return
@@ -133,16 +149,20 @@ def _read(text: str, tool: str) -> Iterator[Script]:
     if not is_windows:
         yield shell.parse(text)
     if is_windows or CMDLET.search(text) is not None:
-        yield powershell.parse(text)
+        yield powershell.parse(text, escape="^" if tool == "cmd" else "`")
 
 
-def _arguments(document: Mapping[str, Any], tool: str) -> Iterator[str | list[str]]:
-    """The values that are commands, at any depth that a tool's arguments have."""
-    for key, value in document.items():
-        if isinstance(value, dict):
-            yield from _arguments(value, tool)
-        elif _is_argument(key, tool) and _is_command(value):
-            yield value
+def _arguments(document: object, tool: str) -> Iterator[str | list[str]]:
+    """The values that are commands, at any depth."""
+    waiting: list[tuple[str, object]] = [("", document)]
+    while waiting:
+        name, value = waiting.pop()
+        if name and _is_argument(name, tool) and _is_command(value):
+            yield value  # type: ignore[misc]
+        elif isinstance(value, dict):
+            waiting += ((str(key), member) for key, member in value.items())
+        elif isinstance(value, list):
+            waiting += ((name, member) for member in value)
 
 
 def _is_argument(name: str, tool: str) -> bool:
@@ -156,11 +176,16 @@ def _is_command(value: object) -> bool:
     )
 
 
-def _argv(words: list[str]) -> Script:
+def _argv(words: list[str]) -> Iterator[Script]:
     """A list of words is a command already; or a list of commands."""
     if words and " " in words[0]:
-        return Script([p for word in words[:50] for p in shell.parse(word).pipelines])
-    return Script([[Command(words[: shell.MAX_WORDS])]])
+        for word in words[:MAX_COMMANDS]:
+            yield shell.parse(word)
+        cut = len(words) > MAX_COMMANDS
+        yield Script(cut=cut)
+    else:
+        cut = len(words) > shell.MAX_WORDS
+        yield Script([[Command(words[: shell.MAX_WORDS])]], cut)
 
 
 def _written(command: Command) -> str:

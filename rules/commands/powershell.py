@@ -43,6 +43,7 @@ def parse(text: str, *, escape: str = "`") -> Script:
                 pipeline = []
         else:
             word.append(char)
+    script.cut = script.cut or at < len(text)
     if pipeline:
         script.pipelines.append(pipeline)
     return script

@@ -13,30 +13,37 @@ pipelines; what exceeds a bound is left out and `cut` says so.
 import re
 from dataclasses import dataclass, field
 
+from rules.commands.expand import (
+    CLOSE,
+    COMMA,
+    MAX_BRACES,
+    OPEN,
+    SPLIT,
+    ansi,
+    braces,
+)
+
 MAX_TEXT = (
     64 * 1024
 )  # characters; the longest scripts that agents write have some 20,000
 MAX_COMMANDS = 500  # of one text
 MAX_WORDS = 2_000  # of one command, after braces
 MAX_BRACED = 1_024  # characters of a word whose braces are expanded
-MAX_BRACES = 64  # words that one word with braces becomes
 MAX_VALUE = 4_096  # characters of a variable; `X=$X$X` doubles it each time
+MAX_EXPANDED = 64 * 1024  # characters that the variables of one text become
 MAX_DEPTH = 8  # substitutions and scripts inside one another
 UNKNOWN = "\ue004"  # what a substitution would print
-# Marks inside a word that is being read, since quoted signs are no signs.
-_OPEN, _COMMA, _CLOSE, _SPLIT = "\ue010", "\ue011", "\ue012", "\ue013"
 _MARKS = str.maketrans("", "", "".join(map(chr, range(0xE000, 0xE014))))
 RESERVED = frozenset(
     "if then elif else fi do done while until for case esac in select function { } ! time coproc".split()  # noqa: SIM905
 )
 HEADS = frozenset(("for", "select", "case"))
 OPERATORS = ("&&", "||", "|&", ";;", ";", "&", "|", "\n", "(", ")")
+BLANKS = re.compile(r"\s+")
 REDIRECT = re.compile(r"(?:\d{0,2}|&)(?:<<<|<<-?|<>|>>|>\||>&|<&|>|<)")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\+?=")
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|[0-9@*#?$!-]")
-ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b"}
-ESCAPES |= {"f": "\f", "v": "\v", "\\": "\\", "'": "'", '"': '"', "?": "?"}
 
 
 @dataclass(slots=True)
@@ -84,7 +91,7 @@ class _Reader:
         self._command = Command()
         self._inner: list[Pipeline] = []  # of substitutions in the current command
         self._documents: list[tuple[Command, str, bool]] = []
-        self._count = 0
+        self._count = self._expanded = 0
         self._in_head = False  # of a loop or a case, which runs nothing
         self._at_word_start = False
 
@@ -152,6 +159,7 @@ class _Reader:
         if not self._command.words and words and words[0] in RESERVED:
             words = words[1:]
         room = MAX_WORDS - len(self._command.words)
+        self.script.cut = self.script.cut or len(words) > room
         self._command.words += words[:room]
 
     def _redirect(self, found: "re.Match[str]") -> None:
@@ -169,7 +177,7 @@ class _Reader:
         target = " ".join(self._word())
         if sign.startswith("<<") and sign != "<<<":
             quoted = self._text[start : self._at] != target
-            self._documents.append((self._command, target, quoted or sign == "<<-"))
+            self._documents.append((self._command, target, quoted))
         elif sign == "<<<":
             self._command.stdin = target
         else:
@@ -177,7 +185,7 @@ class _Reader:
 
     def _read_documents(self) -> None:
         """The here documents that begin after this line."""
-        for command, delimiter, _ in self._documents:
+        for command, delimiter, quoted in self._documents:
             lines: list[str] = []
             while self._at < len(self._text):
                 end = self._text.find("\n", self._at)
@@ -188,7 +196,26 @@ class _Reader:
                     break
                 lines.append(line)
             command.stdin = "\n".join(lines)
+            if not quoted:
+                self._substitutions_in(command.stdin)
         self._documents = []
+
+    def _substitutions_in(self, text: str) -> None:
+        """Read the commands that a here document, or a variable's default, runs."""
+        if "$(" in text or "`" in text:
+            plain = text.replace('"', "").replace("\\\n", "")
+            self._read_inner(f'echo "{plain}"')
+
+    def _read_inner(self, text: str) -> Script:
+        """Read the commands of a substitution."""
+        if self._depth >= MAX_DEPTH:
+            self.script.cut = True
+            return Script()
+        script = parse(text, self._depth + 1)
+        self.script.cut = self.script.cut or script.cut
+        self._count += len(script.pipelines)
+        self._inner += script.pipelines
+        return script
 
     # -- words --------------------------------------------------------------------------
 
@@ -218,18 +245,18 @@ class _Reader:
             elif char == "`":
                 pieces.append(self._backquoted())
             else:
-                pieces.append({"{": _OPEN, ",": _COMMA, "}": _CLOSE}.get(char, char))
+                pieces.append({"{": OPEN, ",": COMMA, "}": CLOSE}.get(char, char))
         word = "".join(pieces)
         words = [word]
-        if _OPEN in word and _CLOSE in word:
-            if len(word) <= MAX_BRACED:
-                words = _braces(word)
-            else:
+        if OPEN in word and CLOSE in word:
+            words = braces(word) if len(word) <= MAX_BRACED else []
+            if not words or len(words) >= MAX_BRACES:
                 self.script.cut = True
+                words = words or [word]
         return [
-            piece.replace(_OPEN, "{").replace(_COMMA, ",").replace(_CLOSE, "}")
+            piece.replace(OPEN, "{").replace(COMMA, ",").replace(CLOSE, "}")
             for one in words
-            for piece in (filter(None, one.split(_SPLIT)) if _SPLIT in one else [one])
+            for piece in (filter(None, one.split(SPLIT)) if SPLIT in one else [one])
         ]
 
     def _quoted(self) -> str:
@@ -263,17 +290,17 @@ class _Reader:
             return "0"
         if text.startswith("(", self._at):
             self._at += 1
-            return self._substitute(self._until_close())
+            printed = self._substitute(self._until_close())
+            return printed if quoted else BLANKS.sub(SPLIT, printed)
         if text.startswith("{", self._at):
-            end = text.find("}", self._at)
-            end = len(text) if end < 0 else end
+            end = self._end_of_braces()
             inner = text[self._at + 1 : end]
             self._at = end + 1
             name = NAME.match(inner)
             return self._value(name[0] if name else inner, inner, quoted=quoted)
         if not quoted and text.startswith("'", self._at):
-            self._at += 1
-            return self._ansi()
+            inside, self._at = ansi(text, self._at + 1)
+            return inside
         if not quoted and text.startswith('"', self._at):
             self._at += 1
             return self._quoted()
@@ -288,38 +315,17 @@ class _Reader:
         if value is None:
             default = written[len(name) :]
             if default.startswith((":-", "-")):
+                self._substitutions_in(default)
                 return default.lstrip(":-")
             return f"${name}"
+        self._expanded += len(value)
+        if self._expanded > MAX_EXPANDED:
+            self.script.cut = True
+            return UNKNOWN
         if not quoted:
             for sign in self._variables["IFS"]:
-                value = value.replace(sign, _SPLIT)
+                value = value.replace(sign, SPLIT)
         return value.translate({0xE010: None}) if quoted else value
-
-    def _ansi(self) -> str:
-        """The inside of `$'…'`."""
-        pieces: list[str] = []
-        text = self._text
-        while self._at < len(text) and text[self._at] != "'":
-            if text[self._at] != "\\":
-                pieces.append(text[self._at])
-                self._at += 1
-                continue
-            found = re.compile(
-                r"\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{1,4})|U([0-9a-fA-F]{1,8})|([0-7]{1,3})|(.))",
-                re.DOTALL,
-            ).match(text, self._at)
-            if found is None:
-                self._at += 1
-                continue
-            self._at = found.end()
-            code = next((g for g in found.groups()[:3] if g), None)
-            if code is not None or found[4]:
-                number = int(code, 16) if code is not None else int(found[4], 8)
-                pieces.append(chr(number) if 0 < number < 0xD800 else "")
-            else:
-                pieces.append(ESCAPES.get(found[5], found[5]))
-        self._at += 1
-        return "".join(pieces)
 
     def _backquoted(self) -> str:
         end = self._at
@@ -328,6 +334,16 @@ class _Reader:
         inner = self._text[self._at : end].replace("\\`", "`")
         self._at = end + 1
         return self._substitute(inner)
+
+    def _end_of_braces(self) -> int:
+        """Where `${` ends: at a brace that stands in no substitution."""
+        depth, last = 0, min(len(self._text), self._at + MAX_VALUE)
+        for at in range(self._at, last):
+            char = self._text[at]
+            depth += (char == "(") - (char == ")")
+            if char == "}" and depth <= 0:
+                return at
+        return last
 
     def _until_close(self) -> str:
         """The text up to the parenthesis that closes this one."""
@@ -350,41 +366,13 @@ class _Reader:
 
     def _substitute(self, inner: str) -> str:
         """Read a substitution's commands; what it prints, where that is plain."""
-        if self._depth >= MAX_DEPTH:
-            self.script.cut = True
-            return UNKNOWN
         starts_word = self._at_word_start
-        script = parse(inner, self._depth + 1)
-        self.script.cut = self.script.cut or script.cut
-        self._count += len(script.pipelines)
-        self._inner += script.pipelines
+        script = self._read_inner(inner)
         if len(script.pipelines) == 1 and len(script.pipelines[0]) == 1:
             words = script.pipelines[0][0].words
             if words[:1] in (["echo"], ["printf"]):
-                return _SPLIT.join(words[1:])
+                return SPLIT.join(words[1:])
             is_program = starts_word and not self._command.words
             if len(words) == 1 and is_program:
                 return words[0]  # `rm` -rf /: who writes so means the program
         return UNKNOWN
-
-
-def _braces(word: str) -> list[str]:
-    """`a{b,c}d` as `abd` and `acd`. Marks stand for unquoted braces and commas."""
-    done: list[str] = []
-    todo = [word]
-    while todo and len(done) + len(todo) <= MAX_BRACES:
-        one = todo.pop(0)
-        close = one.find(_CLOSE)
-        start = one.rfind(_OPEN, 0, close) if close >= 0 else -1
-        if start < 0:
-            done.append(one)
-            continue
-        inner = one[start + 1 : close]
-        if _COMMA not in inner:
-            todo.insert(0, f"{one[:start]}{{{inner}}}{one[close + 1 :]}")
-            continue
-        alternatives = [
-            f"{one[:start]}{piece}{one[close + 1 :]}" for piece in inner.split(_COMMA)
-        ]
-        todo[:0] = alternatives
-    return [one for one in (*done, *todo)[:MAX_BRACES] if one]

@@ -15,20 +15,30 @@ from rules.commands.shell import ASSIGNMENT, MAX_DEPTH, Command, Pipeline, Scrip
 
 # Programs that run the words after their own options, and their options with a value.
 WRAPPERS: dict[str, tuple[str, ...]] = {
-    "sudo": ("-u", "-g", "-h", "-p", "-C", "-r", "-t", "-U", "-D", "-R", "-T"),
+    "sudo": (
+        *("-u", "-g", "-h", "-p", "-C", "-r", "-t", "-U", "-D", "-R", "-T"),
+        *("--user", "--group", "--host", "--prompt", "--chdir", "--chroot", "--role"),
+    ),
     "doas": ("-u", "-C"),
-    "env": ("-u", "-C", "-S", "--chdir", "--unset"),
+    "pkexec": ("--user",),
+    "runuser": ("-u", "-g", "-G", "-s", "--user", "--group", "--shell"),
+    "env": ("-u", "-C", "--chdir", "--unset"),
     "command": (),
     "builtin": (),
     "exec": ("-a",),
     "nohup": (),
     "time": ("-f", "-o"),
     "setsid": (),
-    "nice": ("-n",),
+    "nice": ("-n", "--adjustment"),
     "ionice": ("-c", "-n", "-p"),
     "stdbuf": ("-i", "-o", "-e"),
-    "timeout": ("-s", "-k"),
-    "xargs": ("-I", "-n", "-P", "-L", "-d", "-s", "-a", "-E"),
+    "timeout": ("-s", "-k", "--signal", "--kill-after"),
+    "flock": ("-w", "-E", "--timeout"),
+    "xargs": (
+        *("-I", "-n", "-P", "-L", "-d", "-s", "-a", "-E"),
+        *("--max-args", "--max-procs", "--delimiter", "--arg-file", "--max-lines"),
+    ),
+    "parallel": ("-j", "-I", "-n", "-N", "-a", "-S", "--jobs", "--sshlogin"),
     "busybox": (),
     "toybox": (),
     "chroot": (),
@@ -37,7 +47,7 @@ WRAPPERS: dict[str, tuple[str, ...]] = {
     "unbuffer": (),
     "caffeinate": ("-t", "-w"),
 }
-OPERANDS = {"timeout": 1, "chroot": 1}  # operands before the command
+OPERANDS = {"timeout": 1, "chroot": 1, "flock": 1}  # operands before the command
 SHELLS = frozenset(("sh", "bash", "zsh", "dash", "ksh", "ash", "fish", "rbash"))
 POWERSHELLS = frozenset(("powershell", "pwsh"))
 # Options of ssh with a value.
@@ -77,18 +87,34 @@ def program_of(command: Command) -> str:
 def _without_wrappers(command: Command) -> Command:
     words = list(command.words)
     for _ in range(MAX_STEPS):
-        while words and ASSIGNMENT.match(words[0]):
+        # `time`, which is a word of the shell's own, may leave its option.
+        while words and (ASSIGNMENT.match(words[0]) or words[0].startswith("-")):
             words.pop(0)
         name = program_of(Command(words))
         if name not in WRAPPERS:
             break
-        rest = _after_options(words[1:], WRAPPERS[name])[OPERANDS.get(name, 0) :]
+        given = _split(words[1:]) if name == "env" else words[1:]
+        rest = _after_options(given, WRAPPERS[name])[OPERANDS.get(name, 0) :]
         while rest and ASSIGNMENT.match(rest[0]):
             rest = rest[1:]
         if not rest:
             break  # `env` alone prints the environment
         words = rest
     return Command(words, command.redirects, command.stdin)
+
+
+def _split(words: list[str]) -> list[str]:
+    """The words of `env`, with what `-S` has as one word."""
+    for at, word in enumerate(words):
+        if word in ("-S", "--split-string"):
+            line, rest = " ".join(words[at + 1 : at + 2]), words[at + 2 :]
+        elif word.startswith(("-S", "--split-string=")):
+            line, rest = word.removeprefix("-S").partition("=")[2] or word[2:], words[at + 1 :]  # fmt: skip
+        else:
+            continue
+        pipelines = shell.parse(line).pipelines
+        return [*words[:at], *(pipelines[0][0].words if pipelines else ()), *rest]
+    return words
 
 
 def _after_options(words: list[str], with_value: tuple[str, ...]) -> list[str]:
@@ -108,7 +134,9 @@ def _scripts(command: Command, before: Command | None, depth: int) -> list[Scrip
         return [read(text) for text in _of_shell(words, command, before)]
     if name == "eval":
         return [read(" ".join(words))]
-    if name == "su":
+    if name == "trap":
+        return [read(word) for word in words[:1]]
+    if name in ("su", "runuser", "flock"):
         at = next(
             (n for n, word in enumerate(words) if word in ("-c", "--command")), -1
         )
@@ -141,6 +169,8 @@ def _of_shell(
             return  # a file
     if command.stdin is not None:
         yield command.stdin
+    elif before is not None and before.stdin is not None:
+        yield before.stdin
     elif before is not None and program_of(before) in ("echo", "printf"):
         yield " ".join(word for word in before.words[1:] if not word.startswith("-"))
 

@@ -9,53 +9,40 @@ is redacted in every later turn. Elsewhere the placeholder stays, and is counted
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from rules.commands.lines import ARGUMENTS, TOOLS
-from rules.evaluate import evaluate_by
+from rules.evaluate import OWN_STAND_IN, evaluate_by
 from rules.exchange import Exchange, Kind, Part
-from rules.model import Restore
 from rules.redact import Edit, escaped
-from rules.restore.paths import Arguments, arguments_of, patched, target_of
-from rules.restore.places import is_followed, word_around
+from rules.restore.original import Original
+from rules.restore.paths import (
+    Arguments,
+    arguments_of,
+    keys_of,
+    patched,
+    target_of,
+)
+from rules.restore.places import Places
 from rules.restore.tools import PATCHES, WRITERS
 from rules.rulebook import RESTORE_ELSEWHERE, Rulebook
 from rules.verdict import Fired, Outcome, Verdict
 
+# What a text may be joined to: letters and digits, which end no word.
+JOINT = "Zz0"
+# Arguments that a tool may follow, and those that it may run, under `restore: all`.
+FOLLOWED = frozenset(
+    "url uri href src link host hostname domain server endpoint address origin referrer path".split()  # noqa: SIM905
+)
+RUN = ARGUMENTS | {"program", "args", "argv", "exec", "shell", "entrypoint"}
 # Rounds in which places drop out whose value the rules do not find again. Each judges the
 # text once.
 ROUNDS = 3
 # Of one answer: places that are looked at, texts that are judged, and their characters; some
 # 100 ms in all. Placeholders beyond these stay. A file of secrets has some tens.
-MAX_PLACES, MAX_JUDGED, MAX_CHARACTERS = 500, 300, 2 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Original:
-    """What a placeholder replaced in a call, and where it may return.
-
-    `paths` are the files whose content it came from, `contents` those contents; `said` are
-    texts of a user with the value.
-    """
-
-    placeholder: str
-    value: str
-    where: Restore
-    paths: frozenset[str] = frozenset()
-    contents: tuple[str, ...] = ()
-    said: tuple[str, ...] = ()
-
-    def belongs_in(self, path: str) -> bool:
-        """Whether a file may have the value: it came from there, or a user said so."""
-        return bool(path) and (
-            path in self.paths or any(_names(text, path) for text in self.said)
-        )
-
-    def stood_in(self, word: str) -> bool:
-        """Whether the value stood in this word in its file, or a user's text, too."""
-        return any(word in text for text in (*self.contents, *self.said))
+MAX_PLACES, MAX_JUDGED, MAX_CHARACTERS = 400, 300, 2 * 1024 * 1024
 
 
 class Place(NamedTuple):
@@ -85,9 +72,13 @@ class Restorer:
     ):
         self.restored = self.elsewhere = 0
         self._originals = {one.placeholder: one for one in originals}
-        # The longest first: one placeholder may begin another.
+        # The longest first: one placeholder may begin another. Those of the usual form need
+        # no pattern of their own, which is slow to compile for very many.
         names = sorted(self._originals, key=len, reverse=True)
-        self._names = re.compile("|".join(map(re.escape, names)))
+        own = [re.escape(name) for name in names if not OWN_STAND_IN.fullmatch(name)]
+        self._names = re.compile("|".join((*own, OWN_STAND_IN.pattern)))
+        self._last: tuple[Arguments, str, str, bool] | None = None
+        self._belongs: dict[tuple[str, str], bool] = {}  # a placeholder, a path
         self.longest = max(map(len, self._originals))
         self.firsts = frozenset(name[0] for name in self._originals)
         self._book, self._key = book, key
@@ -113,14 +104,21 @@ class Restorer:
 
     def first(self, text: str, first: int) -> int:
         """The position of the first placeholder from there on; -1 where there is none."""
-        found = self._names.search(text, first)
-        return found.start() if found is not None else -1
+        known = (
+            found.start()
+            for found in self._names.finditer(text, first)
+            if found[0] in self._originals
+        )
+        return next(known, -1)
 
-    def text(self, text: str) -> list[Edit]:
-        """The edits of a text of the model."""
+    def text(self, text: str, before: str = "") -> list[Edit]:
+        """The edits of a text of the model; `before` is what stands before it."""
+        places = Places(text, before)
 
         def allowed(place: Place) -> bool:
-            return place.original.where != "none" and not is_followed(text, place.start)
+            if place.original.where == "none" or places.has_call:
+                return False
+            return not places.is_followed(place.start, place.end)
 
         return self._edits(text, allowed, "text")
 
@@ -143,42 +141,69 @@ class Restorer:
     ) -> Allowed:
         """Which places of a text among the arguments may get their originals back."""
         sections = patched(text) if tool in PATCHES else []
-        path = target_of(tool, arguments)
+        path, may_all = self._of_call(tool, arguments)
         is_content = tool in WRITERS and name in WRITERS[tool].content
-        is_shell = tool.lower() in TOOLS or name in ARGUMENTS
+        for_all = may_all and name.casefold() not in FOLLOWED
+        places = Places(text)
 
         def allowed(place: Place) -> bool:
             original = place.original
-            if original.where not in ("files", "all"):
-                return False
             file = next(
                 (path for start, end, path in sections if start <= place.start < end),
                 path if is_content else "",
             )
-            if original.belongs_in(file):
-                word = _word(text, place)
-                # A line of a patch begins with its sign.
-                return not is_followed(text, place.start, narrow=True) or (
-                    original.stood_in(
-                        word[1:] if sections and word[:1] in "+-" else word
-                    )
-                )
-            known = tool in WRITERS or tool in PATCHES or is_shell
-            return (
-                original.where == "all"
-                and not known
-                and not is_followed(text, place.start)
-            )
+            followed = places.is_followed(place.start, place.end, narrow=bool(file))
+            if not file or not self._belongs_in(original, file):
+                return original.where == "all" and for_all and not followed
+            if original.where not in ("files", "all"):
+                return False
+            # A line of a patch begins with its sign.
+            first = 1 if sections else 0
+            line = _with(original, places.line(place.start, place.end)[first:])
+            word = _with(original, places.word(place.start, place.end))
+            if first and word[:1] in "+-":
+                word = word[1:]
+            return not followed or original.stood_in(file, word, line)
 
         return allowed
+
+    def _of_call(self, tool: str, arguments: Arguments) -> tuple[str, bool]:
+        """The file that a call writes, and whether it may have originals that are for all
+        tools. Known for the last one: a call may have very many texts.
+        """
+        if (
+            self._last is None
+            or self._last[0] is not arguments
+            or self._last[1] != tool
+        ):
+            path = target_of(tool, arguments)
+            self._last = (arguments, tool, path, self._for_all(tool, arguments))
+        return self._last[2:]
+
+    def _for_all(self, tool: str, arguments: Arguments) -> bool:
+        return (
+            bool(tool)
+            and not tool.startswith("mcp__")
+            and tool not in WRITERS
+            and tool not in PATCHES
+            and tool.lower() not in TOOLS
+            and isinstance(arguments, Mapping)
+            and RUN.isdisjoint(key.casefold() for key in keys_of(arguments))
+        )
+
+    def _belongs_in(self, original: Original, file: str) -> bool:
+        asked = (original.placeholder, file)
+        if asked not in self._belongs:
+            self._belongs[asked] = original.belongs_in(file)
+        return self._belongs[asked]
 
     def _in_json(self, tool: str, arguments: Arguments, text: str) -> Allowed:
         """The same for arguments that are JSON: where each text of theirs allows it."""
         verdicts: dict[str, list[bool]] = {}
         for name, leaf in _leaves(arguments):
-            allowed = self._in_leaf(tool, arguments, leaf, name)
-            kept = self._keeps(leaf, allowed, tool, name)
-            for place in self._places(leaf):
+            places = self._places(leaf)
+            kept = self._kept(tool, arguments, leaf, name) if places else set()
+            for place in places:
                 verdicts.setdefault(place.original.placeholder, []).append(
                     place in kept
                 )
@@ -189,7 +214,13 @@ class Restorer:
 
         return all_allowed
 
-    def _keeps(self, leaf: str, allowed: Allowed, tool: str, name: str) -> set[Place]:
+    def _kept(
+        self, tool: str, arguments: Arguments, leaf: str, name: str | None
+    ) -> set[Place]:
+        """The places of a text among the arguments that may get their originals back."""
+        if name is None:
+            return set()  # another key would be another argument
+        allowed = self._in_leaf(tool, arguments, leaf, name)
         places = self._wanted(self._places(leaf), allowed)
         part = Part("", "assistant", "tool_call", 0, tool, name)
         return set(self._found_again(leaf, places, part, escape=False))
@@ -235,6 +266,7 @@ class Restorer:
         return [
             Place(self._originals[found[0]], found.start(), found.end())
             for found in self._names.finditer(text)
+            if found[0] in self._originals
         ]
 
     def _found_again(
@@ -251,15 +283,19 @@ class Restorer:
             self._characters_left -= len(whole)
             if self._judged_left < 0 or self._characters_left < 0:
                 break
-            exchange = replace(self._context, parts=(part._replace(text=whole),))
-            verdict = evaluate_by(self._book, exchange, key=self._key)
-            if verdict.action == "BLOCK":
-                return []
-            edits = verdict.edits
+            covered = set(spans)
+            # A client may join a text to its neighbours.
+            for joint in ("", JOINT) if part.kind == "text" else ("",):
+                joined = part._replace(text=f"{joint}{whole}{joint}")
+                exchange = replace(self._context, parts=(joined,))
+                verdict = evaluate_by(self._book, exchange, key=self._key)
+                if verdict.action == "BLOCK":
+                    return []
+                covered &= _covered(spans, verdict.edits, len(joint))
             kept = [
                 place
-                for place, (start, end) in zip(places, spans, strict=True)
-                if any(edit.start <= start and end <= edit.end for edit in edits)
+                for place, span in zip(places, spans, strict=True)
+                if span in covered
             ]
             if len(kept) == len(places):
                 return list(places)
@@ -269,11 +305,14 @@ class Restorer:
 
 def with_restored(verdict: Verdict, restored: int = 0, elsewhere: int = 0) -> Verdict:
     """The verdict on an answer, with what was put back; placeholders that stay flag it."""
+    if verdict.action == "BLOCK":
+        return verdict  # nothing of it is sent, or nothing more
     if not elsewhere:
         return replace(verdict, restored=restored)
     action: Outcome = "FLAG" if verdict.action == "ALLOW" else verdict.action
     fired = (*verdict.fired, Fired(RESTORE_ELSEWHERE, ()))
-    return replace(verdict, action=action, fired=fired, restored=restored)
+    would = verdict.would if verdict.would != action else None
+    return replace(verdict, action=action, would=would, fired=fired, restored=restored)
 
 
 def _put_back(
@@ -291,18 +330,29 @@ def _put_back(
     return "".join((*pieces, text[done:])), spans
 
 
+def _covered(
+    spans: Iterable[tuple[int, int]], edits: Sequence[Edit], shift: int
+) -> set[tuple[int, int]]:
+    """The spans that edits take out, of a text that begins that much later."""
+    return {
+        (start, end)
+        for start, end in spans
+        if any(e.start <= start + shift and end + shift <= e.end for e in edits)
+    }
+
+
 def _written(place: Place, *, escape: bool) -> str:
     value = place.original.value
     return escaped(value) if escape else value
 
 
-def _word(text: str, place: Place) -> str:
-    word = word_around(text, place.start, place.end)
-    return word.replace(place.original.placeholder, place.original.value)
+def _with(original: Original, text: str) -> str:
+    """A text with the value in place of its placeholder."""
+    return text.replace(original.placeholder, original.value)
 
 
-def _leaves(arguments: Any) -> Iterator[tuple[str, str]]:
-    """All texts of arguments, with the outermost names under which they stand."""
+def _leaves(arguments: Any) -> Iterator[tuple[str | None, str]]:
+    """All texts of arguments, with the outermost names under which they stand; keys have None."""
     waiting: list[tuple[str, Any]] = [("", arguments)]
     while waiting:
         name, value = waiting.pop()
@@ -310,20 +360,7 @@ def _leaves(arguments: Any) -> Iterator[tuple[str, str]]:
             yield name, value
         elif isinstance(value, Mapping):
             for key, member in value.items():
-                yield "", str(key)
+                yield None, str(key)
                 waiting.append((name or str(key), member))
         elif isinstance(value, list):
             waiting += [(name, member) for member in value]
-
-
-def _names(text: str, path: str) -> bool:
-    """Whether a text names a path: as a word of its own."""
-    at = text.find(path)
-    while at >= 0:
-        before, after = text[at - 1 : at], text[at + len(path) : at + len(path) + 2]
-        if not (before.isalnum() or before in ("/", ".", "-", "_", "~")) or not at:
-            rest = after.lstrip(".,;:!?)]}'\"`")
-            if not rest or rest[0].isspace() or after[0].isspace():
-                return True
-        at = text.find(path, at + 1)
-    return False

@@ -5,18 +5,29 @@
     its end                             decided, and sent with the original or as it is
 
 Only in a text's first channel. The arguments of a call end where their JSON does; any other
-text when its answer ends, or when 32 events have overtaken it.
+text when its answer ends. One that others overtook by 32 events keeps its placeholders, since
+what follows may join it. A text is decided once.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from sys import maxsize
 
-from rules.channels import Channel, Name, Piece, insert_edit
+from rules.channels import MAX_CHANNELS, Channel, Name, Piece, insert_edit
 from rules.exchange import NOWHERE
 from rules.redact import Edit
+from rules.restore.places import MAX_BACK
 from rules.restore.restorer import Restorer
 
 # Characters of one channel that wait for a decision. Longer texts keep their placeholders.
 MAX_WAITING_TEXT = 256 * 1024
+# Keys of texts of the model, and of a call's arguments as one text. Elsewhere clients have
+# bytes, names and addresses.
+TEXTS = frozenset(
+    """
+    text content delta refusal reasoning reasoning_content generated_text response output_text transcript message summary thinking
+    """.split()  # noqa: SIM905
+)
+GIVEN = frozenset(("arguments", "input", "partial_json", "delta", "args", "parameters"))
 
 
 class StreamedRestore:
@@ -38,15 +49,19 @@ class StreamedRestore:
         if piece.literal == NOWHERE:
             return
         name = piece.channels[0]
-        self._pieces.setdefault(name, piece)
+        if piece.signature:
+            return
         if piece.arguments is None:
+            known = TEXTS if piece.kind == "text" else GIVEN
+            if piece.argument in known and len(self._pieces) < MAX_CHANNELS:
+                self._pieces.setdefault(name, piece._replace(text=""))
             return
         for channel, start in zip(channels, starts, strict=True):
             if name in channel.names:
                 edits = self.restorer.leaf(
                     piece.tool, piece.arguments, piece.text, piece.argument
                 )
-                self._put_back(channel, edits, start)
+                _insert(channel, edits, start)
 
     def held(self, channel: Channel, first: int) -> int | None:
         """From which character of its window a channel has to wait; None: from none.
@@ -85,30 +100,38 @@ class StreamedRestore:
             edits = (
                 self.restorer.arguments(piece.tool or channel.part.tool, text)
                 if piece.kind == "tool_call"
-                else self.restorer.text(text)
+                else self.restorer.text(text, self._before(name))
             )
-        self._put_back(channel, edits, 0)
-
-    def leave(self, channel: Channel) -> None:
-        """Let the placeholders stay that a channel has."""
-        channel.waits, channel.decided = False, channel.length
-
-    def _put_back(self, channel: Channel, edits: Iterable[Edit], start: int) -> None:
-        for edit in edits:
-            if edit.start + start >= channel.decided:
-                moved = Edit(0, edit.start + start, edit.end + start, edit.text)
-                insert_edit(channel.edits, moved)
+        _insert(channel, edits, 0)
         self.leave(channel)
 
+    def _before(self, name: Name) -> str:
+        """The end of the texts before this one, as a client shows them."""
+        before = ""
+        for other, piece in self._pieces.items():
+            if other == name:
+                break
+            if piece.kind == "text":
+                before = (before + self._text_of(other))[-MAX_BACK:]
+        return before
+
+    def leave(self, channel: Channel) -> None:
+        """Let the placeholders stay that a channel has, and will have."""
+        channel.waits, channel.decided = False, maxsize
+
+    def leave_all(self, channels: Iterable[Channel]) -> list[Channel]:
+        """The same for all that wait; which did."""
+        waiting = [channel for channel in channels if channel.waits]
+        for channel in waiting:
+            self.leave(channel)
+        return waiting
+
     def _name(self, channel: Channel) -> Name | None:
-        """The name by which a channel is the first of its text; None where it is not, or
-        where the text is not to be edited.
-        """
-        return next(
-            (
-                name
-                for name in channel.names
-                if name in self._pieces and not self._pieces[name].signature
-            ),
-            None,
-        )
+        """The name by which a channel is the first of its text; None where it is not."""
+        return next((name for name in channel.names if name in self._pieces), None)
+
+
+def _insert(channel: Channel, edits: Iterable[Edit], start: int) -> None:
+    for edit in edits:
+        moved = Edit(0, edit.start + start, edit.end + start, edit.text)
+        insert_edit(channel.edits, moved)

@@ -191,7 +191,8 @@ def test_a_forbidden_tool_call_ends_the_stream_in_the_providers_own_words(
     assert answer.verdict.by is not None
     assert answer.verdict.by.id == "tools.root-wipe"
     assert b"Blocked by Earthflow policy tools.root-wipe (decision d1)" in out
-    assert b"rf /" not in out or WIPE[-1].encode() not in out.partition(b"rf /")[2]
+    _, arguments = SHAPES[name].heard(out)
+    assert not arguments.rstrip().endswith("}")  # no client has the whole call
     assert b"".join(answer.feed(b"more")) == b""
 
 

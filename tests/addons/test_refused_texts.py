@@ -1,6 +1,7 @@
 """After a refusal the same conversation with one more message passes, and nothing refused leaves."""
 
 import json
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from addons.calls.refused_texts import MAX_ENDS, MAX_REMINDERS, Candidates
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part, Role
 from rules.redact import splice
+from rules.rulebook import Rulebook
 from rules.sources import shipped
 from rules.verdict import Verdict
 from tests.support.shared import library
@@ -18,6 +20,11 @@ KEY = b"a tenant's own key"
 REFUSED = "TLP:RED the plan for the harbour"
 REMINDER = "<system-reminder>\nThe file list is empty.\n</system-reminder>"
 Memory = dict[bytes, bytes]
+
+
+@cache
+def book() -> Rulebook:
+    return library(shipped()).rulebook("default")
 
 
 def call(*texts: str | tuple[Role, str]) -> Exchange:
@@ -29,14 +36,13 @@ def call(*texts: str | tuple[Role, str]) -> Exchange:
 
 def judged(exchange: Exchange, memory: Memory) -> tuple[Verdict, str]:
     """As `CallJudge` does it; the verdict, and what leaves."""
-    book = library(shipped()).rulebook("default")
-    verdict = evaluate(book, exchange, key=KEY)
+    verdict = evaluate(book(), exchange, key=KEY)
     if verdict.refusing:
         candidates = Candidates(exchange, verdict.refusing, KEY)
         old = candidates.old(memory)
         if old:
             exchange = Exchange(parts=exchange.parts, refused=old)
-            verdict = evaluate(book, exchange, key=KEY)
+            verdict = evaluate(book(), exchange, key=KEY)
             candidates = Candidates(exchange, verdict.refusing, KEY)
         if verdict.refusing:
             for hash, beside in candidates.entries.items():
@@ -77,7 +83,14 @@ def test_a_client_that_merges_messages_into_one_text_continues(text: str) -> Non
     verdict, left = judged(call(text), memory)
     assert verdict.action == "REDACT"
     assert "harbour" not in left
-    assert "never mind" in left
+
+
+def test_a_document_of_which_a_line_was_refused_does_not_leave() -> None:
+    memory: Memory = {}
+    assert judged(call("TLP:RED"), memory)[0].action == "BLOCK"
+    verdict, left = judged(call("TLP:RED\nThe harbour plan: boats at 4711."), memory)
+    assert verdict.action in ("BLOCK", "REDACT")
+    assert "4711" not in left
 
 
 @pytest.mark.parametrize(
@@ -120,6 +133,14 @@ def test_two_refusals_in_a_row_are_both_history() -> None:
     assert in_turn(*calls) == ["BLOCK", "BLOCK", "BLOCK", "REDACT"]
 
 
+def test_two_refusals_that_a_client_joins_are_both_history() -> None:
+    one, two = REFUSED, "TLP:RED the other plan"
+    calls = (call(one), call(f"{one}\n{two}"), call(f"{one}\n{two}\nhello"))
+    assert in_turn(*calls) == ["BLOCK", "BLOCK", "REDACT"]
+    more = call(f"{one}\n{two}\nhello\nand more")
+    assert in_turn(*calls, more)[-1] == "REDACT"
+
+
 def test_a_reminder_that_is_refused_itself_becomes_history() -> None:
     marked = f"<system-reminder>\n{REFUSED}\n</system-reminder>"
     calls = (call(marked, "hello"), call(marked, "hello"), call(marked, "hello", "hi"))
@@ -128,8 +149,7 @@ def test_a_reminder_that_is_refused_itself_becomes_history() -> None:
 
 def test_a_tenant_does_not_know_what_another_was_refused() -> None:
     exchange = call(REFUSED)
-    book = library(shipped()).rulebook("default")
-    refusing = evaluate(book, exchange).refusing
+    refusing = evaluate(book(), exchange).refusing
     ours, theirs = (Candidates(exchange, refusing, key).entries for key in (b"a", b"b"))
     assert not ours.keys() & theirs.keys()
     assert REFUSED.encode() not in repr(ours).encode()
@@ -169,7 +189,7 @@ def test_the_same_conversation_and_one_more_message_passes(
     verdict, left = judged(more, memory)
     assert verdict.action == "REDACT"
     assert "harbour" not in left
-    assert next in left
+    assert merged or next in left
 
 
 @given(st.text(st.sampled_from("<>/sx \n"), max_size=200))

@@ -69,6 +69,16 @@ async def test_after_a_day_nothing_is_remembered(
     assert await Remembered(valkey).recall("refused", "t", [A]) == {}
 
 
+async def test_what_is_remembered_anew_after_a_day_is_shared(
+    valkey: "aioredis.Redis",
+) -> None:
+    values, times = remembered_keys("refused", "t")
+    await valkey.hset(values, A, bytes(5) + b"old")  # type: ignore[misc]
+    await valkey.zadd(times, {A: 1.0})
+    await Remembered(valkey).remember("refused", "t", {A: b"new"})
+    assert await Remembered(valkey).recall("refused", "t", [A]) == {A: b"new"}
+
+
 async def test_a_proxy_without_redis_knows_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -83,7 +93,7 @@ async def test_a_proxy_without_redis_knows_its_own(
 async def test_tenants_are_bounded_here_and_remembered_in_redis(
     valkey: "aioredis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TENANTS", 2)
+    monkeypatch.setattr(module, "MOST_IN_ALL", 2)
     proxy = Remembered(valkey)
     for tenant in ("a", "b", "c"):
         await proxy.remember("refused", tenant, {A: b""})

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +22,7 @@ from addons.providers.provider import Call
 from rules.evaluate import evaluate
 from rules.exchange import Exchange
 from rules.redact import splice
+from rules.rulebook import Rulebook
 from rules.sources import shipped
 from rules.stream import Stream
 from rules.verdict import Verdict
@@ -43,6 +45,11 @@ CALLED = {
     "functionCall": {"name": "f", "args": {"q": THOUGHT}},
     "thoughtSignature": SIGN,
 }
+
+
+@cache
+def book(preset: str) -> Rulebook:
+    return library(shipped()).rulebook(preset)
 
 
 def turn(content: Any, role: str = "assistant", key: str = "content") -> list[Any]:
@@ -94,7 +101,7 @@ def exchange_of(format: str, call: Any) -> tuple[bytes, Exchange]:
 
 
 def judged(exchange: Exchange, preset: str = "default") -> Verdict:
-    return evaluate(library(shipped()).rulebook(preset), exchange, key=KEY)
+    return evaluate(book(preset), exchange, key=KEY)
 
 
 def with_known(exchange: Exchange, pairs: Sequence[Pair]) -> Exchange:
@@ -184,7 +191,7 @@ def streamed(chunks: Sequence[bytes], content_type: str = "text/event-stream") -
     framing = framing_of(content_type, grows=False)
     assert framing is not None
     stream: Stream[Frame] = Stream(
-        library(shipped()).rulebook("strict"), Exchange(direction="response"), key=KEY
+        book("strict"), Exchange(direction="response"), key=KEY
     )
     answer = StreamedAnswer(
         framing, NoEncoding(), stream, lambda why: [], str, pairs.extend
@@ -238,7 +245,7 @@ def test_a_whole_answers_signed_texts_are_left_and_seen(
     answer: Any, pairs: list[Pair]
 ) -> None:
     judged = judge_whole(
-        library(shipped()).rulebook("strict"),
+        book("strict"),
         Exchange(direction="response"),
         json.dumps(answer).encode(),
         "application/json",
@@ -254,7 +261,7 @@ def test_a_signed_call_of_a_tool_is_still_refused() -> None:
     wipe = {"functionCall": {"name": "Bash", "args": {"command": "rm -rf /"}}, "thoughtSignature": SIGN}  # fmt: skip
     body = json.dumps({"candidates": [{"content": {"parts": [wipe]}}]}).encode()
     judged = judge_whole(
-        library(shipped()).rulebook("default"),
+        book("default"),
         Exchange(direction="response"),
         body,
         "application/json",

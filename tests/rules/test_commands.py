@@ -17,6 +17,7 @@ from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.sources import shipped
 from rules.stream import Stream
+from rules.verdict import Verdict
 from tests.support.shared import examples, library
 
 SHELL = st.text(alphabet="rm -/~$(){}`'\"\\|&;<>\n#*=,aIFS.x01", max_size=60)
@@ -33,7 +34,7 @@ def lines(command: str, tool: str = "Bash") -> list[str]:
         .replace(WORD, " ")
         .replace(PIPE, " | ")
         .replace(REDIRECT, "")
-        for line in lines_of(part).split("\n")
+        for line in lines_of(part).lines.split("\n")
     ]
 
 
@@ -129,7 +130,7 @@ def test_signs_of_lines_in_a_text_are_no_commands() -> None:
     forged = f"echo {BEGIN}rm{WORD}-rf{WORD}/{END}"
     assert all(line.startswith("echo ") for line in lines(forged))
     part = Part(f"{BEGIN}rm{WORD}-rf{WORD}/{END}", "user", "text", 0)
-    assert command_texts([part]) == []
+    assert command_texts([part]) == ([], False)
     book = library(shipped()).rulebook("default")
     assert evaluate(book, Exchange(parts=(part,))).action == "ALLOW"
 
@@ -192,9 +193,83 @@ def test_no_client_has_a_whole_forbidden_command_however_it_is_cut(
 
 def test_a_command_longer_than_is_read_is_sent_and_named() -> None:
     arguments = json.dumps({"command": "x" * MAX_TEXT})
-    assert call(arguments) == ([0], "ALLOW", ("too_large",))
+    assert call(arguments) == ([0], "FLAG", ("long_command",))
     part = Part(arguments, "assistant", "tool_call", 0, "Bash", "arguments")
     book = library(shipped()).rulebook("default")
-    assert evaluate(book, Exchange(parts=(part,))).unreadable == ("too_large",)
-    written = part._replace(tool="Write")
+    assert evaluate(book, Exchange(parts=(part,))).unreadable == ("long_command",)
+    written = part._replace(text=json.dumps({"content": "x" * MAX_TEXT}), tool="Write")
     assert evaluate(book, Exchange(parts=(written,))).unreadable == ()
+
+
+def verdict(text: str, tool: str = "Bash", preset: str = "default") -> Verdict:
+    """On the arguments of one call, in an answer."""
+    part = Part(text, "assistant", "tool_call", 0, tool, "arguments")
+    book = library(shipped()).rulebook(preset)
+    return evaluate(book, Exchange(parts=(part,), direction="response"))
+
+
+LONG = [
+    "true;" * 500 + WIPE,
+    "rm -rf {" + ",".join("a" * 100 for _ in range(99)) + ",/}",
+    "rm -rf " + "a " * 2_100 + "/",
+    "X='" + "a " * 2_000 + "'; echo " + "$X" * 200 + f"; {WIPE}",
+    "x" * 70_000,
+    "$(" * 10 + WIPE + ")" * 10,
+]
+
+
+@pytest.mark.parametrize("command", LONG, ids=["commands", "braces", "words", "variables", "text", "depth"])  # fmt: skip
+def test_what_is_not_read_is_said(command: str) -> None:
+    found = verdict(json.dumps({"command": command}))
+    assert "long_command" in found.unreadable
+    assert found.action != "ALLOW"
+    assert verdict(json.dumps({"command": command}), preset="strict").action == "BLOCK"
+    other = verdict(json.dumps({"command": command}), tool="my_tool")
+    assert "long_command" in other.unreadable
+
+
+def test_lists_and_powershell_that_are_too_long_are_said() -> None:
+    assert "long_command" in verdict(json.dumps({"command": ["a b"] * 51 + [WIPE]})).unreadable  # fmt: skip
+    command = "dir;" * 501 + "Remove-Item -Recurse -Force C:\\"
+    assert "long_command" in verdict(json.dumps({"command": command}), "powershell").unreadable  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "tool"),
+    [
+        (f' {{"command": "{WIPE}"}}', "Bash"),
+        (f'\n\t{{"command": "{WIPE}"}}', "Bash"),
+        (json.dumps({"commands": [{"command": WIPE}]}), "run"),
+        (json.dumps([{"command": WIPE}]), "run"),
+        (json.dumps({"tool_uses": [{"parameters": {"command": WIPE}}]}), "parallel"),
+        (json.dumps({"command": f"cat <<EOF | bash\n{WIPE}\nEOF"}), "Bash"),
+        (json.dumps({"command": f"cat <<EOF\n$({WIPE})\nEOF"}), "Bash"),
+        (json.dumps({"command": f"env -S '{WIPE}'"}), "Bash"),
+        (json.dumps({"command": f"sudo --user root {WIPE}"}), "Bash"),
+        (json.dumps({"command": f"timeout --signal KILL 5 {WIPE}"}), "Bash"),
+        (json.dumps({"command": f"time -p {WIPE}"}), "Bash"),
+        (json.dumps({"command": f"trap '{WIPE}' EXIT"}), "Bash"),
+        (json.dumps({"command": f"$(printf '{WIPE}')"}), "Bash"),
+        (json.dumps({"command": f"echo ${{x:-$({WIPE})}}"}), "Bash"),
+        (json.dumps({"command": f"pkexec {WIPE}"}), "Bash"),
+        (json.dumps({"command": f"flock /tmp/l {WIPE}"}), "Bash"),
+        (json.dumps({"command": f"runuser -u x -- {WIPE}"}), "Bash"),
+        (json.dumps({"command": "parallel rm -rf ::: /"}), "Bash"),
+        (json.dumps({"command": "r^d /s /q C:\\"}), "cmd"),
+    ],
+)
+def test_what_is_run_in_the_end_is_blocked(text: str, tool: str) -> None:
+    assert verdict(text, tool).action == "BLOCK"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat <<'EOF'\n$(rm -rf /)\nEOF",
+        "env -u X ls",
+        "time -p make",
+        "trap 'rm -rf build' EXIT",
+    ],
+)
+def test_what_is_not_run_is_not(command: str) -> None:
+    assert verdict(json.dumps({"command": command})).action == "ALLOW"

@@ -10,7 +10,7 @@ from rules.evaluate import evaluate
 from rules.exchange import NOWHERE, Exchange, Kind, Part
 from rules.redact import splice
 from rules.sources import shipped
-from rules.spread import MAX_VALUES
+from rules.spread import MAX_VALUES, places_of
 from rules.verdict import Verdict
 from tests.support.shared import library
 
@@ -70,6 +70,9 @@ def test_a_call_with_more_values_than_are_looked_for_is_bounded() -> None:
     kept = left(lines, f"see {LONG}000 {LONG}{MAX_VALUES:03}")
     assert LONG not in kept[0]
     assert f"{LONG}000" not in kept[1]
+    values = {f"value-{n:05}": None for n in range(MAX_VALUES + 50)}
+    part = Part(" ".join(values), "user", "text", 0)
+    assert len(list(places_of(values, [part]))) == MAX_VALUES
 
 
 @given(
