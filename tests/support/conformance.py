@@ -282,11 +282,10 @@ def whole(shape: str, text: str, call: dict[str, Any]) -> Any:
 def call_of(row: Row, how: str, case: str) -> bytes:
     """Such a call; where answers have no text, it is the call that bears the case."""
     if row.format in NO_TEXT:
-        return (
-            json.dumps(CALLS[row.format])
-            .replace('"TEXT"', json.dumps(SAID[case]))
-            .encode()
-        )
+        # A text that was refused is history in another call.
+        said = f"{SAID[case]} of {row.provider}, {row.label}"
+        text = json.dumps(said if case == "block" else SAID[case])
+        return json.dumps(CALLS[row.format]).replace('"TEXT"', text).encode()
     call = shape_of(row.shape).call
     if row.format == "mcp" and case == "block":  # what an agent asks of a tool
         call = {
