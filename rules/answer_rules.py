@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import groupby
 
 from rules.condition import Conditions, may_hold
-from rules.content import Content, Need, commands_of, mentioned
+from rules.content import commands_of, is_single, mentioned
 from rules.exchange import Kind
 from rules.locate import Pattern
 from rules.partial_match import Boundless, PartialMatches, prefix_regex
@@ -62,7 +62,7 @@ def decides_in_stream(rule: CompiledRule, patterns: Sequence[Pattern]) -> bool:
         or rule.monitor
         or rule.content is None
         or commands_of(rule.content)
-        or not _is_single(rule.content)
+        or not is_single(rule.content)
     ):
         return False
     try:
@@ -107,13 +107,6 @@ def partial_matches(
         )
 
     return {kind: partial(kind) for kind in STREAMED}
-
-
-def _is_single(content: Content) -> bool:
-    """Whether one finding is enough."""
-    if isinstance(content, Need):
-        return content.count <= 1
-    return content.how == "any" and all(map(_is_single, content.members))
 
 
 def _group(number: int) -> int:

@@ -68,7 +68,7 @@ class Channel:
     before this position was sent unsettled. `strict`: such text may still become a
     match, so nothing unsettled is sent any more. `covered` is the end of the last edit
     whose replacement was sent. `plain`: the window is ASCII without escapes. `waits`: a
-    placeholder in it is not decided; before `decided` all are.
+    placeholder in it, at `waits_at`, is not decided; before `decided` all are.
     """
 
     part: Part
@@ -84,6 +84,7 @@ class Channel:
     covered: int = 0
     plain: bool = False
     waits: bool = False
+    waits_at: int = 0
     decided: int = 0
     edits: list[Edit] = field(default_factory=list)
 

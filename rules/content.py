@@ -80,6 +80,13 @@ def commands_of(content: Content) -> frozenset[int]:
     return frozenset().union(*map(commands_of, content.members))
 
 
+def is_single(content: Content) -> bool:
+    """Whether one finding is enough."""
+    if isinstance(content, Need):
+        return content.count <= 1
+    return content.how == "any" and all(map(is_single, content.members))
+
+
 def patterns_of(content: Content) -> frozenset[int]:
     """The patterns of which at least one must be found; not those that must be missing."""
     if isinstance(content, Need):

@@ -121,7 +121,8 @@ class CallJudge:
         judging = _Judging(tenant.id, reading, book, key, clean, quick)
         judgement, prompt_hash, prompt = await judging.run(work)
         judgement = await self._with_memory(judging, judgement)
-        policy = await judging.run(partial(_answer_policy, judging, judgement.verdict))
+        make = partial(_answer_policy, judging, judgement.verdict)
+        policy = await judging.run(make) if judgement.verdict.restore else make()
         return JudgedCall(
             judging.reading, judgement, prompt_hash, book.version, policy, prompt
         )

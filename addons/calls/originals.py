@@ -12,6 +12,7 @@ from rules.verdict import Restorable, Verdict
 # Characters of a text that is kept with an original: of a user who names a file, and of a
 # file whose URLs may return. Longer ones say nothing, since a socket keeps very many.
 MAX_KEPT = 64 * 1024
+MAX_TEXTS = 10  # texts of a kind that are kept with an original, the newest ones
 
 
 def originals_of(
@@ -49,8 +50,8 @@ def joined(before: Sequence[Original], now: Sequence[Original]) -> list[Original
             one.value,
             one.where,
             old.paths | one.paths,
-            tuple(dict.fromkeys((*old.contents, *one.contents))),
-            tuple(dict.fromkeys((*old.said, *one.said))),
+            _newest(*old.contents, *one.contents),
+            _newest(*old.said, *one.said),
         )
     return list(known.values())
 
@@ -64,6 +65,11 @@ def _original(
         one.value,
         one.where,
         frozenset(path for path, _ in having),
-        tuple(one for one in having if len(one[1]) <= MAX_KEPT),
-        tuple(text for text in said if one.value in text),
+        _newest(*(one for one in having if len(one[1]) <= MAX_KEPT)),
+        _newest(*(text for text in said if one.value in text)),
     )
+
+
+def _newest[Text](*texts: Text) -> tuple[Text, ...]:
+    """The last of them, each once."""
+    return tuple(dict.fromkeys(texts))[-MAX_TEXTS:]

@@ -30,7 +30,7 @@ class Original:
     def stood_in(self, path: str, word: str, line: str) -> bool:
         """Whether the value stood in this URL, or in this line, in the same file."""
         return any(
-            ("://" in word and word in text) or line in text.split("\n")
+            ("://" in word and word in text) or f"\n{line}\n" in f"\n{text}\n"
             for file, text in self.contents
             if file == path
         )

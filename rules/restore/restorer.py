@@ -9,14 +9,14 @@ is redacted in every later turn. Elsewhere the placeholder stays, and is counted
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from rules.commands.lines import ARGUMENTS, TOOLS
 from rules.evaluate import OWN_STAND_IN, evaluate_by
-from rules.exchange import Exchange, Kind, Part
-from rules.redact import Edit, escaped
+from rules.exchange import Exchange, Part
+from rules.redact import Edit
 from rules.restore.original import Original
 from rules.restore.paths import (
     Arguments,
@@ -26,12 +26,19 @@ from rules.restore.paths import (
     target_of,
 )
 from rules.restore.places import Places
+from rules.restore.spans import (
+    JOINT,
+    LOOKAHEAD,
+    Place,
+    covered,
+    lasting,
+    put_back,
+    written,
+)
 from rules.restore.tools import PATCHES, WRITERS
 from rules.rulebook import RESTORE_ELSEWHERE, Rulebook
 from rules.verdict import Fired, Outcome, Verdict
 
-# What a text may be joined to: letters and digits, which end no word.
-JOINT = "Zz0"
 # Arguments that a tool may follow, and those that it may run, under `restore: all`.
 FOLLOWED = frozenset(
     "url uri href src link host hostname domain server endpoint address origin referrer path".split()  # noqa: SIM905
@@ -43,14 +50,6 @@ ROUNDS = 3
 # Of one answer: places that are looked at, texts that are judged, and their characters; some
 # 100 ms in all. Placeholders beyond these stay. A file of secrets has some tens.
 MAX_PLACES, MAX_JUDGED, MAX_CHARACTERS = 400, 300, 2 * 1024 * 1024
-
-
-class Place(NamedTuple):
-    """Where a placeholder stands in a text."""
-
-    original: Original
-    start: int
-    end: int
 
 
 Allowed = Callable[[Place], bool]
@@ -111,16 +110,31 @@ class Restorer:
         )
         return next(known, -1)
 
-    def text(self, text: str, before: str = "") -> list[Edit]:
-        """The edits of a text of the model; `before` is what stands before it."""
+    def undecided(self, text: str, first: int, last: int) -> int:
+        """The first placeholder from there on that ends behind `last`; that, where none does."""
+        for found in self._names.finditer(text, first):
+            if found.end() > last and found[0] in self._originals:
+                return min(found.start(), last)
+        return last
+
+    def text(
+        self, text: str, before: str = "", first: int = 0, *, more: bool = False
+    ) -> list[Edit]:
+        """The edits of a text of the model, from a character on; `before` is what stands
+        before it. Where `more` of it may follow, its last LOOKAHEAD characters are left, and
+        nothing depends on what follows.
+        """
         places = Places(text, before)
+        last = len(text) - LOOKAHEAD if more else len(text)
+        chosen = [p for p in self._places(text) if first <= p.start and p.end <= last]
+        part = Part("", "assistant", "text", 0)
 
         def allowed(place: Place) -> bool:
             if place.original.where == "none" or places.has_call:
                 return False
             return not places.is_followed(place.start, place.end)
 
-        return self._edits(text, allowed, "text")
+        return self._edits(text, chosen, allowed, part, more=more)
 
     def arguments(self, tool: str, text: str) -> list[Edit]:
         """The edits of a call's arguments that are one text: JSON, or a patch."""
@@ -128,11 +142,14 @@ class Restorer:
         if isinstance(arguments, str):
             return self.leaf(tool, text, text, "")
         allowed = self._in_json(tool, arguments, text)
-        return self._edits(text, allowed, "tool_call", tool, escape=True)
+        part = Part("", "assistant", "tool_call", 0, tool)
+        return self._edits(text, self._places(text), allowed, part, escape=True)
 
     def leaf(self, tool: str, arguments: Arguments, text: str, name: str) -> list[Edit]:
         """The edits of one text among a call's arguments, under its name."""
-        return self._edits(text, self._in_leaf(tool, arguments, text, name), "tool_call", tool, name)  # fmt: skip
+        allowed = self._in_leaf(tool, arguments, text, name)
+        part = Part("", "assistant", "tool_call", 0, tool, name)
+        return self._edits(text, self._places(text), allowed, part)
 
     # -- which places -------------------------------------------------------------------
 
@@ -230,28 +247,26 @@ class Restorer:
     def _edits(
         self,
         text: str,
+        places: Sequence[Place],
         allowed: Allowed,
-        kind: Kind,
-        tool: str = "",
-        name: str = "",
+        part: Part,
         *,
         escape: bool = False,
+        more: bool = False,
     ) -> list[Edit]:
-        places = self._places(text)
-        part = Part("", "assistant", kind, 0, tool, name)
         wanted = self._wanted(places, allowed)
-        kept = self._found_again(text, wanted, part, escape=escape)
+        kept = self._found_again(text, wanted, part, escape=escape, more=more)
         self.restored += len(kept)
         self.elsewhere += sum(
             one.original.where == "all"
             or (
-                (one.original.where == "files" or kind == "text")
+                (one.original.where == "files" or part.kind == "text")
                 and one.original.where != "none"
             )
             for one in set(places) - set(kept)
         )
         return [
-            Edit(0, place.start, place.end, _written(place, escape=escape))
+            Edit(0, place.start, place.end, written(place, escape=escape))
             for place in kept
         ]
 
@@ -270,7 +285,13 @@ class Restorer:
         ]
 
     def _found_again(
-        self, text: str, places: Sequence[Place], part: Part, *, escape: bool
+        self,
+        text: str,
+        places: Sequence[Place],
+        part: Part,
+        *,
+        escape: bool,
+        more: bool = False,
     ) -> list[Place]:
         """Those whose values the rules find in the text as it will be sent back."""
         if self._book.history == "ignore":
@@ -278,12 +299,12 @@ class Restorer:
         for _ in range(ROUNDS):
             if not places:
                 break
-            whole, spans = _put_back(text, places, escape=escape)
+            whole, spans = put_back(text, places, escape=escape)
             self._judged_left -= 1
             self._characters_left -= len(whole)
             if self._judged_left < 0 or self._characters_left < 0:
                 break
-            covered = set(spans)
+            safe = set(spans)
             # A client may join a text to its neighbours.
             for joint in ("", JOINT) if part.kind == "text" else ("",):
                 joined = part._replace(text=f"{joint}{whole}{joint}")
@@ -291,11 +312,12 @@ class Restorer:
                 verdict = evaluate_by(self._book, exchange, key=self._key)
                 if verdict.action == "BLOCK":
                     return []
-                covered &= _covered(spans, verdict.edits, len(joint))
+                edits = [(edit.start, edit.end) for edit in verdict.edits]
+                safe &= covered(spans, edits, len(joint))
+                if more:
+                    safe &= covered(spans, lasting(verdict.fired), len(joint))
             kept = [
-                place
-                for place, span in zip(places, spans, strict=True)
-                if span in covered
+                place for place, span in zip(places, spans, strict=True) if span in safe
             ]
             if len(kept) == len(places):
                 return list(places)
@@ -313,37 +335,6 @@ def with_restored(verdict: Verdict, restored: int = 0, elsewhere: int = 0) -> Ve
     fired = (*verdict.fired, Fired(RESTORE_ELSEWHERE, ()))
     would = verdict.would if verdict.would != action else None
     return replace(verdict, action=action, would=would, fired=fired, restored=restored)
-
-
-def _put_back(
-    text: str, places: Sequence[Place], *, escape: bool
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text with its originals, and where they stand in it."""
-    pieces, spans, done, length = [], [], 0, 0
-    for place in places:
-        value = _written(place, escape=escape)
-        pieces += [text[done : place.start], value]
-        length += place.start - done
-        spans.append((length, length + len(value)))
-        length += len(value)
-        done = place.end
-    return "".join((*pieces, text[done:])), spans
-
-
-def _covered(
-    spans: Iterable[tuple[int, int]], edits: Sequence[Edit], shift: int
-) -> set[tuple[int, int]]:
-    """The spans that edits take out, of a text that begins that much later."""
-    return {
-        (start, end)
-        for start, end in spans
-        if any(e.start <= start + shift and end + shift <= e.end for e in edits)
-    }
-
-
-def _written(place: Place, *, escape: bool) -> str:
-    value = place.original.value
-    return escaped(value) if escape else value
 
 
 def _with(original: Original, text: str) -> str:

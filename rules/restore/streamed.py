@@ -2,11 +2,11 @@
 
     piece 1   "Your key is [REDA"       "Your key is " is sent; a placeholder may begin
     piece 2   "CTED:aws_bcdfghjk]."     waits: what follows may make it part of a URL
-    its end                             decided, and sent with the original or as it is
+    128 characters later, or its end    decided, and sent with the original or as it is
 
-Only in a text's first channel. The arguments of a call end where their JSON does; any other
-text when its answer ends. One that others overtook by 32 events keeps its placeholders, since
-what follows may join it. A text is decided once.
+Only in a text's first channel. The arguments of a call wait for the end of their JSON, since
+the file that they name may come last; text that is no JSON waits for the end of the answer. A
+text that others overtook by 32 events keeps its placeholders, since what follows may join it.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -17,6 +17,7 @@ from rules.exchange import NOWHERE
 from rules.redact import Edit
 from rules.restore.places import MAX_BACK
 from rules.restore.restorer import Restorer
+from rules.restore.spans import LOOKAHEAD
 
 # Characters of one channel that wait for a decision. Longer texts keep their placeholders.
 MAX_WAITING_TEXT = 256 * 1024
@@ -37,6 +38,7 @@ class StreamedRestore:
         self.restorer = restorer
         self._text_of = text_of
         self._pieces: dict[Name, Piece] = {}  # the first of each first channel
+        self._shown: list[Name] = []  # those of the model's text, in their order
 
     def may_begin(self, text: str) -> bool:
         """Whether a placeholder may begin in a text."""
@@ -54,6 +56,8 @@ class StreamedRestore:
         if piece.arguments is None:
             known = TEXTS if piece.kind == "text" else GIVEN
             if piece.argument in known and len(self._pieces) < MAX_CHANNELS:
+                if name not in self._pieces and piece.kind == "text":
+                    self._shown.append(name)
                 self._pieces.setdefault(name, piece._replace(text=""))
             return
         for channel, start in zip(channels, starts, strict=True):
@@ -68,19 +72,35 @@ class StreamedRestore:
 
         `first` is the first that is not settled.
         """
+        name = self._name(channel)
+        if name is None:
+            return None
+        if channel.waits and self._pieces[name].kind == "text":
+            self._decide_early(channel, name)
         if channel.waits:
             if len(channel.window) - first <= MAX_WAITING_TEXT:
                 return first
             self.leave(channel)
-        if self._name(channel) is None:
-            return None
         first = max(first, channel.decided - channel.base)
         place = self.restorer.first(channel.window, first)
         if place >= 0:
-            channel.waits = True
+            channel.waits, channel.waits_at = True, channel.base + place
             return place
         begins = self.restorer.begins(channel.window, first)
         return begins if begins < len(channel.window) else None
+
+    def _decide_early(self, channel: Channel, name: Name) -> None:
+        """Decide what has enough text behind it, so that a stream stays one."""
+        last = channel.length - LOOKAHEAD
+        if channel.waits_at + self.restorer.longest > last:
+            return
+        text = self._text_of(name)
+        if len(text) == channel.length:
+            before = self._before(name)
+            edits = self.restorer.text(text, before, channel.waits_at, more=True)
+            _insert(channel, edits, 0)
+            channel.waits = False
+            channel.decided = self.restorer.undecided(text, channel.waits_at, last)
 
     def end(
         self, channels: Iterable[Channel], only: Collection[Name] | None = None
@@ -100,20 +120,21 @@ class StreamedRestore:
             edits = (
                 self.restorer.arguments(piece.tool or channel.part.tool, text)
                 if piece.kind == "tool_call"
-                else self.restorer.text(text, self._before(name))
+                else self.restorer.text(text, self._before(name), channel.decided)
             )
         _insert(channel, edits, 0)
         self.leave(channel)
 
     def _before(self, name: Name) -> str:
         """The end of the texts before this one, as a client shows them."""
-        before = ""
-        for other, piece in self._pieces.items():
-            if other == name:
+        texts: list[str] = []
+        length = 0
+        for other in reversed(self._shown[: self._shown.index(name)]):
+            if length >= MAX_BACK:
                 break
-            if piece.kind == "text":
-                before = (before + self._text_of(other))[-MAX_BACK:]
-        return before
+            texts.append(self._text_of(other))
+            length += len(texts[-1])
+        return "".join(reversed(texts))[-MAX_BACK:]
 
     def leave(self, channel: Channel) -> None:
         """Let the placeholders stay that a channel has, and will have."""

@@ -20,7 +20,9 @@ from addons.providers import anthropic, gemini, openai
 from addons.providers.provider import Call
 from rules.channels import Piece
 from rules.evaluate import evaluate
-from rules.exchange import Exchange
+from rules.exchange import Exchange, Part
+from rules.redact import splice
+from rules.restore.places import Places
 from rules.restore.restorer import Restorer
 from rules.restore.streamed import MAX_WAITING_TEXT
 from rules.stream import Stream
@@ -80,30 +82,84 @@ def test_a_stream_gets_its_originals_back(
     assert restore.elsewhere == 0
 
 
-def test_only_what_waits_for_a_decision_waits() -> None:
-    shape, restore = SHAPES["openai-chat"], restorer()
-    answer = streamed("openai-chat", restore)
-    frames = shape.made(["Look: ", "[", "1] ", NAME, " is ", "it"], [])
-    sent = [b"".join(answer.feed(frame)) == frame for frame in frames]
-    # `[1` is no placeholder; from the placeholder on, all waits for the end
-    assert sent == [True, True, False, False, False, False, False, False, False, False]
-    assert AWS.encode() in b"".join(answer.end())
+def test_a_stream_stays_a_stream() -> None:
+    """No text waits for the whole answer: its first 128 characters decide on a placeholder."""
+    answer = streamed("openai-chat", restorer())
+    words = [NAME, *(f" word{n}" for n in range(200))]
+    out, sent = b"", list[int]()
+    for frame in SHAPES["openai-chat"].made(words, []):
+        passed = b"".join(answer.feed(frame))
+        out += passed
+        sent.append(len(passed))
+    waited = next(n for n, size in enumerate(sent[1:], 1) if size)
+    assert waited < 30
+    assert all(sent[waited:])
+    out += b"".join(answer.end())
+    text, _ = SHAPES["openai-chat"].heard(out)
+    assert text.startswith(
+        f"{NAME} word0"
+    )  # at the start of a text, where it may be joined
+
+    answer = streamed("openai-chat", restorer())
+    frames = SHAPES["openai-chat"].made(["Look: ", "[", "1] ", *words], [])
+    early = b"".join(b"".join(answer.feed(frame)) for frame in frames[:60])
+    assert AWS.encode() in early
+    assert NAME.encode() not in early
 
 
-def test_a_text_that_waits_for_too_long_keeps_its_placeholders() -> None:
-    restore = restorer()
-    stream: Stream[int] = Stream(book(), Exchange(direction="response"), key=KEY, restorer=restore)  # fmt: skip
-    names = (("apart", "text", "x"),)
-    texts = [NAME, *["and so it was. " * 700] * (MAX_WAITING_TEXT // 10_000 + 1)]
+@examples(30)
+@given(
+    st.lists(
+        st.sampled_from([f"key {NAME} and", "text ", "https://x.example/?", "x" * 100, "\n\n", "[a](", ") ", NAME]),
+        max_size=20,
+    ),
+    st.integers(1, 60),
+)  # fmt: skip
+def test_what_is_decided_early_is_decided_alike(texts: list[str], size: int) -> None:
+    """What is put back before the text ends, the rules find in the whole text, too; and it
+    stands only where it would be put back at the end.
+    """
+    whole = "".join(texts)
+    answer = streamed("openai-chat", restorer())
+    out = b"".join(
+        b"".join(answer.feed(frame))
+        for frame in SHAPES["openai-chat"].made(cut(whole, size) or ["x"], [])
+    )
+    text, _ = SHAPES["openai-chat"].heard(out + b"".join(answer.end()))
+    places = Places(whole)
+    at, done = 0, 0
+    for before in whole.split(NAME)[:-1]:
+        at += len(before)
+        assert text[done : done + len(before)] == before
+        done += len(before)
+        if text.startswith(AWS, done):
+            assert not places.is_followed(at, at + len(NAME))
+            done += len(AWS)
+        else:
+            assert text.startswith(NAME, done)
+            done += len(NAME)
+        at += len(NAME)
+    if AWS in text:
+        part = Part(text, "assistant", "text", 0)
+        verdict = evaluate(book(), Exchange(parts=(part,)), key=KEY)
+        left = splice(json.dumps(text).encode(), verdict.edits).decode()
+        assert AWS not in left
+
+
+def test_arguments_that_wait_for_too_long_keep_their_placeholders() -> None:
+    stream: Stream[int] = Stream(book(), Exchange(direction="response"), key=KEY, restorer=restorer())  # fmt: skip
+    names = (("apart", "tool_call", "x"),)
+    texts = ['{"file_path": "/w/.env", "content": "', f"k {NAME} ", *["and so it was. " * 700] * (MAX_WAITING_TEXT // 10_000 + 1), '"}']  # fmt: skip
     out = [
         one
         for number, text in enumerate(texts)
         for one in stream.feed(
-            number, [Piece(text, names, "assistant", "text", 0, argument="content")]
+            number,
+            [Piece(text, names, "assistant", "tool_call", 0, "Write", "arguments")],
         )
     ]
     assert len(out) > 1
-    assert not any(edits for _, edits in out)
+    assert not any(edits for _, edits in [*out, *stream.end()])
     assert "endless" not in stream.verdict().unreadable
 
 
