@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
@@ -26,7 +26,14 @@ from rules.hyperscan_engine import Store
 from rules.model import Match, Matches, Rule
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
 from rules.redact import kind_of, placeholder
-from rules.rulebook import Base, CompiledRule, Policy, Rulebook, compile_rule
+from rules.rulebook import (
+    Base,
+    CompiledRule,
+    Once,
+    Policy,
+    Rulebook,
+    compile_rule,
+)
 from rules.scan import Scanner
 from rules.sources import (
     PRESETS,
@@ -243,7 +250,7 @@ class Library:
             for rule in assembled.rules.values()
             if rule.mode != "off"
         ]
-        stricter = cache(partial(self._strict, rules, tenant))
+        stricter = Once(partial(self._strict, rules, tenant))
         more: dict[str, Any] = {} if preset == STRICT else {"strict": stricter}
         patterns = tuple(base.numbers)
         answers = answer_rules(rules)

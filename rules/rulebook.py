@@ -68,8 +68,26 @@ class Policy:
     instead: Mapping[str, CompiledRule | None]
 
 
-def _nothing() -> None:
-    """There is no stricter preset."""
+class Once[Value]:
+    """A value that is made when it is first asked for."""
+
+    __slots__ = ("_make", "_value")
+
+    def __init__(self, make: Callable[[], Value]):
+        self._make: Callable[[], Value] | None = make
+        self._value: Value | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether asking costs nothing any more."""
+        return self._make is None
+
+    def __call__(self) -> Value:
+        make = self._make
+        if make is not None:  # twice where two threads ask at once: the same
+            self._value = make()
+            self._make = None
+        return self._value  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +114,24 @@ class Rulebook:
     answers: "Rulebook | None"
     stream: "Rulebook | None"
     of_commands: "Rulebook | None"
-    strict: Callable[[], Policy | None] = _nothing
+    strict: "Once[Policy | None] | None" = None
     restore: Restore = "files"  # where a rule says nothing of it
 
     @property
     def ready(self) -> bool:
-        """Whether a stream can be judged without a delay for compiling."""
-        return self.stream is None or all(
-            partial.ready for partial in self.stream.partial.values()
+        """Whether calls and streams can be judged without a delay for compiling."""
+        strict = self.strict is None or self.strict.made
+        return strict and (
+            self.stream is None
+            or all(partial.ready for partial in self.stream.partial.values())
         )
 
     def warm(self) -> None:
-        """Compile what streams need; takes seconds where many rules concern answers."""
+        """Compile what streams need, and what strict would do; takes seconds where many rules
+        concern answers.
+        """
+        if self.strict is not None:
+            self.strict()
         for partial in self.stream.partial.values() if self.stream else ():
             partial.warm()
 
