@@ -188,6 +188,34 @@ def conversation(book: Rulebook, rng: Random) -> Iterator[tuple[str, str]]:
                 f"{taken[turns, remembered]:.3f}",
             )
     yield "ratio of 200 to 10, remembered", f"{taken[200, True] / taken[10, True]:.2f}"
+    memory = CleanTexts()
+    bodies = [agents_turn(300, new) for new in range(21)]
+
+    def turn(body: bytes) -> object:
+        return judged(book, body, memory.of("t", book.version))
+
+    turn(bodies[0])
+    yield (
+        "an agent's, 300 commands, remembered",
+        f"{milliseconds(turn, bodies[1:]):.3f}",
+    )
+
+
+def agents_turn(commands: int, new: int) -> bytes:
+    """A coding agent's call: what it ran so far, what came back, and one command more."""
+    said: list[dict[str, Any]] = [{"role": "user", "content": "find the fault"}]
+    for n in (*range(commands), commands + new):
+        line = (
+            f"cd /src/p{n} && rg -n 'def f{n}' src | head -20; sed -n '{n},200p' a.py"
+        )
+        called = {"name": "shell", "arguments": json.dumps({"command": line})}
+        use = {"id": f"t{n}", "type": "function", "function": called}
+        back = f"src/a.py:{n}: " + "nothing. " * 20
+        said += [
+            {"role": "assistant", "content": None, "tool_calls": [use]},
+            {"role": "tool", "tool_call_id": f"t{n}", "content": back},
+        ]
+    return json.dumps({"model": "m", "messages": said}).encode()
 
 
 def tenants() -> Iterator[tuple[str, ...]]:

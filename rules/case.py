@@ -129,11 +129,11 @@ class Case:
             return "BLOCK"
         if self._redacting or self._covered:
             return "REDACT"
-        # A call of which nothing could be read is not silently allowed.
-        unread = self._exchange.coverage == "none" and not self._actions - {"allow"}
-        if "flag" in self._actions or (unread and not self._unread_allowed):
+        if "flag" in self._actions:
             return "FLAG"
-        return "ALLOW"
+        if self._actions - {"allow"} or self._unread_allowed:
+            return "ALLOW"
+        return by_default(self._exchange)
 
     def edits(self, names: StandIns) -> tuple[Edit, ...]:
         """The edits that replace findings, and history that is taken out."""
@@ -291,6 +291,13 @@ class Case:
         """
         part = self._exchange.parts[text]
         return part.literal == NOWHERE or part.kind == "key"
+
+
+def by_default(exchange: Exchange) -> Outcome:
+    """What becomes of an exchange of which no rule speaks: one of which nothing could be read
+    is not silently allowed.
+    """
+    return "FLAG" if exchange.coverage == "none" else "ALLOW"
 
 
 def _unsigned(finding: Finding, signed: Collection[int]) -> Finding:

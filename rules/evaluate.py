@@ -25,11 +25,11 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from rules.case import Case
+from rules.case import Case, by_default
 from rules.commands.lines import command_texts, in_their_parts
 from rules.condition import ALWAYS, holds
-from rules.content import Content, Exempt, Need
-from rules.exchange import Exchange
+from rules.content import Content, Exempt, is_single
+from rules.exchange import HEAD, Exchange
 from rules.found import found_in
 from rules.joints import runs
 from rules.redact import StandIns
@@ -67,8 +67,14 @@ def evaluate_by(
     """Judge an exchange by exactly this book; otherwise as `evaluate`."""
     parts = exchange.parts
     commands, cut = command_texts(parts) if book.commands else ([], False)
+    texts = [part.text for part in parts]
+    own = _own_names(exchange)
+    if clean is not None:
+        commands = [one for one in commands if _as_commands(one[1]) not in clean]
+        for number in (number for number, name in own.items() if name in clean):
+            texts[number] = ""
     scanned = book.scanner.scan(
-        [*(part.text for part in parts), *(lines for _, lines in commands)],
+        [*texts, *(lines for _, lines in commands)],
         runs(parts),
         clean,
     )
@@ -83,9 +89,32 @@ def evaluate_by(
     fired, idle = _fired(book, exchange, findings)
     # Findings that no rule wants, whatever else the call is, need not be found again.
     if clean is not None and not scanned.hidden:
-        for text in idle:
-            clean.add(exchange.parts[text].text)
+        found = {place[0] for finding in findings for place in finding.places} - idle
+        for number in idle - own.keys():
+            clean.add(parts[number].text)
+        for number, name in own.items():
+            if texts[number] and number not in found:
+                clean.add(name)
+        for number, lines in commands:
+            if number not in found:
+                clean.add(_as_commands(lines))
     return _verdict(book, exchange, fired, key)
+
+
+def _own_names(exchange: Exchange) -> dict[int, str]:
+    """The texts of a call's head, as they are remembered: long enough to be, since each call
+    of a client has them; and apart from content, which a client's own credential is not.
+    """
+    return {
+        number: f"{part.kind:64}{exchange.tokens_of_provider}{part.text}"
+        for number, part in enumerate(exchange.parts)
+        if part.kind in HEAD
+    }
+
+
+def _as_commands(lines: str) -> str:
+    """Command lines as they are remembered: apart from texts, and long enough to be."""
+    return f"{'commands':64}{lines}"
 
 
 def decide(
@@ -110,10 +139,14 @@ def _verdict(
     """What follows from the rules that fired. An `interim` one, of a stream, is for acting
     alone: nobody reads what it says besides.
     """
-    case, fired = _case(book, exchange, by_content)
+    fired = _with_context(book, exchange, by_content)
+    if not fired:  # as for most calls
+        return Verdict(by_default(exchange), unreadable=exchange.unreadable)
+    case = _enforced(book, exchange, fired)
     if case.signed:
         exchange = _with_reasons(exchange, case.signed)
-        case, fired = _case(book, exchange, by_content)
+        fired = _with_context(book, exchange, by_content)
+        case = _enforced(book, exchange, fired)
     action = case.action
     # What monitored rules would have done: the same case, judged with them.
     monitored = not interim and any(one.rule.monitor for one in fired)
@@ -124,8 +157,7 @@ def _verdict(
     edits = case.edits(names) if redacting else ()
     restorable = case.restorable(names, edits, book.restore) if redacting else ()
     made = {edit.text for edit in edits}
-    tells = fired and not interim
-    found = found_in(exchange, fired, case.elsewhere, made, names) if tells else ()
+    found = () if interim else found_in(exchange, fired, case.elsewhere, made, names)
     return Verdict(
         action=action,
         fired=(*fired, *case.scored),
@@ -141,14 +173,17 @@ def _verdict(
     )
 
 
-def _case(
+def _with_context(
     book: Rulebook, exchange: Exchange, by_content: Sequence[Fired]
-) -> tuple[Case, list[Fired]]:
-    """The case of the rules that are enforced, and all that fired, sorted by id."""
-    fired = sorted(
-        (*by_content, *_fired_by_context(book, exchange)), key=lambda one: one.rule.id
-    )
-    return Case(book, exchange, [one for one in fired if not one.rule.monitor]), fired
+) -> list[Fired]:
+    """All rules that fired, by their content or by the call alone, sorted by id."""
+    by_context = _fired_by_context(book, exchange)
+    return sorted((*by_content, *by_context), key=lambda one: one.rule.id)
+
+
+def _enforced(book: Rulebook, exchange: Exchange, fired: Sequence[Fired]) -> Case:
+    """The case of the rules that are not only monitored."""
+    return Case(book, exchange, [one for one in fired if not one.rule.monitor])
 
 
 def _with_reasons(exchange: Exchange, signed: Iterable[int]) -> Exchange:
@@ -163,7 +198,7 @@ def _under_strict(
     book: Rulebook, exchange: Exchange, fired: Sequence[Fired]
 ) -> Outcome | None:
     """The action under the preset strict; None where it has the same rules."""
-    strict = book.strict() if fired else None
+    strict = book.strict() if fired and book.strict is not None else None
     if strict is None or not (
         strict.history != book.history
         or any(one.rule.id in strict.instead or one.rule.score for one in fired)
@@ -191,6 +226,8 @@ def _fired(
             by_text[text][finding.pattern].append(finding)
             for number in book.asking.get(finding.pattern, ()):
                 asked[number].add(text)
+    if not by_text:
+        return [], set()
     # A `when` is a mask of conditions; a rule is tested by one comparison of bits.
     of_call = book.conditions.of_call(exchange)
     masks = {
@@ -211,10 +248,12 @@ def _fired(
                 if found:
                     idle.discard(text)
                 continue
-            if found and exchange.parts[text].kind == "credential":
-                idle.discard(text)  # elsewhere the same text is content
-                if not _concerns_credential(rule, exchange):
-                    continue
+            if (
+                found
+                and exchange.parts[text].kind == "credential"
+                and not _concerns_credential(rule, exchange)
+            ):
+                continue
             for one in found:
                 exempt = _exempt(book, rule, one, masks[text])
                 if exempt is None:
@@ -241,7 +280,7 @@ def _is_settled(content: Content, found: Sequence[Finding]) -> bool:
 
     Members that are joined, or counted, may have looked at neighbouring texts, too.
     """
-    return bool(found) or (isinstance(content, Need) and content.count <= 1)
+    return bool(found) or is_single(content)
 
 
 def _exempt(

@@ -11,10 +11,10 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
+from typing import NamedTuple
 
 from rules.leaves import SHORT_NUMBER
 from rules.model import Redact
@@ -37,8 +37,7 @@ LETTERS = str.maketrans("0123456789abcdef", "bcdfghjklmnpqrst")
 HASH_LENGTH = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """Replace characters `start` to `end` of literal number `literal` by `text`."""
 
     literal: int

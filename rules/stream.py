@@ -346,7 +346,7 @@ class Stream[Payload]:
                 insert_edit(channel.edits, Edit(0, start, end, edit.text))
             else:
                 literal = complete[edit.literal - len(scanned)].literal
-                of_complete.append(replace(edit, literal=literal))
+                of_complete.append(edit._replace(literal=literal))
         return tuple(of_complete)
 
     def _keep(

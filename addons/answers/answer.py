@@ -196,7 +196,7 @@ def _restored(pieces: Sequence[Piece], restorer: Restorer | None) -> Iterator[Ed
         else:
             continue
         for edit in edits:
-            yield replace(edit, literal=piece.literal)
+            yield edit._replace(literal=piece.literal)
 
 
 def unparsed(data: bytes) -> list[Piece]:

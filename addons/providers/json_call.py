@@ -12,7 +12,7 @@ from addons.providers.places import (
     ROLES,
     Classify,
     Placed,
-    called_tool,
+    arguments_at,
     tool_name,
 )
 from addons.providers.provider import Call
@@ -21,10 +21,6 @@ from rules.leaves import Leaf, Number, Unread, Walk, parse
 from rules.restore.paths import arguments_of, source_of
 
 NAMES = (str, Number, int)  # the name of a model or a user; some are numbers
-
-
-def _unsigned(leaf: Leaf) -> str:
-    return ""
 
 
 # What a body must have for any of its texts to have a signature.
@@ -60,7 +56,7 @@ class JsonFormat:
     streams_text: bool = True
     streams: Callable[[Mapping[str, Any], str], bool] = _asks_to_stream
     named_results: bool = False
-    signed: Callable[[Leaf], str] = _unsigned
+    signed: Callable[[Leaf], str] | None = None
     results: tuple[str, ...] = ()
     files: Callable[[Mapping[str, Any]], dict[int, str]] | None = None
 
@@ -112,7 +108,7 @@ class _Reading:
         self.walk = Walk(format.vocabulary)
         self.unreadable: dict[str, None] = {}
         self._format, self._document = format, document
-        self._signed = format.signed if has_signs else _unsigned
+        self._signed = format.signed if has_signs else None
         self._parts: list[Part] = []
         self._results: dict[int, int] = {}  # a part's number -> its result's identity
 
@@ -157,8 +153,9 @@ class _Reading:
         else:
             ids = {self._parts[number].tool for number in wanted} - {""}
             files = dict(known)
-            for id, name, given in _tool_calls(self._document) if ids else ():
+            for id, name, call in _tool_calls(self._document) if ids else ():
                 if id in ids:
+                    given = _given(call)
                     asked = arguments_of(given) if isinstance(given, str) else given
                     path = source_of(name, asked)
                     # An id that stands twice names no file.
@@ -177,7 +174,7 @@ class _Reading:
                         "other",
                         "key",
                         leaf.literal,
-                        signature=self._signed(leaf),
+                        signature=self._signed(leaf) if self._signed else "",
                     )
                 )
             elif (
@@ -197,7 +194,7 @@ class _Reading:
                             leaf.literal,
                             _tool(leaf, placed),
                             _argument(leaf) if placed[1] == "tool_call" else "",
-                            self._signed(leaf),
+                            self._signed(leaf) if self._signed else "",
                         )
                     )
 
@@ -240,9 +237,12 @@ class _Reading:
 
 def _tool(leaf: Leaf, placed: Placed) -> str:
     """The tool of a call, or what tells it for a result."""
-    if placed[1] == "tool_call":
-        return called_tool(leaf.path, leaf.around)
-    return placed[2] if len(placed) > 2 else ""
+    named = placed[2] if len(placed) > 2 else ""
+    # Inside of arguments that are an object, what is called `name` may be anything.
+    depth = arguments_at(leaf.path, leaf.around) if placed[1] == "tool_call" else None
+    if depth is None or depth == len(leaf.path) - 1:
+        return named
+    return tool_name(leaf.around[: depth + 1])
 
 
 def _argument(leaf: Leaf) -> str:
@@ -276,7 +276,7 @@ def _has_tokens(value: Any) -> bool:
 
 
 def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """The tool calls in a conversation: id, name, and arguments."""
+    """The tool calls in a conversation: id, name, and what has their arguments."""
     lists = [document.get(key) for key in ("messages", "input", "items")]
     items = [
         item
@@ -298,7 +298,7 @@ def _tool_calls(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
         name = tool_name((call, call.get("function")))
         for key in ("id", "call_id", "toolUseId"):
             if isinstance(call.get(key), str) and name:
-                yield call[key], name, _given(call)
+                yield call[key], name, call
 
 
 def _given(call: Mapping[str, Any]) -> Any:

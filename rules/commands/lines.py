@@ -10,7 +10,6 @@ and taken out of what is read, so no text can pretend to be a command.
 
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
-from functools import lru_cache
 from posixpath import normpath
 from typing import NamedTuple
 
@@ -40,8 +39,9 @@ CMDLET = re.compile(
 )
 MAX_LINES = 128 * 1024  # characters of the lines of one part
 MAX_COMMANDS = 50  # of a list of them
-# Parts whose lines are kept, and the characters of the longest: some 10 MB at most.
-KEPT, MAX_KEPT = 256, 4_096
+# Parts whose lines are kept, and the characters of the longest, and of its lines: 50 MB at
+# most, and 4 MB where nobody means harm. An agent's conversation has some hundred commands.
+KEPT, MAX_KEPT = 4_096, 4_096
 # Arguments too long to be read as JSON have a command.
 NAMED = re.compile(r'"(?:command|cmd|script|code|commands)"\s{0,9}:')
 HOME = re.compile(
@@ -56,6 +56,11 @@ class Read(NamedTuple):
     cut: bool
 
 
+# A conversation repeats its commands in every turn: each is read once. Threads need no lock: a
+# part that is lost between two of them is read again.
+_kept: dict[tuple[str, str, str], Read] = {}
+
+
 def lines_of(part: Part) -> Read:
     """The command lines in a part of a tool call; none where there are none."""
     if part.kind != "tool_call":
@@ -64,8 +69,17 @@ def lines_of(part: Part) -> Read:
     if len(text) > shell.MAX_TEXT:
         runs = tool in TOOLS or part.argument in ARGUMENTS
         return Read("", cut=runs or NAMED.search(text) is not None)
-    read = _kept_lines if len(text) <= MAX_KEPT else _lines
-    return read(text, tool, part.argument)
+    if len(text) > MAX_KEPT:
+        return _lines(text, tool, part.argument)
+    asked = (text, tool, part.argument)
+    known = _kept.get(asked)
+    if known is None:
+        known = _lines(*asked)
+        if len(known.lines) <= 2 * MAX_KEPT:
+            if len(_kept) >= KEPT:
+                _kept.clear()
+            _kept[asked] = known
+    return known
 
 
 def command_texts(parts: Sequence[Part]) -> tuple[list[tuple[int, str]], bool]:
@@ -117,10 +131,6 @@ def _lines(text: str, tool: str, argument: str) -> Read:
                 lines[line] = None
         cut = cut or script.cut
     return Read("\n".join(lines), cut)
-
-
-# A conversation repeats its commands in every turn: each is read once.
-_kept_lines = lru_cache(maxsize=KEPT)(_lines)
 
 
 def _scripts(text: str, tool: str, argument: str) -> Iterator[Script]:

@@ -1,16 +1,19 @@
 """What leaves with the head of a call is seen by rules; a provider's own credential is none of their business."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addons.calls.clean_texts import CleanTexts
 from addons.calls.head_parts import head_parts
 from addons.calls.reading import CallRequest, judge, read, shown
 from addons.providers import Directory
 from addons.providers.provider import CredentialPlaces
 from rules.exchange import NOWHERE
+from rules.scan import Clean
 from rules.sources import shipped
 from tests.support.house import AWS_KEY
 from tests.support.shared import library
@@ -68,6 +71,7 @@ def verdict(
     path: str = "/v1/chat/completions",
     query: str = "",
     body: bytes = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]}',
+    clean: Clean | None = None,
     **fields: str,
 ) -> tuple[str, str, str]:
     """The action on a call, and the model and path that its record has."""
@@ -81,7 +85,7 @@ def verdict(
         provider, host, method, path, query, body, "", NOW, fields=sent
     )
     reading = read(request, "t")
-    judged = judge(reading, library(shipped()).rulebook(preset), key=b"k", clean=None)
+    judged = judge(reading, library(shipped()).rulebook(preset), key=b"k", clean=clean)
     known = provider.template(path.lower())
     seen = shown(reading.exchange, judged.verdict)
     return judged.verdict.action, seen.model, known or seen.path
@@ -120,27 +124,36 @@ def test_a_secret_in_a_head_is_refused_wherever_it_stands(call: dict[str, str]) 
     assert AWS_KEY.lower() not in (model + path).lower()
 
 
-@pytest.mark.parametrize(
-    ("call", "expected"),
-    [
-        ({"Authorization": f"Bearer {GITHUB}"}, "FLAG"),
-        ({"host": "api.githubcopilot.com", "path": "/chat/completions", "Authorization": f"Bearer {GITHUB}"}, "ALLOW"),
-        ({"Authorization": "Bearer sk-proj-aB3dE6gH9jK2mN5pQ8sT1vW4yZ7aB3dE6gH9jK2mN5pQ8sT1vW4yZ7"}, "ALLOW"),
-        ({"X_Note": "password = hunter2hunter2Q9"}, "FLAG"),
-        ({"host": "generativelanguage.googleapis.com", "path": "/v1beta/models/gemini-2.5-pro:generateContent",
-          "query": "key=AIzaSyD4k8Qm2Xw7Vb9Nc3Lf6Hj1Tr5Yp0Zs8Ga", "body": b'{"contents": []}'}, "ALLOW"),
-        ({"host": "acme.openai.azure.com", "path": "/openai/deployments/rt/chat/completions",
-          "query": "api-version=2025-04-01-preview&api-key=f4acc945a2f3be126c54d5ffc41fb733"}, "ALLOW"),
-        ({"host": "bedrock-runtime.eu-west-3.amazonaws.com", "path": "/model/m/converse", "body": b'{"messages": []}',
-          "Authorization": f"AWS4-HMAC-SHA256 Credential={AWS_KEY}/20261128/eu-west-3/bedrock/aws4_request, Signature=0f"}, "ALLOW"),
-        ({"method": "GET", "body": b"", "path": "/v1/models"}, "ALLOW"),
-        ({"method": "DELETE", "body": b"", "path": "/v1/files/file-abc123"}, "ALLOW"),
-    ],
-)  # fmt: skip
+CREDENTIALS: list[tuple[dict[str, Any], str]] = [
+    ({"Authorization": f"Bearer {GITHUB}"}, "FLAG"),
+    ({"host": "api.githubcopilot.com", "path": "/chat/completions", "Authorization": f"Bearer {GITHUB}"}, "ALLOW"),
+    ({"Authorization": "Bearer sk-proj-aB3dE6gH9jK2mN5pQ8sT1vW4yZ7aB3dE6gH9jK2mN5pQ8sT1vW4yZ7"}, "ALLOW"),
+    ({"X_Note": "password = hunter2hunter2Q9"}, "FLAG"),
+    ({"host": "generativelanguage.googleapis.com", "path": "/v1beta/models/gemini-2.5-pro:generateContent",
+      "query": "key=AIzaSyD4k8Qm2Xw7Vb9Nc3Lf6Hj1Tr5Yp0Zs8Ga", "body": b'{"contents": []}'}, "ALLOW"),
+    ({"host": "acme.openai.azure.com", "path": "/openai/deployments/rt/chat/completions",
+      "query": "api-version=2025-04-01-preview&api-key=f4acc945a2f3be126c54d5ffc41fb733"}, "ALLOW"),
+    ({"host": "bedrock-runtime.eu-west-3.amazonaws.com", "path": "/model/m/converse", "body": b'{"messages": []}',
+      "Authorization": f"AWS4-HMAC-SHA256 Credential={AWS_KEY}/20261128/eu-west-3/bedrock/aws4_request, Signature=0f"}, "ALLOW"),
+    ({"method": "GET", "body": b"", "path": "/v1/models"}, "ALLOW"),
+    ({"method": "DELETE", "body": b"", "path": "/v1/files/file-abc123"}, "ALLOW"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "expected"), CREDENTIALS)
 def test_a_credential_in_its_place_is_no_content(
-    call: dict[str, str], expected: str
+    call: dict[str, Any], expected: str
 ) -> None:
-    assert verdict(**call)[0] == expected  # type: ignore[arg-type]
+    assert verdict(**call)[0] == expected
+
+
+def test_a_credential_that_was_found_clean_is_clean_there_only() -> None:
+    memory = CleanTexts().of("t", "1")
+    for _ in range(2):  # one that was allowed at its provider is flagged at another
+        for call, expected in reversed(CREDENTIALS):
+            assert verdict(clean=memory, **call)[0] == expected
+    written = {"User_Agent": f"Authorization: Bearer {GITHUB}"}
+    assert verdict(clean=memory, **written)[0] == "BLOCK"
 
 
 @pytest.mark.parametrize("preset", ["default", "strict", "monitor"])

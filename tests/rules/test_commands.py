@@ -273,3 +273,27 @@ def test_what_is_run_in_the_end_is_blocked(text: str, tool: str) -> None:
 )
 def test_what_is_not_run_is_not(command: str) -> None:
     assert verdict(json.dumps({"command": command})).action == "ALLOW"
+
+
+class Remembered(set[str]):
+    """All that is known to be clean."""
+
+
+@pytest.mark.parametrize(
+    "history", ["ls -la src", "rg -n x", WIPE, "rm -rf .", f"env -S '{WIPE}'"]
+)
+def test_a_command_is_judged_alike_once_it_is_remembered(history: str) -> None:
+    """And a harmless one is read no more."""
+    clean, book = Remembered(), library(shipped()).rulebook("default")
+    part = Part(json.dumps({"command": history}), "assistant", "tool_call", 0, "Bash", "arguments")  # fmt: skip
+    asked = Exchange(parts=(part,))
+    first = evaluate(book, asked, clean=clean)
+    known = len(clean)
+    again = evaluate(book, asked, clean=clean)
+    assert (again.action, [one.rule.id for one in again.fired]) == (
+        first.action,
+        [one.rule.id for one in first.fired],
+    )
+    assert len(clean) == known
+    assert any(lines_of(part).lines in one for one in clean) == (not first.fired)
+    assert evaluate(book, asked).action == first.action
