@@ -86,7 +86,7 @@ def test_a_run_that_is_interrupted_leaves_nothing_running(
     with conftest.temporary_state() as temporary:
         temporary.chmod(0o711)
         with a_run(temporary) as (process, folder):
-            assert len(running(folder)) > 3
+            assert wait_until(lambda: len(running(folder)) > 3, PATIENCE)
             os.kill(process.pid, number)
             assert process.wait(PATIENCE) != 0
             assert wait_until(lambda: running(folder) == [], PATIENCE), running(folder)

@@ -165,7 +165,7 @@ class RuleReader:
         return text
 
     def _restore(self, node: yaml.Node) -> Restore:
-        """`true` and `false` are what releases before 2.0 knew."""
+        """`true` and `false` are what earlier rule files say."""
         before: dict[str, Restore] = {"true": "files", "false": "none"}
         words = (*get_args(Restore), *before)
         word: Any = self._document.choice(words, "restore")(node)
