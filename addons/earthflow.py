@@ -11,15 +11,12 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from pydantic import ValidationError
 
 from addons.mitm import bends
-from addons.mitm.certificates import (
-    BadCertificate,
-    check_ca,
-    give_leaves,
-    upstream_roots,
-)
+from addons.mitm.certificates import BadCertificate, give_leaves, upstream_roots
 from addons.mitm.options import REQUIRED
+from addons.mitm.own_certificates import OwnCertificates
 from addons.services import CANNOT_START, Services
 from addons.settings import ProxySettings
+from contract.providers import BadProviders
 from contract.settings import explain, refuse_start
 
 PROGRAM = "earthflow under mitmdump"
@@ -34,18 +31,16 @@ class Earthflow:
     def __init__(self) -> None:
         try:
             self._settings = ProxySettings()
-            check_ca(self._settings.ca_dir)
+            if self._settings.tls_cert is not None:
+                raise BadCertificate(
+                    "TLS_CERT_PATH is set, but the port's own TLS is `earthflow proxy` only; unset it, or start that"
+                )
+            self._certificates = OwnCertificates(self._settings)
             self._roots = upstream_roots(self._settings)
         except ValidationError as error:
             refuse_start(PROGRAM, explain(error))
-        except BadCertificate as error:
+        except (BadCertificate, BadProviders) as error:
             refuse_start(PROGRAM, [str(error)])
-        if self._settings.tls_cert is not None:
-            why = (
-                "TLS_CERT_PATH is set, but the port's own TLS is `earthflow proxy` only; "
-                "unset it, or start that"
-            )
-            refuse_start(PROGRAM, [why])
         self._settings.set_up_logging()
         self._services: Services | None = None
 
@@ -60,18 +55,20 @@ class Earthflow:
     async def running(self) -> None:
         ctx.options.update(
             **REQUIRED,
-            confdir=str(self._settings.ca_dir),
+            confdir=str(self._settings.confdir),
             ssl_verify_upstream_trusted_ca=self._roots,
         )
         if "flow_detail" in ctx.options:
             # mitmdump would print URLs, whose queries may hold secrets.
             ctx.options.update(flow_detail=0)
         try:
-            services = await Services.start(self._settings)
+            services = await Services.start(self._settings, self._certificates)
         except CANNOT_START as error:
             refuse_start(PROGRAM, [str(error)])
         bends.install()
-        give_leaves(ctx.master.addons.get("tlsconfig"))
+        inner = ctx.master.addons.get("tlsconfig")
+        give_leaves(inner)
+        services.follow(self._certificates, inner)
         bends.choose_layers(ctx.master.addons.get("nextlayer"), services.layer_choice)
         ctx.master.addons.add(services.hooks)
         self._services = services

@@ -15,8 +15,9 @@ from mitmproxy.addons import core, next_layer
 from pydantic import ValidationError
 
 from addons.mitm import bends
-from addons.mitm.certificates import InnerTLS, OuterTLS, check_ca, upstream_roots
+from addons.mitm.certificates import InnerTLS, upstream_roots
 from addons.mitm.options import REQUIRED, known_options, load_options
+from addons.mitm.own_certificates import OwnCertificates
 from addons.mitm.server import AddonErrors, Proxyserver
 from addons.services import CANNOT_START, Services
 from addons.settings import ProxySettings
@@ -27,27 +28,26 @@ PROGRAM = "earthflow proxy"
 
 async def serve(settings: ProxySettings) -> int:
     """Run until SIGTERM or SIGINT; the exit status."""
-    outer: list[OuterTLS] = []
     try:
-        check_ca(settings.ca_dir)
+        certificates = OwnCertificates(settings)
         if problems := load_options(settings, known_options(settings)):
             # Now: waiting for control would hide it.
             refuse_start(PROGRAM, problems)
-        if settings.tls_cert and settings.tls_key:
-            outer.append(OuterTLS(settings.tls_cert, settings.tls_key, settings.tls_ca))
         roots = upstream_roots(settings)
-        services = await Services.start(settings)
+        services = await Services.start(settings, certificates)
     except CANNOT_START as error:
         refuse_start(PROGRAM, [str(error)])
     bends.install()
     watch = AddonErrors()
     mitm = master.Master(
-        options.Options(confdir=str(settings.ca_dir)), with_termlog=False
+        options.Options(confdir=str(settings.confdir)), with_termlog=False
     )
     server = Proxyserver(settings.listen_host, settings.port)
     layers = next_layer.NextLayer()
     bends.choose_layers(layers, services.layer_choice)
-    mitm.addons.add(core.Core(), server, services.hooks, layers, *outer, InnerTLS())
+    outer = [certificates.outer] if certificates.outer is not None else []
+    inner = InnerTLS()
+    mitm.addons.add(core.Core(), server, services.hooks, layers, *outer, inner)
     problems = load_options(settings, mitm.options)
     mitm.options.update(**REQUIRED, ssl_verify_upstream_trusted_ca=roots)
     if watch.failed:
@@ -55,6 +55,7 @@ async def serve(settings: ProxySettings) -> int:
     if problems:
         refuse_start(PROGRAM, problems)
     bends.freeze(mitm)
+    services.follow(certificates, inner)
     return await _run(mitm, server, services, settings)
 
 

@@ -24,6 +24,7 @@ from addons.mitm.handshakes import Handshakes
 from addons.mitm.hooks import Hooks
 from addons.mitm.http import Bounds
 from addons.mitm.layer_choice import LayerChoice
+from addons.mitm.own_certificates import OwnCertificates
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
 from addons.network.resolver import Resolver, mark_own_connections
@@ -64,9 +65,9 @@ CANNOT_START = (
 class Services:
     """The parts of one proxy."""
 
-    def __init__(self, settings: ProxySettings):
-        """The CA must have been checked. Raises one of CANNOT_START, in words for the operator."""
-        self._settings = settings
+    def __init__(self, settings: ProxySettings, certificates: OwnCertificates):
+        """Raises one of CANNOT_START, in words for the operator."""
+        self._settings, self._certificates = settings, certificates
         self.holder = SnapshotHolder(
             settings.state_dir / "snapshot.sealed",
             settings.control_url,
@@ -91,7 +92,9 @@ class Services:
         settings, holder = self._settings, self.holder
         recorder, connections = self.recorder, self.connections
         distrust = Distrust(UNTRUSTED)
-        self.health = Health(holder, spool, self._outboxes, distrust)
+        self.health = Health(
+            holder, spool, self._outboxes, distrust, self._certificates.report
+        )
         resolver = Resolver(settings.upstream_map, settings.internal_hosts)
         resolver.guard(asyncio.get_running_loop())
         providers = Directory(settings.providers)
@@ -131,7 +134,14 @@ class Services:
             settings.control,
             beside,
         )
-        counts = Counts(recorder, connections, distrust, self.health, self.limiter)
+        counts = Counts(
+            recorder,
+            connections,
+            distrust,
+            self.health,
+            self.limiter,
+            lambda: self._certificates.days,
+        )
         self._metrics = (
             MetricsPort(counts, settings.metrics_host, settings.metrics_port)
             if settings.metrics_port is not None
@@ -139,9 +149,11 @@ class Services:
         )
 
     @classmethod
-    async def start(cls, settings: ProxySettings) -> Self:
+    async def start(
+        cls, settings: ProxySettings, certificates: OwnCertificates
+    ) -> Self:
         """Build, wait for a snapshot, and follow control and Redis. Raises one of CANNOT_START."""
-        services = cls(settings)
+        services = cls(settings, certificates)
         await services.holder.start(settings.start_timeout)
         own = [
             services.holder.run(),
@@ -154,6 +166,10 @@ class Services:
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())
         return services
+
+    def follow(self, certificates: OwnCertificates, inner: Any) -> None:
+        """Take up renewed certificates; `inner` is mitmproxy's TLS addon."""
+        self._tasks.append(asyncio.create_task(certificates.follow(inner)))
 
     async def stop(self) -> None:
         """Send what Redis still takes; the rest stays in the spool for the next start."""

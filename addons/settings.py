@@ -167,8 +167,13 @@ class ProxySettings(Core, Redis):
 
     @property
     def ca_dir(self) -> Path:
-        """The folder of the interception CA."""
+        """The folder of the interception CA; it may be read-only."""
         return self.state_dir / "ca"
+
+    @property
+    def confdir(self) -> Path:
+        """The folder that mitmproxy takes for its own, and writes into."""
+        return self.state_dir / "mitmproxy"
 
 
 def _mapping(entry: str) -> tuple[Address, Address]:

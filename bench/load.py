@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from cli.ca import issue, make_authority
+from contract.authority import issue, make_root
 
 HOST = "api.openai.com"
 PROSE = (
@@ -61,7 +61,7 @@ async def _answer(
 
 async def upstream(folder: Path, stream: Streamer) -> tuple[asyncio.Server, Path]:
     """A TLS server that answers every call with about 1 KB, or as `stream` does; and the CA to trust for it."""
-    authority = make_authority("Bench upstream", days=2)
+    authority = make_root("Bench upstream", days=2)
     chain, key = issue(authority, [HOST], days=2)
     pair, roots = folder / "upstream.pem", folder / "upstream-ca.pem"
     pair.write_bytes(key + chain)

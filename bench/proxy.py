@@ -14,7 +14,7 @@ import uvloop
 from bench import streams, texts
 from bench.load import CALL, Client, request, spread, upstream
 from bench.process import cpu_seconds
-from cli import ca
+from cli import ca_folder
 from cli.processes import start, stop
 from cli.settings import environment, settings_of
 from cli.stack import Stack
@@ -166,7 +166,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(
         prefix="earthflow-bench-", ignore_cleanup_errors=True
     ) as folder:
-        ca.write_authority(claim(Path(folder)).folder / "ca")
+        ca_folder.write_local(claim(Path(folder)).folder / "ca")
         uvloop.run(run(Path(folder)))
 
 

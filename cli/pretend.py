@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from cli.ca import issue, make_authority
+from contract.authority import issue, make_root
 from contract.providers import ai_hosts
 
 PACE = 0.03  # seconds between tokens
@@ -92,7 +92,7 @@ class Providers:
     port: int = 0
 
     def __enter__(self) -> "Providers":
-        authority = make_authority("Pretend providers", days=30)
+        authority = make_root("Pretend providers", days=30)
         self.ca_file = self.folder / "providers-ca.pem"
         self.ca_file.write_bytes(authority.pem)
         chain, key = issue(authority, list(self.hosts), days=30)

@@ -94,12 +94,11 @@ class Stack:
         with one_at_a_time(home):
             self._make_secrets()
             self._start_engines()
-            if self.settings.env == "development" and ca.ensure_authority(
-                home.folder / "ca"
-            ):
-                self._say(f"CA          made: {home.folder / 'ca' / ca.PUBLIC_FILE}")
-            write_trust(home.folder)
             self.start_control()
+            hosts = ca.hosts_of(self.settings)
+            if done := ca.keep(self.control, home.folder / "ca", hosts):
+                self._say(f"CA          {done}")
+            write_trust(home.folder)
             self.new_key = self._first_tenant()
         self.start_proxy()
 

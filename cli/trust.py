@@ -10,10 +10,10 @@ from pathlib import Path
 
 import certifi
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from cli import ca
+from cli import ca_folder
 from cli.errors import BAD_CONFIGURATION, CommandError
+from contract.authority import certificate_pem
 
 SYSTEM_ROOTS = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -42,7 +42,7 @@ def write_trust(
     ours = (
         _given(certificate_file)
         if certificate_file
-        else ca.public_certificate(state / "ca").public_bytes(Encoding.PEM)
+        else b"".join(map(certificate_pem, ca_folder.roots(state / "ca")))
     )
     own = list(
         dict.fromkeys(
@@ -67,9 +67,8 @@ def write_trust(
 
 def _given(path: Path) -> bytes:
     try:
-        return x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(
-            Encoding.PEM
-        )
+        given = x509.load_pem_x509_certificates(path.read_bytes())
+        return b"".join(map(certificate_pem, given))
     except (OSError, ValueError):
         raise CommandError(
             f"EARTHFLOW_CA_CERT: {path} holds no PEM certificate. Get it with: earthflow ca export",

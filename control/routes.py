@@ -7,6 +7,7 @@ from control import health, metrics, openapi
 from control.api import (
     archive,
     audit,
+    authorities,
     internal,
     keys,
     master_keys,
@@ -99,6 +100,23 @@ ROUTES = (
     ),
     Route("POST", "/v1/master/finalize", master_keys.finalize, master_keys.Standing),
     Route("POST", "/v1/master/abort", master_keys.abort, master_keys.Standing),
+    Route("GET", "/v1/ca", authorities.every, authorities.Roots),
+    Route(
+        "POST",
+        "/v1/ca",
+        authorities.create,
+        authorities.Roots,
+        authorities.NewRoot,
+        201,
+    ),
+    Route(
+        "POST",
+        "/v1/ca/issue",
+        authorities.issue,
+        authorities.Issued,
+        authorities.NewIssuer,
+    ),
+    Route("POST", "/v1/ca/finish", authorities.finish, authorities.Roots),
     Route("GET", "/v1/rules", rules.export, rules.Rules),
     Route(
         "GET",

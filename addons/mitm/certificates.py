@@ -1,34 +1,27 @@
 """Certificates: the operator's own on the port, leaves of the interception CA inside tunnels, and the roots for upstreams."""
 
 import datetime as dt
-import logging
 import stat
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import certifi
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from mitmproxy import certs, tls
+from mitmproxy import certs, ctx, tls
 from mitmproxy.addons import tlsconfig
 from mitmproxy.net import tls as net_tls
 from mitmproxy.proxy.layers import modes
 from OpenSSL import SSL
 
 from addons.settings import ProxySettings
+from contract.authority import read_authority
 
-logger = logging.getLogger("earthflow.tls")
-
-CA_FILE = (
-    "mitmproxy-ca.pem"  # key and certificate, under the name that mitmproxy looks for
-)
-# Days before its end from which on each start warns: a month is enough to roll out a
-# new CA.
-WARN_DAYS = 30
+# The issuer's key and chain, under the name that mitmproxy looks for; and what clients trust.
+CA_FILE, ROOTS_FILE = "mitmproxy-ca.pem", "earthflow-ca.pem"
 MAX_LEAVES = 10_000  # some 4 KB each
 # for which a leaf is used again; it is valid for longer
 LEAF_SECONDS = 30 * 24 * 3600.0
@@ -38,8 +31,15 @@ class BadCertificate(Exception):
     """A certificate or key that cannot be used, and what to do."""
 
 
-def check_ca(folder: Path, now: dt.datetime | None = None) -> None:
-    """Check that the interception CA exists, is whole, private to us, and has not expired.
+class Signer(NamedTuple):
+    """What leaves are signed with, and when it or what stands above it ends."""
+
+    issuer: x509.Certificate
+    until: dt.datetime
+
+
+def read_ca(folder: Path, now: dt.datetime | None = None) -> Signer:
+    """Read the interception CA: it exists, is whole, private to us, and has not expired.
 
     Raises BadCertificate.
     """
@@ -56,29 +56,36 @@ def check_ca(folder: Path, now: dt.datetime | None = None) -> None:
             f"{path} can be read by others (mode {mode:04o}). Run: chmod 600 {path}"
         )
     try:
-        key = load_pem_private_key(pem, None)
-        certificate = x509.load_pem_x509_certificate(pem)
-        authority = certificate.extensions.get_extension_for_class(
-            x509.BasicConstraints
-        ).value.ca
-    except (ValueError, TypeError, x509.ExtensionNotFound):
+        issuer = read_authority(pem).certificate
+        chain = x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
         raise BadCertificate(
-            f"{path} does not hold a CA certificate and its key. Make a new one with: earthflow ca init --force"
+            f"{path} does not hold a CA certificate and its key ({error}). Make it again with: earthflow ca renew"
         ) from None
-    if not authority or key.public_key() != certificate.public_key():
+    until = min(one.not_valid_after_utc for one in (*chain, *_roots(folder, issuer)))
+    if until <= (now or dt.datetime.now(dt.UTC)):
         raise BadCertificate(
-            f"{path}: the certificate is no CA's, or the key is another one's"
+            "the interception CA has expired. Renew it with: earthflow ca renew"
         )
-    left = certificate.not_valid_after_utc - (now or dt.datetime.now(dt.UTC))
-    if left <= dt.timedelta(0):
-        raise BadCertificate(
-            "the interception CA has expired. Make a new one with: earthflow ca init --force"
-        )
-    if left < dt.timedelta(days=WARN_DAYS):
-        logger.warning(
-            "the interception CA expires in %d days; make a new one with: earthflow ca init --force",
-            left.days,
-        )
+    return Signer(issuer, until)
+
+
+def _roots(folder: Path, issuer: x509.Certificate) -> list[x509.Certificate]:
+    """The newest root that clients trust, where its certificate is here."""
+    try:
+        roots = x509.load_pem_x509_certificates((folder / ROOTS_FILE).read_bytes())
+    except (OSError, ValueError):
+        return []
+    return [root for root in roots if root.subject == issuer.issuer]
+
+
+def use_ca(config: tlsconfig.TlsConfig, folder: Path) -> None:
+    """Have mitmproxy's TLS addon make leaves by the CA that is in its folder now."""
+    config.certstore = Leaves(
+        certs.CertStore.from_store(folder, "mitmproxy", 2048), folder / CA_FILE
+    )
+    # Contexts are kept by the path of the chain, which is the same with another content.
+    net_tls.create_client_proxy_context.cache_clear()
 
 
 def upstream_roots(settings: ProxySettings) -> str | None:
@@ -119,11 +126,12 @@ class Leaves(certs.CertStore):
     The least recently used one is dropped first.
     """
 
-    def __init__(self, ca: certs.CertStore):
+    def __init__(self, ca: certs.CertStore, chain: Path):
+        """`chain` is the file with what stands between a leaf and the roots."""
         super().__init__(
             ca.default_privatekey,
             ca.default_ca,
-            ca.default_chain_file,
+            chain,
             ca.default_crl,
             ca.dhparams,
         )
@@ -170,13 +178,26 @@ class InnerTLS(tlsconfig.TlsConfig):
 
     def configure(self, updated: set[str]) -> None:
         super().configure(updated)  # type: ignore[no-untyped-call]
-        give_leaves(self)
+        _take_leaves(self)
 
 
-def give_leaves(config: tlsconfig.TlsConfig) -> None:
-    """Have mitmproxy's TLS addon take its certificates from `Leaves`."""
+def give_leaves(config: Any) -> None:
+    """Have mitmproxy's own TLS addon take its certificates from `Leaves`, whenever it is
+    configured; it is once more when all addons run.
+    """
+    configure = config.configure
+
+    def with_leaves(updated: set[str]) -> None:
+        configure(updated)
+        _take_leaves(config)
+
+    config.configure = with_leaves
+    _take_leaves(config)
+
+
+def _take_leaves(config: tlsconfig.TlsConfig) -> None:
     if config.certstore is not None and not isinstance(config.certstore, Leaves):
-        config.certstore = Leaves(config.certstore)
+        use_ca(config, Path(ctx.options.confdir))
 
 
 class OuterTLS:
@@ -188,42 +209,68 @@ class OuterTLS:
     name = "earthflow_outer_tls"
 
     def __init__(self, certificate: Path, key: Path, clients: Path | None = None):
+        self._certificate, self._key, self._clients = certificate, key, clients
+        self.read_files()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that it is made of."""
+        return (self._certificate, self._key, *filter(None, (self._clients,)))
+
+    def read_files(self) -> None:
+        """Use the files as they are now, for new connections. Raises BadCertificate, and
+        continues with what it has.
+        """
+        for path in self.files:
+            if not path.is_file():
+                raise BadCertificate(
+                    f"there is no file {path}, or it cannot be read; see TLS_CERT_PATH, TLS_KEY_PATH and TLS_CA_PATH"
+                )
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.set_min_proto_version(SSL.TLS1_2_VERSION)
         context.set_options(net_tls.DEFAULT_OPTIONS)
-        for path in (certificate, key, *([clients] if clients else ())):
-            if not path.is_file():
-                raise BadCertificate(
-                    f"there is no file {path}; see TLS_CERT_PATH, TLS_KEY_PATH and TLS_CA_PATH"
-                )
+        until = self._use_certificate(context)
+        if self._clients is not None:
+            _ask_clients(context, self._clients)
+        context.set_session_id(b"earthflow")
+        context.set_alpn_select_callback(_http1_only)
+        self._context, self.until = context, until
+
+    def _use_certificate(self, context: SSL.Context) -> dt.datetime:
+        certificate, key = self._certificate, self._key
         try:
             context.use_certificate_chain_file(str(certificate))
             context.use_privatekey_file(str(key))
             context.check_privatekey()
-        except SSL.Error:
+            until = x509.load_pem_x509_certificate(
+                certificate.read_bytes()
+            ).not_valid_after_utc
+        except (SSL.Error, OSError, ValueError):
             raise BadCertificate(
-                f"{certificate} and {key} are not a PEM certificate chain and its key"
+                f"{certificate} and {key} are not a PEM certificate chain and its key, or cannot be read"
             ) from None
-        if clients is not None:
-            try:
-                context.load_verify_locations(str(clients))
-                context.load_client_ca(str(clients).encode())
-            except SSL.Error:
-                raise BadCertificate(
-                    f"TLS_CA_PATH: {clients} holds no PEM certificates"
-                ) from None
-            context.set_verify(
-                SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _as_openssl_says
-            )
-        context.set_session_id(b"earthflow")
-        context.set_alpn_select_callback(_http1_only)
-        self._context = context
+        if until <= dt.datetime.now(dt.UTC):
+            raise BadCertificate(f"the certificate in {certificate} expired on {until:%Y-%m-%d}")  # fmt: skip
+        return until
 
     def tls_start_client(self, data: tls.TlsData) -> None:
         """Use our context for the port itself; inside tunnels mitmproxy takes a leaf."""
         if is_outer(data):
             data.ssl_conn = SSL.Connection(self._context)
             data.ssl_conn.set_accept_state()
+
+
+def _ask_clients(context: SSL.Context, clients: Path) -> None:
+    """Have clients show a certificate of a CA in this file."""
+    try:
+        context.load_verify_locations(str(clients))
+        context.load_client_ca(str(clients).encode())
+    except SSL.Error:
+        raise BadCertificate(
+            f"TLS_CA_PATH: {clients} holds no PEM certificates"
+        ) from None
+    required = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
+    context.set_verify(required, _as_openssl_says)
 
 
 def is_outer(data: tls.TlsData) -> bool:

@@ -54,7 +54,7 @@ def load_options(settings: ProxySettings, into: options.Options) -> list[str]:
 
 def known_options(settings: ProxySettings) -> options.Options:
     """Every option that mitmproxy's addons define, without a Master: a Master listens to the log for ever."""
-    known = options.Options(confdir=str(settings.ca_dir))
+    known = options.Options(confdir=str(settings.confdir))
     loader: Any = addonmanager.Loader(SimpleNamespace(options=known))
     for addon in (
         proxyserver.Proxyserver(),

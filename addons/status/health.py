@@ -1,7 +1,7 @@
 """Health of this proxy: alive, and ready (it can decide and record). Answers without control or Redis."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from addons.network.distrust import Distrust
@@ -22,11 +22,13 @@ class Health:
         spool: Spool,
         outboxes: Sequence[Outbox],
         distrust: Distrust,
+        certificates: Callable[[], dict[str, Any]],
     ):
         self._holder = holder
         self._spool = spool
         self._outboxes = outboxes
         self._distrust = distrust
+        self._certificates = certificates
         # hooks that raised and were refused or passed by EARTHFLOW_FAIL_MODE
         self.failures = 0
         self._failed = -RECENT
@@ -67,6 +69,7 @@ class Health:
                 else "OK",
                 "failures": self.failures,
             },
+            "certificates": self._certificates(),
             "clients": {"status": "OK", "distrusting": self._distrust.report()},
         }
         states = {check["status"] for check in checks.values()}

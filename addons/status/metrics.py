@@ -3,7 +3,7 @@
 They name no tenant, key, client or path.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -28,20 +28,19 @@ class Counts(Collector):
         distrust: Distrust,
         health: Health,
         limiter: RateLimiter,
+        days_left: Callable[[], Mapping[str, float]],
     ):
         self._recorder = recorder
         self._connections = connections
         self._distrust = distrust
         self._health = health
         self._limiter = limiter
+        self._days_left = days_left
 
     def collect(self) -> Iterable[Metric]:
         """The current values."""
-        build = GaugeMetricFamily(
-            "earthflow_build_info", "The version that runs.", labels=["version"]
-        )
-        build.add_metric([VERSION], 1)
-        yield build
+        yield _build()
+        yield _days(self._days_left())
         recorder, connections = self._recorder, self._connections
         yield _counter(
             "decisions",
@@ -123,6 +122,25 @@ class MetricsPort:
             body=generate_latest(self._registry),
             headers={"content-type": CONTENT_TYPE_LATEST},
         )
+
+
+def _build() -> Metric:
+    build = GaugeMetricFamily(
+        "earthflow_build_info", "The version that runs.", labels=["version"]
+    )
+    build.add_metric([VERSION], 1)
+    return build
+
+
+def _days(left: Mapping[str, float]) -> Metric:
+    days = GaugeMetricFamily(
+        "earthflow_certificate_days",
+        "Days until a certificate ends: the interception CA's, the port's own.",
+        labels=["which"],
+    )
+    for which, value in left.items():
+        days.add_metric([which], value)
+    return days
 
 
 def _counter(

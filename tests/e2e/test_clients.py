@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cli.ca import Authority, issue, make_authority
 from cli.processes import wait_until
+from contract.authority import Authority, issue, make_root
 from tests.support.house import (
     EARTHFLOW,
     PATIENCE,
@@ -104,7 +104,7 @@ def test_the_relay_says_that_the_proxy_is_away(house: House, tenant: Tenant) -> 
 
 @pytest.fixture(scope="module")
 def operator() -> Authority:
-    return make_authority("Operator", days=2)
+    return make_root("Operator", days=2)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +116,7 @@ def strict(
     for name, authority, host in (
         ("server", operator, "localhost"),
         ("client", operator, "client"),
-        ("stranger", make_authority("Stranger", days=2), "client"),
+        ("stranger", make_root("Stranger", days=2), "client"),
     ):
         chain, key = issue(authority, [host], days=2, client=name != "server")
         (folder / f"{name}.pem").write_bytes(key + chain)

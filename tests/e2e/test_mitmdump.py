@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.ca import write_authority
+from cli.ca_folder import write_local
 from cli.processes import start, stop, wait_until
 from tests.support.house import (
     PATIENCE,
@@ -98,7 +98,7 @@ def test_without_a_key_connect_is_answered_407(dump: int) -> None:
 def test_what_cannot_become_ready_ends_with_a_status_and_never_serves(
     house: House, tmp_path: Path, spoiled: dict[str, str]
 ) -> None:
-    write_authority(tmp_path / "ca")
+    write_local(tmp_path / "ca")
     told = (
         house.stack.environment(EARTHFLOW_START_TIMEOUT="0", HOME=str(tmp_path))
         | {"EARTHFLOW_STATE_DIR": str(tmp_path)}

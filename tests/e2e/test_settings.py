@@ -11,8 +11,8 @@ import psycopg
 import pytest
 import redis
 
-from cli.ca import issue, make_authority
 from cli.processes import wait_until
+from contract.authority import issue, make_root
 from contract.unwrap import prompt_cipher, unwrap
 from tests.control.test_api import admin, ask
 from tests.e2e.test_outages import EXPLODING, RAISING, asked
@@ -53,7 +53,7 @@ def folder() -> Iterator[Path]:
         (place / "rules").mkdir()
         (place / "rules" / "own.yaml").write_text(NO_SOCKETS)
         (place / "providers.yaml").write_text(PROVIDERS)
-        operator = make_authority("Operator", days=2)
+        operator = make_root("Operator", days=2)
         chain, key = issue(operator, ["localhost"], days=2)
         for name, content in (
             ("ca.pem", operator.pem),

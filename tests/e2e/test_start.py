@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from cli.ca import write_authority
+from cli.ca_folder import write_local
 from cli.engines import Engines
 from cli.settings import environment
 from cli.stack import PROGRAMS
@@ -73,7 +73,7 @@ BAD_OPTIONS = [
 @pytest.fixture
 def told(engines: Engines, tmp_path: Path) -> dict[str, str]:
     """The environment of a service that would start, but for what a test spoils."""
-    write_authority(tmp_path / "ca")
+    write_local(tmp_path / "ca")
     return environment(
         {
             "EARTHFLOW_MASTER_KEY": Fernet.generate_key().decode(),

@@ -6,14 +6,14 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from cli.ca import issue, make_authority
+from contract.authority import issue, make_root
 
 
 class PlainTLS:
     """Use as a context manager; `port` is where it listens on loopback."""
 
     def __init__(self, folder: Path, host: str, ca_name: str):
-        authority = make_authority("Other", days=2)
+        authority = make_root("Other", days=2)
         (folder / ca_name).write_bytes(authority.pem)
         chain, key = issue(authority, [host], days=2)
         pair = folder / f"{host}.pem"
