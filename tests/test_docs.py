@@ -287,32 +287,6 @@ def test_make_has_the_targets_the_readme_names() -> None:
         assert done.returncode == 0, done.stderr
 
 
-def test_compose_file_is_valid() -> None:
-    import compose
-
-    tool = Path(compose.__file__).with_name("docker-compose")
-    (ROOT / ".env").touch() if not (ROOT / ".env").exists() else None
-    try:
-        done = subprocess.run(
-            [tool, "config", "--services"],
-            cwd=ROOT,
-            env=environment({"POSTGRES_PASSWORD": "x"}),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    finally:
-        if (ROOT / ".env").stat().st_size == 0:
-            (ROOT / ".env").unlink()
-    assert done.returncode == 0, done.stderr
-    assert sorted(done.stdout.split()) == [
-        "earthflow-dashboard",
-        "earthflow-proxy",
-        "postgres",
-        "redis",
-    ]
-
-
 def test_a_wrong_python_is_told_what_to_install(tmp_path: Path) -> None:
     for name in ("python3", "python3.12", "python3.13", "uv"):
         (tmp_path / name).write_text("#!/bin/sh\necho Python 3.9.2\nexit 1\n")
