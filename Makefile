@@ -11,7 +11,7 @@ DIST := dist
 PARTS := addons rules codecs table system
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients fuzz hostile lint bench peers lock dist hooks clean
+.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients fuzz hostile lint bench peers lock dist install-systemd hooks clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -76,6 +76,9 @@ dist: $(VENV)/installed  ## wheel, sdist, what they depend on (SBOM, CycloneDX) 
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) "$(BIN)/python" -m hatchling build -d "$(DIST)"
 	"$(BIN)/python" deploy/sbom.py "$(DIST)/earthflow.cdx.json"
 	cd "$(DIST)" && sha256sum * > SHA256SUMS && cat SHA256SUMS
+
+install-systemd:  ## production on this machine: a user, units, /opt/earthflow/.env (as root, from a checkout at /opt/earthflow)
+	bash deploy/install-systemd.sh
 
 hooks: $(VENV)/installed  ## have git run the quick checks before each commit
 	"$(BIN)/pre-commit" install

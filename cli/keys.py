@@ -2,6 +2,8 @@
 readers of metrics.
 """
 
+import json
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -11,6 +13,7 @@ from cli.confirm import Yes, confirm
 from cli.errors import USAGE, CommandError
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
+from cli.secrets_file import write_private
 
 app = typer.Typer(
     help="Keys: list, create, revoke, rotate; the master key.", no_args_is_help=True
@@ -105,12 +108,23 @@ def rotate(
         str,
         typer.Option("--new-key", help="The new master key, or - for standard input."),
     ] = "",
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            help="A new file for the new keys, as JSON, instead of showing them. For timers, whose output is logged.",
+        ),
+    ] = None,
     output: RowsOutput = "table",
 ) -> None:
     """Replace keys; the old ones still work for a while.
 
     New keys are shown here and never again.
     """
+    if to is not None and to.exists():
+        raise CommandError(
+            f"{to} has keys already. Give them to their users, delete it, and run this again; nothing was rotated."
+        )
     if rotate_master and (dry_run or tenant_id):
         raise CommandError(
             "--rotate-master rotates the master key: it goes without --dry-run and --tenant-id.",
@@ -125,7 +139,12 @@ def rotate(
     columns = (
         ("tenant",) if dry_run else ("tenant", "new", "api_key", "old", "old_until")
     )
-    emit_rows(columns, control().post("/v1/keys/rotate", body)["rotated"], output)
+    rotated = control().post("/v1/keys/rotate", body)["rotated"]
+    if to is None or dry_run:
+        emit_rows(columns, rotated, output)
+        return
+    write_private(to, json.dumps(rotated, indent=2) + "\n")
+    typer.echo(f"Rotated {len(rotated)} keys; the new ones are in {to}.", err=True)
 
 
 def _of(tenant: str | None) -> str:

@@ -118,6 +118,40 @@ def environment(
     } | dict(changes or {})
 
 
+# As the deployment guide's Kubernetes secret names settings (5.1, `envFrom`).
+ALIASES = {
+    "master-key": "EARTHFLOW_MASTER_KEY",
+    "admin-api-key": "EARTHFLOW_ADMIN_API_KEY",
+    "postgres-password": "POSTGRES_PASSWORD",
+    "redis-password": "REDIS_PASSWORD",
+}
+# Secrets that a program does not read, so that nobody finds them in its environment.
+NOT_READ: Mapping[str, frozenset[str]] = {
+    "proxy": frozenset(
+        (
+            "EARTHFLOW_ADMIN_API_KEY",
+            "EARTHFLOW_ADMIN_API_KEY_PREVIOUS",
+            "EARTHFLOW_API_KEY",
+            "EARTHFLOW_DATABASE_URL",
+            "POSTGRES_PASSWORD",
+        )
+    ),
+    "control": frozenset(("EARTHFLOW_API_KEY",)),
+}
+
+
+def own_environment(program: str, told: Mapping[str, str]) -> dict[str, str]:
+    """An environment as a program of ours needs it: aliases under their own names, and no
+    secret of another program.
+    """
+    by_alias = {ALIASES[name]: value for name, value in told.items() if name in ALIASES}
+    return {
+        name: value
+        for name, value in (by_alias | dict(told)).items()
+        if name not in ALIASES and name not in NOT_READ[program]
+    }
+
+
 def search_path() -> list[Path]:
     """The folders of PATH."""
     return [

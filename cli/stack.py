@@ -18,7 +18,7 @@ from cli.client import Control, Refused
 from cli.engines import Engines
 from cli.errors import BAD_CONFIGURATION, CommandError
 from cli.processes import start, stop
-from cli.settings import UpSettings, environment
+from cli.settings import UpSettings, environment, own_environment
 from cli.state_folder import claim, one_at_a_time
 from cli.trust import write_trust
 
@@ -183,9 +183,8 @@ class Stack:
             )
         with _opened(self.log) as log:
             before = log.tell()
-            process = start(
-                self._programs[name], self.environment(**more), subprocess.PIPE, log
-            )
+            told = own_environment(name, self.environment(**more))
+            process = start(self._programs[name], told, subprocess.PIPE, log)
         port = port_said(process)
         if port is None:
             stop(process)

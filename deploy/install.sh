@@ -1,8 +1,11 @@
 #!/usr/bin/env bash
-# Make a virtual environment and install Earthflow into it, from the lock and nothing else. Usage: install.sh FOLDER
+# Make a virtual environment and install Earthflow into it, from locks and nothing else.
+# Usage: install.sh FOLDER [LOCK …]; without locks: what development needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?name the folder of the virtual environment}
+shift
+locks=("${@:-requirements-dev.txt}")
 lowest=3.12
 
 # Python 3.13.0 to 3.13.2 do not run the event loop that the proxy uses.
@@ -30,5 +33,5 @@ echo "Installing into $folder (a minute the first time) …"
 rm -rf "$folder"
 make_environment
 pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
-"${pip[@]}" install --require-hashes -r requirements-dev.txt
+for lock in "${locks[@]}"; do "${pip[@]}" install --require-hashes -r "$lock"; done
 "${pip[@]}" install --no-deps --no-build-isolation -e .

@@ -6,7 +6,13 @@ import pytest
 from cryptography.fernet import Fernet
 
 from addons.settings import ProxySettings
-from cli.settings import UpSettings, environment, load_env_file, settings_of
+from cli.settings import (
+    UpSettings,
+    environment,
+    load_env_file,
+    own_environment,
+    settings_of,
+)
 from control.settings import ControlSettings
 
 FOREIGN = {
@@ -128,3 +134,33 @@ def test_an_env_file_is_read_as_compose_reads_it(
         "a=b",
         "before",
     ]
+
+
+SECRETS = {
+    "master-key": "M" * 43 + "=",
+    "admin-api-key": "the-admin-key-of-the-guide-0123456789",
+    "postgres-password": "the-password-of-the-guide",
+    "EARTHFLOW_API_KEY": "the-key-of-a-client",
+}
+
+
+@pytest.mark.parametrize(
+    ("program", "missing", "kept"),
+    [
+        ("proxy", {"admin-api-key", "postgres-password", "EARTHFLOW_API_KEY"}, {"master-key"}),
+        ("control", {"EARTHFLOW_API_KEY"}, {"master-key", "admin-api-key", "postgres-password"}),
+    ],
+)  # fmt: skip
+def test_a_program_keeps_the_secrets_that_it_reads_alone(
+    program: str, missing: set[str], kept: set[str]
+) -> None:
+    own = own_environment(program, {"PATH": "/bin", **SECRETS})
+    assert {name for name in SECRETS if SECRETS[name] in own.values()} == kept
+    assert SECRETS.keys() - kept == missing
+    assert own["EARTHFLOW_MASTER_KEY"] == SECRETS["master-key"]
+    assert own["PATH"] == "/bin"
+
+
+def test_a_setting_under_its_own_name_is_stronger_than_the_guides() -> None:
+    told = {"master-key": "a", "EARTHFLOW_MASTER_KEY": "b"}
+    assert own_environment("proxy", told) == {"EARTHFLOW_MASTER_KEY": "b"}

@@ -5,14 +5,17 @@ import socket
 import subprocess
 from pathlib import Path
 
+import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
+from cli import processes
 from cli.ca_folder import write_local
 from cli.engines import Engines
 from cli.settings import environment
-from cli.stack import PROGRAMS
-from tests.support.house import PATIENCE, House
+from cli.stack import PROGRAMS, port_said
+from contract.decision import new_id
+from tests.support.house import EARTHFLOW, PATIENCE, House
 
 ADMIN = "a-long-admin-key-for-tests-0123456789"
 PASSWORDLESS = (
@@ -213,3 +216,40 @@ def test_the_first_start_shows_its_keys_once_and_the_line_to_paste(
     assert house.stack.new_key is not None
     assert (house.folder / "secrets.env").stat().st_mode & 0o777 == 0o600
     assert (house.folder / "client-key").stat().st_mode & 0o777 == 0o600
+
+
+def environment_from_outside(pid: int) -> str:
+    return Path(f"/proc/{pid}/environ").read_text().replace("\0", "\n")
+
+
+def test_the_guides_kubernetes_secret_is_read_and_does_not_stay(
+    told: dict[str, str], engines: Engines
+) -> None:
+    name = f"secret_{new_id().replace('-', '')}"
+    with psycopg.connect(engines.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    told["EARTHFLOW_DATABASE_URL"] = engines.database_url.replace("/postgres?", f"/{name}?")  # fmt: skip
+    literal = {
+        "master-key": told.pop("EARTHFLOW_MASTER_KEY"),
+        "admin-api-key": told.pop("EARTHFLOW_ADMIN_API_KEY"),
+        "postgres-password": "the-password",
+        "EARTHFLOW_API_KEY": "somebody's key",
+    }
+    process = processes.start([EARTHFLOW, "control"], told | literal, subprocess.PIPE)
+    try:
+        assert port_said(process) is not None
+        seen = environment_from_outside(process.pid)
+    finally:
+        processes.stop(process)
+    assert f"EARTHFLOW_MASTER_KEY={literal['master-key']}\n" in seen
+    assert f"EARTHFLOW_ADMIN_API_KEY={literal['admin-api-key']}\n" in seen
+    assert "POSTGRES_PASSWORD=the-password\n" in seen
+    assert "master-key=" not in seen
+    assert "somebody's key" not in seen
+
+
+def test_a_proxy_has_no_secret_of_controls(house: House) -> None:
+    seen = environment_from_outside(house.stack.services["proxy"].process.pid)
+    assert house.stack.secrets["EARTHFLOW_MASTER_KEY"] in seen
+    assert house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"] not in seen
+    assert "EARTHFLOW_DATABASE_URL" not in seen
