@@ -26,7 +26,7 @@ from addons.network.probe import is_probe
 from addons.network.resolver import InternalAddress, Resolver
 from addons.providers import Directory
 from addons.record.recorder import Address, OpenRecord, Recorder
-from addons.tenants.snapshot import Caller
+from addons.tenants.compiled_snapshot import Caller
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from cli import audit, ca, context, keys, remote, rules, tenants, webhooks
+from cli.backup import backup, restore
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.env import env
@@ -42,6 +43,8 @@ app.command()(demo)
 app.command()(proxy)
 app.command()(control)
 app.command()(providers)
+app.command()(backup)
+app.command()(restore)
 app.add_typer(ca.app, name="ca")
 app.add_typer(rules.app, name="rules")
 app.add_typer(audit.app, name="audit")

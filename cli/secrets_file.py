@@ -48,13 +48,18 @@ def read_or_make(
     return {name: found[name] for name in (MASTER, ADMIN)} | told, False
 
 
+def read(state: Path) -> dict[str, str]:
+    """The secrets of the file; empty where there is none."""
+    try:
+        lines = (state / FILE).read_text().splitlines()
+    except OSError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
 def admin_key(state: Path, given: str | None) -> str | None:
     """The admin key that was given, or that of the file, or None."""
-    try:
-        lines = (state / FILE).read_text().splitlines() if given is None else []
-    except OSError:
-        return None
-    return given or dict(line.split("=", 1) for line in lines if "=" in line).get(ADMIN)
+    return given or read(state).get(ADMIN)
 
 
 def write_private(path: Path, text: str) -> None:

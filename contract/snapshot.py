@@ -54,12 +54,20 @@ class KeyEntry(msgspec.Struct, frozen=True):
     not_after: datetime | None = None
 
 
+class KeyEnd(msgspec.Struct, frozen=True):
+    """A key by its id, and when it ends."""
+
+    id: str
+    not_after: datetime | None = None
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     """A snapshot. Its version only rises.
 
     `rules` maps a source's name to its YAML text. `pepper` is wrapped under `data_key`,
     and that under the master key. `keep_prompts`: records hold prompts, sealed. Old
-    versions of control have no data key: then the master key takes its place.
+    versions of control have no data key: then the master key takes its place. `others` are
+    the keys of no tenant (old versions of control do not say); proxies only keep them.
     """
 
     version: int
@@ -72,6 +80,23 @@ class Snapshot(msgspec.Struct, frozen=True):
     rate: Rate = Rate()
     data_key: str = ""
     keep_prompts: bool = False
+    others: tuple[KeyEnd, ...] | None = None
+
+
+class KnownKeys(msgspec.Struct, frozen=True):
+    """The keys that a proxy knows, for a control whose database was restored from a backup:
+    what is not among them was revoked since.
+    """
+
+    version: int
+    keys: tuple[KeyEnd, ...]
+    others: tuple[KeyEnd, ...] | None = None
+
+
+def known_keys(snapshot: Snapshot) -> KnownKeys:
+    """The keys of a snapshot, without their digests."""
+    keys = tuple(KeyEnd(key.id, key.not_after) for key in snapshot.keys)
+    return KnownKeys(snapshot.version, keys, snapshot.others)
 
 
 _decoder = msgspec.json.Decoder(Snapshot)

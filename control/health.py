@@ -8,6 +8,7 @@ from psycopg_pool import PoolTimeout
 from redis.exceptions import RedisError
 
 from contract.version import VERSION
+from control.api.internal import RESTORED
 from control.errors import answer
 from control.state import STATE, State
 from control.store import snapshots
@@ -63,12 +64,10 @@ async def ready(request: web.Request) -> web.Response:
 
 async def _database(state: State) -> dict[str, object]:
     try:
-        return {
-            "status": "OK",
-            "snapshot": (
-                await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)
-            ).version,
-        }
+        served = await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)
+        if served.held:
+            return {"status": "DEGRADED", "detail": RESTORED}
+        return {"status": "OK", "snapshot": served.version}
     except (psycopg.Error, PoolTimeout, TimeoutError):
         return {"status": "DOWN", "detail": "PostgreSQL does not answer"}
 

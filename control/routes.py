@@ -132,5 +132,6 @@ ROUTES = (
     Route("GET", "/v1/openapi.json", openapi.document),
     Route("GET", "/v1/docs", openapi.page),
     Route("GET", "/internal/snapshot", internal.snapshot),
+    Route("POST", "/internal/keys", internal.keys),
     Route("GET", "/internal/watermark/{worker}/{boot}", internal.watermark),
 )

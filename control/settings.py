@@ -16,12 +16,73 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from contract.settings import Core, Redis, host_names
+from contract.settings import Core, Redis, Settings, host_names
 from contract.snapshot import Rate
 from control.sender import Sender
 
 
-class ControlSettings(Core, Redis):
+class Postgres(Settings):
+    """Where PostgreSQL is: the parts, or one URL that overrules them."""
+
+    database_url: SecretStr | None = Field(
+        None, validation_alias="EARTHFLOW_DATABASE_URL"
+    )
+    postgres_host: str = Field("postgres", validation_alias="POSTGRES_HOST")
+    postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
+    postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
+    postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
+    postgres_password: SecretStr | None = Field(
+        None, validation_alias="POSTGRES_PASSWORD"
+    )
+
+    @field_validator("database_url")
+    @classmethod
+    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
+        try:
+            conninfo_to_dict(value.get_secret_value() if value else "")
+        except ProgrammingError:
+            raise ValueError(
+                "must be a URL such as postgresql://user:password@host:5432/name"
+            ) from None
+        return value
+
+    @model_validator(mode="after")
+    def _supported(self) -> Self:
+        if self.database_url is None and self.postgres_password is None:
+            raise ValueError(
+                "POSTGRES_PASSWORD is not set. It is required; see .env.example."
+            )
+        return self
+
+    @property
+    def database(self) -> str:
+        """The connection string for libpq. It has the password: never print it."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        password = (
+            self.postgres_password.get_secret_value()
+            if self.postgres_password
+            else None
+        )
+        return make_conninfo(
+            host=self.postgres_host,
+            port=self.postgres_port,
+            dbname=self.postgres_db,
+            user=self.postgres_user,
+            password=password,
+        )
+
+    @property
+    def database_place(self) -> str:
+        """Where the database is, for messages; without credentials."""
+        return (
+            "EARTHFLOW_DATABASE_URL"
+            if self.database_url is not None
+            else f"{self.postgres_host}:{self.postgres_port}"
+        )
+
+
+class ControlSettings(Core, Redis, Postgres):
     """Settings of `earthflow control`."""
 
     admin_key: SecretStr = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
@@ -37,17 +98,6 @@ class ControlSettings(Core, Redis):
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     start_timeout: NonNegativeInt = Field(
         30, validation_alias="EARTHFLOW_START_TIMEOUT"
-    )
-
-    database_url: SecretStr | None = Field(
-        None, validation_alias="EARTHFLOW_DATABASE_URL"
-    )
-    postgres_host: str = Field("postgres", validation_alias="POSTGRES_HOST")
-    postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
-    postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
-    postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
-    postgres_password: SecretStr | None = Field(
-        None, validation_alias="POSTGRES_PASSWORD"
     )
 
     rate_limit_rpm: PositiveInt = Field(1000, validation_alias="RATE_LIMIT_DEFAULT_RPM")
@@ -97,25 +147,6 @@ class ControlSettings(Core, Redis):
             raise ValueError("must be a PEM file")
         return value
 
-    @field_validator("database_url")
-    @classmethod
-    def _readable(cls, value: SecretStr | None) -> SecretStr | None:
-        try:
-            conninfo_to_dict(value.get_secret_value() if value else "")
-        except ProgrammingError:
-            raise ValueError(
-                "must be a URL such as postgresql://user:password@host:5432/name"
-            ) from None
-        return value
-
-    @model_validator(mode="after")
-    def _supported(self) -> Self:
-        if self.database_url is None and self.postgres_password is None:
-            raise ValueError(
-                "POSTGRES_PASSWORD is not set. It is required; see .env.example."
-            )
-        return self
-
     @property
     def admin_keys(self) -> list[SecretStr]:
         """The admin keys: the current one, and during a change the previous one."""
@@ -136,30 +167,3 @@ class ControlSettings(Core, Redis):
     def rate(self) -> Rate:
         """The rate limit of tenants that have none of their own."""
         return Rate(self.rate_limit_rpm, self.rate_limit_burst, self.rate_limit_window)
-
-    @property
-    def database(self) -> str:
-        """The connection string for libpq. It has the password: never print it."""
-        if self.database_url is not None:
-            return self.database_url.get_secret_value()
-        password = (
-            self.postgres_password.get_secret_value()
-            if self.postgres_password
-            else None
-        )
-        return make_conninfo(
-            host=self.postgres_host,
-            port=self.postgres_port,
-            dbname=self.postgres_db,
-            user=self.postgres_user,
-            password=password,
-        )
-
-    @property
-    def database_place(self) -> str:
-        """Where the database is, for messages; without credentials."""
-        return (
-            "EARTHFLOW_DATABASE_URL"
-            if self.database_url is not None
-            else f"{self.postgres_host}:{self.postgres_port}"
-        )

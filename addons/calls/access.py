@@ -5,7 +5,8 @@ from addons.calls.heads import proxy_key
 from addons.calls.refusal import Refusal, Reply, plain
 from addons.calls.state import CallState
 from addons.settings import ProxySettings
-from addons.tenants.snapshot import Caller, SnapshotHolder
+from addons.tenants.compiled_snapshot import Caller
+from addons.tenants.snapshot import SnapshotHolder
 
 NO_CERTIFICATE = "Connect to this proxy with TLS (https://) and a client certificate."
 

@@ -13,8 +13,9 @@ from addons.calls.reading import CallRequest, Judgement, Reading, judge
 from addons.calls.refused_texts import Candidates
 from addons.calls.signed_texts import Pair, hashes_of, hashes_of_parts, seen
 from addons.calls.state import AnswerPolicy
+from addons.tenants.compiled_snapshot import Caller
 from addons.tenants.remembered import Remembered
-from addons.tenants.snapshot import Caller, SnapshotHolder
+from addons.tenants.snapshot import SnapshotHolder
 from contract.snapshot import Rate
 from rules.rulebook import Rulebook
 from rules.scan import Clean

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from addons.calls.flow import Flow, path_of
 from addons.providers.provider import Format, Provider
 from addons.record.recorder import Address, OpenRecord
-from addons.tenants.snapshot import Caller
+from addons.tenants.compiled_snapshot import Caller
 from rules.exchange import Exchange
 from rules.restore.original import Original
 from rules.restore.restorer import Restorer

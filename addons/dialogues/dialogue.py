@@ -39,8 +39,8 @@ from addons.framing.messages import Messages
 from addons.providers.error_formats import Family
 from addons.providers.provider import Format, Usage
 from addons.record.recorder import Address, OpenRecord, Recorder, blocked_message
+from addons.tenants.compiled_snapshot import Caller
 from addons.tenants.rate_limit import RateLimiter
-from addons.tenants.snapshot import Caller
 from contract.decision import Reason
 from rules.exchange import Coverage
 from rules.stream import Stream

@@ -12,7 +12,7 @@ import msgspec
 
 from addons.providers.provider import Usage
 from addons.record.spool import Spool
-from addons.tenants.snapshot import Caller
+from addons.tenants.compiled_snapshot import Caller
 from contract.decision import (
     SCHEMA,
     Completion,

@@ -40,7 +40,7 @@ class Counts(Collector):
     def collect(self) -> Iterable[Metric]:
         """The current values."""
         yield _build()
-        yield _days(self._days_left())
+        yield _ends(self._days_left())
         recorder, connections = self._recorder, self._connections
         yield _counter(
             "decisions",
@@ -132,15 +132,15 @@ def _build() -> Metric:
     return build
 
 
-def _days(left: Mapping[str, float]) -> Metric:
-    days = GaugeMetricFamily(
-        "earthflow_certificate_days",
-        "Days until a certificate ends: the interception CA's, the port's own.",
+def _ends(left: Mapping[str, float]) -> Metric:
+    ends = GaugeMetricFamily(
+        "earthflow_certificate_expiry_seconds",
+        "Until a certificate ends: the interception CA's, the port's own.",
         labels=["which"],
     )
-    for which, value in left.items():
-        days.add_metric([which], value)
-    return days
+    for which, days in left.items():
+        ends.add_metric([which], days * 24 * 3600)
+    return ends
 
 
 def _counter(

@@ -26,7 +26,7 @@ import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
 from addons.network.resolver import mark_own_connections
-from addons.tenants.snapshot import Caller
+from addons.tenants.compiled_snapshot import Caller
 from contract.snapshot import Rate
 from contract.streams import PROXIES, bucket_key, spent_key
 

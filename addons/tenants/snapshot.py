@@ -7,40 +7,31 @@ is away, the last good one is used until EARTHFLOW_SNAPSHOT_MAX_AGE.
 """
 
 import asyncio
-import hmac
 import logging
 import os
 import time
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 import aiohttp
 import msgspec
 
-from contract.keys import digest, parse
-from contract.snapshot import KeyEntry, Snapshot, TenantEntry, unseal
+from addons.tenants.compiled_snapshot import CompiledSnapshot
+from contract.snapshot import (
+    Snapshot,
+    known_keys,
+    unseal,
+)
 from contract.unwrap import (
     WrongMasterKey,
-    placeholder_key,
-    prompt_cipher,
     proxy_token,
-    unwrap,
 )
 from rules.complaint import BadRules
-from rules.exchange import Part
 from rules.hyperscan_engine import Store
 from rules.load import Library
-from rules.rulebook import Rulebook
-from rules.testing import proven
 
 logger = logging.getLogger("earthflow.snapshot")
 
-# characters of a call that the audit keeps, where it keeps prompts
-MOST_KEPT = 64 * 1024
 LONG_POLL = 20  # seconds for which control may hold a poll
 # Between polls while control is away.
 RETRY_SECONDS = 1.0
@@ -55,120 +46,6 @@ class OlderSnapshot(Exception):
 
 class NoSnapshot(Exception):
     """There is no snapshot to judge by, and why."""
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls: a tenant, by one of its keys."""
-
-    tenant: TenantEntry
-    key: KeyEntry
-
-
-class CompiledSnapshot:
-    """One snapshot, compiled. Immutable; a call takes it once and keeps it."""
-
-    def __init__(
-        self,
-        snapshot: Snapshot,
-        master: str,
-        store: Store | None = None,
-        before: "CompiledSnapshot | None" = None,
-    ):
-        """Raises BadRules or WrongMasterKey; then nothing of it is used.
-
-        Rulebooks of `before` are reused.
-        """
-        self.snapshot = snapshot
-        self._data_key = (
-            unwrap(master, snapshot.data_key).decode() if snapshot.data_key else master
-        )
-        self._pepper = unwrap(self._data_key, snapshot.pepper)
-        self._keys = {key.id: key for key in snapshot.keys}
-        self._tenants = {tenant.id: tenant for tenant in snapshot.tenants}
-        same = before is not None and before.snapshot.rules == snapshot.rules
-        library = (
-            before.library
-            if before is not None and same
-            else Library(snapshot.rules, store=store)
-        )
-        self.library: Library = proven(
-            library, sorted({tenant.preset for tenant in snapshot.tenants})
-        )
-        self._prompt_keys: dict[str, bytes] = {}
-
-    def caller(self, text: str) -> Caller | None:
-        """The owner of a key, or None. A wrong secret takes as long as a right one."""
-        key = parse(text)
-        if key is None:
-            return None
-        entry = self._keys.get(key.id)
-        expected = entry.digest if entry else ""
-        if (
-            not hmac.compare_digest(digest(self._pepper, key.secret), expected)
-            or entry is None
-        ):
-            return None
-        return self._live(entry)
-
-    def still(self, caller: Caller) -> Caller | None:
-        """The same caller in this snapshot; None where the key has ended."""
-        entry = self._keys.get(caller.key.id)
-        return (
-            self._live(entry) if entry and entry.digest == caller.key.digest else None
-        )
-
-    def _live(self, entry: KeyEntry) -> Caller | None:
-        tenant = self._tenants.get(entry.tenant)
-        over = entry.not_after is not None and entry.not_after <= datetime.now(UTC)
-        return None if tenant is None or over else Caller(tenant, entry)
-
-    def rulebook(self, tenant: TenantEntry) -> Rulebook:
-        """The rules of a tenant; compiled on first use where it has rules of its own."""
-        return self.library.rulebook(tenant.preset, tenant.id)
-
-    def prompt_hash(self, tenant: TenantEntry, body: bytes) -> str:
-        """What the audit keeps of a body: an HMAC under the tenant's own key, so that
-        nobody can guess short prompts.
-        """
-        return (
-            "hmac-sha256:" + hmac.digest(self._prompt_key(tenant), body, "sha256").hex()
-        )
-
-    def kept_prompt(self, tenant: TenantEntry, parts: Sequence[Part]) -> str:
-        """The texts of a call as the audit keeps them, sealed under the tenant's key;
-        empty where it keeps none.
-        """
-        if not self.snapshot.keep_prompts or not parts:
-            return ""
-        said, left = [], MOST_KEPT
-        for part in parts:
-            if part.role == "other":  # names and numbers around the prompt
-                continue
-            said.append(
-                {
-                    "role": part.role,
-                    "text": part.text[:left],
-                    "cut": len(part.text) > left,
-                }
-            )
-            left -= len(part.text)
-            if left <= 0:
-                break
-        return (
-            prompt_cipher(self._prompt_key(tenant))
-            .encrypt(zlib.compress(msgspec.json.encode(said), 1))
-            .decode()
-        )
-
-    def placeholder_key(self, tenant: TenantEntry) -> bytes:
-        """The key that makes a tenant's placeholders its own."""
-        return placeholder_key(self._prompt_key(tenant))
-
-    def _prompt_key(self, tenant: TenantEntry) -> bytes:
-        if tenant.id not in self._prompt_keys:
-            self._prompt_keys[tenant.id] = unwrap(self._data_key, tenant.prompt_key)
-        return self._prompt_keys[tenant.id]
 
 
 class SnapshotHolder:
@@ -334,11 +211,25 @@ class SnapshotHolder:
             if answer.status == 200:
                 sealed = await answer.read()
                 await asyncio.to_thread(self._take, sealed)
+            elif answer.status == 409 and self._current is not None:
+                await self._tell_keys(self._current.snapshot)
+                return
             elif answer.status != 304:
                 raise OSError(f"control answered {answer.status}")
         self._confirmed = time.time()
         # so that a restart knows its age
         await asyncio.to_thread(os.utime, self._path)
+
+    async def _tell_keys(self, snapshot: Snapshot) -> None:
+        """Tell a control whose database was restored which keys are known here."""
+        body = msgspec.json.encode(known_keys(snapshot))
+        url = f"{self._control_url}/internal/keys"
+        async with self._client.post(url, data=body) as answer:
+            if answer.status != 200:
+                raise OSError(f"control answered {answer.status}")
+        logger.warning(
+            "control was restored from a backup; it was told the keys that are known here"
+        )
 
     def _take(self, sealed: bytes) -> None:
         """Compile, keep on disk, swap. In a thread: compiling rules takes a while."""

@@ -2,18 +2,26 @@
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
 
+import msgspec
 from aiohttp import web
 
-from contract.snapshot import seal
+from contract.snapshot import KnownKeys, seal
 from control import auth
 from control.errors import ApiError, answer
 from control.state import STATE
 from control.store import audit, snapshots
 
+logger = logging.getLogger("earthflow.control")
+
 MAX_WAIT = 25.0  # seconds
+RESTORED = (
+    "This database was restored, and keys that were revoked since may have come back. Nothing is served until a proxy that ran before "
+    "has told which it knows; if there is none: earthflow restore --accept-old-keys"
+)
 LOOK_EVERY = 1.0  # another control process may have changed the version
 
 
@@ -28,10 +36,12 @@ async def snapshot(request: web.Request) -> web.Response:
     deadline = time.monotonic() + min(
         _number(request.query.get("wait", "0"), 0), MAX_WAIT
     )
-    while (now := (await snapshots.served(state.pool)).version) <= have:
-        if now < have:
-            await snapshots.overtake(state.pool, have)
+    while (now := await snapshots.served(state.pool)).version <= have or now.held:
+        if now.version < have and not now.held:
+            await snapshots.hold(state.pool)
             continue
+        if now.held:
+            raise _held(knows=have >= now.version)
         left = deadline - time.monotonic()
         if left <= 0 or state.ending:
             return web.Response(status=304)
@@ -60,6 +70,35 @@ async def snapshot(request: web.Request) -> web.Response:
         headers={"ETag": str(current.version)},
         content_type="application/octet-stream",
     )
+
+
+def _held(*, knows: bool) -> ApiError:
+    """Why nothing is served; a proxy that `knows` as much as we do, or more, tells its keys."""
+    if knows:
+        return ApiError(
+            409, "tell_keys", "Tell the keys that you know: POST /internal/keys."
+        )
+    return ApiError(503, "restored", RESTORED)
+
+
+async def keys(request: web.Request) -> web.Response:
+    """What keys a proxy knows, after this database was restored: those that it does not know
+    were revoked since the backup, and end again.
+    """
+    await auth.proxy(request)
+    state = request.app[STATE]
+    try:
+        known = msgspec.json.decode(await request.read(), type=KnownKeys)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ApiError(400, "bad_request", "The body is no list of keys.") from None
+    ended = await snapshots.settle(state.pool, known)
+    if ended is not None:
+        logger.warning(
+            "the database was restored: %d keys that a proxy knows to be revoked stay so",
+            ended,
+        )
+        await state.tell_proxies()
+    return answer({"ended": ended})
 
 
 def _number(text: str, otherwise: int) -> int:

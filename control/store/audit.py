@@ -29,6 +29,16 @@ COLUMNS = {
 }  # fmt: skip
 
 
+def partition_of(day: str) -> Sequence[str]:
+    """The statements that make the partitions of a day, such as `20261129`."""
+    first = datetime.strptime(day, "%Y%m%d").date()
+    return [
+        f"CREATE TABLE IF NOT EXISTS {table}_{first:%Y%m%d} PARTITION OF {table} "
+        f"FOR VALUES FROM ('{first}') TO ('{first + timedelta(days=1)}')"
+        for table in ("decision", "completion")
+    ]
+
+
 class Arrival(NamedTuple):
     """A record as it arrived.
 
@@ -65,11 +75,8 @@ class Partitions:
                 "SELECT pg_advisory_xact_lock(%s)", (PARTITIONS_LOCK,)
             )
         for day in missing:
-            for table in ("decision", "completion"):
-                await connection.execute(
-                    f"CREATE TABLE IF NOT EXISTS {table}_{day:%Y%m%d} PARTITION OF {table} "
-                    f"FOR VALUES FROM ('{day}') TO ('{day + timedelta(days=1)}')"
-                )
+            for statement in partition_of(f"{day:%Y%m%d}"):
+                await connection.execute(statement.encode())
 
     def forget(self) -> None:
         """Some partitions were dropped."""

@@ -19,6 +19,7 @@ Pool = AsyncConnectionPool[Connection]
 # Connections for slow reads, and a statement's longest time.
 READERS, LONGEST_READ_MS = 3, 30_000
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
+MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
 # seconds that a request waits for a connection
 POOL_WAIT = 5.0
 
@@ -118,9 +119,7 @@ async def migrate(pool: Pool) -> list[str]:
 
 async def _apply(connection: Connection) -> list[str]:
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
-    await connection.execute(
-        "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
-    )
+    await connection.execute(MIGRATION_TABLE)
     rows = await (
         await connection.execute("SELECT name, checksum FROM migration")
     ).fetchall()
@@ -132,7 +131,7 @@ async def _apply(connection: Connection) -> list[str]:
         )
     applied = []
     for name, sql in ours:
-        checksum = hashlib.sha256(sql.encode()).hexdigest()
+        checksum = _checksum(sql)
         if name not in known:
             await connection.execute(sql.encode())
             await connection.execute(
@@ -144,6 +143,36 @@ async def _apply(connection: Connection) -> list[str]:
                 f"migration {name} differs from the one this database was made with; install the matching version"
             )
     return applied
+
+
+def apply_migrations(
+    connection: "psycopg.Connection[Any]", only: Mapping[str, str] | None = None
+) -> None:
+    """Apply missing migrations in the caller's transaction; `only` these (name -> checksum).
+
+    Raises ChangedMigration where we do not have them.
+    """
+    ours = dict(_migrations())
+    for name, checksum in (only or {}).items():
+        if name not in ours:
+            raise ChangedMigration(
+                f"this was made by a newer Earthflow (it has {name}); install that version"
+            )
+        if _checksum(ours[name]) != checksum:
+            raise ChangedMigration(
+                f"migration {name} is another one here; install the matching version"
+            )
+    connection.execute(MIGRATION_TABLE.encode())
+    known = {name for (name,) in connection.execute("SELECT name FROM migration")}
+    for name in sorted((only or ours).keys() - known):
+        connection.execute(ours[name].encode())
+        connection.execute(
+            "INSERT INTO migration VALUES (%s, %s)", (name, _checksum(ours[name]))
+        )
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _migrations() -> list[tuple[str, str]]:

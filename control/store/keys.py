@@ -67,7 +67,8 @@ async def known(pool: Pool) -> tuple[list[Known], int]:
         ).fetchone()
         rows = await connection.execute(
             "SELECT k.id, k.role, k.tenant, k.digest, k.not_after FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
-            "WHERE t.deleted IS NULL AND (k.not_after IS NULL OR k.not_after > now())"
+            "WHERE t.deleted IS NULL AND (k.not_after IS NULL OR k.not_after > now()) "
+            "AND NOT EXISTS (SELECT FROM restored)"
         )
         return [Known(**row) for row in await rows.fetchall()], version[
             "version"

@@ -1,27 +1,40 @@
 """What proxies are served: the version, and the content of a snapshot."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from contract.snapshot import KeyEntry, Rate, Snapshot, TenantEntry
-from control.store.database import Pool
+from contract.snapshot import (
+    KeyEnd,
+    KeyEntry,
+    KnownKeys,
+    Rate,
+    Snapshot,
+    TenantEntry,
+)
+from control.store.database import Connection, Pool
 from control.store.tenants import bump
 
 
 class Served(NamedTuple):
-    """The version that is served, and the hash of its rule sources."""
+    """The version that is served, and the hash of its rule sources. `held`: nothing is
+    served, since the database was restored and its keys may be revoked ones.
+    """
 
     version: int
     rules: str
+    held: bool = False
 
 
 async def served(pool: Pool) -> Served:
     """The current state."""
     async with pool.connection() as connection:
         row = await (
-            await connection.execute("SELECT version, rules FROM snapshot")
+            await connection.execute(
+                "SELECT version, rules, EXISTS (SELECT FROM restored) AS held FROM snapshot"
+            )
         ).fetchone()
-    return Served(int(row["version"]), str(row["rules"])) if row else Served(0, "")
+    return Served(**row) if row else Served(0, "")
 
 
 async def note_rules(pool: Pool, hash: str) -> None:
@@ -34,15 +47,59 @@ async def note_rules(pool: Pool, hash: str) -> None:
             await bump(connection)
 
 
-async def overtake(pool: Pool, version: int) -> None:
-    """Raise our version above one that a proxy has, as after a restored backup: a proxy
-    takes no lower one.
+async def hold(pool: Pool) -> None:
+    """Serve nothing until `settle`: a proxy knows more than this database, as after a
+    restored backup.
     """
     async with pool.connection() as connection:
         await connection.execute(
-            "UPDATE snapshot SET version = %s WHERE version <= %s",
-            (version + 1, version),
+            "INSERT INTO restored DEFAULT VALUES ON CONFLICT DO NOTHING"
         )
+
+
+async def settle(pool: Pool, known: KnownKeys | None) -> int | None:
+    """Serve again, above the version that a proxy has. Keys that it does not know end, and
+    none lasts longer than it knows; how many were ended.
+
+    Without `known` all keys are accepted as they are. None: nothing was held, or the proxy
+    knows less than this database.
+    """
+    async with pool.connection() as connection, connection.transaction():
+        row = await (
+            await connection.execute("SELECT version FROM snapshot FOR UPDATE")
+        ).fetchone()
+        version = row["version"] if row else 0
+        if known is not None and known.version < version:
+            return None
+        done = await connection.execute("DELETE FROM restored")
+        if not done.rowcount:
+            return None
+        ended = 0
+        if known is not None:
+            ended += await _end(connection, "role = 'tenant'", known.keys)
+            if known.others is not None:
+                ended += await _end(connection, "role <> 'tenant'", known.others)
+        await connection.execute(
+            "UPDATE snapshot SET version = %s",
+            (max(version, known.version if known else 0) + 1,),
+        )
+        return ended
+
+
+async def _end(connection: Connection, which: str, known: Sequence[KeyEnd]) -> int:
+    """End keys that are not known, or later than known; how many."""
+    ends = {key.id: key.not_after for key in known}
+    done = await connection.execute(
+        f"UPDATE api_key k SET not_after = least(now(), k.not_after) WHERE {which} "
+        "AND (k.not_after IS NULL OR k.not_after > now()) AND k.id <> ALL(%s)".encode(),
+        (list(ends),),
+    )
+    await connection.execute(
+        "UPDATE api_key k SET not_after = e.at FROM unnest(%s::text[], %s::timestamptz[]) AS e (id, at) "
+        f"WHERE {which} AND k.id = e.id AND e.at IS NOT NULL AND (k.not_after IS NULL OR k.not_after > e.at)".encode(),
+        (list(ends), list(ends.values())),
+    )
+    return done.rowcount
 
 
 async def read(
@@ -73,6 +130,11 @@ async def read(
                 "FROM tenant WHERE deleted IS NULL"
             )
         ).fetchall()
+        others = await (
+            await connection.execute(
+                "SELECT id, not_after FROM api_key WHERE role <> 'tenant'"
+            )
+        ).fetchall()
         keys = await (
             await connection.execute(
                 "SELECT k.id, k.tenant, k.digest, k.not_after FROM api_key k JOIN tenant t ON t.id = k.tenant WHERE t.deleted IS NULL"
@@ -90,6 +152,7 @@ async def read(
         rate=rate,
         data_key=data_key,
         keep_prompts=keep_prompts,
+        others=tuple(KeyEnd(**row) for row in others),
     )
 
 

@@ -10,8 +10,8 @@ import pytest
 import redis.asyncio as aioredis
 
 from addons.tenants import rate_limit as module
+from addons.tenants.compiled_snapshot import Caller
 from addons.tenants.rate_limit import PATIENCE, RateLimiter
-from addons.tenants.snapshot import Caller
 from cli.engines import Engines
 from contract.snapshot import KeyEntry, Rate, TenantEntry
 from contract.streams import spent_key

@@ -40,7 +40,14 @@ def test_health_answers_on_the_proxys_port_in_both_schemes(
 def test_readiness_lists_what_the_proxy_needs(house: House) -> None:
     body = house.ready()
     assert body["status"] == "OK"
-    assert set(body["checks"]) == {"snapshot", "spool", "redis", "engine", "clients"}
+    assert set(body["checks"]) == {
+        "snapshot",
+        "spool",
+        "redis",
+        "engine",
+        "certificates",
+        "clients",
+    }
 
 
 def test_the_guides_first_tenant_is_made_through_the_proxys_port(house: House) -> None:
