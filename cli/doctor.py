@@ -16,13 +16,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from cli.client import Control
 from cli.errors import CommandError
-from cli.output import Output, emit_table
+from cli.output import Output, emit_rows, emit_table
+from cli.production import BACKUPS, Item, checklist
 from cli.relay import Relay
 from cli.run import client_environment, way_to_proxy
 from cli.settings import UpSettings
@@ -103,11 +105,24 @@ def doctor(
             help="The proxy's port on this machine, if not EARTHFLOW_PORT or 8443.",
         ),
     ] = None,
+    production: Annotated[
+        bool,
+        typer.Option(
+            "--production",
+            help="Go through the checklist of the deployment guide instead.",
+        ),
+    ] = False,
+    backups: Annotated[
+        Path, typer.Option("--backups", help="With --production: where backups are.")
+    ] = BACKUPS,
     output: Output = "table",
 ) -> None:
     """Check which clients use the proxy:  earthflow doctor   or, for one program:
     earthflow doctor -- python program.py
     """
+    if production:
+        _go_through(checklist(backups), output)
+        return
     settings = UpSettings()
     way = way_to_proxy(settings, port)
     with _relay(Relay(way)) as watched:
@@ -140,6 +155,14 @@ def doctor(
         )
     if status or not set(found.values()) <= {"seen", "unopened"} or not found:
         raise typer.Exit(status or CHECK_FAILED)
+
+
+def _go_through(items: Sequence[Item], output: Output) -> None:
+    """Show a checklist. Ends with 3 where an item failed."""
+    rows = [item._asdict() for item in items]
+    emit_rows(Item._fields, rows, output)
+    if any(item.state == "failed" for item in items):
+        raise typer.Exit(CHECK_FAILED)
 
 
 def _rows(found: dict[str, Finding]) -> list[tuple[str, str, str]]:

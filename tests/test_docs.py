@@ -176,6 +176,7 @@ def test_every_command_of_the_rule_document_is_there() -> None:
 
 DOCUMENTS = (
     "README.md",
+    "SECURITY.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     *(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md")),
@@ -275,7 +276,7 @@ def test_every_file_the_readme_names_is_there() -> None:
 
 
 def test_make_has_the_targets_the_readme_names() -> None:
-    for target in re.findall(r"\bmake (\w+)", README):
+    for target in re.findall(r"\bmake ([\w-]+)", README):
         done = subprocess.run(
             ["make", "-n", target],
             cwd=ROOT,

@@ -22,7 +22,7 @@ ARROWS = {
 PACKAGES = sorted(ARROWS)
 TOP_LEVEL = {
     "addons", "control", "cli", "rules", "contract", "tests", "deploy", "bench", "docs", "mitm.conf", "Dockerfile", "compose.yaml",
-    ".env.example", "pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", ".python-version", ".ci", ".github",
+    ".env.example", "pyproject.toml", "README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "Makefile", ".python-version", ".ci", ".github",
     "requirements.txt", "requirements-local.txt", "requirements-build.txt", "requirements-dev.txt",
     ".gitignore", ".git-blame-ignore-revs", ".dockerignore", ".editorconfig", ".pre-commit-config.yaml",
 }  # fmt: skip
