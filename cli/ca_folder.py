@@ -24,6 +24,7 @@ from contract.authority import (
     new_key,
     read_authority,
     sign_issuer,
+    signed_by,
 )
 from contract.providers import ai_hosts
 
@@ -51,8 +52,11 @@ def write_local(folder: Path, hosts: Sequence[str] = ()) -> None:
 
 
 def local_root(folder: Path) -> Authority | None:
-    """The root whose key is here. Raises CommandError."""
-    return _read(folder / ROOT_FILE) if (folder / ROOT_FILE).exists() else None
+    """The root whose key is here, if it is the one in use. Raises CommandError."""
+    if not (folder / ROOT_FILE).exists():
+        return None
+    root = _read(folder / ROOT_FILE)
+    return root if signed_by(issuer(folder).certificate, root.certificate) else None
 
 
 def issuer(folder: Path) -> Authority:

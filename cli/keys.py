@@ -3,6 +3,7 @@ readers of metrics.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -121,10 +122,6 @@ def rotate(
 
     New keys are shown here and never again.
     """
-    if to is not None and to.exists():
-        raise CommandError(
-            f"{to} has keys already. Give them to their users, delete it, and run this again; nothing was rotated."
-        )
     if rotate_master and (dry_run or tenant_id):
         raise CommandError(
             "--rotate-master rotates the master key: it goes without --dry-run and --tenant-id.",
@@ -139,12 +136,26 @@ def rotate(
     columns = (
         ("tenant",) if dry_run else ("tenant", "new", "api_key", "old", "old_until")
     )
-    rotated = control().post("/v1/keys/rotate", body)["rotated"]
-    if to is None or dry_run:
-        emit_rows(columns, rotated, output)
+    if to is not None and not dry_run:
+        _rotate_into(to, body)
         return
-    write_private(to, json.dumps(rotated, indent=2) + "\n")
-    typer.echo(f"Rotated {len(rotated)} keys; the new ones are in {to}.", err=True)
+    emit_rows(columns, control().post("/v1/keys/rotate", body)["rotated"], output)
+
+
+def _rotate_into(path: Path, body: Mapping[str, object]) -> None:
+    """Rotate, and put the new keys into a private file, which is made before. Raises CommandError."""
+    if path.exists():
+        raise CommandError(
+            f"{path} has keys already. Give them to their users, delete it, and run this again; nothing was rotated."
+        )
+    write_private(path, "")
+    try:
+        rotated = control().post("/v1/keys/rotate", body)["rotated"]
+    except CommandError:
+        path.unlink()
+        raise
+    write_private(path, json.dumps(rotated, indent=2) + "\n")
+    typer.echo(f"Rotated {len(rotated)} keys; the new ones are in {path}.", err=True)
 
 
 def _of(tenant: str | None) -> str:

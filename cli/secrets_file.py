@@ -63,11 +63,13 @@ def admin_key(state: Path, given: str | None) -> str | None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file that only its owner can read, whole or not at all. Raises CommandError."""
     temporary = path.with_name(path.name + ".new")
-    with open(
-        os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w"
-    ) as file:
-        file.write(text)
-    temporary.rename(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(opened, "w") as file:
+            file.write(text)
+        temporary.rename(path)
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}.") from None

@@ -134,6 +134,7 @@ NOT_READ: Mapping[str, frozenset[str]] = {
             "EARTHFLOW_API_KEY",
             "EARTHFLOW_DATABASE_URL",
             "POSTGRES_PASSWORD",
+            "PGPASSWORD",
         )
     ),
     "control": frozenset(("EARTHFLOW_API_KEY",)),
@@ -148,7 +149,8 @@ def own_environment(program: str, told: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in (by_alias | dict(told)).items()
-        if name not in ALIASES and name not in NOT_READ[program]
+        # settings are read in any case of letters
+        if name not in ALIASES and name.upper() not in NOT_READ[program]
     }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -75,8 +76,8 @@ def read_authority(pem: bytes) -> Authority:
     """The key and the first certificate of a PEM file. Raises ValueError."""
     try:
         key = serialization.load_pem_private_key(pem, None)
-    except TypeError:
-        raise ValueError("the key is encrypted") from None
+    except (TypeError, UnsupportedAlgorithm):
+        raise ValueError("the key is encrypted, or of another kind") from None
     certificate = x509.load_pem_x509_certificate(pem)
     if not isinstance(key, Key) or not is_authority(certificate):
         raise ValueError("there is no EC key, or the certificate is no CA's")
@@ -99,6 +100,28 @@ def is_authority(certificate: x509.Certificate) -> bool:
 def is_root(certificate: x509.Certificate) -> bool:
     """Whether it is signed by itself."""
     return certificate.issuer == certificate.subject
+
+
+def may_be_root(certificate: x509.Certificate) -> bool:
+    """Whether we can work with it as a root: its key is EC, it signed itself, it has a name
+    for its key.
+    """
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    named = _extension(certificate, x509.SubjectKeyIdentifier) is not None
+    own = isinstance(key, ec.EllipticCurvePublicKey) and signed_by(certificate, certificate)  # fmt: skip
+    return named and own
+
+
+def signed_by(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    """Whether a certificate was signed with another one's key."""
+    try:
+        certificate.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def signs_leaves_only(root: x509.Certificate) -> bool:
@@ -139,10 +162,16 @@ def sign_issuer(root: Authority, request: bytes, hosts: Iterable[str]) -> bytes:
     """A certificate (PEM) for the key in a request, of a CA that may sign for these hosts
     only. Raises ValueError.
     """
-    asked = x509.load_pem_x509_csr(request)
-    key = asked.public_key()
-    if not asked.is_signature_valid or not isinstance(key, ec.EllipticCurvePublicKey):
+    try:
+        asked = x509.load_pem_x509_csr(request)
+        key = asked.public_key()
+        valid = asked.is_signature_valid
+    except UnsupportedAlgorithm:
+        raise ValueError("its key is of another kind") from None
+    if not valid or not isinstance(key, ec.EllipticCurvePublicKey):
         raise ValueError("it is not signed by its own EC key")
+    if asked.subject == root.certificate.subject:
+        raise ValueError("its subject is the root's")
     end = dt.datetime.now(dt.UTC) + dt.timedelta(days=ISSUER_DAYS)
     end = min(end, root.certificate.not_valid_after_utc)
     builder = _authority(end, asked.subject, key, 0)
@@ -262,18 +291,36 @@ def _subtrees(hosts: Iterable[str]) -> list[x509.GeneralName]:
     addresses: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, None] = {}
     domains: dict[str, None] = {}
     for host in (*hosts, *OWN_HOSTS):
-        try:
-            addresses[ipaddress.ip_network(host)] = None
-        except ValueError:
-            _, star, behind = host.rpartition("*")
-            # `*-aiplatform.googleapis.com`: what a star stands in is no domain
-            domains[behind.partition(".")[2] if star else host] = None
+        address = _address(host)
+        if address is None:
+            domains[_domain(host)] = None
+        else:
+            addresses[address] = None
     widest = [
         domain
         for domain in domains
         if not any(domain.endswith(f".{other}") for other in domains)
     ]
     return [*map(x509.DNSName, widest), *map(x509.IPAddress, addresses)]
+
+
+def _address(host: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
+    try:
+        return ipaddress.ip_network(ipaddress.ip_address(host))
+    except ValueError:
+        return None
+
+
+def _domain(host: str) -> str:
+    """A host, or the domain behind the last `*` of a pattern; `*-aiplatform.googleapis.com`:
+    what a star stands in is no domain. Raises ValueError where that is a whole top level.
+    """
+    _, star, behind = host.rpartition("*")
+    domain = behind.partition(".")[2] if star else host
+    labels = domain.split(".")
+    if not all(labels) or (len(labels) < 2 and domain not in OWN_HOSTS):
+        raise ValueError(f"`{host}` would need a CA for all of `{domain}`")
+    return domain
 
 
 def _lies_in(name: object, subtree: object) -> bool:

@@ -6,7 +6,8 @@ master key); the proxy keeps exactly those bytes on disk. The secrets in it are 
 once more, under the data key that the master key opens, and unwrapped only for use.
 """
 
-from datetime import datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import msgspec
 from cryptography.fernet import Fernet, InvalidToken
@@ -85,18 +86,28 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 class KnownKeys(msgspec.Struct, frozen=True):
     """The keys that a proxy knows, for a control whose database was restored from a backup:
-    what is not among them was revoked since.
+    what is not among them, and was there when the snapshot was `made`, was revoked since.
     """
 
     version: int
+    made: datetime
     keys: tuple[KeyEnd, ...]
     others: tuple[KeyEnd, ...] | None = None
 
 
 def known_keys(snapshot: Snapshot) -> KnownKeys:
-    """The keys of a snapshot, without their digests."""
-    keys = tuple(KeyEnd(key.id, key.not_after) for key in snapshot.keys)
-    return KnownKeys(snapshot.version, keys, snapshot.others)
+    """The keys of a snapshot that have not ended, without their digests."""
+    now = datetime.now(UTC)
+
+    def live(keys: Iterable[KeyEntry | KeyEnd]) -> tuple[KeyEnd, ...]:
+        return tuple(
+            KeyEnd(key.id, key.not_after)
+            for key in keys
+            if key.not_after is None or key.not_after > now
+        )
+
+    others = live(snapshot.others) if snapshot.others is not None else None
+    return KnownKeys(snapshot.version, snapshot.made, live(snapshot.keys), others)
 
 
 _decoder = msgspec.json.Decoder(Snapshot)

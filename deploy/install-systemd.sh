@@ -55,6 +55,7 @@ Next:
   1. Set POSTGRES_PASSWORD (and REDIS_PASSWORD) in $settings; PostgreSQL and Redis are yours to install.
   2. systemctl enable --now earthflow-control
   3. sudo -u $user sh -c 'set -a; . /opt/earthflow/.env; /opt/earthflow/.venv/bin/earthflow ca init'
-  4. systemctl enable --now earthflow-proxy earthflow-rotate.timer
+  4. systemctl enable --now earthflow-proxy
   5. printf %s PASSPHRASE >/etc/earthflow/backup-passphrase, then: systemctl enable --now earthflow-backup.timer
+  6. When somebody hands out new keys within a fortnight: systemctl enable --now earthflow-rotate.timer
 TEXT

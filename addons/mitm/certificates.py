@@ -18,7 +18,7 @@ from mitmproxy.proxy.layers import modes
 from OpenSSL import SSL
 
 from addons.settings import ProxySettings
-from contract.authority import read_authority
+from contract.authority import read_authority, signed_by
 
 # The issuer's key and chain, under the name that mitmproxy looks for; and what clients trust.
 CA_FILE, ROOTS_FILE = "mitmproxy-ca.pem", "earthflow-ca.pem"
@@ -57,12 +57,11 @@ def read_ca(folder: Path, now: dt.datetime | None = None) -> Signer:
         )
     try:
         issuer = read_authority(pem).certificate
-        chain = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise BadCertificate(
             f"{path} does not hold a CA certificate and its key ({error}). Make it again with: earthflow ca renew"
         ) from None
-    until = min(one.not_valid_after_utc for one in (*chain, *_roots(folder, issuer)))
+    until = min(one.not_valid_after_utc for one in (issuer, *_root_of(folder, issuer)))
     if until <= (now or dt.datetime.now(dt.UTC)):
         raise BadCertificate(
             "the interception CA has expired. Renew it with: earthflow ca renew"
@@ -70,13 +69,15 @@ def read_ca(folder: Path, now: dt.datetime | None = None) -> Signer:
     return Signer(issuer, until)
 
 
-def _roots(folder: Path, issuer: x509.Certificate) -> list[x509.Certificate]:
-    """The newest root that clients trust, where its certificate is here."""
+def _root_of(folder: Path, issuer: x509.Certificate) -> list[x509.Certificate]:
+    """The root that signed an issuer, where its certificate is here. Others in the file, such
+    as one that is being replaced, may end before.
+    """
     try:
         roots = x509.load_pem_x509_certificates((folder / ROOTS_FILE).read_bytes())
     except (OSError, ValueError):
         return []
-    return [root for root in roots if root.subject == issuer.issuer]
+    return [root for root in roots if signed_by(issuer, root)]
 
 
 def use_ca(config: tlsconfig.TlsConfig, folder: Path) -> None:

@@ -213,7 +213,9 @@ class SnapshotHolder:
                 await asyncio.to_thread(self._take, sealed)
             elif answer.status == 409 and self._current is not None:
                 await self._tell_keys(self._current.snapshot)
-                return
+                raise OSError(
+                    "control was restored, and was told the keys that are known here"
+                )
             elif answer.status != 304:
                 raise OSError(f"control answered {answer.status}")
         self._confirmed = time.time()
@@ -227,9 +229,6 @@ class SnapshotHolder:
         async with self._client.post(url, data=body) as answer:
             if answer.status != 200:
                 raise OSError(f"control answered {answer.status}")
-        logger.warning(
-            "control was restored from a backup; it was told the keys that are known here"
-        )
 
     def _take(self, sealed: bytes) -> None:
         """Compile, keep on disk, swap. In a thread: compiling rules takes a while."""

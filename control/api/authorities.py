@@ -7,7 +7,7 @@ import msgspec
 from aiohttp import web
 from cryptography import x509
 
-from contract.authority import is_authority
+from contract.authority import is_authority, may_be_root
 from control import auth
 from control.api.bodies import body_of
 from control.errors import ApiError, answer
@@ -118,6 +118,12 @@ def _root(pem: str) -> x509.Certificate:
         ) from None
     if not is_authority(certificate):
         raise ApiError(400, "bad_request", "`certificate` is no CA's.")
+    if not may_be_root(certificate):
+        raise ApiError(
+            400,
+            "bad_request",
+            "`certificate` is no root with an EC key and a subject key identifier.",
+        )
     return certificate
 
 

@@ -18,6 +18,7 @@ from control.store import audit, snapshots
 logger = logging.getLogger("earthflow.control")
 
 MAX_WAIT = 25.0  # seconds
+HIGHEST = 10**15  # version that a proxy may have; one a microsecond for thirty years
 RESTORED = (
     "This database was restored, and keys that were revoked since may have come back. Nothing is served until a proxy that ran before "
     "has told which it knows; if there is none: earthflow restore --accept-old-keys"
@@ -39,9 +40,10 @@ async def snapshot(request: web.Request) -> web.Response:
     while (now := await snapshots.served(state.pool)).version <= have or now.held:
         if now.version < have and not now.held:
             await snapshots.hold(state.pool)
+            await state.read_keys()  # none of them opens the API meanwhile
             continue
         if now.held:
-            raise _held(knows=have >= now.version)
+            raise _held(knows=have >= 0)
         left = deadline - time.monotonic()
         if left <= 0 or state.ending:
             return web.Response(status=304)
@@ -73,7 +75,7 @@ async def snapshot(request: web.Request) -> web.Response:
 
 
 def _held(*, knows: bool) -> ApiError:
-    """Why nothing is served; a proxy that `knows` as much as we do, or more, tells its keys."""
+    """Why nothing is served; a proxy that has a snapshot `knows` keys, and tells them."""
     if knows:
         return ApiError(
             409, "tell_keys", "Tell the keys that you know: POST /internal/keys."
@@ -89,16 +91,19 @@ async def keys(request: web.Request) -> web.Response:
     state = request.app[STATE]
     try:
         known = msgspec.json.decode(await request.read(), type=KnownKeys)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        if not 0 <= known.version <= HIGHEST or known.made.tzinfo is None:
+            raise ValueError
+    except (msgspec.DecodeError, ValueError):
         raise ApiError(400, "bad_request", "The body is no list of keys.") from None
-    ended = await snapshots.settle(state.pool, known)
-    if ended is not None:
+    settled = await snapshots.settle(state.pool, known)
+    if settled.ended:
         logger.warning(
             "the database was restored: %d keys that a proxy knows to be revoked stay so",
-            ended,
+            settled.ended,
         )
+    if settled.served:
         await state.tell_proxies()
-    return answer({"ended": ended})
+    return answer({"ended": settled.ended})
 
 
 def _number(text: str, otherwise: int) -> int:

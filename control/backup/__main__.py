@@ -6,14 +6,16 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
+from pydantic import ValidationError
 
 from contract.backup import Job
+from contract.settings import explain
 from contract.unwrap import key_id
 from contract.version import VERSION
 from control.backup import archive
@@ -136,7 +138,9 @@ def _load(opened: Opened, conninfo: str, *, replace: bool) -> None:
 def _opened(file: IO[bytes], passphrase: str) -> Iterator[Opened]:
     try:
         _, key = archive.read_head(file)
-        yield Opened(archive.read(file, archive.unlock(key, passphrase)))
+        # Closed whatever happens: a thread waits for whoever reads them.
+        with closing(archive.read(file, archive.unlock(key, passphrase))) as found:
+            yield Opened(found)
     except (BadBackup, Incomplete) as error:
         raise Failed(f"The backup cannot be used: {error}") from None
 
@@ -183,9 +187,17 @@ def main() -> None:
         raise SystemExit(f"earthflow: The database refused: {error}.") from None
     except (dump.Differs, ChangedMigration) as error:
         raise SystemExit(f"earthflow: The backup was not restored: {error}.") from None
+    except ValidationError as error:
+        raise SystemExit(
+            "\n".join(f"earthflow: {one}" for one in explain(error))
+        ) from None
     except OSError as error:
         where, why = error.filename or job.file, error.strerror or error
         raise SystemExit(f"earthflow: {where} cannot be used: {why}.") from None
+    except (
+        Exception
+    ) as error:  # such as a hostile backup's odd values; never their text
+        raise SystemExit(f"earthflow: It failed ({type(error).__name__}); nothing was committed.") from None  # fmt: skip
     if result is not None:
         sys.stdout.buffer.write(msgspec.json.encode(result))
 

@@ -14,7 +14,7 @@ import io
 import os
 import tarfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import IO, Any
 
 import msgspec
@@ -23,6 +23,9 @@ import zstandard
 
 MAGIC, FORMAT = b"earthflow-backup", 1
 LONGEST_LINE = 64 * 1024
+# Bytes of a member: rows come in pieces of 8 MB, and one more row. How many: a terabyte of rows.
+LARGEST_MEMBER, MOST_MEMBERS = 64 * 1024 * 1024, 200_000
+LARGEST_END = 64 * 1024
 DAMAGED = "it is damaged, or cut short"
 LEVEL = 3  # of zstd: records shrink to a tenth, as fast as they are read
 
@@ -61,7 +64,12 @@ def write(
 def read_head(file: IO[bytes]) -> tuple[dict[str, str], bytes]:
     """What a backup says of itself, and its closed key. Raises BadBackup."""
     magic = file.readline(LONGEST_LINE).split()
-    if len(magic) != 2 or magic[0] != MAGIC or not magic[1].isdigit():
+    if (
+        len(magic) != 2
+        or magic[0] != MAGIC
+        or not magic[1].isdigit()
+        or len(magic[1]) > 9
+    ):
         raise BadBackup("this is no backup of Earthflow")
     if int(magic[1]) > FORMAT:
         raise BadBackup("this was made by a newer Earthflow; install that version")
@@ -82,7 +90,7 @@ def unlock(key: bytes, passphrase: str) -> Any:
         raise BadBackup("the passphrase is wrong, or the backup is damaged") from None
 
 
-def read(file: IO[bytes], identity: Any) -> Iterator[tuple[str, bytes]]:
+def read(file: IO[bytes], identity: Any) -> Generator[tuple[str, bytes]]:
     """The members of a backup, in their order. Raises BadBackup."""
 
     def decrypt(pipe: IO[bytes]) -> None:
@@ -99,12 +107,28 @@ def read(file: IO[bytes], identity: Any) -> Iterator[tuple[str, bytes]]:
             zstandard.ZstdDecompressor().stream_reader(pipe, closefd=False) as packed,
             tarfile.open(mode="r|", fileobj=packed) as tar,
         ):
-            for info in tar:
+            for number, info in enumerate(tar):
+                if (
+                    number >= MOST_MEMBERS
+                    or info.size > LARGEST_MEMBER
+                    or info.type != tarfile.REGTYPE
+                ):
+                    raise BadBackup("it has what no backup has")
                 content = tar.extractfile(info)
                 yield info.name, content.read() if content else b""
-            while packed.read(1 << 20):
-                """To the end, whose authenticity counts, too."""
-    except (pyrage.DecryptError, tarfile.TarError, zstandard.ZstdError, EOFError):
+            # To the end, whose authenticity counts, too; a tar ends with some empty blocks.
+            if len(packed.read(LARGEST_END + 1)) > LARGEST_END:
+                raise BadBackup("something follows its end")
+    except (
+        pyrage.DecryptError,
+        tarfile.TarError,
+        zstandard.ZstdError,
+        EOFError,
+        RecursionError,
+        ValueError,
+        OverflowError,
+        MemoryError,
+    ):
         raise BadBackup(DAMAGED) from None
 
 

@@ -19,6 +19,7 @@ from control.store import dump
 from control.store.dump import Content, Contents
 
 MEMBER = 8 * 1024 * 1024  # bytes of rows that are held at once
+LARGEST_FILES = 64 * 1024 * 1024  # bytes of all that is no row, which are held together
 ENV, CA, RULES, PROVIDERS = "settings/earthflow.env", "ca/", "rules/", "providers.yaml"
 CONTENTS, ROWS, END = "database/contents.json", "database/{}/{}", "end"
 
@@ -116,6 +117,13 @@ class Incomplete(Exception):
     """A backup without its end, or with members in another order."""
 
 
+def _contents(text: bytes) -> Contents:
+    try:
+        return msgspec.json.decode(text, type=Contents)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise Incomplete("what it says of its database cannot be read") from None
+
+
 class Opened:
     """A backup that is read: its small members, then its database, once."""
 
@@ -123,11 +131,15 @@ class Opened:
         """Raises Incomplete."""
         self.files: dict[str, bytes] = {}
         self._members = members
+        held = 0
         for name, content in members:
             if name == CONTENTS:
-                self.contents = msgspec.json.decode(content, type=Contents)
+                self.contents = _contents(content)
                 break
             self.files[name] = content
+            held += len(content)
+            if held > LARGEST_FILES:
+                raise Incomplete("its files are too large")
         else:
             raise Incomplete("it has no database")
         self._next = next(members, None)

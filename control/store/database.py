@@ -4,6 +4,7 @@ a lock, with its checksum.
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from importlib import resources
@@ -19,6 +20,7 @@ Pool = AsyncConnectionPool[Connection]
 # Connections for slow reads, and a statement's longest time.
 READERS, LONGEST_READ_MS = 3, 30_000
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
+CREATES = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
 # seconds that a request waits for a connection
 POOL_WAIT = 5.0
@@ -169,6 +171,13 @@ def apply_migrations(
         connection.execute(
             "INSERT INTO migration VALUES (%s, %s)", (name, _checksum(ours[name]))
         )
+
+
+def our_tables() -> frozenset[str]:
+    """The tables that the migrations make."""
+    return frozenset(
+        name for _, text in _migrations() for name in CREATES.findall(text)
+    )
 
 
 def _checksum(text: str) -> str:

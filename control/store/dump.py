@@ -13,7 +13,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from control.store.audit import partition_of
-from control.store.database import apply_migrations
+from control.store.database import apply_migrations, our_tables
 
 # What a row looks like as text must not depend on who asks.
 SESSION = "-c timezone=UTC -c datestyle=ISO,YMD -c extra_float_digits=1 -c intervalstyle=postgres"
@@ -171,6 +171,10 @@ def _in_words() -> Iterator[None]:
         ) from None
     except psycopg.errors.UndefinedTable:
         raise Refused("there is no Earthflow in the database") from None
+    except psycopg.OperationalError as error:
+        if error.sqlstate is None:  # its text may quote a part of the password
+            raise Refused("PostgreSQL does not answer, or not to this user and password") from None  # fmt: skip
+        raise Refused(error.diag.message_primary or type(error).__name__) from None
     except psycopg.Error as error:
         said = error.diag.message_primary or str(error).strip() or type(error).__name__
         raise Refused(said) from None
@@ -180,6 +184,10 @@ def _make_room(connection: psycopg.Connection, *, replace: bool) -> None:
     there = connection.execute("SELECT to_regclass('migration') IS NOT NULL").fetchone()
     if there is None or not there[0]:
         return
+    if foreign := set(_every_table(connection)) - our_tables() - {"migration"}:
+        raise Refused(
+            f"there are tables of others in it ({', '.join(sorted(foreign))}); give Earthflow a database of its own"
+        )
     used = connection.execute(
         "SELECT EXISTS (SELECT FROM tenant) OR EXISTS (SELECT FROM decision)"
     ).fetchone()
@@ -193,13 +201,7 @@ def _make_room(connection: psycopg.Connection, *, replace: bool) -> None:
 
 def _tables(connection: psycopg.Connection) -> list[str]:
     """Our tables, each behind those that it refers to; no partitions, no `migration`."""
-    names = [
-        name
-        for (name,) in connection.execute(
-            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
-            "AND relnamespace = current_schema()::regnamespace AND relname <> 'migration' ORDER BY relname"
-        )
-    ]
+    names = [name for name in _every_table(connection) if name in our_tables()]
     needs = connection.execute(
         "SELECT conrelid::regclass::text, confrelid::regclass::text FROM pg_constraint "
         "WHERE contype = 'f' AND conrelid <> confrelid AND connamespace = current_schema()::regnamespace"
@@ -215,6 +217,17 @@ def _tables(connection: psycopg.Connection) -> list[str]:
         ordered += ready
         names = [name for name in names if name not in ready]
     return ordered
+
+
+def _every_table(connection: psycopg.Connection) -> list[str]:
+    """All tables of the schema, ours or not; no partitions."""
+    return [
+        name
+        for (name,) in connection.execute(
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "
+            "AND relnamespace = current_schema()::regnamespace ORDER BY relname"
+        )
+    ]
 
 
 def _content(connection: psycopg.Connection, table: str) -> Content:

@@ -1,7 +1,7 @@
 """What proxies are served: the version, and the content of a snapshot."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from contract.snapshot import (
@@ -24,6 +24,18 @@ class Served(NamedTuple):
     version: int
     rules: str
     held: bool = False
+
+
+class Settled(NamedTuple):
+    """How many keys ended; whether the database is served again."""
+
+    ended: int
+    served: bool
+
+
+# Each proxy asks again within a second, so by then all that can be reached have told.
+GATHER = timedelta(seconds=5)
+CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 async def served(pool: Pool) -> Served:
@@ -57,42 +69,45 @@ async def hold(pool: Pool) -> None:
         )
 
 
-async def settle(pool: Pool, known: KnownKeys | None) -> int | None:
-    """Serve again, above the version that a proxy has. Keys that it does not know end, and
-    none lasts longer than it knows; how many were ended.
+async def settle(pool: Pool, known: KnownKeys) -> Settled:
+    """Take in what keys a proxy knows. Those that it does not know end, unless they were made
+    later than its snapshot; none lasts longer than it knows. However old the snapshot is:
+    what is not in it was revoked by then.
 
-    Without `known` all keys are accepted as they are. None: nothing was held, or the proxy
-    knows less than this database.
+    GATHER after the first question the database is served again, above all versions that
+    were told: by then each proxy that runs has told what it knows.
     """
     async with pool.connection() as connection, connection.transaction():
         row = await (
-            await connection.execute("SELECT version FROM snapshot FOR UPDATE")
+            await connection.execute(
+                "SELECT version, (SELECT since FROM restored) AS since, now() AS now FROM snapshot FOR UPDATE"
+            )
         ).fetchone()
-        version = row["version"] if row else 0
-        if known is not None and known.version < version:
-            return None
-        done = await connection.execute("DELETE FROM restored")
-        if not done.rowcount:
-            return None
-        ended = 0
-        if known is not None:
-            ended += await _end(connection, "role = 'tenant'", known.keys)
-            if known.others is not None:
-                ended += await _end(connection, "role <> 'tenant'", known.others)
+        assert row is not None
+        if row["since"] is None or known.made > row["now"] + CLOCKS_DIFFER:
+            return Settled(0, served=row["since"] is None)
+        ended = await _end(connection, "role = 'tenant'", known.keys, known.made)
+        if known.others is not None:
+            ended += await _end(connection, "role <> 'tenant'", known.others, known.made)  # fmt: skip
         await connection.execute(
-            "UPDATE snapshot SET version = %s",
-            (max(version, known.version if known else 0) + 1,),
+            "UPDATE snapshot SET version = greatest(version, %s)", (known.version,)
         )
-        return ended
+        served = row["now"] - row["since"] >= GATHER
+        if served:
+            await connection.execute("DELETE FROM restored")
+            await bump(connection)
+        return Settled(ended, served=served)
 
 
-async def _end(connection: Connection, which: str, known: Sequence[KeyEnd]) -> int:
+async def _end(
+    connection: Connection, which: str, known: Sequence[KeyEnd], made: datetime
+) -> int:
     """End keys that are not known, or later than known; how many."""
     ends = {key.id: key.not_after for key in known}
     done = await connection.execute(
-        f"UPDATE api_key k SET not_after = least(now(), k.not_after) WHERE {which} "
+        f"UPDATE api_key k SET not_after = least(now(), k.not_after) WHERE {which} AND k.created <= %s "
         "AND (k.not_after IS NULL OR k.not_after > now()) AND k.id <> ALL(%s)".encode(),
-        (list(ends),),
+        (made, list(ends)),
     )
     await connection.execute(
         "UPDATE api_key k SET not_after = e.at FROM unnest(%s::text[], %s::timestamptz[]) AS e (id, at) "

@@ -54,6 +54,7 @@ OF_PROGRAM = {
     "earthflow-dashboard": ControlSettings,
     "earthflow-ca": UpSettings,
 }
+FOR_A_COMMAND = "earthflow-backup"  # not started by itself
 
 
 @pytest.fixture
@@ -165,6 +166,8 @@ def test_what_the_guide_promises_of_ports_names_and_volumes() -> None:
     mounts = {v["target"]: v for v in found["earthflow-proxy"]["volumes"]}
     assert mounts["/var/lib/earthflow/ca"]["read_only"] is True
     assert mounts["/var/lib/earthflow"]["type"] == "volume"
+    # as the image's own user, which it only becomes for this program
+    assert found["redis"]["command"][0] == "valkey-server"
     command = " ".join(found["redis"]["command"])
     for words in ("--appendonly yes", "noeviction", "--maxmemory", "--requirepass"):
         assert words in command

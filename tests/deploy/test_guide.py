@@ -66,8 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log = "".join(json.dumps({**line, "n": n}) + "\n" for n in range(20))
     (made / "audit_v1.jsonl").write_text(log)
     (made / "certs").mkdir()
-    for name in ("passphrase", "certs/backup-passphrase"):
-        (made / name).write_text("correct horse battery staple")
+    (made / "passphrase").write_text("correct horse battery staple")
     return made
 
 
@@ -87,12 +86,14 @@ def run(
         **(SECRETS | secrets),
         ADMIN_KEY=secrets["EARTHFLOW_ADMIN_API_KEY"],
         KEY=tenant.key,
+        PASSPHRASE="correct horse battery staple",
         EARTHFLOW_DATABASE_URL=url,
         STAND_IN_POSTGRES=str(postgres._binaries(house.stack.settings)),
         STAND_IN_DATABASE=url,
         STAND_IN_COMPOSE=str(TOOL),
     )
     told["PATH"] = f"{STAND_INS}:{told['PATH']}"
+    _fill_in(folder / ".env", told)
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", text],
         env=told,
@@ -101,6 +102,18 @@ def run(
         text=True,
         check=False,
     )
+
+
+def _fill_in(env: Path, told: dict[str, str]) -> None:
+    """What the reader writes into .env, once it is there."""
+    lines = env.read_text().splitlines() if env.exists() else []
+    names = [line.partition("=")[0] for line in lines]
+    filled = [
+        f"{name}={told[name]}" if name in told else line
+        for name, line in zip(names, lines, strict=True)
+    ]
+    if lines:
+        env.write_text("\n".join(filled) + "\n")
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.split("\n")[0][:50])
@@ -144,6 +157,7 @@ def test_a_substitute_replaces_a_host_or_a_runner_and_no_command_of_ours() -> No
         "docker",
         "certbot",
         "systemctl",
+        "sudo",
     }
     assert all(os.access(path, os.X_OK) for path in STAND_INS.iterdir())
     commands = re.compile(r"\b(earthflow|make|python|curl|openssl)\b(?! *-|/)")
