@@ -6,10 +6,16 @@ if [[ -z ${CONFINED:-} ]]; then exec env CONFINED=1 unshare --mount --propagatio
 IFS=: read -ra volumes <<<"$1"
 python=$2
 shift 2
-if [[ $python == ~/* ]]; then # a Python that only root can reach: show it, and nothing else of that home
+# The Python may lie in a home that only root enters: show it there, and nothing else of that home.
+closed= folder=$python
+while [[ $folder != / ]]; do
+  folder=$(dirname "$folder")
+  [[ $(stat -c %a "$folder") == *[1357] ]] || closed=$folder
+done
+if [[ -n $closed ]]; then
   mkdir -p /run/earthflow-python
   mount --bind "$python" /run/earthflow-python
-  mount -t tmpfs -o mode=0755 tmpfs ~
+  mount -t tmpfs -o mode=0755 tmpfs "$closed"
   mkdir -p "$python"
   mount --move /run/earthflow-python "$python"
 fi
