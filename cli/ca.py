@@ -90,6 +90,8 @@ def _renew(control: Control, folder: Path, hosts: Sequence[str]) -> None:
         _renew_local(folder, own, hosts)
         return
     held = ca_folder.issuer(folder)
+    if is_root(held.certificate) and not _in_use(control):
+        raise CommandError("This CA has no issuer. Replace it while all clients work: earthflow ca renew --root")  # fmt: skip
     early = (one for one in _in_use(control) if signs_leaves_only(one))
     if any(root.subject == held.certificate.subject for root in early):
         _write_issued(control, folder, held.key, held.certificate.subject, hosts)
@@ -230,9 +232,17 @@ def renew(
 
 
 def _replace_root(control: Control, folder: Path) -> None:
-    """Have control make a root beside the one in use; one that it never saw it takes in."""
+    """Have control make a root beside the one in use; one that it never saw it takes in.
+
+    Raises CommandError where nobody could certify the new one, before anything is done.
+    """
     if not _in_use(control):
         (known, *_) = ca_folder.roots(folder)
+        if not signs_leaves_only(known):
+            raise CommandError(
+                "Control does not have the key of this root, so it cannot certify a new one. Give every client a new CA's root first, then "
+                "use that: earthflow ca init --force"
+            )
         control.post("/v1/ca", {"certificate": certificate_pem(known).decode()})
     control.post("/v1/ca", {"beside": True})
 

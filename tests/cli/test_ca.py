@@ -22,7 +22,7 @@ from OpenSSL import SSL
 from typer.testing import CliRunner
 
 from addons.mitm.certificates import BadCertificate, Leaves, read_ca
-from cli import ca_folder
+from cli import ca, ca_folder
 from cli.ca import app
 from cli.ca_folder import CA_FILE, PUBLIC_FILE
 from cli.errors import CommandError
@@ -141,6 +141,32 @@ def test_a_roots_file_of_another_time_is_not_used(state: Path) -> None:
 def test_no_issuer_is_made_for_a_whole_top_level(host: str) -> None:
     with pytest.raises(ValueError):
         sign_issuer(ROOT, ask(new_key()), [host])
+
+
+class NoRoots:
+    """A control that knows of no root, and must not be asked to make one."""
+
+    def get(self, path: str) -> dict[str, list[object]]:
+        assert path == "/v1/ca"
+        return {"roots": []}
+
+    def post(self, path: str, body: object) -> None:
+        raise AssertionError(path)
+
+
+def test_a_root_that_cannot_be_replaced_is_left_as_it_is(state: Path) -> None:
+    runner.invoke(app, ["init", "--local"])
+    control: Any = NoRoots()
+    with pytest.raises(CommandError, match="cannot certify a new one"):
+        ca._replace_root(control, state / "ca")
+
+
+def test_a_ca_without_an_issuer_is_not_renewed_but_replaced(state: Path) -> None:
+    early = make_root("early", leaves_only=True)
+    ca_folder.write_ca(state / "ca", early.key, early.pem, early.pem)
+    control: Any = NoRoots()
+    with pytest.raises(CommandError, match="earthflow ca renew --root"):
+        ca._renew(control, state / "ca", [HOST])
 
 
 def trusts(roots: bytes, folder: Path, host: str = HOST) -> bool:
