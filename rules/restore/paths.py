@@ -158,7 +158,11 @@ def _printed(command: object) -> str:
 
 def _file_of(command: Command) -> str:
     program, words = program_of(command), command.words[1:]
-    if command.words[0] not in (program, f"/bin/{program}", f"/usr/bin/{program}"):
+    if not program or command.words[0] not in (
+        program,
+        f"/bin/{program}",
+        f"/usr/bin/{program}",
+    ):
         return ""
     if program == "sed":
         quiet = len(words) == 3 and words[0] == "-n" and SED.fullmatch(words[1])

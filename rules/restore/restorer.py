@@ -9,7 +9,7 @@ is redacted in every later turn. Elsewhere the placeholder stays, and is counted
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -118,15 +118,24 @@ class Restorer:
         return last
 
     def text(
-        self, text: str, before: str = "", first: int = 0, *, more: bool = False
+        self,
+        text: str,
+        before: str = "",
+        first: int = 0,
+        *,
+        sent: Collection[int] = (),
+        more: bool = False,
     ) -> list[Edit]:
         """The edits of a text of the model, from a character on; `before` is what stands
-        before it. Where `more` of it may follow, its last LOOKAHEAD characters are left, and
+        before it, and `sent` are the starts of placeholders whose originals were sent
+        already. Where `more` of it may follow, its last LOOKAHEAD characters are left, and
         nothing depends on what follows.
         """
         places = Places(text, before)
         last = len(text) - LOOKAHEAD if more else len(text)
-        chosen = [p for p in self._places(text) if first <= p.start and p.end <= last]
+        found = self._places(text)
+        chosen = [p for p in found if first <= p.start and p.end <= last]
+        back = [p for p in found if p.start in sent]
         part = Part("", "assistant", "text", 0)
 
         def allowed(place: Place) -> bool:
@@ -134,7 +143,7 @@ class Restorer:
                 return False
             return not places.is_followed(place.start, place.end)
 
-        return self._edits(text, chosen, allowed, part, more=more)
+        return self._edits(text, chosen, allowed, part, sent=back, more=more)
 
     def arguments(self, tool: str, text: str) -> list[Edit]:
         """The edits of a call's arguments that are one text: JSON, or a patch."""
@@ -251,11 +260,14 @@ class Restorer:
         allowed: Allowed,
         part: Part,
         *,
+        sent: Sequence[Place] = (),
         escape: bool = False,
         more: bool = False,
     ) -> list[Edit]:
         wanted = self._wanted(places, allowed)
-        kept = self._found_again(text, wanted, part, escape=escape, more=more)
+        kept = self._found_again(
+            text, wanted, part, sent=sent, escape=escape, more=more
+        )
         self.restored += len(kept)
         self.elsewhere += sum(
             one.original.where == "all"
@@ -290,16 +302,20 @@ class Restorer:
         places: Sequence[Place],
         part: Part,
         *,
+        sent: Sequence[Place] = (),
         escape: bool,
         more: bool = False,
     ) -> list[Place]:
-        """Those whose values the rules find in the text as it will be sent back."""
+        """Those whose values the rules find in the text as it will be sent back, where they
+        find those of `sent`, too: one value can hide another that it stands next to.
+        """
         if self._book.history == "ignore":
             return []
         for _ in range(ROUNDS):
             if not places:
                 break
-            whole, spans = put_back(text, places, escape=escape)
+            together = [*sent, *places]
+            whole, spans = put_back(text, together, escape=escape)
             self._judged_left -= 1
             self._characters_left -= len(whole)
             if self._judged_left < 0 or self._characters_left < 0:
@@ -317,11 +333,15 @@ class Restorer:
                 if more:
                     safe &= covered(spans, lasting(verdict.fired), len(joint))
             kept = [
-                place for place, span in zip(places, spans, strict=True) if span in safe
+                place
+                for place, span in zip(together, spans, strict=True)
+                if span in safe
             ]
-            if len(kept) == len(places):
+            if len(kept) == len(together):
                 return list(places)
-            places = kept
+            places = [place for place in kept if place not in sent]
+            if len(places) + len(sent) == len(together):
+                break  # they hide what was sent
         return []
 
 

@@ -39,6 +39,9 @@ class StreamedRestore:
         self._text_of = text_of
         self._pieces: dict[Name, Piece] = {}  # the first of each first channel
         self._shown: list[Name] = []  # those of the model's text, in their order
+        self._sent: dict[
+            Name, set[int]
+        ] = {}  # where placeholders got their originals back
 
     def may_begin(self, text: str) -> bool:
         """Whether a placeholder may begin in a text."""
@@ -97,7 +100,11 @@ class StreamedRestore:
         text = self._text_of(name)
         if len(text) == channel.length:
             before = self._before(name)
-            edits = self.restorer.text(text, before, channel.waits_at, more=True)
+            sent = self._sent.setdefault(name, set())
+            edits = self.restorer.text(
+                text, before, channel.waits_at, sent=sent, more=True
+            )
+            sent.update(edit.start for edit in edits)
             _insert(channel, edits, 0)
             channel.waits = False
             channel.decided = self.restorer.undecided(text, channel.waits_at, last)
@@ -120,7 +127,12 @@ class StreamedRestore:
             edits = (
                 self.restorer.arguments(piece.tool or channel.part.tool, text)
                 if piece.kind == "tool_call"
-                else self.restorer.text(text, self._before(name), channel.decided)
+                else self.restorer.text(
+                    text,
+                    self._before(name),
+                    channel.decided,
+                    sent=self._sent.get(name, ()),
+                )
             )
         _insert(channel, edits, 0)
         self.leave(channel)

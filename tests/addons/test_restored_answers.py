@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from addons.answers.answer import judge_whole
@@ -115,6 +115,7 @@ def test_a_stream_stays_a_stream() -> None:
     ),
     st.integers(1, 60),
 )  # fmt: skip
+@example(["text ", NAME, NAME, "\n\n", "x" * 100], 1)  # two values hide one another
 def test_what_is_decided_early_is_decided_alike(texts: list[str], size: int) -> None:
     """What is put back before the text ends, the rules find in the whole text, too; and it
     stands only where it would be put back at the end.

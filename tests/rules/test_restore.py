@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rules.evaluate import evaluate
@@ -441,6 +441,7 @@ json_values = st.recursive(
 
 @examples(30)
 @given(st.sampled_from([*READERS, "Bash", "shell", "apply_patch", "x"]), json_values, st.text(max_size=80))  # fmt: skip
+@example("Bash", {"command": []}, "")
 def test_any_arguments_give_a_path_or_none(tool: str, given: Any, text: str) -> None:
     assert isinstance(target_of(tool, given), str)
     assert isinstance(source_of(tool, given), str)
