@@ -42,6 +42,7 @@ def _told(api: Control) -> dict[str, Any]:
             "status": health["status"],
             **{name: check["status"] for name, check in health["checks"].items()},
         },
+        "certificates": _certificates(api, health["checks"]),
         "tenants": len(api.get("/v1/tenants")["tenants"]),
         "last_hour": {
             "exchanges": stats["total"],
@@ -53,6 +54,21 @@ def _told(api: Control) -> dict[str, Any]:
         },
         "master_key": {"state": rotation["state"], "in_use": rotation["in_use"]},
     }
+
+
+def _certificates(api: Control, checks: dict[str, Any]) -> dict[str, int]:
+    """Days that certificates last: the root's, and those of a proxy where one is asked."""
+    roots = api.get("/v1/ca")["roots"]
+    days = {
+        name: left
+        for name, left in checks.get("certificates", {}).items()
+        if name.endswith("_days")
+    }
+    for root in roots:
+        if root["state"] == "in use":
+            left = datetime.fromisoformat(root["not_after"]) - datetime.now(UTC)
+            days["root_days"] = left.days
+    return days
 
 
 def _line(value: Any) -> Any:

@@ -19,6 +19,8 @@ logger = logging.getLogger("earthflow.control")
 
 MAX_WAIT = 25.0  # seconds
 HIGHEST = 10**15  # version that a proxy may have; one a microsecond for thirty years
+# Bytes of a list of keys: some 500,000, of 60 bytes each. Only proxies may send one.
+MOST_KEYS = 32 * 1024 * 1024
 RESTORED = (
     "This database was restored, and keys that were revoked since may have come back. Nothing is served until a proxy that ran before "
     "has told which it knows; if there is none: earthflow restore --accept-old-keys"
@@ -90,7 +92,8 @@ async def keys(request: web.Request) -> web.Response:
     await auth.proxy(request)
     state = request.app[STATE]
     try:
-        known = msgspec.json.decode(await request.read(), type=KnownKeys)
+        told = await request.clone(client_max_size=MOST_KEYS).read()
+        known = msgspec.json.decode(told, type=KnownKeys)
         if not 0 <= known.version <= HIGHEST or known.made.tzinfo is None:
             raise ValueError
     except (msgspec.DecodeError, ValueError):

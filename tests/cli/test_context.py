@@ -122,6 +122,10 @@ def test_status_is_one_screen(earthflow: Any, house: House) -> None:
         "steady",
         True,
     )
+    assert said["certificates"]["root_days"] > 300
+    port = told | {"EARTHFLOW_URL": house.url("")}
+    asked = json.loads(earthflow("status", "-o", "json", **port).stdout)
+    assert asked["certificates"]["ca_days"] > 0
     assert "last_hour" in earthflow("status", **told).stdout
     assert (
         earthflow(

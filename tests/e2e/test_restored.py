@@ -11,6 +11,7 @@ import pytest
 
 from cli.engines import postgres
 from cli.processes import stop
+from contract.unwrap import proxy_token
 from tests.support.house import (
     EARTHFLOW,
     PATIENCE,
@@ -188,3 +189,16 @@ def test_a_tenant_made_after_the_backup_is_gone_and_its_key_with_it(
     earthflow(house, "restore", file, "--replace", "--passphrase-file", passphrase)
     house.stack.start_control()
     assert wait_until(lambda: late.connect_status() == 407, PATIENCE)
+
+
+def test_a_long_list_of_keys_is_read(house: House) -> None:
+    """60,000 live keys are 4 MB, more than other requests may have."""
+    keys = [{"id": f"{n:032x}", "not_after": None} for n in range(60_000)]
+    body = {"version": 1, "made": "2026-01-01T00:00:00Z", "keys": keys}
+    master = house.stack.secrets["EARTHFLOW_MASTER_KEY"]
+    file = house.folder / "keys.json"
+    file.write_text(json.dumps(body))
+    done = curl(
+        "-s", "-d", f"@{file}", "-H", f"Authorization: Bearer {proxy_token(master)}", f"{house.stack.control.url}/internal/keys"
+    )  # fmt: skip
+    assert json.loads(done.stdout) == {"ended": 0}

@@ -1,9 +1,9 @@
-"""These need `promtool` and Debian's `redis-tools`. Where those are not, they are not collected; CI installs them and says that they are."""
+"""These need `promtool`, `nginx`, `haproxy` and Debian's `redis-tools`. Where those are not, they are not collected; CI installs them and says that they are."""
 
 import os
 import shutil
 
-NEEDED = ("promtool", "redis-check-rdb")
+NEEDED = ("promtool", "redis-check-rdb", "nginx", "haproxy")
 
 collect_ignore_glob = (
     []
