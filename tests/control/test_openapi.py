@@ -120,7 +120,7 @@ class Calls:
             "tenant": self.own.key,
             "foreign": self.foreign.key,
             "nobody": "",
-            "wrong": self.own.key[:-1] + "0",
+            "wrong": self.own.key[:-1] + ("1" if self.own.key[-1] == "0" else "0"),
         }
         self.ids = []
         for role in ("admin", "metrics"):
