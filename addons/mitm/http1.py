@@ -75,7 +75,8 @@ class BoundedHttp1Server(Http1Server):
     def read_body(self, event: events.Event) -> Commands:
         try:
             yield from super().read_body(event)
-        # mitmproxy raises this for trailers. Unanswered, the client would wait for ever.
+        # mitmproxy raises this for trailers, which it cannot read: refused here, since a client
+        # that gets no answer would wait for ever.
         except NotImplementedError:
             yield from self._refuse(400, "Trailers are not supported.")
             yield ReceiveHttp(

@@ -311,6 +311,7 @@ class Restorer:
         """
         if self._book.history == "ignore":
             return []
+        back = set(sent)
         for _ in range(ROUNDS):
             if not places:
                 break
@@ -339,9 +340,10 @@ class Restorer:
             ]
             if len(kept) == len(together):
                 return list(places)
-            places = [place for place in kept if place not in sent]
-            if len(places) + len(sent) == len(together):
+            left = [place for place in kept if place not in back]
+            if len(left) == len(places):
                 break  # they hide what was sent
+            places = left
         return []
 
 

@@ -39,9 +39,8 @@ class StreamedRestore:
         self._text_of = text_of
         self._pieces: dict[Name, Piece] = {}  # the first of each first channel
         self._shown: list[Name] = []  # those of the model's text, in their order
-        self._sent: dict[
-            Name, set[int]
-        ] = {}  # where placeholders got their originals back
+        # Where placeholders began whose originals were sent.
+        self._sent: dict[Name, set[int]] = {}
 
     def may_begin(self, text: str) -> bool:
         """Whether a placeholder may begin in a text."""
