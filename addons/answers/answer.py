@@ -186,7 +186,8 @@ def _restored(pieces: Sequence[Piece], restorer: Restorer | None) -> Iterator[Ed
             continue
         if piece.kind == "text" and piece.argument in TEXTS:
             edits = restorer.text(piece.text, before)
-            before = (before + piece.text)[-MAX_BACK:]
+            shown = restorer.shown(piece.text, {edit.start for edit in edits})
+            before = (before + shown)[-MAX_BACK:]
         elif piece.kind == "tool_call" and piece.arguments is not None:
             edits = restorer.leaf(
                 piece.tool, piece.arguments, piece.text, piece.argument

@@ -53,6 +53,7 @@ MAX_PLACES, MAX_JUDGED, MAX_CHARACTERS = 400, 300, 2 * 1024 * 1024
 
 
 Allowed = Callable[[Place], bool]
+Followed = Callable[[int, int], bool]  # of a start and an end
 
 
 class Restorer:
@@ -143,7 +144,17 @@ class Restorer:
                 return False
             return not places.is_followed(place.start, place.end)
 
-        return self._edits(text, chosen, allowed, part, sent=back, more=more)
+        def followed(whole: str) -> Followed:
+            return Places(whole, before).is_followed
+
+        return self._edits(
+            text, chosen, allowed, part, sent=back, more=more, followed=followed
+        )
+
+    def shown(self, text: str, sent: Collection[int]) -> str:
+        """A text as a client shows it: with the originals of the placeholders that start there."""
+        back = [place for place in self._places(text) if place.start in sent]
+        return put_back(text, back, escape=False)[0] if back else text
 
     def arguments(self, tool: str, text: str) -> list[Edit]:
         """The edits of a call's arguments that are one text: JSON, or a patch."""
@@ -263,10 +274,11 @@ class Restorer:
         sent: Sequence[Place] = (),
         escape: bool = False,
         more: bool = False,
+        followed: Callable[[str], Followed] | None = None,
     ) -> list[Edit]:
         wanted = self._wanted(places, allowed)
         kept = self._found_again(
-            text, wanted, part, sent=sent, escape=escape, more=more
+            text, wanted, part, sent=sent, escape=escape, more=more, followed=followed
         )
         self.restored += len(kept)
         self.elsewhere += sum(
@@ -305,9 +317,11 @@ class Restorer:
         sent: Sequence[Place] = (),
         escape: bool,
         more: bool = False,
+        followed: Callable[[str], Followed] | None = None,
     ) -> list[Place]:
-        """Those whose values the rules find in the text as it will be sent back, where they
-        find those of `sent`, too: one value can hide another that it stands next to.
+        """Those whose values the rules find in the text as it will be sent back, and that no
+        reader would have `followed` there. The same must hold for those of `sent`: one value
+        can hide another that it stands next to, or make a URL of it.
         """
         if self._book.history == "ignore":
             return []
@@ -322,6 +336,9 @@ class Restorer:
             if self._judged_left < 0 or self._characters_left < 0:
                 break
             safe = set(spans)
+            if followed is not None:
+                is_followed = followed(whole)
+                safe = {span for span in safe if not is_followed(*span)}
             # A client may join a text to its neighbours.
             for joint in ("", JOINT) if part.kind == "text" else ("",):
                 joined = part._replace(text=f"{joint}{whole}{joint}")

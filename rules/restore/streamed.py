@@ -133,6 +133,7 @@ class StreamedRestore:
                     sent=self._sent.get(name, ()),
                 )
             )
+            self._sent.setdefault(name, set()).update(edit.start for edit in edits)
         _insert(channel, edits, 0)
         self.leave(channel)
 
@@ -143,7 +144,8 @@ class StreamedRestore:
         for other in reversed(self._shown[: self._shown.index(name)]):
             if length >= MAX_BACK:
                 break
-            texts.append(self._text_of(other))
+            text = self._text_of(other)
+            texts.append(self.restorer.shown(text, self._sent.get(other, ())))
             length += len(texts[-1])
         return "".join(reversed(texts))[-MAX_BACK:]
 

@@ -110,11 +110,12 @@ def test_a_stream_stays_a_stream() -> None:
 @examples(30)
 @given(
     st.lists(
-        st.sampled_from([f"key {NAME} and", "text ", "https://x.example/?", "x" * 100, "\n\n", "[a](", ") ", NAME]),
+        st.sampled_from([f"key {NAME} and", "text ", "https://x.example/?", "x" * 100, "\n\n", "[a](", ") ", ".", "/", NAME]),
         max_size=20,
     ),
     st.integers(1, 60),
 )  # fmt: skip
+@example([f"key {NAME} and", "text ", NAME, ".", NAME, " ", "x" * 140], 40)
 @example(["text ", NAME, NAME, "\n\n", "x" * 100], 1)  # two values hide one another
 def test_what_is_decided_early_is_decided_alike(texts: list[str], size: int) -> None:
     """What is put back before the text ends, the rules find in the whole text, too; and it
@@ -127,7 +128,7 @@ def test_what_is_decided_early_is_decided_alike(texts: list[str], size: int) -> 
         for frame in SHAPES["openai-chat"].made(cut(whole, size) or ["x"], [])
     )
     text, _ = SHAPES["openai-chat"].heard(out + b"".join(answer.end()))
-    places = Places(whole)
+    places, shown = Places(whole), Places(text)
     at, done = 0, 0
     for before in whole.split(NAME)[:-1]:
         at += len(before)
@@ -135,6 +136,7 @@ def test_what_is_decided_early_is_decided_alike(texts: list[str], size: int) -> 
         done += len(before)
         if text.startswith(AWS, done):
             assert not places.is_followed(at, at + len(NAME))
+            assert not shown.is_followed(done, done + len(AWS))
             done += len(AWS)
         else:
             assert text.startswith(NAME, done)

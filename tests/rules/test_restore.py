@@ -317,6 +317,20 @@ def test_nothing_returns_where_a_reader_would_follow_it(text: str) -> None:
     assert places.has_call or places.is_followed(at, at + len(NAME))
 
 
+@pytest.mark.parametrize("joint", [".", "/", "@"])
+def test_two_values_make_no_name_of_a_host(joint: str) -> None:
+    """Beside a placeholder the first would not be followed; beside the second's value it is."""
+    whole = f"see {NAME}{joint}{NAME} there"
+    edits = restorer("all").text(whole)
+    assert [edit.start for edit in edits] in ([], [whole.rindex(NAME)])
+
+
+def test_what_stands_before_is_seen_as_it_is_shown() -> None:
+    one = restorer("all")
+    assert one.shown(f"a {NAME} b {NAME}", {2}) == f"a {AWS} b {NAME}"
+    assert one.shown(f"a {NAME}", ()) == f"a {NAME}"
+
+
 @pytest.mark.parametrize(
     "text",
     [
