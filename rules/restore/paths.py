@@ -133,6 +133,21 @@ def keys_of(value: Any) -> Iterator[str]:
             waiting += one
 
 
+def leaves_of(arguments: Any) -> Iterator[tuple[str | None, str]]:
+    """All texts of arguments, with the outermost names under which they stand; keys have None."""
+    waiting: list[tuple[str, Any]] = [("", arguments)]
+    while waiting:
+        name, value = waiting.pop()
+        if isinstance(value, str):
+            yield name, value
+        elif isinstance(value, Mapping):
+            for key, member in value.items():
+                yield None, str(key)
+                waiting.append((name or str(key), member))
+        elif isinstance(value, list):
+            waiting += [(name, member) for member in value]
+
+
 def _printed(command: object) -> str:
     """The file that a command prints, and does nothing else."""
     for _ in range(2):  # itself, or what a shell is given to run

@@ -9,9 +9,9 @@ is redacted in every later turn. Elsewhere the placeholder stays, and is counted
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from rules.commands.lines import ARGUMENTS, TOOLS
 from rules.evaluate import OWN_STAND_IN, evaluate_by
@@ -22,6 +22,7 @@ from rules.restore.paths import (
     Arguments,
     arguments_of,
     keys_of,
+    leaves_of,
     patched,
     target_of,
 )
@@ -47,8 +48,9 @@ RUN = ARGUMENTS | {"program", "args", "argv", "exec", "shell", "entrypoint"}
 # Rounds in which places drop out whose value the rules do not find again. Each judges the
 # text once.
 ROUNDS = 3
-# Of one answer: places that are looked at, texts that are judged, and their characters; some
-# 100 ms in all. Placeholders beyond these stay. A file of secrets has some tens.
+# Of one answer: places that are looked at, texts that are judged, and their characters; 20 ms
+# a time and 4 s in all where an answer has hundreds. Placeholders beyond these stay. A file of
+# secrets has some tens.
 MAX_PLACES, MAX_JUDGED, MAX_CHARACTERS = 400, 300, 2 * 1024 * 1024
 
 
@@ -79,6 +81,7 @@ class Restorer:
         self._names = re.compile("|".join((*own, OWN_STAND_IN.pattern)))
         self._last: tuple[Arguments, str, str, bool] | None = None
         self._belongs: dict[tuple[str, str], bool] = {}  # a placeholder, a path
+        self._sorted = sorted(self._originals)
         self.longest = max(map(len, self._originals))
         self.firsts = frozenset(name[0] for name in self._originals)
         self._book, self._key = book, key
@@ -96,10 +99,14 @@ class Restorer:
         the text's length where none may.
         """
         for at in range(max(first, len(text) - self.longest + 1), len(text)):
-            if text[at] in self.firsts and any(
-                name.startswith(text[at:]) for name in self._originals
-            ):
-                return at
+            if text[at] in self.firsts:
+                begun = text[at:]
+                # The first name that is not before it, if any, is one that begins so.
+                place = bisect_left(self._sorted, begun)
+                if self._sorted[place : place + 1] and self._sorted[place].startswith(
+                    begun
+                ):
+                    return at
         return len(text)
 
     def first(self, text: str, first: int) -> int:
@@ -237,7 +244,7 @@ class Restorer:
     def _in_json(self, tool: str, arguments: Arguments, text: str) -> Allowed:
         """The same for arguments that are JSON: where each text of theirs allows it."""
         verdicts: dict[str, list[bool]] = {}
-        for name, leaf in _leaves(arguments):
+        for name, leaf in leaves_of(arguments):
             places = self._places(leaf)
             kept = self._kept(tool, arguments, leaf, name) if places else set()
             for place in places:
@@ -308,6 +315,12 @@ class Restorer:
             if found[0] in self._originals
         ]
 
+    def _may_judge(self, text: str) -> bool:
+        """Count a text that is judged; whether it still may be."""
+        self._judged_left -= 1
+        self._characters_left -= len(text)
+        return min(self._judged_left, self._characters_left) >= 0
+
     def _found_again(
         self,
         text: str,
@@ -331,16 +344,14 @@ class Restorer:
                 break
             together = [*sent, *places]
             whole, spans = put_back(text, together, escape=escape)
-            self._judged_left -= 1
-            self._characters_left -= len(whole)
-            if self._judged_left < 0 or self._characters_left < 0:
-                break
             safe = set(spans)
             if followed is not None:
                 is_followed = followed(whole)
                 safe = {span for span in safe if not is_followed(*span)}
             # A client may join a text to its neighbours.
             for joint in ("", JOINT) if part.kind == "text" else ("",):
+                if not self._may_judge(whole):
+                    return []
                 joined = part._replace(text=f"{joint}{whole}{joint}")
                 exchange = replace(self._context, parts=(joined,))
                 verdict = evaluate_by(self._book, exchange, key=self._key)
@@ -349,7 +360,8 @@ class Restorer:
                 edits = [(edit.start, edit.end) for edit in verdict.edits]
                 safe &= covered(spans, edits, len(joint))
                 if more:
-                    safe &= covered(spans, lasting(verdict.fired), len(joint))
+                    lasts = lasting(verdict.fired, len(joint) + len(whole))
+                    safe &= covered(spans, lasts, len(joint))
             kept = [
                 place
                 for place, span in zip(together, spans, strict=True)
@@ -379,18 +391,3 @@ def with_restored(verdict: Verdict, restored: int = 0, elsewhere: int = 0) -> Ve
 def _with(original: Original, text: str) -> str:
     """A text with the value in place of its placeholder."""
     return text.replace(original.placeholder, original.value)
-
-
-def _leaves(arguments: Any) -> Iterator[tuple[str | None, str]]:
-    """All texts of arguments, with the outermost names under which they stand; keys have None."""
-    waiting: list[tuple[str, Any]] = [("", arguments)]
-    while waiting:
-        name, value = waiting.pop()
-        if isinstance(value, str):
-            yield name, value
-        elif isinstance(value, Mapping):
-            for key, member in value.items():
-                yield None, str(key)
-                waiting.append((name or str(key), member))
-        elif isinstance(value, list):
-            waiting += [(name, member) for member in value]

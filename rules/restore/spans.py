@@ -43,17 +43,20 @@ def put_back(
 
 def covered(spans: Iterable[Range], ranges: Iterable[Range], shift: int) -> set[Range]:
     """The spans that lie in one of the ranges, of a text that begins that much later."""
-    wide = list(ranges)
-    return {
-        (start, end)
-        for start, end in spans
-        if any(a <= start + shift and end + shift <= b for a, b in wide)
-    }
+    wide, inside = sorted(ranges), set[Range]()
+    reach = at = 0  # how far those ranges reach that begin before a span
+    for start, end in sorted(spans):
+        while at < len(wide) and wide[at][0] <= start + shift:
+            reach = max(reach, wide[at][1])
+            at += 1
+        if end + shift <= reach:
+            inside.add((start, end))
+    return inside
 
 
-def lasting(fired: Iterable[Fired]) -> Iterator[Range]:
+def lasting(fired: Iterable[Fired], length: int) -> Iterator[Range]:
     """What is redacted whatever text follows far behind it: by one finding of a rule that
-    asks for no other.
+    asks for no other. One that reaches the text's `length` may grow, and then be none.
     """
     for one in fired:
         rule = one.rule
@@ -65,7 +68,7 @@ def lasting(fired: Iterable[Fired]) -> Iterator[Range]:
             and all(exempt.near <= LOOKAHEAD // 2 for exempt in rule.exempt)
         ):
             for finding in one.findings:
-                yield from ((start, end) for _, start, end in finding.places)
+                yield from ((start, end) for _, start, end in finding.places if end < length)  # fmt: skip
 
 
 def written(place: Place, *, escape: bool) -> str:

@@ -23,6 +23,7 @@ from rules.restore.original import Original
 from rules.restore.paths import arguments_of, patched, plain, source_of, target_of
 from rules.restore.places import Places
 from rules.restore.restorer import MAX_PLACES, Restorer
+from rules.restore.spans import covered
 from rules.restore.tools import READERS, WRITERS
 from rules.rulebook import Rulebook
 from rules.sources import shipped
@@ -515,3 +516,40 @@ def test_an_answer_with_more_placeholders_than_is_looked_at_keeps_them(
 def test_arguments_as_deep_as_any_are_read() -> None:
     deep = "[" * 900 + json.dumps(NAME) + "]" * 900
     assert restorer("all").arguments("lookup", f'{{"content": {deep}}}') is not None
+
+
+def test_a_value_that_may_still_grow_is_not_decided_early() -> None:
+    """A token's pattern takes what follows it, and enough of one letter makes it none."""
+    _, pairs = redacted("token: ya29.A0ARrdaM-k8Jq2Vx7Zt4Lp9Wn3Ys6Bc1Df5Gh0Jk2Mn4Pq6Rs8Tv")  # fmt: skip
+    ((name, value),) = pairs.items()
+    original = Original(name, value, "files", frozenset(("/w/.env",)), (), ())
+    one = Restorer([original], book(), Exchange(direction="response"), KEY)
+    ended, growing = f" see {name} and {'f' * 192}", f" see {name}{'f' * 192}"
+    assert [edit.text for edit in one.text(ended, more=True)] == [value]
+    assert one.text(growing, more=True) == []
+    assert one.text(growing) == []
+
+
+ranges = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=8)
+
+
+@examples(100)
+@given(ranges, ranges, st.integers(0, 3))
+def test_what_is_covered_lies_in_a_range(
+    spans: list[tuple[int, int]], wide: list[tuple[int, int]], shift: int
+) -> None:
+    spans = [(start, end) for start, end in spans if start < end]
+    assert covered(spans, wide, shift) == {
+        (start, end)
+        for start, end in spans
+        if any(a <= start + shift and end + shift <= b for a, b in wide)
+    }
+
+
+@examples(100)
+@given(st.text(st.sampled_from("[REDACTED:_cxz]"), max_size=60), st.integers(0, 60))
+def test_where_a_placeholder_may_begin(text: str, cut: int) -> None:
+    one = restorer("all")
+    for whole in (text, text + NAME[:cut]):
+        wanted = (at for at in range(len(whole)) if NAME.startswith(whole[at:]))
+        assert one.begins(whole, 0) == next(wanted, len(whole))
