@@ -53,11 +53,12 @@ fuzz: $(VENV)/installed  ## a million inputs and more into every codec; a quarte
 hostile: $(VENV)/installed  ## half-open connections, bombs, deep JSON, an hour of a WebSocket: memory, outcomes and others' latency
 	"$(BIN)/python" -m bench.hostile
 
-lint: $(VENV)/installed  ## style, types, container files
+lint: $(VENV)/installed  ## style, types, container files, migrations
 	"$(BIN)/ruff" check .
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
 	"$(BIN)/hadolint" Dockerfile
+	"$(BIN)/squawk" control/store/migrations/*.sql
 
 bench: $(VENV)/installed peers  ## what the figures in README and docs/rules.md come from
 	"$(BIN)/python" -m bench

@@ -24,7 +24,7 @@ TOP_LEVEL = {
     "addons", "control", "cli", "rules", "contract", "tests", "deploy", "bench", "docs", "mitm.conf", "Dockerfile", "compose.yaml",
     ".env.example", "pyproject.toml", "README.md", "CHANGELOG.md", "SECURITY.md", "CONTRIBUTING.md", "Makefile", ".python-version", ".ci", ".github",
     "requirements.txt", "requirements-local.txt", "requirements-build.txt", "requirements-dev.txt",
-    ".gitignore", ".git-blame-ignore-revs", ".dockerignore", ".editorconfig", ".pre-commit-config.yaml",
+    ".gitignore", ".git-blame-ignore-revs", ".dockerignore", ".editorconfig", ".pre-commit-config.yaml", ".squawk.toml",
 }  # fmt: skip
 # bytes of a tracked file: what is larger is data, and made or fetched when it is needed
 LARGEST = 1_000_000

@@ -30,11 +30,17 @@ COLUMNS = {
 
 
 def partition_of(day: str) -> Sequence[str]:
-    """The statements that make the partitions of a day, such as `20261129`."""
+    """The statements that make the partitions of a day, such as `20261129`.
+
+    A table that is made and then attached waits for nobody who reads, such as a backup;
+    `CREATE TABLE … PARTITION OF` would.
+    """
     first = datetime.strptime(day, "%Y%m%d").date()
     return [
-        f"CREATE TABLE IF NOT EXISTS {table}_{first:%Y%m%d} PARTITION OF {table} "
-        f"FOR VALUES FROM ('{first}') TO ('{first + timedelta(days=1)}')"
+        f"DO $$ BEGIN IF to_regclass('{table}_{day}') IS NULL THEN "
+        f"CREATE TABLE {table}_{day} (LIKE {table} INCLUDING ALL); "
+        f"ALTER TABLE {table} ATTACH PARTITION {table}_{day} FOR VALUES FROM ('{first}') TO ('{first + timedelta(days=1)}'); "
+        "END IF; END $$"
         for table in ("decision", "completion")
     ]
 

@@ -1,9 +1,13 @@
-"""The connection pool, and the migrations: ordered .sql files, each applied once, under
-a lock, with its checksum.
+"""The connection pool, and the migrations: ordered .sql files, each applied once, in a
+transaction of its own, with its checksum.
+
+A migration may run while the database is used (.squawk.toml holds it to that): it takes locks for
+a moment only, and waits for one so shortly that statements behind it are not held up.
 """
 
 import asyncio
 import hashlib
+import logging
 import re
 import time
 from collections.abc import Mapping
@@ -24,6 +28,11 @@ CREATES = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
 # seconds that a request waits for a connection
 POOL_WAIT = 5.0
+# A migration waits this long for a table, and statements behind it wait with it; then it leaves
+# them a pause, in seconds, before it tries again. After LONGEST_MIGRATION seconds it gives up.
+LOCK_TIMEOUT, PAUSE, LONGEST_MIGRATION = "500ms", 2.0, 1800.0
+
+logger = logging.getLogger("earthflow.database")
 
 
 class Unreachable(Exception):
@@ -105,46 +114,64 @@ async def lead(connection: Connection, lock: int) -> bool:
 
 
 async def migrate(pool: Pool) -> list[str]:
-    """Apply missing migrations in one transaction; their names.
+    """Apply missing migrations; their names.
 
-    Raises ChangedMigration or Unusable.
+    Waits while somebody else, such as a backup, holds a table that one needs. Raises
+    ChangedMigration or Unusable.
     """
-    try:
-        async with pool.connection() as connection, connection.transaction():
-            return await _apply(connection)
-    except psycopg.Error as error:
-        reason = error.diag.message_primary or type(error).__name__
-        raise Unusable(
-            f"PostgreSQL does not allow us to create tables: {reason}. Check the rights of POSTGRES_USER."
-        ) from None
+    deadline = time.monotonic() + LONGEST_MIGRATION
+    applied: list[str] = []
+    while True:
+        try:
+            async with pool.connection() as connection, connection.transaction():
+                name = await _apply_next(connection)
+        except psycopg.errors.LockNotAvailable:
+            if time.monotonic() > deadline:
+                raise Unusable(
+                    "a table that the new version changes was in use for half an hour. "
+                    "See in pg_stat_activity who uses it (a backup, a report), end that, and start again."
+                ) from None
+            logger.warning(
+                "a migration waits for a table that is in use, and tries again"
+            )
+            await asyncio.sleep(PAUSE)
+        except psycopg.Error as error:
+            reason = error.diag.message_primary or type(error).__name__
+            raise Unusable(
+                f"PostgreSQL does not allow us to create tables: {reason}. Check the rights of POSTGRES_USER."
+            ) from None
+        else:
+            if name is None:
+                return applied
+            applied.append(name)
 
 
-async def _apply(connection: Connection) -> list[str]:
+async def _apply_next(connection: Connection) -> str | None:
+    """The name of the migration that was applied; None: there is none left."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (MIGRATION_LOCK,))
     await connection.execute(MIGRATION_TABLE)
     rows = await (
         await connection.execute("SELECT name, checksum FROM migration")
     ).fetchall()
     known = {row["name"]: row["checksum"] for row in rows}
-    ours = _migrations()
-    if newer := known.keys() - dict(ours).keys():
+    ours = dict(_migrations())
+    if newer := known.keys() - ours.keys():
         raise ChangedMigration(
             f"this database was made by a newer Earthflow (it has {', '.join(sorted(newer))}); install that version"
         )
-    applied = []
-    for name, sql in ours:
-        checksum = _checksum(sql)
-        if name not in known:
-            await connection.execute(sql.encode())
-            await connection.execute(
-                "INSERT INTO migration VALUES (%s, %s)", (name, checksum)
-            )
-            applied.append(name)
-        elif known[name] != checksum:
+    for name in known:
+        if known[name] != _checksum(ours[name]):
             raise ChangedMigration(
                 f"migration {name} differs from the one this database was made with; install the matching version"
             )
-    return applied
+    name = min(ours.keys() - known.keys(), default=None)
+    if name is not None:
+        await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'".encode())
+        await connection.execute(ours[name].encode())
+        await connection.execute(
+            "INSERT INTO migration VALUES (%s, %s)", (name, _checksum(ours[name]))
+        )
+    return name
 
 
 def apply_migrations(

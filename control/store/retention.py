@@ -10,12 +10,10 @@ from datetime import date, timedelta
 import psycopg
 
 from control.store import idempotency
-from control.store.database import Connection
+from control.store.database import LOCK_TIMEOUT, Connection
 
 LOCK = 0x72657461
 DAY = re.compile(r"(decision|completion)_(\d{4})(\d{2})(\d{2})")
-# For a partition's lock: statements that arrive meanwhile wait behind it.
-LOCK_TIMEOUT = "2s"
 LOGS = timedelta(days=30)  # days that ended deliveries are kept
 
 
