@@ -11,7 +11,7 @@ DIST := dist
 PARTS := addons rules codecs table system
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients fuzz hostile lint bench peers lock dist install-systemd hooks clean
+.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients skew fuzz hostile lint bench peers lock dist install-systemd hooks clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,7 @@ long-addons: WHAT = tests/addons
 long-rules: WHAT = tests/properties tests/rules tests/contract tests/cli/test_migrate.py
 long-codecs: WHAT = tests/fuzz
 long-table: WHAT = tests/e2e/test_conformance.py
-long-system: WHAT = tests/control/test_openapi.py tests/e2e/test_fleet.py tests/test_release.py
+long-system: WHAT = tests/control/test_openapi.py tests/control/test_migrations.py tests/e2e/test_fleet.py tests/test_release.py
 
 $(addprefix long-,$(PARTS)): long-%: $(VENV)/installed
 	@echo "== $* =="
@@ -46,6 +46,11 @@ clients: $(VENV)/installed  ## every real SDK and command-line client against pr
 	mkdir -p .venv-clients/npm && cp tests/clients/package.json .venv-clients/npm/
 	cd .venv-clients/npm && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	EARTHFLOW_CLIENTS="$(CURDIR)/.venv-clients/bin/python" "$(BIN)/pytest" tests/clients
+
+skew: $(VENV)/installed  ## a proxy and a control of which one is of another version: make skew OTHER=v2.0.0
+	@test -n "$(OTHER)" || { echo "say which version of git: make skew OTHER=v2.0.0"; exit 2; }
+	folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && git archive "$(OTHER)" | tar x -C "$$folder" && \
+	  EARTHFLOW_OTHER="$$folder" "$(BIN)/pytest" tests/skew
 
 fuzz: $(VENV)/installed  ## a million inputs and more into every codec; a quarter of an hour or so
 	EARTHFLOW_FUZZ=30000 $(PYTEST:loadfile=load) tests/fuzz
