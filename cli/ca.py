@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from cryptography import x509
 
-from cli import ca_folder, remote
+from cli import ca_folder, ca_install, remote
 from cli.ca_folder import CA_FILE, PUBLIC_FILE
 from cli.client import Control, Refused
 from cli.errors import BAD_CONFIGURATION, CommandError
@@ -33,6 +33,7 @@ from contract.providers import BadProviders, ai_hosts, providers
 RENEW_DAYS = 60
 
 app = typer.Typer(help="The CA that opens the TLS of AI hosts.", no_args_is_help=True)
+app.command("install")(ca_install.install)
 
 
 def folder_of(settings: UpSettings) -> Path:
@@ -254,12 +255,11 @@ def _renew_local(folder: Path, root: Authority, hosts: Sequence[str]) -> None:
 
 
 def _take_signed(control: Control, folder: Path, path: Path) -> None:
-    roots = b"".join(map(certificate_pem, _in_use(control)))
     try:
         chain = path.read_bytes()
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}.") from None
-    ca_folder.take_signed(folder, chain, roots)
+    ca_folder.take_signed(folder, chain, _in_use(control))
 
 
 @app.command()

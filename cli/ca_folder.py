@@ -4,7 +4,8 @@ mitmproxy-ca.pem   what the proxy signs leaves with: the issuer's key, its certi
                    and what stands between it and the roots (0600)
 earthflow-ca.pem   the roots that clients trust
 root.pem           the root's key, where control does not have it (0600)
-request.pem        an issuer that is to be signed where the root is, and its key (0600)
+request.pem        an issuer that is to be signed where the root is
+request-key.pem    its key, which stays here (0600)
 """
 
 import os
@@ -18,6 +19,7 @@ from contract.authority import (
     Authority,
     Key,
     ask,
+    certificate_pem,
     is_root,
     key_pem,
     make_root,
@@ -29,7 +31,7 @@ from contract.authority import (
 from contract.providers import ai_hosts
 
 CA_FILE, PUBLIC_FILE, ROOT_FILE = "mitmproxy-ca.pem", "earthflow-ca.pem", "root.pem"
-REQUEST_FILE = "request.pem"
+REQUEST_FILE, REQUEST_KEY = "request.pem", "request-key.pem"
 
 
 def write_ca(folder: Path, key: Key, chain: bytes, roots: bytes) -> None:
@@ -83,24 +85,33 @@ def roots(folder: Path) -> list[x509.Certificate]:
 
 
 def write_request(folder: Path, key: Key, request: bytes) -> Path:
-    """Keep a request until it is signed; its file."""
+    """Keep a request, and its key, until it is signed; the request's file."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder / REQUEST_FILE, request + key_pem(key), 0o600)
+    _write(folder / REQUEST_KEY, key_pem(key), 0o600)
+    _write(folder / REQUEST_FILE, request, 0o644)
     return folder / REQUEST_FILE
 
 
-def take_signed(folder: Path, chain: bytes, roots: bytes) -> None:
-    """Use what was signed for the request that is kept. Raises CommandError."""
-    pending = folder / REQUEST_FILE
+def take_signed(
+    folder: Path, chain: bytes, trusted: Sequence[x509.Certificate]
+) -> None:
+    """Use what was signed for the request that is kept. Raises CommandError where it was
+    signed for another one, or by a root that clients do not trust.
+    """
     try:
-        asked = pending.read_bytes()
-        key = read_authority(asked[asked.index(b"-----BEGIN PRIVATE") :] + chain).key
+        signed = read_authority((folder / REQUEST_KEY).read_bytes() + chain)
     except (OSError, ValueError):
         raise CommandError(
-            f"This is not the certificate of the request in {pending}."
+            f"This is not the certificate of the request in {folder / REQUEST_FILE}."
         ) from None
-    write_ca(folder, key, chain, roots)
-    pending.unlink()
+    if not any(signed_by(signed.certificate, root) for root in trusted):
+        raise CommandError(
+            "This certificate was signed by another root than those in use (earthflow ca show). "
+            "Sign the request with the root that clients trust."
+        )
+    write_ca(folder, signed.key, chain, b"".join(map(certificate_pem, trusted)))
+    (folder / REQUEST_FILE).unlink(missing_ok=True)
+    (folder / REQUEST_KEY).unlink()
 
 
 def _read(path: Path) -> Authority:

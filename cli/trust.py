@@ -39,11 +39,12 @@ def write_trust(
     bundle = bundle_path(state)
     certificate = bundle.with_name("ca.pem")
     bundle.parent.mkdir(parents=True, exist_ok=True)
-    ours = (
-        _given(certificate_file)
+    trusted = (
+        certificates(certificate_file)
         if certificate_file
-        else b"".join(map(certificate_pem, ca_folder.roots(state / "ca")))
+        else ca_folder.roots(state / "ca")
     )
+    ours = b"".join(map(certificate_pem, trusted))
     own = list(
         dict.fromkeys(
             path.read_bytes()
@@ -65,13 +66,13 @@ def write_trust(
     return certificate, bundle
 
 
-def _given(path: Path) -> bytes:
+def certificates(path: Path) -> list[x509.Certificate]:
+    """The certificates of a PEM file that a user named. Raises CommandError."""
     try:
-        given = x509.load_pem_x509_certificates(path.read_bytes())
-        return b"".join(map(certificate_pem, given))
+        return x509.load_pem_x509_certificates(path.read_bytes())
     except (OSError, ValueError):
         raise CommandError(
-            f"EARTHFLOW_CA_CERT: {path} holds no PEM certificate. Get it with: earthflow ca export",
+            f"{path} holds no PEM certificate. Get the CA with: earthflow ca export",
             BAD_CONFIGURATION,
         ) from None
 

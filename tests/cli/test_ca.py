@@ -309,13 +309,18 @@ def test_a_root_that_is_offline_signs_where_it_is(state: Path, tmp_path: Path) -
     offline = tmp_path / "offline.pem"
     offline.write_bytes(ROOT.key_pem + ROOT.pem)
     key = new_key()
-    request = ca_folder.write_request(state / "ca", key, ask(key))
-    assert stat.S_IMODE(request.stat().st_mode) == 0o600
+    folder = state / "ca"
+    request = ca_folder.write_request(folder, key, ask(key))
+    assert b"PRIVATE" not in request.read_bytes()
+    assert stat.S_IMODE((folder / ca_folder.REQUEST_KEY).stat().st_mode) == 0o600
     said = runner.invoke(app, ["sign", str(request), "--root", str(offline)])
     assert said.exit_code == 0, said.output
-    ca_folder.take_signed(state / "ca", said.stdout.encode(), ROOT.pem)
-    assert read_ca(state / "ca").issuer.issuer == ROOT.certificate.subject
+    chain = said.stdout.encode()
+    with pytest.raises(CommandError, match="by another root"):
+        ca_folder.take_signed(folder, chain, [make_root().certificate])
+    ca_folder.take_signed(folder, chain, [ROOT.certificate])
+    assert read_ca(folder).issuer.issuer == ROOT.certificate.subject
     assert run("show")["roots"] == [ROOT.certificate.fingerprint(hashes.SHA256()).hex()]
-    assert not request.exists()
+    assert {path.name for path in folder.iterdir()} == {CA_FILE, PUBLIC_FILE}
     with pytest.raises(CommandError, match="not the certificate of the request"):
-        ca_folder.take_signed(state / "ca", said.stdout.encode(), ROOT.pem)
+        ca_folder.take_signed(folder, chain, [ROOT.certificate])
