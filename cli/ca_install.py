@@ -167,7 +167,7 @@ def _commands(
             yield [*before, *command]
     if system in ("debian", "fedora"):
         yield [
-            *sudo,
+            *before,
             *(
                 ["update-ca-certificates"]
                 if system == "debian"
