@@ -6,8 +6,10 @@ a port that is taken ends it with 1.
 """
 
 import asyncio
+import contextlib
 import signal
 import sys
+from pathlib import Path
 
 import uvloop
 from mitmproxy import master, options
@@ -24,11 +26,29 @@ from addons.settings import ProxySettings
 from contract.settings import explain, refuse_start
 
 PROGRAM = "earthflow proxy"
+PROBE_BYTES = 64 * 1024  # more than what a full disk may still have in a block
+
+
+def _try_to_write(folder: Path) -> None:
+    """Raises OSError, in words, where the state folder takes no file."""
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe.write_bytes(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise OSError(
+            f"{folder} cannot be written to: {error.strerror}. EARTHFLOW_STATE_DIR must be a folder or volume "
+            "that this user may write to, with space left."
+        ) from None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 async def serve(settings: ProxySettings) -> int:
     """Run until SIGTERM or SIGINT; the exit status."""
     try:
+        _try_to_write(settings.state_dir)
         certificates = OwnCertificates(settings)
         if problems := load_options(settings, known_options(settings)):
             # Now: waiting for control would hide it.

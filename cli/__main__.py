@@ -1,5 +1,6 @@
 """The command tree, on one screen."""
 
+import errno
 import io
 import sys
 from typing import Annotated
@@ -12,7 +13,7 @@ from cli.backup import backup, restore
 from cli.demo import demo
 from cli.doctor import doctor
 from cli.env import env
-from cli.errors import CommandError
+from cli.errors import FAILED, CommandError
 from cli.health import health
 from cli.programs import control, proxy
 from cli.providers import providers
@@ -94,6 +95,13 @@ def main() -> None:
     except CommandError as trouble:
         typer.echo(f"earthflow: {trouble}", err=True)
         sys.exit(trouble.status)
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        what = error.filename or "A file"
+        sentence = f"{what} cannot be read or written: {error.strerror}."
+        typer.echo(f"earthflow: {sentence}", err=True)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
 

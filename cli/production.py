@@ -20,11 +20,14 @@ from cryptography.fernet import Fernet
 from cli import remote
 from cli.errors import CommandError
 from cli.settings import environment
+from contract.settings import EXAMPLES
 
 State = Literal["ok", "failed", "attest"]
-# What documents and examples write where a secret belongs.
-EXAMPLES = ("your-", "changeme", "change-me", "example", "<", "secret", "password", "admin-key")  # fmt: skip
+# How a secret begins that somebody made up in a hurry.
+WEAK = (*EXAMPLES, "example", "secret", "password", "admin-key")
 SHORTEST_KEY, SHORTEST_PASSWORD, LONG_PASSWORD = 32, 16, 24
+# What settings take for true; empty: the default.
+YES = ("", "true", "1", "yes", "on", "t", "y")
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "")
 # A month, and some days for the timer; a day, and some hours.
 ROTATED, BACKED_UP = timedelta(days=35), timedelta(hours=30)
@@ -96,7 +99,7 @@ def _master_key(facts: Facts) -> tuple[State, str]:
 
 def _admin_key(facts: Facts) -> tuple[State, str]:
     key = facts.told.get("EARTHFLOW_ADMIN_API_KEY", "")
-    if len(key) < SHORTEST_KEY or key.lower().startswith(EXAMPLES):
+    if len(key) < SHORTEST_KEY or key.lower().startswith(WEAK):
         return "failed", "EARTHFLOW_ADMIN_API_KEY is short or an example's; make one as .env.example says."  # fmt: skip
     return "ok", ""
 
@@ -109,7 +112,7 @@ def _database_password(facts: Facts) -> tuple[State, str]:
     mixed = sum(any(one in kind for one in password) for kind in kinds)
     mixed += any(not one.isalnum() for one in password)
     strong = len(password) >= LONG_PASSWORD or (len(password) >= SHORTEST_PASSWORD and mixed >= 3)  # fmt: skip
-    if not strong or password.lower().startswith(EXAMPLES):
+    if not strong or password.lower().startswith(WEAK):
         return "failed", f"POSTGRES_PASSWORD needs {SHORTEST_PASSWORD} characters of three kinds, or {LONG_PASSWORD}."  # fmt: skip
     return "ok", ""
 
@@ -129,11 +132,11 @@ def _tls(facts: Facts) -> tuple[State, str]:
 
 
 def _dashboard(facts: Facts) -> tuple[State, str]:
+    if facts.contained:
+        return "attest", "In a container it listens for the network of containers; publish it on 127.0.0.1 only."  # fmt: skip
     host = facts.told.get("EARTHFLOW_DASHBOARD_HOST", "")
     if host in LOOPBACK:
         return "ok", ""
-    if facts.contained:
-        return "attest", "In a container it listens for the network of containers; publish it on 127.0.0.1 only."  # fmt: skip
     return "failed", f"Control listens on {host}; set EARTHFLOW_DASHBOARD_HOST=127.0.0.1."  # fmt: skip
 
 
@@ -145,7 +148,7 @@ def _redis_password(facts: Facts) -> tuple[State, str]:
 
 
 def _prompts(facts: Facts) -> tuple[State, str]:
-    if facts.told.get("AUDIT_HASH_PROMPTS", "true").lower() in ("true", "1", ""):
+    if facts.told.get("AUDIT_HASH_PROMPTS", "").lower() in YES:
         return "ok", ""
     return "failed", "AUDIT_HASH_PROMPTS is off, so prompts are kept (closed). Set it to true."  # fmt: skip
 
@@ -198,7 +201,11 @@ def _rotation(facts: Facts) -> tuple[State, str]:
 
 def _backups(facts: Facts) -> tuple[State, str]:
     try:
-        times = [one.stat().st_mtime for one in facts.backups.glob("earthflow[-_]*")]
+        times = [
+            one.stat().st_mtime
+            for one in facts.backups.iterdir()
+            if one.name.endswith((".backup", ".sql.gz"))
+        ]
     except OSError:
         times = []
     newest = datetime.fromtimestamp(max(times, default=0), UTC)

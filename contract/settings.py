@@ -53,6 +53,20 @@ def host_names(written: str) -> frozenset[str]:
     return names
 
 
+# How documents and examples begin where a secret belongs.
+EXAMPLES = ("<", "your-", "your_", "changeme", "change-me", "replace-me")
+
+
+def own_secret[T: SecretStr | None](value: T) -> T:
+    """A secret that is not an example's. Raises ValueError."""
+    if value is not None and value.get_secret_value().lower().startswith(EXAMPLES):
+        raise ValueError(
+            'is still an example\'s. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    return value
+
+
+Password = Annotated[SecretStr | None, AfterValidator(own_secret)]
 MasterKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
 RedisURL = Annotated[SecretStr | None, AfterValidator(_redis_url)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
@@ -117,7 +131,7 @@ class Redis(Settings):
     redis_url: RedisURL = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
     redis_host: str = Field("redis", validation_alias="REDIS_HOST")
     redis_port: int = Field(6379, validation_alias="REDIS_PORT")
-    redis_password: SecretStr | None = Field(None, validation_alias="REDIS_PASSWORD")
+    redis_password: Password = Field(None, validation_alias="REDIS_PASSWORD")
     redis_tls: bool = Field(False, validation_alias="REDIS_TLS")
     redis_ca: Path | None = Field(None, validation_alias="REDIS_CA")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeInt,
     PositiveFloat,
@@ -16,7 +17,14 @@ from pydantic import (
 )
 from pydantic_settings import NoDecode
 
-from contract.settings import Core, Redis, Settings, host_names
+from contract.settings import (
+    Core,
+    Password,
+    Redis,
+    Settings,
+    host_names,
+    own_secret,
+)
 from contract.snapshot import Rate
 from control.sender import Sender
 
@@ -31,9 +39,7 @@ class Postgres(Settings):
     postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
     postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
     postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
-    postgres_password: SecretStr | None = Field(
-        None, validation_alias="POSTGRES_PASSWORD"
-    )
+    postgres_password: Password = Field(None, validation_alias="POSTGRES_PASSWORD")
 
     @field_validator("database_url")
     @classmethod
@@ -82,11 +88,14 @@ class Postgres(Settings):
         )
 
 
+AdminKey = Annotated[SecretStr, AfterValidator(own_secret)]
+
+
 class ControlSettings(Core, Redis, Postgres):
     """Settings of `earthflow control`."""
 
-    admin_key: SecretStr = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
-    admin_key_previous: SecretStr | None = Field(
+    admin_key: AdminKey = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
+    admin_key_previous: Password = Field(
         None, validation_alias="EARTHFLOW_ADMIN_API_KEY_PREVIOUS"
     )
     dashboard_host: str = Field(

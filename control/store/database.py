@@ -21,6 +21,7 @@ from psycopg_pool import AsyncConnectionPool
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 Pool = AsyncConnectionPool[Connection]
 
+OLDEST = 14  # the first version of PostgreSQL with multiranges
 # Connections for slow reads, and a statement's longest time.
 READERS, LONGEST_READ_MS = 3, 30_000
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
@@ -40,7 +41,7 @@ class Unreachable(Exception):
 
 
 class Unusable(Exception):
-    """PostgreSQL answers, but does not let us create our tables."""
+    """PostgreSQL answers, but is too old, or does not let us make our tables."""
 
 
 class ChangedMigration(Exception):
@@ -48,11 +49,15 @@ class ChangedMigration(Exception):
 
 
 async def connect(conninfo: str, place: str, timeout: float) -> Pool:
-    """A pool over a database that answers. Raises Unreachable after `timeout` seconds."""
+    """A pool over a database that answers.
+
+    Raises Unreachable after `timeout` seconds, Unusable where it is too old.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:
             probe = await psycopg.AsyncConnection.connect(conninfo, connect_timeout=5)
+            major = probe.info.server_version // 10_000
             await probe.close()
             break
         except psycopg.OperationalError as error:
@@ -66,6 +71,11 @@ async def connect(conninfo: str, place: str, timeout: float) -> Pool:
                     f"PostgreSQL does not answer at {place}: {reason}. Check POSTGRES_HOST and POSTGRES_PASSWORD."
                 ) from None
             await asyncio.sleep(0.5)
+    if major < OLDEST:
+        raise Unusable(
+            f"PostgreSQL at {place} is of version {major}; Earthflow needs {OLDEST} or newer. "
+            'Move the data to a newer one: docs/upgrading.md, "A new version of PostgreSQL".'
+        )
     return await _pool(conninfo, 8, {})
 
 

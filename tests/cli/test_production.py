@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from cli import production
 from contract.authority import issue, make_root
 from tests.support.house import EARTHFLOW, House, Tenant, command_environment
 
@@ -83,6 +84,24 @@ def test_a_setting_that_is_wrong_is_named_and_no_other(
     status, found = items({**told, name: value}, tmp_path)
     assert (status, failed(found)) == (3, {item})
     assert value not in found[item]["detail"] or name.startswith(("TLS", "EARTHFLOW_DASH")) or not value  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["true", "TRUE", "1", "yes", "on", ""])
+def test_prompts_are_hashed_by_any_word_for_yes(
+    told: dict[str, str], tmp_path: Path, word: str
+) -> None:
+    facts = production.Facts({**told, "AUDIT_HASH_PROMPTS": word}, tmp_path, False)
+    assert dict(production.CHECKS)["prompts"](facts) == ("ok", "")
+
+
+def test_a_container_is_looked_at_as_one(told: dict[str, str], tmp_path: Path) -> None:
+    """compose's network of containers is no fault; a root file system that can be written to is."""
+    inside = {**told, "EARTHFLOW_DASHBOARD_HOST": "0.0.0.0"}
+    facts = production.Facts(inside, tmp_path, contained=True)
+    checks = dict(production.CHECKS)
+    assert checks["dashboard port"](facts)[0] == "attest"
+    assert checks["read-only"](facts)[0] == "failed" or os.geteuid() != 0
+    assert checks["not root"](facts)[0] == ("failed" if os.geteuid() == 0 else "ok")
 
 
 def test_an_expired_certificate_is_named(told: dict[str, str], tmp_path: Path) -> None:

@@ -155,6 +155,14 @@ async def test_a_table_that_is_never_free_is_said(
                 await database.migrate(pool)
 
 
+async def test_a_postgresql_that_is_too_old_is_said(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "OLDEST", 99)
+    with pytest.raises(database.Unusable, match="Earthflow needs 99 or newer"):
+        await database.connect(database_url, "the tests' engines", 5)
+
+
 def test_no_migration_locks_a_table_for_long(tmp_path: Path) -> None:
     """What .squawk.toml allows, and no change of all rows, which a job does in small parts."""
     later = [text for name, text in database._migrations() if name > OLD]

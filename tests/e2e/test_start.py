@@ -3,7 +3,9 @@
 import re
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import psycopg
 import pytest
@@ -14,6 +16,7 @@ from cli.ca_folder import write_local
 from cli.engines import Engines
 from cli.settings import environment
 from cli.stack import PROGRAMS, port_said
+from contract.authority import issue, make_root
 from contract.decision import new_id
 from tests.support.house import EARTHFLOW, PATIENCE, House
 
@@ -24,6 +27,8 @@ PASSWORDLESS = (
     "POSTGRES_PASSWORD",
     "EARTHFLOW_REDIS_URL",
 )
+
+SOCKET = ".s.PGSQL.5432"
 
 BAD_SETTINGS = [
     ("control", {"EARTHFLOW_MASTER_KEY": ""}, "EARTHFLOW_MASTER_KEY is not set"),
@@ -43,6 +48,26 @@ BAD_SETTINGS = [
         "EARTHFLOW_ADMIN_API_KEY must have at least 32 characters",
     ),
     ("control", {"EARTHFLOW_DATABASE_URL": ""}, "POSTGRES_PASSWORD is not set"),
+    (
+        "control",
+        {"EARTHFLOW_ADMIN_API_KEY": "<your-secure-admin-key-of-the-guide>"},
+        "EARTHFLOW_ADMIN_API_KEY is still an example's",
+    ),
+    (
+        "control",
+        {"EARTHFLOW_DATABASE_URL": "", "POSTGRES_PASSWORD": "<strong-password>"},
+        "POSTGRES_PASSWORD is still an example's",
+    ),
+    (
+        "proxy",
+        {"REDIS_PASSWORD": "changeme"},
+        "REDIS_PASSWORD is still an example's",
+    ),
+    (
+        "proxy",
+        {"EARTHFLOW_MASTER_KEY": "<generate with: python -c ...>"},
+        "EARTHFLOW_MASTER_KEY must be a Fernet key",
+    ),
     ("proxy", {"TLS_CA_PATH": "/tmp/ca.pem"}, "TLS_CA_PATH is for TLS"),
     ("proxy", {"TLS_CERT_PATH": "/tmp/cert.pem"}, "belong together"),
     (
@@ -148,6 +173,68 @@ def test_control_without_postgresql_says_where_it_looked(told: dict[str, str]) -
         "PostgreSQL does not answer at 127.0.0.1:1" in done.stderr,
     ) == (1, True), done.stderr
     assert "hunter2" not in done.stderr
+
+
+def test_control_waits_for_postgresql_to_come_up(
+    told: dict[str, str], engines: Engines
+) -> None:
+    """At first somebody listens who answers nothing, then PostgreSQL stands in that place."""
+    (place,) = re.findall(r"host=([^&]+)", engines.database_url)
+    real = Path(unquote(place)) / SOCKET
+    with tempfile.TemporaryDirectory() as folder:  # a socket's path must be short
+        url = engines.database_url.replace(place, quote(folder, safe=""))
+        early = Path(folder) / SOCKET
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(early))
+            listener.listen()
+            listener.settimeout(PATIENCE)
+            control = processes.start(
+                PROGRAMS["control"],
+                told | {"EARTHFLOW_DATABASE_URL": url, "EARTHFLOW_START_TIMEOUT": "60"},
+                subprocess.PIPE,
+            )
+            try:
+                listener.accept()[0].close()
+                early.unlink()
+                early.symlink_to(real)
+                assert port_said(control) is not None
+            finally:
+                processes.stop(control)
+
+
+@pytest.mark.parametrize(
+    ("chain", "key", "sentence"),
+    [
+        ("a", "b", "are not a PEM certificate chain and its key"),
+        ("old", "old", "expired on"),
+        ("a", "none", "there is no file"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_named(
+    told: dict[str, str], tmp_path: Path, chain: str, key: str, sentence: str
+) -> None:
+    root = make_root()
+    for name, days in (("a", 2), ("b", 2), ("old", 0)):
+        made = issue(root, ["localhost"], days=days)
+        (tmp_path / f"{name}.pem").write_bytes(made[0])
+        (tmp_path / f"{name}.key").write_bytes(made[1])
+    spoiled = {
+        "TLS_CERT_PATH": str(tmp_path / f"{chain}.pem"),
+        "TLS_KEY_PATH": str(tmp_path / f"{key}.key"),
+    }
+    done = start("proxy", told | spoiled)
+    assert (done.returncode, sentence in done.stderr) == (78, True), done.stderr
+    assert "PRIVATE" not in done.stderr
+
+
+def test_a_folder_that_is_none_is_said_by_every_command(told: dict[str, str]) -> None:
+    told |= {"EARTHFLOW_STATE_DIR": "/dev/null/state"}
+    for words in (["ca", "init", "--local"], ["ca", "install", "--dry-run"]):
+        done = subprocess.run([EARTHFLOW, *words], env=told, capture_output=True, text=True, check=False)  # fmt: skip
+        assert done.returncode != 0
+        assert re.fullmatch(r"earthflow: .*/dev/null/state.*\n", done.stderr), (
+            done.stderr
+        )
 
 
 def test_a_proxy_without_control_and_without_a_snapshot_does_not_serve(
