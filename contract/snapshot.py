@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken
 from contract.unwrap import WrongMasterKey, seal_key
 
 SCHEMA = 1
+MARK = "Earthflow-Snapshot-Mark"
 
 
 class TenantEntry(msgspec.Struct, frozen=True):
@@ -69,6 +70,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     and that under the master key. `keep_prompts`: records hold prompts, sealed. Old
     versions of control have no data key: then the master key takes its place. `others` are
     the keys of no tenant (old versions of control do not say); proxies only keep them.
+    `mark` tells this version from the same one of another database; a proxy gives it back
+    in the header MARK.
     """
 
     version: int
@@ -82,6 +85,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     data_key: str = ""
     keep_prompts: bool = False
     others: tuple[KeyEnd, ...] | None = None
+    mark: str = ""
 
 
 class KnownKeys(msgspec.Struct, frozen=True):
@@ -93,6 +97,7 @@ class KnownKeys(msgspec.Struct, frozen=True):
     made: datetime
     keys: tuple[KeyEnd, ...]
     others: tuple[KeyEnd, ...] | None = None
+    mark: str = ""
 
 
 def known_keys(snapshot: Snapshot) -> KnownKeys:
@@ -107,7 +112,9 @@ def known_keys(snapshot: Snapshot) -> KnownKeys:
         )
 
     others = live(snapshot.others) if snapshot.others is not None else None
-    return KnownKeys(snapshot.version, snapshot.made, live(snapshot.keys), others)
+    return KnownKeys(
+        snapshot.version, snapshot.made, live(snapshot.keys), others, snapshot.mark
+    )
 
 
 _decoder = msgspec.json.Decoder(Snapshot)

@@ -18,6 +18,7 @@ import msgspec
 
 from addons.tenants.compiled_snapshot import CompiledSnapshot
 from contract.snapshot import (
+    MARK,
     Snapshot,
     known_keys,
     unseal,
@@ -194,11 +195,10 @@ class SnapshotHolder:
         return self._session
 
     async def _poll(self, wait: int) -> None:
-        have = (
-            {"If-None-Match": str(self._current.snapshot.version)}
-            if self._current
-            else {}
-        )
+        have = {}
+        if self._current:
+            held = self._current.snapshot
+            have = {"If-None-Match": str(held.version), MARK: held.mark}
         async with self._client.get(
             f"{self._control_url}/internal/snapshot",
             params={"wait": str(wait)},

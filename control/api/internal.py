@@ -9,16 +9,17 @@ import time
 import msgspec
 from aiohttp import web
 
-from contract.snapshot import KnownKeys, seal
+from contract.snapshot import MARK, KnownKeys, seal
 from control import auth
 from control.errors import ApiError, answer
-from control.state import STATE
+from control.state import STATE, State
 from control.store import audit, snapshots
 
 logger = logging.getLogger("earthflow.control")
 
 MAX_WAIT = 25.0  # seconds
 HIGHEST = 10**15  # version that a proxy may have; one a microsecond for thirty years
+LONGEST_MARK = 64  # characters; ours have 36
 # Bytes of a list of keys: some 500,000, of 60 bytes each. Only proxies may send one.
 MOST_KEYS = 32 * 1024 * 1024
 RESTORED = (
@@ -39,10 +40,10 @@ async def snapshot(request: web.Request) -> web.Response:
     deadline = time.monotonic() + min(
         _number(request.query.get("wait", "0"), 0), MAX_WAIT
     )
+    await _look_for_another_history(state, have, request.headers.get(MARK, ""))
     while (now := await snapshots.served(state.pool)).version <= have or now.held:
         if now.version < have and not now.held:
-            await snapshots.hold(state.pool)
-            await state.read_keys()  # none of them opens the API meanwhile
+            await _hold(state)
             continue
         if now.held:
             raise _held(knows=have >= 0)
@@ -76,6 +77,19 @@ async def snapshot(request: web.Request) -> web.Response:
     )
 
 
+async def _look_for_another_history(state: State, have: int, mark: str) -> None:
+    """Serve nothing where a proxy has a version that this database never made: it was restored,
+    and has made other changes since.
+    """
+    if have >= 0 and mark and not await snapshots.has_made(state.pool, have, mark):
+        await _hold(state)
+
+
+async def _hold(state: State) -> None:
+    await snapshots.hold(state.pool)
+    await state.read_keys()  # none of them opens the API meanwhile
+
+
 def _held(*, knows: bool) -> ApiError:
     """Why nothing is served; a proxy that has a snapshot `knows` keys, and tells them."""
     if knows:
@@ -94,7 +108,11 @@ async def keys(request: web.Request) -> web.Response:
     try:
         told = await request.clone(client_max_size=MOST_KEYS).read()
         known = msgspec.json.decode(told, type=KnownKeys)
-        if not 0 <= known.version <= HIGHEST or known.made.tzinfo is None:
+        if (
+            not 0 <= known.version <= HIGHEST
+            or known.made.tzinfo is None
+            or len(known.mark) > LONGEST_MARK
+        ):
             raise ValueError
     except (msgspec.DecodeError, ValueError):
         raise ApiError(400, "bad_request", "The body is no list of keys.") from None

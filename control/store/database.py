@@ -29,6 +29,11 @@ CREATES = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
 # seconds that a request waits for a connection
 POOL_WAIT = 5.0
+# Raises the version of the snapshot, and marks the new one as this database's.
+BUMP = (
+    "WITH raised AS (UPDATE snapshot SET version = version + 1 RETURNING version) "
+    "INSERT INTO snapshot_mark (version) SELECT version FROM raised"
+)
 # A migration waits this long for a table, and statements behind it wait with it; then it leaves
 # them a pause, in seconds, before it tries again. After LONGEST_MIGRATION seconds it gives up.
 LOCK_TIMEOUT, PAUSE, LONGEST_MIGRATION = "500ms", 2.0, 1800.0

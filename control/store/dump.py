@@ -13,13 +13,15 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from control.store.audit import partition_of
-from control.store.database import apply_migrations, our_tables
+from control.store.database import BUMP, apply_migrations, our_tables
 
 # What a row looks like as text must not depend on who asks.
 SESSION = "-c timezone=UTC -c datestyle=ISO,YMD -c extra_float_digits=1 -c intervalstyle=postgres"
 LOCK_WAIT = (
     "5s"  # for what a restore replaces; longer means that somebody still uses it
 )
+
+ROWS_OF_NEW = {"snapshot", "snapshot_mark"}  # tables in which migrations put rows
 
 Say = Callable[[str, int], None]
 
@@ -117,7 +119,8 @@ def load(
         connection.execute(f"SET lock_timeout = '{LOCK_WAIT}'".encode())
         _make_room(connection, replace=replace)
         apply_migrations(connection, wanted.migrations)
-        connection.execute("DELETE FROM snapshot")  # the one row of a new database
+        for table in ROWS_OF_NEW & {content.table for content in wanted.tables}:
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
         for day in wanted.days:
             for statement in partition_of(day):
                 connection.execute(statement.encode())
@@ -156,7 +159,7 @@ def accept_keys(conninfo: str) -> bool:
     """Serve a restored database with the keys that it has; whether it was waiting for that."""
     with _in_words(), psycopg.connect(conninfo) as connection:
         done = connection.execute("DELETE FROM restored").rowcount
-        connection.execute("UPDATE snapshot SET version = version + 1")
+        connection.execute(BUMP.encode())
         return bool(done)
 
 

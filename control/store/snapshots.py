@@ -49,6 +49,18 @@ async def served(pool: Pool) -> Served:
     return Served(**row) if row else Served(0, "")
 
 
+async def has_made(pool: Pool, version: int, mark: str) -> bool:
+    """Whether this database has made that version of the snapshot, or taken in its keys."""
+    async with pool.connection() as connection:
+        row = await (
+            await connection.execute(
+                "SELECT FROM snapshot_mark WHERE version = %s AND mark = %s",
+                (version, mark),
+            )
+        ).fetchone()
+    return row is not None
+
+
 async def note_rules(pool: Pool, hash: str) -> None:
     """Raise the version where the rule sources differ from those last served."""
     async with pool.connection() as connection, connection.transaction():
@@ -91,6 +103,10 @@ async def settle(pool: Pool, known: KnownKeys) -> Settled:
             ended += await _end(connection, "role <> 'tenant'", known.others, known.made)  # fmt: skip
         await connection.execute(
             "UPDATE snapshot SET version = greatest(version, %s)", (known.version,)
+        )
+        await connection.execute(
+            "INSERT INTO snapshot_mark (version, mark, ours) VALUES (%s, %s, false) ON CONFLICT DO NOTHING",
+            (known.version, known.mark),
         )
         served = row["now"] - row["since"] >= GATHER
         if served:
@@ -136,7 +152,8 @@ async def read(
         )
         state = await (
             await connection.execute(
-                "SELECT s.version, s.rules, p.wrapped FROM snapshot s, pepper p"
+                "SELECT s.version, s.rules, p.wrapped, coalesce(m.mark, '') AS mark "
+                "FROM pepper p, snapshot s LEFT JOIN snapshot_mark m ON m.version = s.version AND m.ours"
             )
         ).fetchone()
         tenants = await (
@@ -159,6 +176,7 @@ async def read(
         return None
     return Snapshot(
         version=state["version"],
+        mark=state["mark"],
         made=datetime.now(UTC),
         pepper=state["wrapped"],
         tenants=tuple(TenantEntry(**row) for row in tenants),

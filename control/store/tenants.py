@@ -9,7 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from control.store import webhooks
-from control.store.database import Connection, Pool
+from control.store.database import BUMP, Connection, Pool
 
 
 class Tenant(NamedTuple):
@@ -136,5 +136,5 @@ def _stored(value: object) -> object:
 
 
 async def bump(connection: Connection) -> None:
-    """Raise the version of the snapshot."""
-    await connection.execute("UPDATE snapshot SET version = version + 1")
+    """Raise the version of the snapshot, and mark the new one."""
+    await connection.execute(BUMP.encode())

@@ -12,6 +12,7 @@ import pytest
 from cli.engines import postgres
 from cli.processes import stop
 from contract.unwrap import proxy_token
+from control.store.database import BUMP
 from tests.support.house import (
     EARTHFLOW,
     PATIENCE,
@@ -158,6 +159,30 @@ def test_a_key_that_was_revoked_after_the_backup_does_not_come_back(
     # what is made now is served as always
     made = house.stack.control.post(keys.path, {"name": "new"})
     keys.wait(made, 200)
+
+
+def test_changes_made_after_a_restore_do_not_hide_it(
+    house: House, passphrase: Path
+) -> None:
+    """The database has as many changes as the proxy knows, or more, and other ones."""
+    keys = Keys(house)
+    steps = by_psql(house, passphrase)
+    next(steps)
+    keys.revoke()
+    stop(house.stack.services["control"].process)
+    next(steps, None)
+    with psycopg.connect(url(house), autocommit=True) as connection:
+        for _ in range(5):
+            connection.execute(BUMP.encode())
+    house.stack.start_control()
+    assert wait_until(lambda: keys.check_metrics() == "401", PATIENCE)
+    assert wait_until(lambda: served(house), PATIENCE)
+    keys.wait(keys.revoked, 407)
+    version = postgres_check(house)["snapshot"]
+    assert wait_until(lambda: known_version(house) >= version, PATIENCE)
+    made = house.stack.control.post(keys.path, {"name": "new"})
+    keys.wait(made, 200)
+    assert served(house)
 
 
 def test_without_a_proxy_nothing_is_served_until_old_keys_are_accepted(

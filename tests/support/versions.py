@@ -39,10 +39,10 @@ SAMPLES: Mapping[str, list[Any]] = {
         Snapshot(
             version=3, made=NOW, pepper="p", tenants=(TenantEntry("t", "default", "k", "deny", 5, 6),),
             keys=(KeyEntry("id", "t", "d", NOW),), rules={"a": "b"}, rate=Rate(7, 2.0, 30), data_key="d", keep_prompts=True,
-            others=(KeyEnd("o", NOW),),
+            others=(KeyEnd("o", NOW),), mark="m",
         )
     ],
-    "keys": [KnownKeys(3, NOW, (KeyEnd("id", NOW),), (KeyEnd("o"),))],
+    "keys": [KnownKeys(3, NOW, (KeyEnd("id", NOW),), (KeyEnd("o"),), "m")],
 }  # fmt: skip
 
 
