@@ -16,7 +16,7 @@ if [[ -z $root ]]; then
     echo "The units run what is in /opt/earthflow, and this is $PWD. Clone there: git clone URL-OF-THIS-REPOSITORY /opt/earthflow" >&2
     exit 78
   fi
-  bash deploy/install.sh .venv requirements.txt requirements-build.txt
+  bash deploy/install-release.sh .venv
   case $(readlink -f .venv/bin/python) in
   "$HOME"/* | /home/*)
     echo "The units cannot read a Python in a home folder. Install one for all: apt install python3 python3-venv, then run this again." >&2

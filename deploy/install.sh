@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Make a virtual environment and install Earthflow into it, from locks and nothing else.
-# Usage: install.sh FOLDER [LOCK …]; without locks: what development needs.
+# Usage: install.sh FOLDER [LOCK …]; without locks: what development needs, and Earthflow as it stands in the checkout.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?name the folder of the virtual environment}
 shift
 locks=("${@:-requirements-dev.txt}")
+earthflow=(.)
+(($#)) || earthflow=(--editable .)
 lowest=3.12
 
 # Python 3.13.0 to 3.13.2 do not run the event loop that the proxy uses.
@@ -34,4 +36,4 @@ rm -rf "$folder"
 make_environment
 pip=("$folder/bin/python" -m pip --quiet --disable-pip-version-check)
 for lock in "${locks[@]}"; do "${pip[@]}" install --require-hashes -r "$lock"; done
-"${pip[@]}" install --no-deps --no-build-isolation -e .
+"${pip[@]}" install --no-deps --no-build-isolation "${earthflow[@]}"

@@ -147,3 +147,38 @@ def test_certbots_hook_lets_the_group_read_and_nobody_else(tmp_path: Path) -> No
     )
     for path in tmp_path.rglob("*"):
         assert path.stat().st_mode & 0o777 == (0o750 if path.is_dir() else 0o640), path
+
+
+INSTALL = """
+mkdir "$1" && echo "$VERSION $2 $3" > "$1/version"
+[[ $VERSION != broken ]]
+"""
+
+
+def test_a_release_is_installed_beside_the_one_that_runs(tmp_path: Path) -> None:
+    """What runs is exchanged as a whole, the one before stays, and one that is not whole is never used."""
+    (deploy := tmp_path / "deploy").mkdir()
+    shutil.copy(ROOT / "deploy" / "install-release.sh", deploy)
+    (deploy / "install.sh").write_text(INSTALL)
+    (venv := tmp_path / "venv").mkdir()  # as early versions made it
+    (venv / "version").write_text("first")
+
+    def release(version: str) -> int:
+        stamp = f"#!/bin/bash\necho 2026112900000{version[-1]}\n"
+        (tmp_path / "date").write_text(stamp)
+        (tmp_path / "date").chmod(0o755)
+        told = environment({"VERSION": version})
+        told["PATH"] = f"{tmp_path}:{told['PATH']}"
+        return subprocess.run(
+            ["bash", deploy / "install-release.sh", venv], env=told, check=False
+        ).returncode
+
+    locks = "requirements.txt requirements-build.txt\n"
+    for version, others in (("1", {"first"}), ("2", {f"1 {locks}"}), ("3", {f"2 {locks}"})):  # fmt: skip
+        assert release(version) == 0
+        assert (venv / "version").read_text() == f"{version} {locks}"
+        kept = {path.read_text() for path in tmp_path.glob("venv-*/version")}
+        assert kept == {f"{version} {locks}", *others}
+    assert release("broken") != 0
+    assert (venv / "version").read_text() == f"3 {locks}"
+    assert len(list(tmp_path.glob("venv-*"))) == 2
