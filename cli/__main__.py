@@ -8,51 +8,19 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from cli import audit, ca, context, keys, remote, rules, tenants, webhooks
-from cli.backup import backup, restore
-from cli.demo import demo
-from cli.doctor import doctor
-from cli.env import env
+from cli.command_tree import Commands
 from cli.errors import FAILED, CommandError
-from cli.health import health
-from cli.programs import control, proxy
-from cli.providers import providers
-from cli.run import run
-from cli.status import status
-from cli.up import up
 from contract.settings import explain, refuse_start
 from contract.version import VERSION
 
 app = typer.Typer(
     name="earthflow",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-app.command()(up)
-app.command(
-    context_settings={"allow_extra_args": True, "allow_interspersed_args": False}
-)(run)
-app.command()(env)
-app.command(
-    context_settings={"allow_extra_args": True, "allow_interspersed_args": False}
-)(doctor)
-app.command()(health)
-app.command()(status)
-app.command()(demo)
-app.command()(proxy)
-app.command()(control)
-app.command()(providers)
-app.command()(backup)
-app.command()(restore)
-app.add_typer(ca.app, name="ca")
-app.add_typer(rules.app, name="rules")
-app.add_typer(audit.app, name="audit")
-app.add_typer(tenants.app, name="tenants")
-app.add_typer(keys.app, name="keys")
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(context.app, name="context")
 
 
 def _say_version(wanted: bool) -> None:
@@ -78,6 +46,10 @@ def earthflow(
 ) -> None:
     """See, judge and record what leaves for AI providers."""
     if context is not None:
+        from cli import (
+            remote,  # here, since most commands that say no context do without
+        )
+
         remote.said.append(context)
 
 
