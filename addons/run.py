@@ -7,6 +7,7 @@ a port that is taken ends it with 1.
 
 import asyncio
 import contextlib
+import errno
 import signal
 import sys
 from pathlib import Path
@@ -36,10 +37,13 @@ def _try_to_write(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe.write_bytes(bytes(PROBE_BYTES))
     except OSError as error:
-        raise OSError(
+        sentence = (
             f"{folder} cannot be written to: {error.strerror}. EARTHFLOW_STATE_DIR must be a folder or volume "
             "that this user may write to, with space left."
-        ) from None
+        )
+        if error.errno == errno.ENOSPC:
+            raise OSError(errno.ENOSPC, sentence) from None
+        raise OSError(sentence) from None
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
@@ -56,6 +60,9 @@ async def serve(settings: ProxySettings) -> int:
         roots = upstream_roots(settings)
         services = await Services.start(settings, certificates)
     except CANNOT_START as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            print(f"{PROGRAM}: {error.strerror}", file=sys.stderr)
+            return 1  # which a service manager tries again: space may be freed
         refuse_start(PROGRAM, [str(error)])
     bends.install()
     watch = AddonErrors()

@@ -20,6 +20,7 @@ from contract.authority import (
     Key,
     ask,
     certificate_pem,
+    is_issuer,
     is_root,
     key_pem,
     make_root,
@@ -40,8 +41,8 @@ def write_ca(folder: Path, key: Key, chain: bytes, roots: bytes) -> None:
     The proxy reads the first alone, and finds either the old one or the new one whole.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder / PUBLIC_FILE, roots, 0o644)
-    _write(folder / CA_FILE, key_pem(key) + chain, 0o600)
+    write_whole(folder / PUBLIC_FILE, roots, 0o644)
+    write_whole(folder / CA_FILE, key_pem(key) + chain, 0o600)
 
 
 def write_local(folder: Path, hosts: Sequence[str] = ()) -> None:
@@ -49,7 +50,7 @@ def write_local(folder: Path, hosts: Sequence[str] = ()) -> None:
     root, key = make_root(), new_key()
     issuer = sign_issuer(root, ask(key), hosts or ai_hosts())
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder / ROOT_FILE, root.key_pem + root.pem, 0o600)
+    write_whole(folder / ROOT_FILE, root.key_pem + root.pem, 0o600)
     write_ca(folder, key, issuer, root.pem)
 
 
@@ -87,8 +88,8 @@ def roots(folder: Path) -> list[x509.Certificate]:
 def write_request(folder: Path, key: Key, request: bytes) -> Path:
     """Keep a request, and its key, until it is signed; the request's file."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder / REQUEST_KEY, key_pem(key), 0o600)
-    _write(folder / REQUEST_FILE, request, 0o644)
+    write_whole(folder / REQUEST_KEY, key_pem(key), 0o600)
+    write_whole(folder / REQUEST_FILE, request, 0o644)
     return folder / REQUEST_FILE
 
 
@@ -104,14 +105,26 @@ def take_signed(
         raise CommandError(
             f"This is not the certificate of the request in {folder / REQUEST_FILE}."
         ) from None
-    if not any(signed_by(signed.certificate, root) for root in trusted):
+    if not _leads_to(x509.load_pem_x509_certificates(chain), trusted):
         raise CommandError(
             "This certificate was signed by another root than those in use (earthflow ca show). "
             "Sign the request with the root that clients trust."
         )
+    if not is_issuer(signed.certificate):
+        raise CommandError(
+            "This certificate has expired, or may sign for any host. Sign the request with: earthflow ca sign"
+        )
     write_ca(folder, signed.key, chain, b"".join(map(certificate_pem, trusted)))
     (folder / REQUEST_FILE).unlink(missing_ok=True)
     (folder / REQUEST_KEY).unlink()
+
+
+def _leads_to(
+    chain: Sequence[x509.Certificate], trusted: Sequence[x509.Certificate]
+) -> bool:
+    """Whether each was signed by the next, and the last by one that is trusted."""
+    follows = all(map(signed_by, chain, chain[1:]))
+    return follows and any(signed_by(chain[-1], root) for root in trusted)
 
 
 def _read(path: Path) -> Authority:
@@ -123,7 +136,7 @@ def _read(path: Path) -> Authority:
         ) from None
 
 
-def _write(path: Path, content: bytes, mode: int) -> None:
+def write_whole(path: Path, content: bytes, mode: int) -> None:
     """Write a file whole, or not at all."""
     temporary = path.with_name(f"{path.name}.new")
     temporary.unlink(missing_ok=True)

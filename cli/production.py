@@ -20,11 +20,10 @@ from cryptography.fernet import Fernet
 from cli import remote
 from cli.errors import CommandError
 from cli.settings import environment
-from contract.settings import EXAMPLES
 
 State = Literal["ok", "failed", "attest"]
-# How a secret begins that somebody made up in a hurry.
-WEAK = (*EXAMPLES, "example", "secret", "password", "admin-key")
+# How a secret begins that is an example's, or was made up in a hurry.
+WEAK = ("<", "your-", "your_", "changeme", "change-me", "example", "secret", "password", "admin-key")  # fmt: skip
 SHORTEST_KEY, SHORTEST_PASSWORD, LONG_PASSWORD = 32, 16, 24
 # What settings take for true; empty: the default.
 YES = ("", "true", "1", "yes", "on", "t", "y")
@@ -205,6 +204,8 @@ def _backups(facts: Facts) -> tuple[State, str]:
             one.stat().st_mtime
             for one in facts.backups.iterdir()
             if one.name.endswith((".backup", ".sql.gz"))
+            and one.is_file()
+            and one.stat().st_size
         ]
     except OSError:
         times = []

@@ -124,6 +124,17 @@ def signed_by(certificate: x509.Certificate, by: x509.Certificate) -> bool:
     return True
 
 
+def is_issuer(certificate: x509.Certificate) -> bool:
+    """Whether it is valid now, and bound to some hosts."""
+    constraints = certificate.extensions
+    try:
+        constraints.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return False
+    now = dt.datetime.now(dt.UTC)
+    return certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc
+
+
 def signs_leaves_only(root: x509.Certificate) -> bool:
     """Whether no other CA may stand below it, as below those of early installations."""
     constraints = _extension(root, x509.BasicConstraints)

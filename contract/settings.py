@@ -4,10 +4,11 @@ Settings are read once from the environment into a frozen object; secrets print 
 stars.
 """
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from cryptography.fernet import Fernet
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
@@ -34,6 +35,8 @@ def _redis_url(value: SecretStr | None) -> SecretStr | None:
         ("redis://", "rediss://", "unix://")
     ):
         raise ValueError("must be a URL such as redis://:password@host:6379/0")
+    if value is not None and (password := urlsplit(value.get_secret_value()).password):
+        own_secret(SecretStr(password))
     return value
 
 
@@ -53,13 +56,15 @@ def host_names(written: str) -> frozenset[str]:
     return names
 
 
-# How documents and examples begin where a secret belongs.
-EXAMPLES = ("<", "your-", "your_", "changeme", "change-me", "replace-me")
+# What documents and examples write where a secret belongs.
+EXAMPLE = re.compile(
+    r"<.*>|(?:your|my)[-_][a-z_-]+|(?:change|replace)[-_]?me[a-z_-]*", re.IGNORECASE
+)
 
 
 def own_secret[T: SecretStr | None](value: T) -> T:
     """A secret that is not an example's. Raises ValueError."""
-    if value is not None and value.get_secret_value().lower().startswith(EXAMPLES):
+    if value is not None and EXAMPLE.fullmatch(value.get_secret_value()):
         raise ValueError(
             'is still an example\'s. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )

@@ -45,11 +45,13 @@ class Postgres(Settings):
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
         try:
-            conninfo_to_dict(value.get_secret_value() if value else "")
+            parts = conninfo_to_dict(value.get_secret_value() if value else "")
         except ProgrammingError:
             raise ValueError(
                 "must be a URL such as postgresql://user:password@host:5432/name"
             ) from None
+        if password := parts.get("password"):
+            own_secret(SecretStr(str(password)))
         return value
 
     @model_validator(mode="after")

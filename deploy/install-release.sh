@@ -1,18 +1,30 @@
 #!/usr/bin/env bash
 # Install what is checked out beside what runs: into FOLDER-<time>, to which FOLDER then is a link. What runs keeps its own until it is
-# started again, and what is not yet whole is never started. The version before stays; older ones are deleted.
+# started again, and what is not yet whole is never started. The version before stays, and whatever a process still uses; older ones go.
 # Usage: install-release.sh FOLDER
 set -euo pipefail
-folder=$(realpath -ms "${1:?name the folder of the virtual environment}")
+folder=$(realpath -m "$(dirname "${1:?name the folder of the virtual environment}")")/$(basename "$1")
 cd "$(dirname "$0")/.."
 next=$folder-$(date +%Y%m%d%H%M%S)
-trap '[[ $(readlink -f "$folder") == "$next" ]] || rm -rf "$next"' EXIT
+linked=
+trap '[[ -n $linked ]] || rm -rf "$next"' EXIT
 
 bash deploy/install.sh "$next" requirements.txt requirements-build.txt
-if [[ -d $folder && ! -L $folder ]]; then mv "$folder" "$folder-0"; fi
-before=$(readlink "$folder" || echo "$folder-0")
+case $(readlink -f "$next/bin/python") in
+"$HOME"/* | /home/*)
+  echo "The units cannot read a Python in a home folder. Install one for all: apt install python3 python3-venv, then run this again." >&2
+  exit 78
+  ;;
+esac
+before=$(readlink "$folder" || true)
+if [[ -d $folder && ! -L $folder ]]; then # as early versions made it
+  before=$folder-$(date -r "$folder" +%Y%m%d%H%M%S)
+  mv -T "$folder" "$before"
+fi
 ln -s "${next##*/}" "$next.link"
 mv -T "$next.link" "$folder"
+linked=1
+is_used() { grep -qsF "$1/" /proc/[0-9]*/maps; }  # by a library that is loaded from it
 for old in "$folder"-[0-9]*; do
-  [[ $old == "$next" || ${old##*/} == "${before##*/}" ]] || rm -rf "$old"
+  [[ $old == "$next" || ${old##*/} == "${before##*/}" ]] || is_used "$old" || rm -rf "$old"
 done

@@ -17,12 +17,6 @@ if [[ -z $root ]]; then
     exit 78
   fi
   bash deploy/install-release.sh .venv
-  case $(readlink -f .venv/bin/python) in
-  "$HOME"/* | /home/*)
-    echo "The units cannot read a Python in a home folder. Install one for all: apt install python3 python3-venv, then run this again." >&2
-    exit 78
-    ;;
-  esac
   id "$user" >/dev/null 2>&1 || useradd --system --home-dir /opt/earthflow --shell /usr/sbin/nologin "$user"
   mine=(-o "$user" -g "$user")
 else

@@ -19,7 +19,7 @@ logger = logging.getLogger("earthflow.control")
 
 MAX_WAIT = 25.0  # seconds
 HIGHEST = 10**15  # version that a proxy may have; one a microsecond for thirty years
-LONGEST_MARK = 64  # characters; ours have 36
+MARK_SHAPE = re.compile(r"[0-9a-f-]{36}")
 # Bytes of a list of keys: some 500,000, of 60 bytes each. Only proxies may send one.
 MOST_KEYS = 32 * 1024 * 1024
 RESTORED = (
@@ -40,9 +40,10 @@ async def snapshot(request: web.Request) -> web.Response:
     deadline = time.monotonic() + min(
         _number(request.query.get("wait", "0"), 0), MAX_WAIT
     )
-    await _look_for_another_history(state, have, request.headers.get(MARK, ""))
-    while (now := await snapshots.served(state.pool)).version <= have or now.held:
-        if now.version < have and not now.held:
+    mark = request.headers.get(MARK, "") if have >= 0 else ""
+    told = (have, mark) if MARK_SHAPE.fullmatch(mark) else None
+    while not (now := await snapshots.served(state.pool, told)).is_newer_than(have):
+        if (now.version < have or now.foreign) and not now.held:
             await _hold(state)
             continue
         if now.held:
@@ -77,15 +78,8 @@ async def snapshot(request: web.Request) -> web.Response:
     )
 
 
-async def _look_for_another_history(state: State, have: int, mark: str) -> None:
-    """Serve nothing where a proxy has a version that this database never made: it was restored,
-    and has made other changes since.
-    """
-    if have >= 0 and mark and not await snapshots.has_made(state.pool, have, mark):
-        await _hold(state)
-
-
 async def _hold(state: State) -> None:
+    """Serve nothing: a proxy has a version that this database never made, so it was restored."""
     await snapshots.hold(state.pool)
     await state.read_keys()  # none of them opens the API meanwhile
 
@@ -111,7 +105,7 @@ async def keys(request: web.Request) -> web.Response:
         if (
             not 0 <= known.version <= HIGHEST
             or known.made.tzinfo is None
-            or len(known.mark) > LONGEST_MARK
+            or not (known.mark == "" or MARK_SHAPE.fullmatch(known.mark))
         ):
             raise ValueError
     except (msgspec.DecodeError, ValueError):
@@ -121,6 +115,12 @@ async def keys(request: web.Request) -> web.Response:
         logger.warning(
             "the database was restored: %d keys that a proxy knows to be revoked stay so",
             settled.ended,
+        )
+    if settled.ahead:
+        logger.warning(
+            "the clock of this control or of PostgreSQL is wrong: a snapshot is of %s. Its keys cannot be compared; "
+            "set the clocks, or: earthflow restore --accept-old-keys",
+            known.made,
         )
     if settled.served:
         await state.tell_proxies()

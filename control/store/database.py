@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 Pool = AsyncConnectionPool[Connection]
@@ -132,7 +132,7 @@ async def migrate(pool: Pool) -> list[str]:
     """Apply missing migrations; their names.
 
     Waits while somebody else, such as a backup, holds a table that one needs. Raises
-    ChangedMigration or Unusable.
+    ChangedMigration, Unreachable or Unusable.
     """
     deadline = time.monotonic() + LONGEST_MIGRATION
     applied: list[str] = []
@@ -150,11 +150,17 @@ async def migrate(pool: Pool) -> list[str]:
                 "a migration waits for a table that is in use, and tries again"
             )
             await asyncio.sleep(PAUSE)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise Unusable(
+                f"PostgreSQL does not allow us to create tables: {error.diag.message_primary}. Check the rights of POSTGRES_USER."
+            ) from None
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            if time.monotonic() > deadline:
+                raise Unreachable(f"PostgreSQL went away: {type(error).__name__}.") from None  # fmt: skip
+            await asyncio.sleep(PAUSE)
         except psycopg.Error as error:
             reason = error.diag.message_primary or type(error).__name__
-            raise Unusable(
-                f"PostgreSQL does not allow us to create tables: {reason}. Check the rights of POSTGRES_USER."
-            ) from None
+            raise Unusable(f"A migration failed, and changed nothing: {reason}.") from None  # fmt: skip
         else:
             if name is None:
                 return applied

@@ -18,19 +18,28 @@ from control.store.tenants import bump
 
 class Served(NamedTuple):
     """The version that is served, and the hash of its rule sources. `held`: nothing is
-    served, since the database was restored and its keys may be revoked ones.
+    served, since the database was restored and its keys may be revoked ones. `foreign`: the
+    caller has a version that this database never made.
     """
 
     version: int
     rules: str
     held: bool = False
+    foreign: bool = False
+
+    def is_newer_than(self, have: int) -> bool:
+        """Whether a caller who has that version gets this one."""
+        return self.version > have and not self.held and not self.foreign
 
 
 class Settled(NamedTuple):
-    """How many keys ended; whether the database is served again."""
+    """How many keys ended; whether the database is served again. `ahead`: the snapshot is of
+    a later time than now, so nothing can be told from it.
+    """
 
     ended: int
     served: bool
+    ahead: bool = False
 
 
 # Each proxy asks again within a second, so by then all that can be reached have told.
@@ -38,27 +47,18 @@ GATHER = timedelta(seconds=5)
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 
-async def served(pool: Pool) -> Served:
-    """The current state."""
+async def served(pool: Pool, told: tuple[int, str] | None = None) -> Served:
+    """The current state; with the version and mark that the caller has `told`."""
+    version, mark = told or (None, "")
     async with pool.connection() as connection:
         row = await (
             await connection.execute(
-                "SELECT version, rules, EXISTS (SELECT FROM restored) AS held FROM snapshot"
+                "SELECT version, rules, EXISTS (SELECT FROM restored) AS held, %(version)s::bigint IS NOT NULL AND NOT EXISTS "
+                "(SELECT FROM snapshot_mark m WHERE m.version = %(version)s AND m.mark = %(mark)s) AS foreign FROM snapshot",
+                {"version": version, "mark": mark},
             )
         ).fetchone()
     return Served(**row) if row else Served(0, "")
-
-
-async def has_made(pool: Pool, version: int, mark: str) -> bool:
-    """Whether this database has made that version of the snapshot, or taken in its keys."""
-    async with pool.connection() as connection:
-        row = await (
-            await connection.execute(
-                "SELECT FROM snapshot_mark WHERE version = %s AND mark = %s",
-                (version, mark),
-            )
-        ).fetchone()
-    return row is not None
 
 
 async def note_rules(pool: Pool, hash: str) -> None:
@@ -96,17 +96,19 @@ async def settle(pool: Pool, known: KnownKeys) -> Settled:
             )
         ).fetchone()
         assert row is not None
-        if row["since"] is None or known.made > row["now"] + CLOCKS_DIFFER:
-            return Settled(0, served=row["since"] is None)
+        if row["since"] is None:
+            return Settled(0, served=True)
+        await connection.execute(
+            "INSERT INTO snapshot_mark (version, mark, ours) VALUES (%s, %s, false) ON CONFLICT DO NOTHING",
+            (known.version, known.mark),
+        )
+        if known.made > row["now"] + CLOCKS_DIFFER:
+            return Settled(0, served=False, ahead=True)
         ended = await _end(connection, "role = 'tenant'", known.keys, known.made)
         if known.others is not None:
             ended += await _end(connection, "role <> 'tenant'", known.others, known.made)  # fmt: skip
         await connection.execute(
             "UPDATE snapshot SET version = greatest(version, %s)", (known.version,)
-        )
-        await connection.execute(
-            "INSERT INTO snapshot_mark (version, mark, ours) VALUES (%s, %s, false) ON CONFLICT DO NOTHING",
-            (known.version, known.mark),
         )
         served = row["now"] - row["since"] >= GATHER
         if served:

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from typer.testing import CliRunner
 
-from cli import ca_folder
+from cli import ca_folder, ca_install
 from cli.ca import app
 from contract.authority import issue, make_root
 
@@ -88,7 +88,7 @@ def test_a_table_is_what_a_shell_reads(state: Path) -> None:
         ["security", "add-trusted-cert"],
         ["sudo", "security"],
     )
-    assert f"Bring {state}/state/client/{NAME}.crt there" in said.stderr
+    assert f"Bring {state}/state/client/{NAME}.crt to where" in said.stderr
 
 
 def test_without_a_terminal_nothing_is_done_unless_said(
@@ -119,7 +119,30 @@ def test_what_is_no_ca_is_not_trusted(state: Path, content: bytes, why: str) -> 
 def test_a_home_without_a_browser_is_said(state: Path) -> None:
     (state / "home" / ".pki" / "nssdb" / "cert9.db").unlink()
     said = install("--on", "nss", "--yes")
-    assert "Start the browser once" in str(said.exception)
+    assert "No profile of Firefox or Chromium" in str(said.exception)
+    assert "certutil -d sql:PROFILE -A" in install("--on", "nss").stdout
+
+
+def test_on_another_system_yes_is_an_error(state: Path) -> None:
+    said = install("--on", "windows", "--yes")
+    assert "This is not windows, so nothing can be done" in str(said.exception)
+
+
+def test_a_users_path_need_not_have_what_administrators_run(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert ca_install._with_sbin()["PATH"] == "/nowhere:/usr/sbin:/sbin"
+
+
+def test_a_link_that_somebody_left_is_not_followed(state: Path) -> None:
+    (state / "state" / "client").mkdir(parents=True)
+    (state / "victim").write_text("untouched")
+    link = state / "state" / "client" / f"{NAME}.crt"
+    link.symlink_to(state / "victim")
+    assert install("--on", "debian", "--dry-run").exit_code == 0
+    assert (state / "victim").read_text() == "untouched"
+    assert (link.is_symlink(), link.read_bytes()) == (False, ROOT.pem)
 
 
 def test_both_roots_of_a_change_are_trusted(state: Path) -> None:

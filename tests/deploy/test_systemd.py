@@ -150,7 +150,7 @@ def test_certbots_hook_lets_the_group_read_and_nobody_else(tmp_path: Path) -> No
 
 
 INSTALL = """
-mkdir "$1" && echo "$VERSION $2 $3" > "$1/version"
+mkdir -p "$1/bin" && ln -s /bin/true "$1/bin/python" && echo "$VERSION $2 $3" > "$1/version"
 [[ $VERSION != broken ]]
 """
 
@@ -164,7 +164,7 @@ def test_a_release_is_installed_beside_the_one_that_runs(tmp_path: Path) -> None
     (venv / "version").write_text("first")
 
     def release(version: str) -> int:
-        stamp = f"#!/bin/bash\necho 2026112900000{version[-1]}\n"
+        stamp = f"#!/bin/bash\n[[ $1 == -r ]] && echo 20250101000000 || echo 2026112900000{version[-1]}\n"
         (tmp_path / "date").write_text(stamp)
         (tmp_path / "date").chmod(0o755)
         told = environment({"VERSION": version})
@@ -179,6 +179,16 @@ def test_a_release_is_installed_beside_the_one_that_runs(tmp_path: Path) -> None
         assert (venv / "version").read_text() == f"{version} {locks}"
         kept = {path.read_text() for path in tmp_path.glob("venv-*/version")}
         assert kept == {f"{version} {locks}", *others}
+    used = next(path for path in tmp_path.glob("venv-*/version") if path.read_text().startswith("2"))  # fmt: skip
+    code = "import mmap, sys; file = open(sys.argv[1]); held = mmap.mmap(file.fileno(), 0, prot=1); print(flush=True); input()"
+    running = subprocess.Popen([sys.executable, "-c", code, used], stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # fmt: skip
+    assert running.stdout is not None
+    running.stdout.readline()
+    assert release("4") == release("5") == 0
+    assert used.exists()
+    running.communicate(b"\n")
+    assert release("6") == 0
+    assert not used.exists()
     assert release("broken") != 0
-    assert (venv / "version").read_text() == f"3 {locks}"
+    assert (venv / "version").read_text() == f"6 {locks}"
     assert len(list(tmp_path.glob("venv-*"))) == 2

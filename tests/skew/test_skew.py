@@ -1,6 +1,7 @@
 """A proxy and a control of neighbouring versions, as processes, both ways: calls are judged and recorded, keys come and go."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from cli.processes import wait_until
 from cli.stack import PROGRAMS
 from tests.support.house import PATIENCE, RESTRICTED, House, message
 
+PACKAGES = {"proxy": "addons", "control": "control"}
 OTHER = os.environ["EARTHFLOW_OTHER"]
 
 
@@ -23,6 +25,11 @@ def mixed(request: pytest.FixtureRequest) -> Iterator[House]:
         "-P",
         *PROGRAMS[request.param][1:],
     )
+    where = f"import {PACKAGES[request.param]} as p; print(p.__file__)"
+    found = subprocess.run(
+        [*program[:4], "-c", where], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.startswith(OTHER), found.stdout
     with House(programs={request.param: program}) as house:
         yield house
 

@@ -79,5 +79,13 @@ def document() -> dict[str, Any]:
     }
 
 
+def is_released() -> bool:
+    """Whether the changes of this minor version have a date."""
+    changes = (Path(__file__).parents[2] / "CHANGELOG.md").read_text()
+    return f"## {minor()}.0 (unreleased)" not in changes
+
+
 if __name__ == "__main__":
+    if is_released():
+        raise SystemExit(f"{minor()} is released; what it says stays as it is.")
     (FOLDER / f"{minor()}.json").write_text(json.dumps(document(), indent=1) + "\n")

@@ -13,6 +13,7 @@ from contract.authority import issue
 from tests.support.house import EARTHFLOW
 
 AS_ROOT = [] if os.geteuid() == 0 else ["--map-root-user"]
+CERTUTIL = shutil.which("certutil") or "certutil"
 STORE = "/etc/ssl/certs/ca-certificates.crt"
 # What follows sees the CAs of the machine, and may change a copy of them.
 OWN_STORE = """
@@ -49,28 +50,44 @@ def test_debian_trusts_the_ca_and_forgets_it(state: Path) -> None:
     assert not list(Path("/usr/local/share/ca-certificates").glob("earthflow-*"))
 
 
-def test_a_browsers_database_trusts_the_ca_and_forgets_it(state: Path) -> None:
-    database = state / "home" / ".mozilla" / "firefox" / "a1b2.default"
-    database.mkdir(parents=True)
-    certutil = shutil.which("certutil")
-    assert certutil is not None
-    subprocess.run(
-        [certutil, "-d", f"sql:{database}", "-N", "--empty-password"], check=True
-    )
-    told = environment({"EARTHFLOW_STATE_DIR": str(state), "HOME": str(state / "home")})
+class Browser:
+    """A profile of Firefox, and the CAs of ours that it trusts."""
 
-    def trusted(*words: str) -> list[str]:
+    def __init__(self, home: Path, name: str):
+        self._database = home / ".mozilla" / "firefox" / name
+        self._database.mkdir(parents=True)
+        self._certutil("-N", "--empty-password")
+
+    def _certutil(self, *words: str) -> str:
+        command = [CERTUTIL, "-d", f"sql:{self._database}", *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True
+        ).stdout
+
+    def trusted(self) -> list[str]:
+        lines = self._certutil("-L").splitlines()
+        return [line.rstrip() for line in lines if "earthflow-" in line]
+
+
+def test_browsers_trust_the_ca_and_forget_it(state: Path) -> None:
+    home = state / "home"
+    first = Browser(home, "a1b2.default")
+
+    def install(*words: str) -> None:
+        told = environment({"EARTHFLOW_STATE_DIR": str(state), "HOME": str(home)})
         command = [EARTHFLOW, "ca", "install", "--on", "nss", "--yes", *words]
-        subprocess.run(command, env=told, check=True, capture_output=True)
-        shown = subprocess.run(
-            [certutil, "-d", f"sql:{database}", "-L"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return [line for line in shown.stdout.splitlines() if "earthflow-" in line]
+        done = subprocess.run(command, env=told, check=True, capture_output=True, text=True)  # fmt: skip
+        assert "SHA-256" in done.stderr
 
-    (line,) = trusted()
-    assert line.endswith("C,,  ")
-    assert trusted() == [line]
-    assert trusted("--remove") == []
+    install()
+    (line,) = first.trusted()
+    assert line.endswith("C,,")
+    install()
+    assert first.trusted() == [line]
+    ca_folder.write_local(state / "ca")  # the CA is replaced
+    install()
+    (other,) = first.trusted()
+    assert other != line
+    second = Browser(home, "c3d4.later")  # which never had it
+    install("--remove")
+    assert first.trusted() == second.trusted() == []

@@ -6,4 +6,6 @@ CREATE TABLE snapshot_mark (
     ours    boolean NOT NULL DEFAULT true,
     PRIMARY KEY (version, mark)
 );
+-- Proxies ask for the new version, and so learn its mark.
+UPDATE snapshot SET version = version + 1;
 INSERT INTO snapshot_mark (version) SELECT version FROM snapshot;
