@@ -1,5 +1,6 @@
 """Starting: what is missing or broken is said in a sentence and a status, before a port opens."""
 
+import os
 import re
 import socket
 import subprocess
@@ -11,6 +12,8 @@ import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
+import addons.run
+import control.__main__
 from cli import processes
 from cli.ca_folder import write_local
 from cli.engines import Engines
@@ -81,12 +84,16 @@ BAD_SETTINGS = [
         "EARTHFLOW_UPSTREAM_MAP must be a list",
     ),
     ("proxy", {"EARTHFLOW_FAIL_MODE": "maybe"}, "EARTHFLOW_FAIL_MODE"),
+]
+BAD_STARTS = [
+    BAD_SETTINGS[0],
     (
         "proxy",
         {"EARTHFLOW_STATE_DIR": "/tmp/earthflow-nothing-here"},
         "earthflow ca init",
     ),
 ]
+MAINS = {"control": control.__main__.main, "proxy": addons.run.main}
 
 BAD_OPTIONS = [
     "no_such_option: 1",
@@ -131,16 +138,33 @@ def start(program: str, told: dict[str, str]) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize(("program", "spoiled", "sentence"), BAD_SETTINGS)
 def test_a_bad_setting_ends_the_start_with_78_and_its_name(
+    told: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    program: str,
+    spoiled: dict[str, str],
+    sentence: str,
+) -> None:
+    """Here, without a process: it ends before anything is started."""
+    monkeypatch.setattr(os, "environ", told | spoiled)
+    with pytest.raises(SystemExit) as ended:
+        MAINS[program]()
+    said = capsys.readouterr().err
+    assert (ended.value.code, sentence in said) == (78, True), said
+    assert not any(
+        value and value in said
+        for name, value in spoiled.items()
+        if name.endswith(("_KEY", "_PASSWORD"))
+    )
+
+
+@pytest.mark.parametrize(("program", "spoiled", "sentence"), BAD_STARTS)
+def test_a_process_ends_with_that_status_and_no_traceback(
     told: dict[str, str], program: str, spoiled: dict[str, str], sentence: str
 ) -> None:
     done = start(program, told | spoiled)
     assert (done.returncode, sentence in done.stderr) == (78, True), done.stderr
     assert "Traceback" not in done.stderr
-    assert not any(
-        value and value in done.stderr
-        for name, value in spoiled.items()
-        if name.endswith("_KEY")
-    )
 
 
 def test_a_broken_rule_file_ends_the_start_with_78_file_line_and_column(
