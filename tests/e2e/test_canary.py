@@ -31,6 +31,9 @@ PROMPT, RESPONSE_KEY, PATH = (
     "canary-in-the-query",
 )
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
+PASSPHRASE = "the canary of a passphrase"
+# The issuer's, and a link to it; those of pretend hosts.
+KEY_FILES = {"ca/mitmproxy-ca.pem", "mitmproxy/mitmproxy-ca.pem", "providers.pem", "tunnel.example.pem"}  # fmt: skip
 METRICS_PORT = "EARTHFLOW_METRICS_PORT"
 
 
@@ -206,14 +209,20 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
             "metrics": curl("-s", "-H", f"X-API-Key: {admin}", house.url("/v1/dashboard/metrics")).stdout,
             "proxy's metrics": curl("-s", f"http://127.0.0.1:{metrics_port(house)}/metrics").stdout,
             "deliveries": json.dumps(control.get(f"/v1/webhooks/{hook['id']}/deliveries")),
-            "webhook": repr(receiver.heard),
+            "webhook": repr(receiver.heard), "backup": back_up(house),
         }  # fmt: skip
         secrets = [
             PROMPT, RESPONSE_KEY, PATH, "canary-x-api-key", "canary-wrong-key", "canary-body", "canary-of-a-search", "canary-no-master-key", "canary-malformed", AWS_KEY, tenant.key,
-            admin, master, new_master, hook["secret"], hook["secret"].removeprefix("whsec_"), *once,
+            PASSPHRASE, admin, master, new_master, hook["secret"], hook["secret"].removeprefix("whsec_"), *once,
         ]  # fmt: skip
         kept = everything_kept(house)
-        meant = {"secrets.env": {admin, master}, f"body-{tenant.id}": {PROMPT, AWS_KEY}}
+        meant = {
+            "secrets.env": {admin, master},
+            f"body-{tenant.id}": {PROMPT, AWS_KEY},
+            "passphrase": {PASSPHRASE},
+        }
+        with_keys = {place for place, content in kept.items() if b"PRIVATE KEY" in content}  # fmt: skip
+        assert with_keys == {str(house.folder / place) for place in KEY_FILES}
         for secret in secrets:
             assert [place for place, text in told.items() if secret in text] == [], (
                 secret
@@ -227,6 +236,25 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
             assert held == [], secret
         assert "DEBUG" in environment_of(house, "proxy")
         assert wait_until(lambda: house.ready()["status"] == "OK", PATIENCE)
+
+
+def back_up(house: House) -> str:
+    """A backup in the state folder, a drill of it, and one with a wrong passphrase; what was said."""
+    file, passphrase = house.folder / "all.backup", house.folder / "passphrase"
+    url = house.stack.environment()["EARTHFLOW_DATABASE_URL"]
+    told = command_environment(house, EARTHFLOW_DATABASE_URL=url, **house.stack.secrets)
+    said = []
+    for words, phrase in (
+        (("backup", "--to", file), PASSPHRASE),
+        (("restore", file, "--drill"), PASSPHRASE),
+        (("restore", file, "--drill"), f"{PASSPHRASE}, but wrong"),
+    ):
+        passphrase.write_text(phrase)
+        command = [EARTHFLOW, *words, "--passphrase-file", passphrase]
+        done = subprocess.run(command, env=told, capture_output=True, text=True)
+        assert (done.returncode == 0) == (phrase == PASSPHRASE), done.stderr
+        said.append(done.stdout + done.stderr)
+    return "".join(said)
 
 
 def rotate_master(house: House, admin: str) -> str:
