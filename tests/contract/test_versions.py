@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.support.versions import FOLDER, SAMPLES, SPOKEN, document, is_released, minor
@@ -50,7 +50,11 @@ def test_what_we_say_is_what_an_earlier_version_reads(
     data: st.DataObject, path: Path, kind: str
 ) -> None:
     schema, _ = read(path, kind)
-    assert understood(data.draw(st.from_type(SPOKEN[kind])), schema)
+    said = data.draw(st.from_type(SPOKEN[kind]))
+    assume(
+        b":null" not in msgspec.json.encode(getattr(said, "rate", None))
+    )  # no infinity
+    assert understood(said, schema)
 
 
 def test_a_new_value_or_a_field_that_is_missing_is_noticed() -> None:
