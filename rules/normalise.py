@@ -8,7 +8,8 @@ bound is reported, never skipped in silence.
 import re
 import string
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 
 from rules.encoded import (
     BASE64_TEXT,
@@ -30,6 +31,8 @@ HIDDEN = (
     "\x80-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0"
     "\u0600-\u0605\u06dd\u2028\u2029\u2800\ufff9-\ufffb\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
+# Letters that no font shows, each standing for one of ASCII: whole sentences are hidden in them.
+TAGS = {chr(0xE0000 + code): chr(code) for code in range(0x20, 0x7F)}
 # Greek, Cyrillic and Armenian, where most look-alikes of ASCII letters are.
 OTHER_LETTERS = "\u0370-\u03ff\u0400-\u052f\u0531-\u0587"
 STYLED = (
@@ -83,6 +86,11 @@ WIRES_OF_CHARACTERS = {
     "percent": re.compile(rb"%[2-7][0-9A-Fa-f]"),
 }
 _HIDDEN = re.compile(f"[{CONTROLS}{HIDDEN}\u0640\u064b-\u0652]+")
+_HIDDEN_BUT_TAGS = re.compile(
+    _HIDDEN.pattern.replace(
+        "\U000e0000-\U000e0fff", "\U000e0000-\U000e001f\U000e007f-\U000e0fff"
+    )
+)
 _ESCAPE = re.compile(r"\\(?:[nrtbf\"'/\\]|u00[2-7][0-9A-Fa-f]|x[2-7][0-9A-Fa-f])")
 _ESCAPED_CODE = re.compile(r"\\(?:u00|x)([2-7][0-9A-Fa-f])")
 _ESCAPED = re.compile(r"\\(?:[nrtbf][0-9A-Za-z_]|u00[2-7]|x[2-7]|/)")
@@ -108,25 +116,19 @@ def unhide(view: View, tripped: frozenset[str], into: list[View]) -> bool:
     text, much = view.text, False
     if tripped & {"hidden", "styled", "lookalike", "control"}:
         # Two views: one keeps letters of other scripts, for rules that look for words
-        # in them; one reads them as the ASCII letters that they look like.
+        # in them; one reads them as the ASCII letters that they look like. A third, where
+        # there are tags, reads them as what they stand for.
         others = set(text) - PLAIN
-        hidden = [character for character in others if _HIDDEN.match(character)]
         known = {text}
-        for folding in (_style, _looks) if others else ():
+        foldings = [(_style, _HIDDEN), (_looks, _HIDDEN)] if others else []
+        if others & TAGS.keys():
+            foldings.append((_tags, _HIDDEN_BUT_TAGS))
+        for folding, hidden in foldings:
             shown = _replaced(text, others, folding)
-            shown = _without(shown, hidden)
+            shown = _without(shown, others, hidden)
             if shown not in known:
                 known.add(shown)
-                into.append(
-                    shrunk(
-                        view,
-                        shown,
-                        lambda: (
-                            (found.start(), found.end(), 0)
-                            for found in _HIDDEN.finditer(text)
-                        ),
-                    )
-                )
+                into.append(shrunk(view, shown, partial(_taken_out, text, hidden)))
     if "escape" in tripped and _ESCAPED.search(text):
         shown, over = _without_escapes(text)
         much |= over
@@ -178,6 +180,7 @@ PLAIN = frozenset(string.printable) - {"\x0b"}
 # ASCII.
 _style = _Folding({})
 _looks = _Folding(LOOKALIKES)
+_tags = _Folding(TAGS)
 
 
 def _replaced(text: str, others: set[str], folding: _Folding) -> str:
@@ -194,13 +197,19 @@ def _replaced(text: str, others: set[str], folding: _Folding) -> str:
     return text
 
 
-def _without(text: str, hidden: Sequence[str]) -> str:
-    """The text without these characters."""
-    if len(hidden) > 32:
-        return _HIDDEN.sub("", text)
-    for character in hidden:
+def _without(text: str, others: set[str], hidden: re.Pattern[str]) -> str:
+    """The text without those of the characters that are hidden."""
+    found = [character for character in others if hidden.match(character)]
+    if len(found) > 32:
+        return hidden.sub("", text)
+    for character in found:
         text = text.replace(character, "")
     return text
+
+
+def _taken_out(text: str, hidden: re.Pattern[str]) -> Iterator[tuple[int, int, int]]:
+    """Start and end of what is left out of a view, and how much stands in its place."""
+    return ((found.start(), found.end(), 0) for found in hidden.finditer(text))
 
 
 def _without_escapes(text: str) -> tuple[str, bool]:
