@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -199,14 +200,24 @@ def test_control_without_postgresql_says_where_it_looked(told: dict[str, str]) -
     assert "hunter2" not in done.stderr
 
 
+@pytest.fixture
+def own_database(engines: Engines) -> Iterator[str]:
+    """A database that control may make its tables in."""
+    name = f"start_{new_id().replace('-', '')}"
+    with psycopg.connect(engines.database_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+        yield engines.database_url.replace("/postgres?", f"/{name}?")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 def test_control_waits_for_postgresql_to_come_up(
-    told: dict[str, str], engines: Engines
+    told: dict[str, str], own_database: str
 ) -> None:
     """At first somebody listens who answers nothing, then PostgreSQL stands in that place."""
-    (place,) = re.findall(r"host=([^&]+)", engines.database_url)
+    (place,) = re.findall(r"host=([^&]+)", own_database)
     real = Path(unquote(place)) / SOCKET
     with tempfile.TemporaryDirectory() as folder:  # a socket's path must be short
-        url = engines.database_url.replace(place, quote(folder, safe=""))
+        url = own_database.replace(place, quote(folder, safe=""))
         early = Path(folder) / SOCKET
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(early))
