@@ -16,6 +16,17 @@ from rules.model import Match, Matches, Rule
 from rules.overlaps import overlaps
 from rules.patterns import keywords_as_regex, width
 from rules.prefilter import fixed_characters
+from rules.regex_tree import (
+    AnyBut,
+    AnyCharacter,
+    Branch,
+    Group,
+    Items,
+    Repeat,
+    Set,
+    flat,
+    tree_of,
+)
 from rules.rulebook import Rulebook
 from rules.testing import exchange_of, run
 
@@ -24,6 +35,9 @@ SOON = timedelta(days=14)
 # Characters. Shorter ones occur in ordinary text so often that stage 2 does all the
 # work.
 SHORT_KEYWORD, SHORT_LITERAL = 4, 3
+# How many more characters than it needs a token's last class takes, at least; and how many may
+# be padding behind it, such as `==`.
+ROOM, PADDING = 16, 3
 BENIGN = (
     "Could you summarise the attached minutes in five bullet points?",
     "The meeting is on 2026-11-23 at 14:30, room 204, and lasts 45 minutes.",
@@ -163,7 +177,16 @@ def _of_match(library: Library, rule: Rule, match: Match) -> Iterator[Complaint]
                 hint,
                 match,
             )
-        if width(match.regex) is None:
+        if ends_early(match.regex):
+            hint = "leave the upper bound away: {20,} in place of {20,200}"
+            yield _say(
+                library,
+                rule,
+                "what this regex finds can end inside a longer run of the same characters, and the rest of it stays",
+                hint,
+                match,
+            )
+        if width(match.regex) is None and runs_over_text(match.regex):
             yield _say(
                 library,
                 rule,
@@ -190,6 +213,57 @@ def _of_match(library: Library, rule: Rule, match: Match) -> Iterator[Complaint]
             "make it shorter or simpler",
             match,
         )
+
+
+def ends_early(regex: str) -> bool:
+    """Whether a match can end in the middle of a token: the last thing in the pattern is a class
+    of letters, of which it takes a bounded number.
+    """
+    tree = tree_of(regex)
+    return tree is not None and _ends_early(tree.items)
+
+
+def _ends_early(items: Items) -> bool:
+    if any(isinstance(node, Group) and node.captures for node in items[:-1]):
+        return False  # the finding ends there, in front of something else
+    for node in reversed(items):
+        match node:
+            case Group(inside):
+                return _ends_early(inside)
+            case Branch(branches):
+                return any(map(_ends_early, branches))
+            case Repeat(_, high, _) if high is not None and high <= PADDING:
+                continue
+            case Repeat(low, high, (Set(_, False, _) as one,)) if high is not None:
+                return _has_letters(one) and high - low >= ROOM
+            case _:
+                return False
+    return False
+
+
+def _has_letters(one: Set) -> bool:
+    for span in one.order:
+        if isinstance(span, str):
+            if span == r"\w":
+                return True
+        elif span[0] <= ord("m") <= span[1] or span[0] <= ord("M") <= span[1]:
+            return True
+    return False
+
+
+def runs_over_text(regex: str) -> bool:
+    """Whether it takes any number of characters of nearly any kind: a match may be the whole text."""
+    tree = tree_of(regex)
+    return tree is None or any(
+        isinstance(node, Repeat)
+        and node.high is None
+        and any(
+            isinstance(one, AnyBut | AnyCharacter)
+            or (isinstance(one, Set) and one.negated)
+            for one in node.items
+        )
+        for node in flat(tree.items)
+    )
 
 
 def _late(

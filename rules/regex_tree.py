@@ -109,12 +109,14 @@ class Branch:
 class Group:
     """Items in parentheses. `case` is the change of case folding: `i`, `-i` or nothing.
 
-    `changes`: other flags hold inside than outside, or are stated again.
+    `changes`: other flags hold inside than outside, or are stated again. `captures`: it has a
+    number, as `(?P<secret>…)` has.
     """
 
     items: "Items"
     case: str
     changes: bool
+    captures: bool
 
 
 Node = Literal | AnyBut | AnyCharacter | Set | Edge | Repeat | Branch | Group
@@ -205,12 +207,13 @@ def _node(code: Any, argument: Any, flags: Flags) -> Node:
 
 
 def _group(argument: Any, flags: Flags) -> Group:
-    _, added, taken, parsed = argument
+    number, added, taken, parsed = argument
     if (added | taken) & ~_FLAGS:
         raise _Unknown("flags")
     case = "i" if added & re.IGNORECASE else "-i" if taken & re.IGNORECASE else ""
     inside = _changed(flags, added, taken)
-    return Group(_items(parsed, inside), case, changes=bool(case) or inside != flags)
+    changes = bool(case) or inside != flags
+    return Group(_items(parsed, inside), case, changes, captures=number is not None)
 
 
 def _set(members: Any, flags: Flags) -> Set:

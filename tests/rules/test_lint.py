@@ -7,6 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.__main__ import app
+from rules.lint import _leaves, ends_early
+from rules.sources import shipped
+from tests.support.shared import library
 
 FOLDER = Path(__file__).parent / "broken"
 GOLDEN = (FOLDER / "expected.txt").read_text()
@@ -67,3 +70,33 @@ def test_a_good_file_has_nothing_to_complain_of(tmp_path: Path) -> None:
         "    tests:\n      - match: see PROJECT-123\n      - ok: PROJECT-1\n"
     )
     assert lint(str(good)) == (0, "1 file: 0 errors, 0 warnings\n")
+
+
+@pytest.mark.parametrize(
+    ("regex", "early"),
+    [
+        (r"\bacme_[0-9A-Za-z]{20,200}", True),
+        (r"\b(?P<secret>acme_[\w-]{20,64}={0,2})", True),
+        (r"x|acme_[a-z]{10,40}", True),
+        (r"\bacme_[0-9A-Za-z]{20,}", False),
+        (r"\bacme_[0-9A-Za-z]{32}", False),
+        (r"\bacme_[0-9A-Za-z]{20,200}\b", False),
+        (r"(?P<secret>[0-9A-Za-z]{20,100})@[\w.-]{3,60}", False),
+        (r"acme [^\n]{0,60}", False),
+        (r"acme_[0-9]{4,40}", False),
+    ],
+)
+def test_a_token_that_can_end_early_is_named(regex: str, early: bool) -> None:
+    assert ends_early(regex) == early
+
+
+def test_no_credential_that_is_shipped_can_end_early() -> None:
+    rules = library(shipped()).written.assemble("default").rules
+    early = {
+        rule.id
+        for rule in rules.values()
+        if rule.id.startswith("credentials.") and rule.match is not None
+        for match in _leaves(rule.match)
+        if match.regex and ends_early(match.regex)
+    }
+    assert early == set()
