@@ -32,6 +32,7 @@ from rules.content import Content, Exempt, is_single
 from rules.exchange import HEAD, Exchange
 from rules.found import found_in
 from rules.joints import runs
+from rules.labelled import as_named, labels
 from rules.redact import StandIns
 from rules.rulebook import CompiledRule, Rulebook
 from rules.scan import Clean, Finding
@@ -73,10 +74,16 @@ def evaluate_by(
         commands = [one for one in commands if _as_commands(one[1]) not in clean]
         for number in (number for number, name in own.items() if name in clean):
             texts[number] = ""
+    named = [
+        (number, name)
+        for number, name in labels(parts)
+        if clean is None or as_named(name, texts[number]) not in clean
+    ]
     scanned = book.scanner.scan(
         [*texts, *(lines for _, lines in commands)],
         runs(parts),
         clean,
+        named,
     )
     findings = scanned.findings
     if book.commands:
@@ -98,6 +105,9 @@ def evaluate_by(
         for number, lines in commands:
             if number not in found:
                 clean.add(_as_commands(lines))
+        for number, name in named:
+            if number not in found:
+                clean.add(as_named(name, texts[number]))
     return _verdict(book, exchange, fired, key)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol
 
 from rules.hyperscan_engine import Hyper, Store, sound
 from rules.joints import joints
+from rules.labelled import labelled
 from rules.locate import Buffer, Locator, Pattern, Span, encoded
 from rules.normalise import (
     MAX_DEPTH,
@@ -223,11 +224,12 @@ class Scanner:
         texts: Sequence[str],
         runs: Sequence[Sequence[int]] = (),
         clean: Clean | None = None,
+        labels: Sequence[tuple[int, str]] = (),
     ) -> Scanned:
         """All findings in some texts.
 
         `runs` are texts that follow one another: what stands where they meet is
-        scanned, too. `clean` texts are skipped.
+        scanned, too. `labels` are names of texts, which are read with them. `clean` texts are skipped.
         """
         result = Scanned()
         # A history is the same in every turn: its clean texts are not scanned again.
@@ -236,11 +238,11 @@ class Scanner:
             for number, text in enumerate(texts)
             if text and (clean is None or text not in clean)
         ]
-        if not numbers and not runs:
+        if not numbers and not runs and not labels:
             return result
         level: Sequence[View] | _Plain = _Plain(texts, numbers)
-        if runs:
-            level = [*level, *joints(texts, runs)]
+        if runs or labels:
+            level = [*level, *joints(texts, runs), *labelled(texts, labels)]
         pairs = _Pairs()
         depth = 0
         # Each level has the texts that the one before hid: percent-encoded base64 takes two.
