@@ -38,6 +38,8 @@ OTHER_LETTERS = "\u0370-\u03ff\u0400-\u052f\u0531-\u0587"
 STYLED = (
     "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\u2100-\u2189\u2460-\u24ff\u1d00-\u1d2b\u0131\u0251\u0261\u0269\u026a\u0280"
     "\U0001d400-\U0001d7ff\U0001f130-\U0001f189"
+    # digits of Arabic, Persian, Indian and Thai
+    "\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u09e6-\u09ef\u0e50-\u0e59"
 )
 # Letters of other scripts that look like ASCII letters (Unicode Technical Standard 39),
 # where NFKC does not map them.
@@ -168,7 +170,12 @@ class _Folding(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         character = chr(code)
-        like = self._alike.get(character) or unicodedata.normalize("NFKC", character)
+        digit = unicodedata.decimal(character, None)
+        like = self._alike.get(character) or (
+            str(digit)
+            if digit is not None
+            else unicodedata.normalize("NFKC", character)
+        )
         if len(self) > MAX_FOLDED:
             return like if len(like) == 1 and like.isascii() else character
         self[code] = like if len(like) == 1 and like.isascii() else character

@@ -22,6 +22,7 @@ Validator = Callable[[str], bool]
 LONGEST = 64  # characters; no number with a check digit is longer
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+_BETWEEN = re.compile(r"[ .\u00a0\u2009\u202f-]+")
 _NO_DIGITS = re.compile(r"\D", re.ASCII)
 
 
@@ -36,12 +37,17 @@ def luhn(text: str) -> bool:
     )
 
 
+def _bare(text: str) -> str:
+    """A number without what people put between its groups."""
+    return _BETWEEN.sub("", text)
+
+
 def iban(text: str) -> bool:
     """ISO 13616: the remainder by 97.
 
     The detector's pattern knows the countries' lengths.
     """
-    compact = text.replace(" ", "").replace("-", "").upper()
+    compact = _bare(text).upper()
     if not (compact.isascii() and compact.isalnum() and 15 <= len(compact) <= 34):
         return False
     return (
@@ -126,7 +132,7 @@ def _numbers(name: str) -> Validator:
 
     def valid(text: str) -> bool:
         try:
-            return len(text) <= LONGEST and check(text)
+            return len(text) <= LONGEST and (check(text) or check(_bare(text)))
         except (
             ValueError,
             IndexError,
