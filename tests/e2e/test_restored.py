@@ -138,16 +138,22 @@ def by_psql(house: House, passphrase: Path) -> Iterator[None]:
     assert said.returncode == 0, said.stderr
 
 
-@pytest.mark.parametrize("way", [by_earthflow, by_psql])
-def test_a_key_that_was_revoked_after_the_backup_does_not_come_back(
-    house: House, passphrase: Path, way: Any
-) -> None:
+def restored(house: House, passphrase: Path, way: Any) -> Keys:
+    """Keys of which some were revoked after the backup that is in the database now; control is stopped."""
     keys = Keys(house)
     steps = way(house, passphrase)
     next(steps)
     keys.revoke()
     stop(house.stack.services["control"].process)
     next(steps, None)
+    return keys
+
+
+@pytest.mark.parametrize("way", [by_earthflow, by_psql])
+def test_a_key_that_was_revoked_after_the_backup_does_not_come_back(
+    house: House, passphrase: Path, way: Any
+) -> None:
+    keys = restored(house, passphrase, way)
     house.stack.start_control()
     assert wait_until(lambda: served(house), PATIENCE)
     assert wait_until(lambda: keys.tenant.connect_status() == 200, PATIENCE)
@@ -165,12 +171,7 @@ def test_changes_made_after_a_restore_do_not_hide_it(
     house: House, passphrase: Path
 ) -> None:
     """The database has as many changes as the proxy knows, or more, and other ones."""
-    keys = Keys(house)
-    steps = by_psql(house, passphrase)
-    next(steps)
-    keys.revoke()
-    stop(house.stack.services["control"].process)
-    next(steps, None)
+    keys = restored(house, passphrase, by_psql)
     with psycopg.connect(url(house), autocommit=True) as connection:
         for _ in range(5):
             connection.execute(BUMP.encode())

@@ -345,12 +345,9 @@ def environment_from_outside(pid: int) -> str:
 
 
 def test_the_guides_kubernetes_secret_is_read_and_does_not_stay(
-    told: dict[str, str], engines: Engines
+    told: dict[str, str], own_database: str
 ) -> None:
-    name = f"secret_{new_id().replace('-', '')}"
-    with psycopg.connect(engines.database_url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}".encode())
-    told["EARTHFLOW_DATABASE_URL"] = engines.database_url.replace("/postgres?", f"/{name}?")  # fmt: skip
+    told["EARTHFLOW_DATABASE_URL"] = own_database
     literal = {
         "master-key": told.pop("EARTHFLOW_MASTER_KEY"),
         "admin-api-key": told.pop("EARTHFLOW_ADMIN_API_KEY"),
