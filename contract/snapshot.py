@@ -18,9 +18,19 @@ SCHEMA = 1
 MARK = "Earthflow-Snapshot-Mark"
 
 
+class KnownEntry(msgspec.Struct, frozen=True):
+    """A known value of a tenant, wrapped, and the name by which audit and placeholders speak
+    of it. `any_case`: in capitals and small letters alike.
+    """
+
+    name: str
+    value: str
+    any_case: bool = False
+
+
 class TenantEntry(msgspec.Struct, frozen=True):
     """A tenant. `preset` names its rulebook; `prompt_key` (wrapped) is the HMAC key of
-    its prompt hashes.
+    its prompt hashes. `known` are its known values.
 
     `unknown_hosts` (tunnel or deny) overrules the proxy's own setting,
     `max_requests_per_minute` the common rate; `max_tokens_per_day` counts what
@@ -33,6 +43,7 @@ class TenantEntry(msgspec.Struct, frozen=True):
     unknown_hosts: str = ""
     max_requests_per_minute: int | None = None
     max_tokens_per_day: int | None = None
+    known: tuple[KnownEntry, ...] = ()
 
 
 class Rate(msgspec.Struct, frozen=True):

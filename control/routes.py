@@ -10,6 +10,7 @@ from control.api import (
     authorities,
     internal,
     keys,
+    known_values,
     master_keys,
     rules,
     tenants,
@@ -43,6 +44,15 @@ ROUTES = (
     Route("GET", "/v1/tenants/{id}/keys", keys.every, keys.Keys),
     Route("POST", "/v1/tenants/{id}/keys", keys.create, keys.KeyView, keys.NewKey, 201),
     Route("DELETE", "/v1/tenants/{id}/keys/{key}", keys.revoke, keys.Revoked),
+    Route("GET", "/v1/tenants/{id}/secrets", known_values.every, known_values.Secrets),
+    Route(
+        "PATCH",
+        "/v1/tenants/{id}/secrets",
+        known_values.put,
+        known_values.Secrets,
+        known_values.NewSecrets,
+    ),
+    Route("DELETE", "/v1/tenants/{id}/secrets/{name}", known_values.delete, Deleted),
     Route("GET", "/v1/tenants/{id}/webhooks", webhooks.of_tenant, webhooks.Webhooks),
     Route(
         "POST",

@@ -12,7 +12,7 @@ from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.hyperscan_engine import Hyper, sound
 from rules.load import Library
-from rules.model import Match, Matches, Rule
+from rules.model import Match, Rule, single_matches
 from rules.overlaps import overlaps
 from rules.patterns import keywords_as_regex, width
 from rules.prefilter import fixed_characters
@@ -152,7 +152,7 @@ def _of_rule(library: Library, rule: Rule, today: date) -> Iterator[Complaint]:
             f"rule `{rule.id}` takes away every rule of its priority or below",
             "name the rules that it is about",
         )
-    for match in _leaves(rule.match) if rule.match is not None else ():
+    for match in single_matches(rule.match) if rule.match is not None else ():
         yield from _of_match(library, rule, match)
 
 
@@ -359,11 +359,3 @@ def _overruled(
                 f"(priority {rule.weight}) finds, by its own placeholder",
                 f"write `priority: {min(1000, winner.priority + 10)}`, or turn `{winner.id}` off",
             )
-
-
-def _leaves(match: Match | Matches) -> Iterator[Match]:
-    if isinstance(match, Match):
-        yield match
-    else:
-        for member in match.members:
-            yield from _leaves(member)

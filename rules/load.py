@@ -23,7 +23,9 @@ from rules.complaint import BadRules, Complaint, Mark, likely
 from rules.condition import Conditions, TooComplex
 from rules.content import Compiler, commands_of, mentioned, patterns_of
 from rules.hyperscan_engine import Store
-from rules.model import Match, Matches, Rule
+from rules.known import NONE, KnownValues, is_known, rules_of
+from rules.locate import Pattern
+from rules.model import Rule, single_matches
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
 from rules.redact import kind_of, placeholder
 from rules.rulebook import (
@@ -40,6 +42,7 @@ from rules.sources import (
     SHIPPED,
     STRICT,
     TENANTS,
+    Assembled,
     Sources,
     detectors,
     file_name,
@@ -86,31 +89,35 @@ class Library:
         """
         self.written = Sources(sources)
         self._store, self._portable, self.without = store, portable, without
-        self._books: OrderedDict[tuple[str, str], Rulebook] = OrderedDict()
+        self._books: OrderedDict[tuple[str, str, str], Rulebook] = OrderedDict()
         # guards `_books`; never held while a rulebook is built
         self._lock = threading.Lock()
         self._making = threading.RLock()
 
-    def rulebook(self, preset: str, tenant: str = "") -> Rulebook:
-        """The rules of a tenant under a preset. Raises BadRules.
+    def rulebook(
+        self, preset: str, tenant: str = "", known: KnownValues = NONE
+    ) -> Rulebook:
+        """The rules of a tenant under a preset, with its known values. Raises BadRules.
 
         `tenant` matters only where it has a file.
         """
-        found = self.ready(preset, tenant)
+        found = self.ready(preset, tenant, known)
         if found is None:
             with self._making:
-                found = self.ready(preset, tenant) or self._build(
-                    preset, self._own(tenant)
+                found = self.ready(preset, tenant, known) or self._build(
+                    preset, self._own(tenant), known
                 )
             with self._lock:
-                self._books[preset, self._own(tenant)] = found
+                self._books[preset, self._own(tenant), known.mark] = found
                 if len(self._books) > KEPT_RULEBOOKS:
                     self._books.popitem(last=False)
         return found
 
-    def ready(self, preset: str, tenant: str = "") -> Rulebook | None:
+    def ready(
+        self, preset: str, tenant: str = "", known: KnownValues = NONE
+    ) -> Rulebook | None:
         """That rulebook, if it was built before; never waits."""
-        key = (preset, self._own(tenant))
+        key = (preset, self._own(tenant), known.mark)
         with self._lock:
             if key in self._books:
                 self._books.move_to_end(key)
@@ -195,7 +202,7 @@ class Library:
 
     def _faults(self, rule: Rule, conditions: Conditions) -> Iterator[Complaint]:
         """What is wrong with a rule that only compiling shows."""
-        for match in _leaves(rule.match) if rule.match else ():
+        for match in single_matches(rule.match) if rule.match else ():
             if match.detector and match.detector not in detectors():
                 yield self.written.complaint(
                     match.at,
@@ -237,26 +244,23 @@ class Library:
                 "split it into several rules",
             )
 
-    def _build(self, preset: str, tenant: str) -> Rulebook:
-        assembled = self.written.assemble(preset, tenant)
-        base = self.base.extended()
-        complaints: list[Complaint] = []
-        self._compile(assembled.rules.values(), base, complaints)
-        if complaints:
-            raise BadRules(complaints)
-        base.end_layer()
+    def _build(self, preset: str, tenant: str, known: KnownValues) -> Rulebook:
+        values = rules_of(known)
+        assembled, base = self._assembled(preset, tenant, values)
         rules = [
             self._compiled_rule(rule, base)
             for rule in assembled.rules.values()
             if rule.mode != "off"
         ]
-        stricter = Once(partial(self._strict, rules, tenant))
+        stricter = Once(
+            partial(self._strict, rules, tenant, [rule for rule, _ in values])
+        )
         more: dict[str, Any] = {} if preset == STRICT else {"strict": stricter}
         patterns = tuple(base.numbers)
         answers = answer_rules(rules)
         stream = in_stream(answers, patterns)
         commands = command_rules(answers)
-        version = version_of(preset, self.written.texts, tenant)
+        version = version_of(preset, self.written.texts, tenant, known.mark)
         kinds = frozenset(kind_of(rule.id) for rule in rules)
 
         def book(
@@ -296,11 +300,29 @@ class Library:
             of_commands=book(commands, _patterns(commands)) if commands else None,
         )
 
-    def _strict(self, ours: Iterable[CompiledRule], tenant: str) -> Policy | None:
+    def _assembled(
+        self, preset: str, tenant: str, known: Sequence[tuple[Rule, Pattern]]
+    ) -> tuple[Assembled, Base]:
+        """The rules of a tenant as written, and all that they look for. Raises BadRules."""
+        assembled = self.written.assemble(preset, tenant, [rule for rule, _ in known])
+        base = self.base.extended()
+        complaints: list[Complaint] = []
+        own = [rule for rule in assembled.rules.values() if not is_known(rule)]
+        self._compile(own, base, complaints)
+        base.end_layer()
+        base.add_known(known)
+        self._compile(filter(is_known, assembled.rules.values()), base, complaints)
+        if complaints:
+            raise BadRules(complaints)
+        return assembled, base
+
+    def _strict(
+        self, ours: Iterable[CompiledRule], tenant: str, known: Iterable[Rule]
+    ) -> Policy | None:
         """What `strict` has otherwise, of the rules that this preset has, too."""
         if SHIPPED + STRICT not in self.written.texts:
             return None
-        strict = self.written.assemble(STRICT, tenant)
+        strict = self.written.assemble(STRICT, tenant, known)
         instead: dict[str, CompiledRule | None] = {}
         for rule in ours:
             other = strict.rules.get(rule.id)
@@ -374,11 +396,3 @@ def _patterns(rules: Iterable[CompiledRule]) -> frozenset[int]:
     return frozenset().union(
         *(mentioned(rule.content) for rule in rules if rule.content is not None)
     )
-
-
-def _leaves(matches: Match | Matches) -> Iterator[Match]:
-    if isinstance(matches, Match):
-        yield matches
-    else:
-        for member in matches.members:
-            yield from _leaves(member)

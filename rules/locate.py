@@ -29,12 +29,17 @@ Span = tuple[int, int, bool]
 class Pattern(NamedTuple):
     """What to find.
 
-    With `near`: only within `within` characters of a match of that regex.
+    With `near`: only within `within` characters of a match of that regex. A `private` one
+    is never written down.
     """
 
     regex: str
     near: str = ""
     within: int = 0
+    private: bool = False
+
+    def __repr__(self) -> str:
+        return "Pattern(private)" if self.private else f"Pattern{tuple(self)}"
 
     @property
     def trigger(self) -> str:

@@ -3,6 +3,7 @@
 `load.py` compiles it.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
@@ -29,6 +30,7 @@ PRIORITY: dict[Severity, int] = {
     "low": 200,
     "info": 100,
 }
+KNOWN = "known."  # begins the ids of the rules for known values, which no file has
 PLACEHOLDER = "[REDACTED:{type}_{hash}]"
 WITHIN = 40  # characters between a finding and a keyword near it
 
@@ -82,6 +84,15 @@ class Matches:
     how: Literal["all", "any", "not"]
     members: "tuple[Match | Matches, ...]"
     at: Mark
+
+
+def single_matches(matches: Match | Matches) -> Iterator[Match]:
+    """What is looked for, however it is joined."""
+    if isinstance(matches, Match):
+        yield matches
+    else:
+        for member in matches.members:
+            yield from single_matches(member)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,12 @@ def _folded(character: str) -> str:
     if base:
         return rf"(?:{character}|{base}\x{{301}}?)"
     group = next((group for group in EXCHANGED if character in group), None)
-    return f"[{group}]" if group else str(re2.escape(character))
+    return f"[{group}]" if group else escaped(character)
+
+
+def escaped(text: str) -> str:
+    """A regex for exactly this text."""
+    return str(re2.escape(text))
 
 
 @lru_cache(maxsize=8192)

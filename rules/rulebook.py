@@ -2,14 +2,14 @@
 share.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from typing import Literal, get_args
 
 from rules.condition import ALWAYS, Condition, Conditions, may_hold, said_of
-from rules.content import Content, Exempt, compile_exceptions
+from rules.content import Content, Exempt, Need, compile_exceptions
 from rules.exchange import Direction, Kind
 from rules.locate import Pattern
 from rules.model import (
@@ -158,6 +158,14 @@ class Base:
     def end_layer(self) -> None:
         """What was added since the last layer becomes one."""
         self.layers.append(tuple(self.numbers)[sum(map(len, self.layers)) :])
+
+    def add_known(self, values: Iterable[tuple[Rule, Pattern]]) -> None:
+        """The rules of known values, and a layer of what they look for."""
+        for rule, pattern in values:
+            number = self.numbers.setdefault(pattern, len(self.numbers))
+            self.contents[id(rule.match)] = Need(number, 0.0, None, 1)
+            self.known[id(rule)] = rule
+        self.end_layer()
 
     def extended(self) -> "Base":
         """A copy to add to."""

@@ -177,8 +177,10 @@ class Scanner:
             first += len(layer)
             if numbers or not self._layers:
                 wanted = tuple(self.patterns[number] for number in numbers)
+                private = any(pattern.private for pattern in wanted)
+                kept = None if private else store
                 self._layers.append(
-                    _layer(wanted, not self._layers, choice, store, without)
+                    _layer(wanted, not self._layers, choice, kept, without)
                 )
                 self._numbers.append(numbers)
         self.engine = self._layers[0].stage1.name
@@ -206,7 +208,7 @@ class Scanner:
         triggers = {
             number: self.patterns[number].trigger
             for number in patterns
-            if number not in seen
+            if number not in seen and not self.patterns[number].private
         }
         return [
             trigger

@@ -22,6 +22,7 @@ from typing import Literal
 
 from rules.complaint import BadRules, Complaint, Mark, likely
 from rules.model import (
+    KNOWN,
     History,
     Match,
     Override,
@@ -76,14 +77,18 @@ def detectors() -> Mapping[str, Match]:
     )
 
 
-def version_of(preset: str, sources: Mapping[str, str], tenant: str = "") -> str:
+def version_of(
+    preset: str, sources: Mapping[str, str], tenant: str = "", known: str = ""
+) -> str:
     """The version of a rulebook, without building it.
 
-    12 hexadecimal digits of a hash over its preset's name and every source that takes
-    part.
+    12 hexadecimal digits of a hash over its preset's name, every source that takes part,
+    and the mark of the tenant's known values.
     """
     mine = f"{TENANTS}{tenant}.yaml"
-    content = hashlib.sha256(preset.encode())
+    content = hashlib.sha256(
+        preset.encode() + (f"\0{known}".encode() if known else b"")
+    )
     for name in sorted(sources):
         if not name.startswith(TENANTS) or name == mine:
             content.update(
@@ -116,8 +121,10 @@ class Sources:
             if name.startswith(TENANTS)
         ]
 
-    def assemble(self, preset: str, tenant: str = "") -> Assembled:
-        """The rules as written, by precedence. Raises BadRules."""
+    def assemble(
+        self, preset: str, tenant: str = "", known: Iterable[Rule] = ()
+    ) -> Assembled:
+        """The rules as written, by precedence, and those of `known` values. Raises BadRules."""
         if SHIPPED + preset not in self.texts:
             at = Mark(file_name(SHIPPED + preset), 1, 1)
             raise BadRules(
@@ -141,6 +148,7 @@ class Sources:
             seen.update(name for name, _ in group)
         files = tuple(chain(*ordered))
         rules = {rule.id: rule for file in files for rule in file.rules}
+        rules |= {rule.id: rule for rule in known}
         thresholds = {
             name: threshold for file in files for name, threshold in file.thresholds
         }
@@ -172,7 +180,7 @@ class Sources:
         for override in overrides:
             what = f"override `{override.glob}`"
             hit = [name for name in rules if fnmatchcase(name, override.glob)]
-            if not hit:
+            if not hit and not override.glob.startswith(KNOWN):
                 help = likely(override.glob, rules)
                 message = f"{what} hits no rule"
                 complaints.append(self.complaint(override.at, message, help))

@@ -100,7 +100,7 @@ class CallJudge:
             if small
             else await asyncio.to_thread(read, request, tenant.id)
         )
-        rulebook = current.library.ready(tenant.preset, tenant.id)
+        rulebook = current.ready_rulebook(tenant)
         if rulebook is None:
             rulebook = await asyncio.to_thread(current.rulebook, tenant)
         book, key = rulebook, current.placeholder_key(tenant)

@@ -13,6 +13,7 @@ from contract.snapshot import KeyEntry, Snapshot, TenantEntry
 from contract.unwrap import placeholder_key, prompt_cipher, unwrap
 from rules.exchange import Part
 from rules.hyperscan_engine import Store
+from rules.known import NONE, KnownValue, KnownValues, mark_of
 from rules.load import Library
 from rules.rulebook import Rulebook
 from rules.testing import proven
@@ -60,6 +61,30 @@ class CompiledSnapshot:
             library, sorted({tenant.preset for tenant in snapshot.tenants})
         )
         self._prompt_keys: dict[str, bytes] = {}
+        earlier = before._known if before is not None else {}
+        self._known: dict[str, KnownValues] = {
+            tenant.id: self._opened(tenant, earlier.get(tenant.id))
+            for tenant in snapshot.tenants
+            if tenant.known
+        }
+        # Values that change take seconds to compile: before they take effect, not in a call.
+        for id in self._known:
+            tenant = self._tenants[id]
+            if before is not None and before.ready_rulebook(tenant) is not None:
+                self.rulebook(tenant)
+
+    def _opened(self, tenant: TenantEntry, earlier: KnownValues | None) -> KnownValues:
+        """The known values of a tenant; those of `earlier` where they are the same."""
+        mark = mark_of(f"{one.name} {one.value} {one.any_case}" for one in tenant.known)
+        if earlier is not None and earlier.mark == mark:
+            return earlier
+        values = (
+            KnownValue(
+                one.name, unwrap(self._data_key, one.value).decode(), one.any_case
+            )
+            for one in tenant.known
+        )
+        return KnownValues(mark, tuple(values))
 
     def caller(self, text: str) -> Caller | None:
         """The owner of a key, or None. A wrong secret takes as long as a right one."""
@@ -88,8 +113,16 @@ class CompiledSnapshot:
         return None if tenant is None or over else Caller(tenant, entry)
 
     def rulebook(self, tenant: TenantEntry) -> Rulebook:
-        """The rules of a tenant; compiled on first use where it has rules of its own."""
-        return self.library.rulebook(tenant.preset, tenant.id)
+        """The rules of a tenant; compiled on first use where it has rules or known values of
+        its own.
+        """
+        known = self._known.get(tenant.id, NONE)
+        return self.library.rulebook(tenant.preset, tenant.id, known)
+
+    def ready_rulebook(self, tenant: TenantEntry) -> Rulebook | None:
+        """The rules of a tenant, if they were compiled before; never waits."""
+        known = self._known.get(tenant.id, NONE)
+        return self.library.ready(tenant.preset, tenant.id, known)
 
     def prompt_hash(self, tenant: TenantEntry, body: bytes) -> str:
         """What the audit keeps of a body: an HMAC under the tenant's own key, so that

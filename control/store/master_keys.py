@@ -191,7 +191,7 @@ async def _first(connection: Connection, master: str) -> Vault:
 SECRETS = (
     "SELECT wrapped FROM pepper UNION ALL SELECT prompt_key FROM tenant UNION ALL SELECT secret FROM webhook "
     "UNION ALL SELECT previous_secret FROM webhook WHERE previous_secret IS NOT NULL "
-    "UNION ALL SELECT key FROM authority WHERE key IS NOT NULL"
+    "UNION ALL SELECT key FROM authority WHERE key IS NOT NULL UNION ALL SELECT value FROM known_value"
 )
 
 

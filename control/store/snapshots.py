@@ -1,5 +1,6 @@
 """What proxies are served: the version, and the content of a snapshot."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 from contract.snapshot import (
     KeyEnd,
     KeyEntry,
+    KnownEntry,
     KnownKeys,
     Rate,
     Snapshot,
@@ -158,12 +160,7 @@ async def read(
                 "FROM pepper p, snapshot s LEFT JOIN snapshot_mark m ON m.version = s.version AND m.ours"
             )
         ).fetchone()
-        tenants = await (
-            await connection.execute(
-                "SELECT id, preset, prompt_key, unknown_hosts, max_requests_per_minute, max_tokens_per_day "
-                "FROM tenant WHERE deleted IS NULL"
-            )
-        ).fetchall()
+        tenants = await _tenants(connection)
         others = await (
             await connection.execute(
                 "SELECT id, not_after FROM api_key WHERE role <> 'tenant'"
@@ -181,13 +178,30 @@ async def read(
         mark=state["mark"],
         made=datetime.now(UTC),
         pepper=state["wrapped"],
-        tenants=tuple(TenantEntry(**row) for row in tenants),
+        tenants=tenants,
         keys=tuple(KeyEntry(**row) for row in keys),
         rules=rules,
         rate=rate,
         data_key=data_key,
         keep_prompts=keep_prompts,
         others=tuple(KeyEnd(**row) for row in others),
+    )
+
+
+async def _tenants(connection: Connection) -> tuple[TenantEntry, ...]:
+    """All tenants, with their known values."""
+    rows = await connection.execute(
+        "SELECT id, preset, prompt_key, unknown_hosts, max_requests_per_minute, max_tokens_per_day FROM tenant WHERE deleted IS NULL"
+    )
+    values = await connection.execute(
+        "SELECT tenant, name, value, any_case FROM known_value ORDER BY tenant, name"
+    )
+    known: defaultdict[str, list[KnownEntry]] = defaultdict(list)
+    for value in await values.fetchall():
+        known[value.pop("tenant")].append(KnownEntry(**value))
+    return tuple(
+        TenantEntry(**row, known=tuple(known[row["id"]]))
+        for row in await rows.fetchall()
     )
 
 

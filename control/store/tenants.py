@@ -102,6 +102,7 @@ async def delete(pool: Pool, id: str) -> bool:
                 "UPDATE webhook SET disabled = 'its tenant was deleted' WHERE tenant = %s",
                 (id,),
             )
+            await connection.execute("DELETE FROM known_value WHERE tenant = %s", (id,))
             await bump(connection)
         return bool(done.rowcount)
 

@@ -8,6 +8,7 @@ import yaml
 
 from rules.complaint import Mark
 from rules.model import (
+    KNOWN,
     PLACEHOLDER,
     Action,
     Head,
@@ -136,6 +137,12 @@ class RuleReader:
                 node,
                 f"`{value}` is not a rule id",
                 "lower-case letters, digits, `.`, `_` and `-`, 80 at most",
+            )
+        if value.startswith(KNOWN):
+            self._document.fault(
+                node,
+                f"`{value}` would be the rule of a known value",
+                "`earthflow secrets add` adds one; give a rule another id",
             )
         return value
 

@@ -138,9 +138,9 @@ class Calls:
         id = next(
             (id for begin, id in exact.items() if path.startswith(begin)), self.own.id
         )
-        url = self.house.stack.control.url + path.replace("{id}", id).replace(
-            "{key}", "none"
-        )
+        for part, value in (("{id}", id), ("{key}", "none"), ("{name}", "none")):
+            path = path.replace(part, value)
+        url = self.house.stack.control.url + path
         headers = {
             "X-Forwarded-For": "wrong keys are counted by address, and these are nobody else's"
         }
@@ -159,7 +159,7 @@ def calls(house: House) -> Iterator[Calls]:
 
 
 TENANTS_OWN = {
-    "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}", "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/stats",
+    "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/secrets", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}", "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/stats",
     "/v1/audit/{id}",
 }  # fmt: skip
 OPEN = {"/v1/openapi.json", "/v1/docs"}

@@ -1,5 +1,6 @@
 """Secrets and prompts, sent every way there is, turn up in no log, metric, record, stream, database, spool, webhook or answer."""
 
+import itertools
 import json
 import socket
 import subprocess
@@ -31,6 +32,7 @@ PROMPT, RESPONSE_KEY, PATH = (
     "canary-in-the-query",
 )
 AWS_KEY = "AKIAQYLPMN5HHHFPZAM2"
+KNOWN = "the-canary-of-a-known-value-81"
 PASSPHRASE = "the canary of a passphrase"
 # The issuer's, and a link to it; those of pretend hosts.
 KEY_FILES = {"ca/mitmproxy-ca.pem", "mitmproxy/mitmproxy-ca.pem", "providers.pem", "tunnel.example.pem"}  # fmt: skip
@@ -132,6 +134,20 @@ def call_every_way(house: House, tenant: Tenant, admin: str) -> None:
     )
 
 
+def leak_known(house: House, tenant: Tenant) -> int:
+    """A known value in calls until the proxy knows it, and in a head; how many calls that took."""
+    calls = itertools.count(1)
+
+    def is_found() -> bool:
+        next(calls)
+        tenant.post(message(f"{PROMPT} {KNOWN}"))
+        return KNOWN.encode() not in house.providers.heard[-1].body
+
+    assert wait_until(is_found, PATIENCE)
+    assert tenant.post(message(PROMPT), "-H", f"X-Trace: {KNOWN}")[0] == 400
+    return next(calls)
+
+
 def converse(tenant: Tenant, *bearer: str) -> None:
     """What proxies remember, record and put back: a refusal's history, a signed thought, a tool
     with a secret for its name, an answer with its original.
@@ -195,16 +211,22 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
                 "statuses": ["BLOCK", "REDACT"],
             },
         )
+        control.patch(
+            f"/v1/tenants/{tenant.id}/secrets",
+            {"secrets": [{"name": "canary", "value": KNOWN}]},
+        )
         new_master = rotate_master(house, admin)
         once = made_once(house, admin)
         call_every_way(house, tenant, admin)
+        calls = 8 + leak_known(house, tenant)
         converse(tenant)
         malformed(house.stack.services["control"].port)
         malformed(house.stack.port)
-        tenant.audit(8)
+        tenant.audit(calls)
         assert wait_until(lambda: receiver.heard, PATIENCE)
         told = {
             "audit": json.dumps(control.get("/v1/audit?limit=100")), "ready": json.dumps(house.ready()), "keys": json.dumps(control.get("/v1/keys")),
+            "secrets": json.dumps(control.get(f"/v1/tenants/{tenant.id}/secrets")),
             "webhooks": json.dumps(control.get(f"/v1/tenants/{tenant.id}/webhooks")), "rules": json.dumps(control.get("/v1/rules")),
             "metrics": curl("-s", "-H", f"X-API-Key: {admin}", house.url("/v1/dashboard/metrics")).stdout,
             "proxy's metrics": curl("-s", f"http://127.0.0.1:{metrics_port(house)}/metrics").stdout,
@@ -212,13 +234,13 @@ def test_no_secret_is_kept_anywhere(receiver: Providers) -> None:
             "webhook": repr(receiver.heard), "backup": back_up(house),
         }  # fmt: skip
         secrets = [
-            PROMPT, RESPONSE_KEY, PATH, "canary-x-api-key", "canary-wrong-key", "canary-body", "canary-of-a-search", "canary-no-master-key", "canary-malformed", AWS_KEY, tenant.key,
+            PROMPT, RESPONSE_KEY, PATH, "canary-x-api-key", "canary-wrong-key", "canary-body", "canary-of-a-search", "canary-no-master-key", "canary-malformed", AWS_KEY, KNOWN, tenant.key,
             PASSPHRASE, admin, master, new_master, hook["secret"], hook["secret"].removeprefix("whsec_"), *once,
         ]  # fmt: skip
         kept = everything_kept(house)
         meant = {
             "secrets.env": {admin, master},
-            f"body-{tenant.id}": {PROMPT, AWS_KEY},
+            f"body-{tenant.id}": {PROMPT, AWS_KEY, KNOWN},
             "passphrase": {PASSPHRASE},
         }
         with_keys = {place for place, content in kept.items() if b"PRIVATE KEY" in content}  # fmt: skip
