@@ -7,7 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.__main__ import app
-from rules.lint import _leaves, ends_early
+from rules.lint import ends_early
+from rules.model import single_matches
 from rules.sources import shipped
 from tests.support.shared import library
 
@@ -96,7 +97,7 @@ def test_no_credential_that_is_shipped_can_end_early() -> None:
         rule.id
         for rule in rules.values()
         if rule.id.startswith("credentials.") and rule.match is not None
-        for match in _leaves(rule.match)
+        for match in single_matches(rule.match)
         if match.regex and ends_early(match.regex)
     }
     assert early == set()
