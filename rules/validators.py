@@ -18,8 +18,16 @@ from functools import cache
 import phonenumbers
 import stdnum
 
+from rules.check_digits import CHECKS
+
 Validator = Callable[[str], bool]
 LONGEST = 64  # characters; no number with a check digit is longer
+SHORTEST_PHONE = 8  # digits, with the 0 in front
+# Countries that a phone number without a country's code may be of, in `phone.national`.
+REGIONS = (
+    *("IN", "BR", "IL", "TR", "KR", "PH", "TH", "NG", "ZA", "AU", "SE", "FI"),
+    *("PL", "SG", "JP", "NL", "AT", "US", "CA"),
+)
 
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 _BETWEEN = re.compile(r"[ .\u00a0\u2009\u202f-]+")
@@ -76,6 +84,12 @@ def calendar(text: str) -> bool:
     return False
 
 
+def national_phone(text: str) -> bool:
+    """A phone number as people of one of many countries write it at home."""
+    enough = len(_NO_DIGITS.sub("", text)) >= SHORTEST_PHONE
+    return enough and any(_phone(region)(text) for region in REGIONS)
+
+
 def entropy(text: str) -> float:
     """Bits per character, by Shannon, of the text's own distribution."""
     if not text:
@@ -89,7 +103,13 @@ def entropy(text: str) -> float:
 @cache
 def validator(name: str) -> Validator | None:
     """The validator of that name; None where there is none."""
-    own = {"luhn": luhn, "iban": iban, "date": calendar}.get(name)
+    own = {
+        "luhn": luhn,
+        "iban": iban,
+        "date": calendar,
+        "phone.national": national_phone,
+        **CHECKS,
+    }.get(name)
     if own is not None:
         return own
     if name == "phone" or re.fullmatch(r"phone\.[A-Z]{2}", name):
@@ -117,6 +137,8 @@ def names() -> frozenset[str]:
             "iban",
             "date",
             "phone",
+            "phone.national",
+            *CHECKS,
             *(
                 module.name.removeprefix("stdnum.")
                 for module in modules
@@ -144,6 +166,7 @@ def _numbers(name: str) -> Validator:
     return valid
 
 
+@cache
 def _phone(region: str) -> Validator:
     def valid(text: str) -> bool:
         try:
