@@ -10,7 +10,7 @@ from typing import Literal
 from rules.condition import ALWAYS, Condition, Conditions, holds
 from rules.locate import Pattern
 from rules.model import Except, Match, Matches
-from rules.patterns import Regex, joined, keywords_as_regex
+from rules.patterns import Regex, joined, keywords_as_regex, near_as_regex
 from rules.scan import Finding
 from rules.validators import Validator, entropy, validator
 
@@ -144,7 +144,7 @@ class Compiler:
         elif match.keywords:
             regex = keywords_as_regex(match.keywords)
         pattern = Pattern(
-            regex, keywords_as_regex(near) if near else "", within if near else 0
+            regex, near_as_regex(near) if near else "", within if near else 0
         )
         number = self._numbers.setdefault(pattern, len(self._numbers))
         return Need(number, bits, validator(check) if check else None, match.count)

@@ -18,7 +18,6 @@ refuses the call if its `head` says so; and where the provider takes the client'
 credential, only rules that refuse are asked, and the provider's own tokens are none.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -33,14 +32,12 @@ from rules.exchange import HEAD, Exchange
 from rules.found import found_in
 from rules.joints import runs
 from rules.labelled import as_named, labels
+from rules.locate import OWN_STAND_IN, STAND_IN
 from rules.redact import StandIns
 from rules.rulebook import CompiledRule, Rulebook
 from rules.scan import Clean, Finding
 from rules.verdict import Fired, Outcome, Verdict
 
-STAND_IN = "[REDACTED:"
-# Our placeholders as `redact.placeholder` writes them.
-OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
 LONGEST_STAND_IN = 110  # characters
 # Values of one call that an answer may get back; a file of secrets has some tens.
 MAX_RESTORABLE = 1_000

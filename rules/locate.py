@@ -18,6 +18,9 @@ SHORT = 1024
 # Findings of a pattern in a text; the rest of the text is one more finding.
 MAX_FINDINGS = 200
 SECRET = b"secret"  # the group that is the finding, where a regex has it
+# Our placeholders as `redact.placeholder` writes them, with their kind.
+STAND_IN = "[REDACTED:"
+OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
 SURROGATE = re.compile("[\ud800-\udfff]")
 # RE2 folds these to `k` and `s`; hyperscan over bytes does not.
 KELVIN, LONG_S = "\u212a", "\u017f"
@@ -98,6 +101,8 @@ class Locator:
                 if len(words) > MAX_FINDINGS:  # the whole text
                     words, windows = [(0, len(text))], [(0, len(data))]
                     break
+            if STAND_IN in text:
+                words = _outside_of_ours(text, words)
             if not words:
                 return
             windows = windows or self._around(words, places, ascii, len(data))
@@ -307,3 +312,16 @@ def encoded(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:
         return SURROGATE.sub("\ufffd", text).encode()
+
+
+def _outside_of_ours(text: str, words: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The words that do not stand inside of our placeholders: a rule's name there says nothing of
+    what stands beside it.
+    """
+    ours = [found.span() for found in OWN_STAND_IN.finditer(text)]
+    starts = [start for start, _ in ours]
+    return [
+        (start, end)
+        for start, end in words
+        if not (at := bisect_right(starts, start)) or end > ours[at - 1][1]
+    ]

@@ -25,6 +25,7 @@ EXCHANGED = ("اأإآ", "ةه", "ىي", "'’")
 CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that continue a character
 # White space between the words of a keyword, with no-break spaces.
 SPACE = r"[\s\x{a0}\x{202f}]{1,8}"
+SPACE_IN_NAMES = r"[\s\x{a0}\x{202f}_-]{0,8}"
 
 
 class BadPattern(ValueError):
@@ -56,10 +57,22 @@ def keywords_as_regex(keywords: Sequence[str]) -> str:
     marks are folded.
     """
 
+    return _any_of(keywords, SPACE, r"\b")
+
+
+def near_as_regex(keywords: Sequence[str]) -> str:
+    """As `keywords_as_regex`, for what may be the name of a field, too: `phone number` is also
+    `home_phone_number` and `phoneNumber`.
+    """
+    words = [keyword.replace("-", " ") for keyword in keywords]
+    return _any_of(words, SPACE_IN_NAMES, r"(?:\b|_)")
+
+
+def _any_of(keywords: Sequence[str], space: str, edge: str) -> str:
     def one(keyword: str) -> str:
-        body = SPACE.join("".join(map(_folded, word)) for word in keyword.split())
-        before = r"\b" if re.match(r"\w", keyword[:1], re.ASCII) else ""
-        after = r"\b" if re.match(r"\w", keyword[-1:], re.ASCII) else ""
+        body = space.join("".join(map(_folded, word)) for word in keyword.split())
+        before = edge if re.match(r"\w", keyword[:1], re.ASCII) else ""
+        after = edge if re.match(r"\w", keyword[-1:], re.ASCII) else ""
         return before + body + after
 
     return "(?i)(?:" + "|".join(map(one, keywords)) + ")"

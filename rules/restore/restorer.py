@@ -14,8 +14,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from rules.commands.lines import ARGUMENTS, TOOLS
-from rules.evaluate import OWN_STAND_IN, evaluate_by
+from rules.evaluate import evaluate_by
 from rules.exchange import Exchange, Part
+from rules.locate import OWN_STAND_IN
 from rules.redact import Edit
 from rules.restore.original import Original
 from rules.restore.paths import (
