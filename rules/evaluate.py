@@ -32,13 +32,12 @@ from rules.exchange import HEAD, Exchange
 from rules.found import found_in
 from rules.joints import runs
 from rules.labelled import as_named, labels
-from rules.locate import OWN_STAND_IN, STAND_IN
+from rules.locate import LONGEST_STAND_IN, OWN_STAND_IN, STAND_IN
 from rules.redact import StandIns
 from rules.rulebook import CompiledRule, Rulebook
 from rules.scan import Clean, Finding
 from rules.verdict import Fired, Outcome, Verdict
 
-LONGEST_STAND_IN = 110  # characters
 # Values of one call that an answer may get back; a file of secrets has some tens.
 MAX_RESTORABLE = 1_000
 OURS = Exempt(frozenset(), (), 0, ALWAYS)

@@ -21,6 +21,7 @@ SECRET = b"secret"  # the group that is the finding, where a regex has it
 # Our placeholders as `redact.placeholder` writes them, with their kind.
 STAND_IN = "[REDACTED:"
 OWN_STAND_IN = re.compile(r"\[REDACTED:(\w{1,80})_[b-t]{8}\]")
+LONGEST_STAND_IN = 110  # characters
 SURROGATE = re.compile("[\ud800-\udfff]")
 # RE2 folds these to `k` and `s`; hyperscan over bytes does not.
 KELVIN, LONG_S = "\u212a", "\u017f"
@@ -318,10 +319,10 @@ def _outside_of_ours(text: str, words: list[tuple[int, int]]) -> list[tuple[int,
     """The words that do not stand inside of our placeholders: a rule's name there says nothing of
     what stands beside it.
     """
-    ours = [found.span() for found in OWN_STAND_IN.finditer(text)]
-    starts = [start for start, _ in ours]
     return [
         (start, end)
         for start, end in words
-        if not (at := bisect_right(starts, start)) or end > ours[at - 1][1]
+        if (at := text.rfind(STAND_IN, max(0, start - LONGEST_STAND_IN), start)) < 0
+        or (ours := OWN_STAND_IN.match(text, at)) is None
+        or ours.end() < end
     ]

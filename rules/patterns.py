@@ -25,7 +25,8 @@ EXCHANGED = ("اأإآ", "ةه", "ىي", "'’")
 CONTINUATION = bytes(range(0x80, 0xC0))  # bytes of UTF-8 that continue a character
 # White space between the words of a keyword, with no-break spaces.
 SPACE = r"[\s\x{a0}\x{202f}]{1,8}"
-SPACE_IN_NAMES = r"[\s\x{a0}\x{202f}_-]{0,8}"
+# And in names of fields, where single words would stand far too often.
+SPACE_IN_NAMES, EDGE_IN_NAMES = r"[\s\x{a0}\x{202f}_-]{0,8}", r"(?:\b|_)"
 
 
 class BadPattern(ValueError):
@@ -57,25 +58,31 @@ def keywords_as_regex(keywords: Sequence[str]) -> str:
     marks are folded.
     """
 
-    return _any_of(keywords, SPACE, r"\b")
+    return _any_of(_keyword(word, SPACE, r"\b") for word in keywords)
 
 
 def near_as_regex(keywords: Sequence[str]) -> str:
-    """As `keywords_as_regex`, for what may be the name of a field, too: `phone number` is also
-    `home_phone_number` and `phoneNumber`.
+    """As `keywords_as_regex`, but what has several words may be the name of a field, too:
+    `phone number` is also `home_phone_number` and `phoneNumber`.
     """
-    words = [keyword.replace("-", " ") for keyword in keywords]
-    return _any_of(words, SPACE_IN_NAMES, r"(?:\b|_)")
+    several = (keyword.replace("-", " ") for keyword in keywords)
+    return _any_of(
+        _keyword(word, SPACE_IN_NAMES, EDGE_IN_NAMES)
+        if " " in word
+        else _keyword(word, SPACE, r"\b")
+        for word in several
+    )
 
 
-def _any_of(keywords: Sequence[str], space: str, edge: str) -> str:
-    def one(keyword: str) -> str:
-        body = space.join("".join(map(_folded, word)) for word in keyword.split())
-        before = edge if re.match(r"\w", keyword[:1], re.ASCII) else ""
-        after = edge if re.match(r"\w", keyword[-1:], re.ASCII) else ""
-        return before + body + after
+def _any_of(regexes: Iterable[str]) -> str:
+    return f"(?i)(?:{'|'.join(regexes)})"
 
-    return "(?i)(?:" + "|".join(map(one, keywords)) + ")"
+
+def _keyword(keyword: str, space: str, edge: str) -> str:
+    body = space.join("".join(map(_folded, word)) for word in keyword.split())
+    before = edge if re.match(r"\w", keyword[:1], re.ASCII) else ""
+    after = edge if re.match(r"\w", keyword[-1:], re.ASCII) else ""
+    return before + body + after
 
 
 def _folded(character: str) -> str:

@@ -9,12 +9,12 @@ NEAR = compile_regex(near_as_regex(["phone number", "steuer-id", "tel"]))
 
 @pytest.mark.parametrize(
     "text",
-    ["Phone number:", "home_phone_number =", '"phoneNumber":', "PHONE-NUMBER", "steuerId", "steuer_id_2", "steuer id", "tel.", "my_tel"],
+    ["Phone number:", "home_phone_number =", '"phoneNumber":', "PHONE-NUMBER", "steuerId", "steuer_id_2", "steuer id", "tel."],
 )  # fmt: skip
 def test_a_word_is_found_in_every_spelling(text: str) -> None:
     assert NEAR.search(text.encode()) is not None
 
 
-@pytest.mark.parametrize("text", ["hotel", "telephonenumbering", "phone a number", "steuerlich"])  # fmt: skip
+@pytest.mark.parametrize("text", ["hotel", "my_tel", "telephonenumbering", "phone a number", "steuerlich"])  # fmt: skip
 def test_a_piece_of_another_word_is_none(text: str) -> None:
     assert NEAR.search(text.encode()) is None
