@@ -2,6 +2,7 @@
 
 allow        removes the rules that it names, of its own priority or below
 head         a finding there refuses or flags, and is then done with
+document     a redaction there refuses or flags, as in the head
 signature    a finding in a text that is bound to one flags
 history      what is old does not block: the text is taken out whole
 score        sums that reach a threshold act like a rule
@@ -104,11 +105,13 @@ class Case:
                         self._signed |= dict.fromkeys(signed)
                     if len(signed) < len(finding.places):
                         body.append(_unsigned(finding, signed))
-                elif kind not in HEAD:
+                elif kind not in HEAD and not (
+                    kind == "document" and one.rule.action == "redact"
+                ):
                     body.append(finding)
                 elif one.rule.action in ("block", "redact") and (
                     one.rule.head == "always"
-                    or (one.rule.head == "refuse" and kind == "head")
+                    or (one.rule.head == "refuse" and kind != "credential")
                 ):
                     self.blocking.append(one.rule)
                 else:
@@ -172,6 +175,10 @@ class Case:
                 self._signed[text] = None
             elif not self._fixed(text):
                 self.elsewhere.append(Elsewhere(*owners[value], text, start, end))
+            elif (
+                parts[text].kind == "document" and owners[value][0].rule.head == "flag"
+            ):
+                continue
             elif parts[text].kind != "credential":
                 self.blocking.append(owners[value][0].rule)
 

@@ -18,6 +18,7 @@ Kind = Literal[
     "key",
     "head",  # method, path, query and headers
     "credential",  # where the provider takes the client's own credential
+    "document",  # the text of a PDF or of Office
 ]
 HEAD: tuple[Kind, ...] = ("head", "credential")
 TURNS: tuple[Role, ...] = ("user", "assistant", "tool")  # whose turns become history

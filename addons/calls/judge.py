@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from addons.calls.clean_texts import CleanTexts
+from addons.calls.documents.reader import DocumentReader
 from addons.calls.originals import originals_of
 from addons.calls.reading import CallRequest, Judgement, Reading, judge
 from addons.calls.refused_texts import Candidates
@@ -79,6 +80,7 @@ class CallJudge:
     def __init__(self, holder: SnapshotHolder, remembered: Remembered):
         self._holder, self._remembered = holder, remembered
         self._clean_texts = CleanTexts()
+        self._documents = DocumentReader()
 
     def still(self, caller: Caller) -> Caller | None:
         """The same caller as of now; None where its key has ended. Raises NoSnapshot."""
@@ -100,6 +102,9 @@ class CallJudge:
             if small
             else await asyncio.to_thread(read, request, tenant.id)
         )
+        if reading.documents:
+            texts = await self._documents.read(reading.documents)
+            reading = reading.with_texts(texts)
         rulebook = current.ready_rulebook(tenant)
         if rulebook is None:
             rulebook = await asyncio.to_thread(current.rulebook, tenant)

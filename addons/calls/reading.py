@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from addons.calls.documents.job import Text
 from addons.calls.flow import Flow
 from addons.calls.head_parts import head_parts
 from addons.calls.heads import canonical
@@ -19,6 +20,7 @@ from addons.providers.form import is_form, read_form
 from addons.providers.provider import (
     UNSENT,
     Call,
+    Document,
     Endpoint,
     Format,
     Provider,
@@ -78,7 +80,8 @@ class Reading(NamedTuple):
     `prompt` is its body, decoded where that is possible; `write` puts edits into it.
     `format` is None where it is not known. `template` is the path without what a client
     chose in it; empty under an unknown path. `sources` gives, for those of some parts that
-    show the content of one file, its path.
+    show the content of one file, its path. `documents` are those whose texts are not read
+    yet, by the numbers of their parts.
     """
 
     exchange: Exchange
@@ -87,6 +90,24 @@ class Reading(NamedTuple):
     write: Callable[[bytes, Sequence[Edit]], bytes]
     template: str = ""
     sources: Callable[[Collection[int]], dict[int, str]] = partial(no_sources, {})
+    documents: Mapping[int, Document] = {}
+
+    def with_texts(self, texts: Mapping[int, Text]) -> "Reading":
+        """The call with the texts of its documents. What was read whole is no longer named
+        as unreadable.
+        """
+        exchange = self.exchange
+        parts = list(exchange.parts)
+        for number, found in texts.items():
+            parts[number] = parts[number]._replace(text=found.text)
+        whole = all(found.whole for found in texts.values())
+        unreadable = tuple(
+            reason
+            for reason in exchange.unreadable
+            if reason != "document" or not whole
+        )
+        read = replace(exchange, parts=tuple(parts), unreadable=unreadable)
+        return self._replace(exchange=read, documents={})
 
 
 class Shown(NamedTuple):
@@ -157,6 +178,7 @@ def read(request: CallRequest, tenant: str) -> Reading:
         write,
         endpoint.template if endpoint else "",
         partial(no_sources if isinstance(call, Unreadable) else call.sources, {}),
+        {} if isinstance(call, Unreadable) else call.documents,
     )
 
 
@@ -169,9 +191,9 @@ def read_message(
     call = format.read_call(request.body, canonical(request.path), request.model)
     exchange = _exchange(request, tenant, call, with_head=False)
     of_call = no_sources if isinstance(call, Unreadable) else call.sources
-    return Reading(
-        exchange, request.body, format, splice, sources=partial(of_call, files)
-    )
+    documents = {} if isinstance(call, Unreadable) else call.documents
+    sources = partial(of_call, files)
+    return Reading(exchange, request.body, format, splice, "", sources, documents)
 
 
 def read_head(

@@ -1,11 +1,11 @@
 """Anthropic's formats (docs.anthropic.com/en/api/messages): messages, and batches of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
-from addons.providers.places import FIELD, Placed, is_base64, role_of, tool_name
+from addons.providers.places import FIELD, Placed, media_in, role_of, tool_name
 from addons.providers.signed import in_batches, in_messages
 from rules.exchange import Unreadable
 from rules.leaves import Leaf
@@ -51,9 +51,9 @@ def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
     if (
         path[-2:] == ("source", "data")
         and types[-1:] == ["base64"]
-        and is_base64(leaf.text)
+        and (found := media_in(leaf.text, _reason(types)))
     ):
-        return Unreadable("document" if "document" in types else "image")
+        return found
     if "tool_use" in types or "server_tool_use" in types:
         return role, "tool_call", tool_name(around[2:])
     if path[-1] == "type":
@@ -66,6 +66,10 @@ def _placed(leaf: Leaf, start: int) -> Placed | Unreadable:
             next((name for name in ids if isinstance(name, str)), ""),
         )
     return role, "text" if path[2] == "content" else "field"
+
+
+def _reason(types: Sequence[str]) -> str:
+    return "document" if "document" in types else "image"
 
 
 FORMATS = (

@@ -10,7 +10,7 @@ from addons.providers.json_call import JsonFormat
 from addons.providers.places import (
     FIELD,
     Placed,
-    is_base64,
+    media_in,
     role_of,
     text_of,
     tool_name,
@@ -51,10 +51,9 @@ def _converse(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[0] != "messages" or len(path) < 3:
         return FIELD
     role = role_of(around[2])
-    if path[-2:] == ("source", "bytes") and is_base64(leaf.text):
-        return Unreadable(
-            next((MEDIA[str(key)] for key in path if key in MEDIA), "document")
-        )
+    reason = next((MEDIA[str(key)] for key in path if key in MEDIA), "document")
+    if path[-2:] == ("source", "bytes") and (found := media_in(leaf.text, reason)):
+        return found
     if "toolUse" in path:
         return role, "tool_call", tool_name(around)
     if "toolResult" in path:
@@ -84,13 +83,11 @@ def _invoke(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return FIELD
     if (
         path[-1] in ("data", "bytes")
-        and is_base64(leaf.text)
         and len(path) > 2
         and path[-2] == "source"
+        and (found := media_in(leaf.text, _reason(around[-2])))
     ):
-        return Unreadable(
-            "document" if "document" in str(around[-2])[:200] else "image"
-        )
+        return found
     role = role_of(around[2])
     types = {text_of(block, "type") for block in around[3:]}
     if "toolUse" in path or "tool_use" in types:
@@ -100,6 +97,10 @@ def _invoke(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     return role, "text" if path[2] in ("content", "message") and path[
         -1
     ] != "type" else "field"
+
+
+def _reason(block: Any) -> str:
+    return "document" if "document" in str(block)[:200] else "image"
 
 
 def _streams(document: Mapping[str, Any], path: str) -> bool:

@@ -14,7 +14,7 @@ from multipart import (
     parse_options_header,
 )
 
-from addons.providers.provider import Call
+from addons.providers.provider import Call, Document
 from rules.exchange import NOWHERE, Part, Unreadable
 from rules.redact import Edit
 
@@ -120,11 +120,16 @@ def read_form(
         return Unreadable("opaque")
     parts: list[Part] = []
     unreadable: dict[str, None] = {}
+    documents: dict[int, Document] = {}
     said: dict[str, str] = {}
     for number, section in enumerate(form.sections):
         parts += [Part(text, "other", "field", NOWHERE) for text in section.told]
         if section.text is None or section.data.startswith(b"%PDF"):
-            unreadable[MEDIA.get(section.kind.partition("/")[0], "document")] = None
+            reason = MEDIA.get(section.kind.partition("/")[0], "document")
+            unreadable[reason] = None
+            if reason == "document":
+                documents[len(parts)] = section.data
+                parts.append(Part("", "user", "document", NOWHERE))
         if (
             section.text is not None
             and section.filename is None
@@ -141,6 +146,7 @@ def read_form(
         tuple(parts),
         tuple(unreadable),
         said.get("user", ""),
+        documents=documents,
     )
     return call, form
 

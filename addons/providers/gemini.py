@@ -10,8 +10,8 @@ from addons.providers.json_call import JsonFormat
 from addons.providers.places import (
     FIELD,
     Placed,
-    is_base64,
-    media,
+    media_in,
+    reason_of,
     role_of,
     text_of,
     tool_name,
@@ -45,12 +45,12 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "system", "text"
     if "tools" in path:
         return "system", "tool_definition", tool_name(around)
-    if path[-1] in ("bytesBase64Encoded", "data") and is_base64(leaf.text):
-        inner = around[-1]
-        if path[-1] == "bytesBase64Encoded" or (len(path) > 1 and path[-2] in INLINE):
-            return media(
-                text_of(inner, "mimeType") or text_of(inner, "mime_type") or "image/png"
-            )
+    if path[-1] == "bytesBase64Encoded" or (
+        path[-1] == "data" and path[-2:-1] and path[-2] in INLINE
+    ):
+        found = media_in(leaf.text, reason_of(_mime(around[-1]) or "image/png"))
+        if found:
+            return found
     if path[0] == "instances":
         return "user", "text"
     if "parts" not in path:
@@ -67,6 +67,10 @@ def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if any(key in path[at:] for key in RESULTS):
         return "tool", "tool_result", tool_name(around[at:])
     return role, "text" if path[-1] == "text" else "field"
+
+
+def _mime(container: Any) -> str:
+    return text_of(container, "mimeType") or text_of(container, "mime_type")
 
 
 def _files(document: Mapping[str, Any]) -> dict[int, str]:
@@ -98,12 +102,9 @@ def _live(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     if path[0] in ("toolResponse", "tool_response"):
         return "tool", "tool_result", tool_name(leaf.around)
     if path[0] in ("realtimeInput", "realtime_input"):
-        if path[-1] == "data" and is_base64(leaf.text):
-            return media(
-                text_of(leaf.around[-1], "mimeType")
-                or text_of(leaf.around[-1], "mime_type")
-                or "audio/pcm"
-            )
+        reason = reason_of(_mime(leaf.around[-1]) or "audio/pcm")
+        if path[-1] == "data" and (found := media_in(leaf.text, reason)):
+            return found
         return "user", "text" if path[-1] == "text" else "field"
     return _classify(document, leaf)
 

@@ -13,10 +13,11 @@ from addons.providers.places import (
     Classify,
     Placed,
     arguments_at,
+    role_of,
     tool_name,
 )
-from addons.providers.provider import Call
-from rules.exchange import Part, Unreadable
+from addons.providers.provider import Call, Document
+from rules.exchange import NOWHERE, Part, Role, Unreadable
 from rules.leaves import Leaf, Number, Unread, Walk, parse
 from rules.restore.paths import arguments_of, source_of
 
@@ -96,6 +97,7 @@ class JsonFormat:
             tuple(reading.unreadable),
             user,
             reading.sources,
+            reading.documents,
         )
 
 
@@ -107,6 +109,7 @@ class _Reading:
     ):
         self.walk = Walk(format.vocabulary)
         self.unreadable: dict[str, None] = {}
+        self.documents: dict[int, Document] = {}
         self._format, self._document = format, document
         self._signed = format.signed if has_signs else None
         self._parts: list[Part] = []
@@ -183,6 +186,10 @@ class _Reading:
                 placed = self._format.classify(self._document, leaf)
                 if isinstance(placed, Unreadable):
                     self.unreadable[placed.reason] = None
+                    if placed.reason == "document":
+                        self.documents[len(self._parts)] = leaf.text
+                        part = Part("", _speaker(leaf), "document", NOWHERE)
+                        self._parts.append(part)
                 else:
                     if placed[1] == "tool_result" and self._format.results:
                         self._results[len(self._parts)] = self._result_of(leaf)
@@ -233,6 +240,12 @@ class _Reading:
             count += 1
         self.walk.passed(4 * count, quotes)
         return first + count
+
+
+def _speaker(leaf: Leaf) -> Role:
+    """The role of the message in which a leaf stands."""
+    roles = (role_of(container) for container in leaf.around)
+    return next((role for role in roles if role != "other"), "user")
 
 
 def _tool(leaf: Leaf, placed: Placed) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
-from addons.providers.places import FIELD, Placed, is_base64, role_of, text_of
+from addons.providers.places import FIELD, Placed, media_in, role_of, text_of
 from addons.providers.provider import Call
 from rules.exchange import Part, Unreadable
 from rules.leaves import Leaf, Unread, Walk, parse
@@ -29,8 +29,10 @@ BYTES = {"image": "image", "audio": "audio"}
 
 def _classify(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     path, around = leaf.path, leaf.around
-    if path[-1] in ("data", "blob") and is_base64(leaf.text):
-        return Unreadable(BYTES.get(text_of(around[-1], "type"), "document"))
+    if path[-1] in ("data", "blob"):
+        reason = BYTES.get(text_of(around[-1], "type"), "document")
+        if found := media_in(leaf.text, reason):
+            return found
     if path[0] in ("jsonrpc", "id", "method"):
         return FIELD
     if path[0] == "result":

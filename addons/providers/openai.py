@@ -10,7 +10,7 @@ from addons.providers.json_call import JsonFormat
 from addons.providers.places import (
     FIELD,
     Placed,
-    is_base64,
+    media_in,
     role_of,
     text_of,
     tool_name,
@@ -58,8 +58,8 @@ def _chat(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "user", "text"
     if path[0] != "messages" or len(path) < 3:
         return FIELD
-    if (reason := BYTES.get(path[-2:])) and is_base64(leaf.text):
-        return Unreadable(reason)
+    if (reason := BYTES.get(path[-2:])) and (found := media_in(leaf.text, reason)):
+        return found
     role = role_of(document["messages"][path[1]])
     if path[2] in ("tool_calls", "function_call"):
         return role, "tool_call", tool_name(leaf.around[3:])
@@ -88,8 +88,9 @@ def _responses(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "user", "text"
     item = leaf.around[2]
     kind = text_of(item, "type")
-    if ITEM_BYTES.get(str(path[-1])) and is_base64(leaf.text) and len(leaf.text) > 64:
-        return Unreadable(ITEM_BYTES[str(path[-1])])
+    reason = ITEM_BYTES.get(str(path[-1]))
+    if reason and (found := media_in(leaf.text, reason)):
+        return found
     if path[-1] == "type":
         return role_of(item), "field"
     if kind.endswith("_output"):
@@ -130,9 +131,8 @@ def _realtime(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
                 around=(document, [document["item"]], *around[1:]),
             ),
         )
-    if path[0] == "audio" and is_base64(leaf.text):
-        return Unreadable("audio")
-    return FIELD
+    found = media_in(leaf.text, "audio") if path[0] == "audio" else None
+    return found or FIELD
 
 
 def _said(*keys: str) -> Any:
@@ -145,12 +145,10 @@ def _said(*keys: str) -> Any:
                 if leaf.path[0] in ("instructions", "system", "preamble")
                 else FIELD
             )
-        if (
-            leaf.path[-1] in ("url", "image", "image_url")
-            and is_base64(leaf.text)
-            and len(leaf.text) > 64
+        if leaf.path[-1] in ("url", "image", "image_url") and (
+            found := media_in(leaf.text, "image")
         ):
-            return Unreadable("image")
+            return found
         return "user", "field" if leaf.path[-1] == "type" else "text"
 
     return classify

@@ -6,7 +6,7 @@ from typing import Any
 from addons.providers.json_call import JsonFormat
 from addons.providers.openai import VOCABULARY as OPENAI
 from addons.providers.openai import _chat
-from addons.providers.places import FIELD, Placed, is_base64, text_of, tool_name
+from addons.providers.places import FIELD, Placed, media_in, text_of, tool_name
 from rules.exchange import Role, Unreadable
 from rules.leaves import Leaf
 
@@ -59,8 +59,8 @@ def _cohere_v1(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
 
 def _ollama(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
     path = leaf.path
-    if "images" in path and is_base64(leaf.text):
-        return Unreadable("image")
+    if "images" in path and (found := media_in(leaf.text, "image")):
+        return found
     if path[0] in ("prompt", "suffix"):
         return "user", "text"
     if path[0] in ("system", "template"):

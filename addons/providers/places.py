@@ -1,5 +1,6 @@
 """Where a leaf of a JSON call stands: helpers of all formats' classifiers."""
 
+import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,18 @@ BASE64 = re.compile(
     r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*",
     re.ASCII,
 )
+
+# Characters of base64 from which on it may be bytes without a known beginning, such as raw
+# sound. A shorter one is a token, or nothing.
+LEAST = 512
+BEGIN = 64
+# Of PNG, JPEG, GIF, WebP and WAV, PDF, zip and Office, its older form, TIFF, MP3, Ogg, FLAC,
+# Matroska, BMP, RTF.
+BEGINNINGS = (
+    b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"%PDF-", b"PK\x03\x04", b"\xd0\xcf\x11\xe0", b"II*\0", b"MM\0*",
+    b"ID3", b"\xff\xfb", b"OggS", b"fLaC", b"\x1aE\xdf\xa3", b"{\\rtf",
+)  # fmt: skip
+_STANDARD = str.maketrans("-_", "+/")
 
 # the third is a tool's name, or of a result the id of its call
 Placed = tuple[Role, Kind] | tuple[Role, Kind, str]
@@ -83,13 +96,30 @@ def is_base64(text: str) -> bool:
     return BASE64.fullmatch(text) is not None
 
 
-def media(mime: str) -> Unreadable:
+def media_in(text: str, reason: str) -> Unreadable | None:
+    """Why the bytes that a text has in base64 cannot be read; None where it is none of an
+    image's, a sound's or a document's: it has neither their beginning nor their length, or it
+    encodes text. Then it is read like any other.
+    """
+    if not is_base64(text):
+        return None
+    begin = _begin(text)
+    if begin.startswith(BEGINNINGS) or begin[4:8] == b"ftyp":
+        return Unreadable(reason)
+    is_text = reason != "document" and begin.isascii() and begin.decode().isprintable()
+    return None if is_text or len(text) < LEAST else Unreadable(reason)
+
+
+def reason_of(mime: str) -> str:
     """Why bytes of a media type cannot be read."""
     kind = mime.partition("/")[0]
-    return Unreadable(
-        "image"
-        if kind in ("image", "video")
-        else "audio"
-        if kind == "audio"
-        else "document"
-    )
+    if kind in ("image", "video"):
+        return "image"
+    return "audio" if kind == "audio" else "document"
+
+
+def _begin(text: str) -> bytes:
+    """The first bytes."""
+    start = text.find(",") + 1 if text.startswith("data:") else 0
+    digits = "".join(text[start : start + BEGIN].split()).rstrip("=")
+    return base64.b64decode(digits[: len(digits) // 4 * 4].translate(_STANDARD))

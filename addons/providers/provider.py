@@ -13,6 +13,7 @@ from rules.exchange import Part, Unreadable
 UNSENT = ("GET", "HEAD", "OPTIONS", "DELETE")  # methods without a prompt
 
 
+Document = str | bytes  # in base64, or as it is
 Sources = Callable[[Mapping[str, str], Collection[int]], dict[int, str]]
 
 
@@ -28,6 +29,8 @@ class Call:
     `unreadable` are the reasons why parts of it, such as an image, could not be read.
     `user` is for whom the client says that it calls. `sources` gives the files whose
     content the `wanted` parts show, by number; some are known by the ids of their calls.
+    `documents` are those that stand in parts of kind `document`, by number; their texts are
+    not read yet.
     """
 
     model: str
@@ -36,6 +39,7 @@ class Call:
     unreadable: tuple[str, ...] = ()
     user: str = ""
     sources: Sources = no_sources
+    documents: Mapping[int, Document] = field(default_factory=dict)
 
 
 class Format(Protocol):
