@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 from bench import audit, detection, engine, flood, proxy
+from bench.quiet import quiet
 from rules.load import Library
 from rules.rulebook import Rulebook
 from rules.sources import shipped
@@ -87,6 +88,21 @@ def detection_tables(book: Rulebook, rng: Random) -> list[str]:
     return [
         table("Credentials", found, rows(detection.credentials(book, rng, EACH))),
         table(
+            "Assignments of secrets, by way of writing",
+            ("ways", "found", "", "missed most"),
+            rows(detection.assignments(book, rng, EACH * 4)),
+        ),
+        table(
+            "Secrets in whole files, by kind",
+            ("file", "gone", "", ""),
+            rows(detection.situations(book, rng, EACH * 4)),
+        ),
+        table(
+            "Personal data by country, in plain sentences",
+            ("country", "found", "", "missed most"),
+            rows(detection.countries(book, rng, EACH)),
+        ),
+        table(
             "Personal data with a checksum, in a sentence that says what it is",
             found,
             rows(detection.personal(book, rng, EACH)),
@@ -100,6 +116,26 @@ def detection_tables(book: Rulebook, rng: Random) -> list[str]:
             "Harmless texts on which a rule acts",
             ("action", "of all texts", "", "rules"),
             rows(detection.benign(book, rng, BENIGN)),
+        ),
+        table(
+            "All text files of the locked environment and of the clients' npm tree, as results of tools",
+            (
+                "action",
+                "files",
+                "of them examples on purpose (python-stdnum, phonenumbers)",
+                "of",
+                "rules",
+            ),
+            (
+                (
+                    one.action,
+                    f"{one.files:,}",
+                    f"{one.fixtures:,}",
+                    f"{one.total:,}",
+                    one.rules,
+                )
+                for one in quiet(book)
+            ),
         ),
     ]
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import NamedTuple
 
+from bench.corpus.assignments import CODE, ENVIRONMENT, FILES, named
 from bench.corpus.benign import BENIGN
 from bench.corpus.injections import ATTACKS
+from bench.corpus.situations import SITUATIONS
 from bench.corpus.travel import WAYS
 from bench.corpus.values_credentials import CREDENTIALS
 from bench.corpus.values_personal import PERSONAL
@@ -76,6 +78,58 @@ def credentials(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
                 missed[name] += not found(book, "credentials.", value, send(rng, value))
         yield _rate(way, missed, each)
         _tell(f"credentials {way}")
+
+
+def assignments(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
+    """By group of ways of writing an assignment: of variables, in files, in code."""
+    for group, ways in (
+        ("variables and options", ENVIRONMENT),
+        ("files", FILES),
+        ("code", CODE),
+    ):
+        missed: Counter[str] = Counter()
+        for way, write in ways.items():
+            for _ in range(each):
+                name, value = named(rng)
+                text = write(name, value)
+                secret = value if value in text else ""
+                missed[way] += not found(book, "", secret, [text])
+        yield _rate(group, missed, each)
+        _tell(f"assignments {group}")
+
+
+def situations(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
+    """By kind of file, how many of its secrets are gone."""
+    for kind, make in SITUATIONS.items():
+        hits = total = 0
+        for _ in range(each):
+            file = make(rng)
+            part = Part(file.text, "tool", "tool_result", 0)
+            verdict = evaluate(book, Exchange(parts=(part,)))
+            left = json.loads(splice(json.dumps(file.text).encode(), verdict.edits))
+            hits += sum(
+                verdict.action == "BLOCK" or secret not in left
+                for secret in file.secrets
+            )
+            total += len(file.secrets)
+        yield Rate(kind, hits, total)
+        _tell(f"situations {kind}")
+
+
+def countries(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:
+    """Personal numbers by country, each in a sentence that says what it is."""
+    kinds: dict[str, list[str]] = {}
+    for name in PERSONAL:
+        if name not in NOT_PERSONAL and name[2:3] == "_":
+            kinds.setdefault(name[:2].upper(), []).append(name)
+    for country, names in sorted(kinds.items()):
+        missed: Counter[str] = Counter()
+        for name in names:
+            for _ in range(each):
+                value = PERSONAL[name](rng)
+                texts = WAYS["plain"](rng, value.text, value.context)
+                missed[name] += not found(book, "personal.", value.text, texts)
+        yield _rate(country, missed, each)
 
 
 def personal(book: Rulebook, rng: Random, each: int) -> Iterator[Rate]:

@@ -1,0 +1,76 @@
+"""Texts that are nearly something, or very much of it: each has a stated outcome."""
+
+import json
+from typing import NamedTuple
+
+import pytest
+
+from rules.evaluate import evaluate
+from rules.exchange import Exchange, Part
+from rules.locate import MAX_FINDINGS
+from rules.redact import splice
+from rules.sources import shipped
+from tests.support.shared import library
+
+CARD = "4539148803436467"
+HEAD = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
+CLAIMS = "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkFubmEiLCJpYXQiOjE1MTYyMzkwMjJ9"
+SIGNED = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+VALUE = "q8Wn2vLr7Tz1Yb5Xc9Mj4Hd6"
+
+
+class Judged(NamedTuple):
+    """An action, what is left of a text, and how many findings there were."""
+
+    action: str
+    left: str
+    findings: int
+
+
+def judged(text: str) -> Judged:
+    book = library(shipped()).rulebook("default")
+    part = Part(text, "tool", "tool_result", 0)
+    verdict = evaluate(book, Exchange(parts=(part,)))
+    left = json.loads(splice(json.dumps(text).encode(), verdict.edits))
+    return Judged(verdict.action, left, sum(len(one.findings) for one in verdict.fired))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"card 7{CARD}",
+        f"card {CARD}7",
+        f"serial 1234{CARD}5678",
+        f"0x{CARD}",
+        f"0.{CARD}",
+        f"id-{CARD}-{CARD}-9",
+    ],
+)
+def test_a_card_inside_of_a_longer_number_is_none(text: str) -> None:
+    assert judged(text)[:2] == ("ALLOW", text)
+
+
+@pytest.mark.parametrize("behind", ["", ".", ". ", "..", ".\n", " .sig"])
+def test_a_token_without_its_third_part_is_no_token(behind: str) -> None:
+    text = f"the parts are {HEAD}.{CLAIMS}{behind}"
+    assert judged(text)[:2] == ("ALLOW", text)
+    assert judged(f"the token is {HEAD}.{CLAIMS}.{SIGNED}").action == "REDACT"
+
+
+def test_a_line_of_a_megabyte_is_one_value() -> None:
+    found = judged(f"API_KEY={VALUE * 43_000}")
+    assert found.action == "REDACT"
+    assert found.left.startswith("API_KEY=[REDACTED:")
+    assert VALUE not in found.left
+
+
+def test_very_many_near_assignments_are_none() -> None:
+    text = "".join(f"token_{number} = None; " for number in range(100_000))
+    assert judged(text) == ("ALLOW", text, 0)
+
+
+def test_very_many_assignments_leave_nothing() -> None:
+    text = "".join(f"API_KEY_{number}={VALUE}{number:05}\n" for number in range(20_000))
+    found = judged(text)
+    assert (found.action, VALUE in found.left) == ("REDACT", False)
+    assert found.findings < 20 * MAX_FINDINGS
