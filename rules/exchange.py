@@ -28,7 +28,7 @@ Direction = Literal["request", "response"]
 # Reasons, as rules name them in `when: {unreadable: …}`.
 REASONS = (
     "too_large",  # larger than EARTHFLOW_MAX_BODY, or than is held
-    "unknown_encoding",  # an unknown Content-Encoding
+    "unknown_encoding",  # an unknown Content-Encoding, or another charset than UTF-8
     "bad_encoding",  # a known one that does not decode, or decodes to too much
     "not_utf8",
     "bad_json",

@@ -3,7 +3,7 @@
 Total: what cannot be read is named in the exchange, never raised.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,6 +16,7 @@ from addons.calls.head_parts import head_parts
 from addons.calls.heads import canonical
 from addons.framing.decode import decode
 from addons.providers import mcp
+from addons.providers.any_body import Write, is_utf8, read_any
 from addons.providers.form import is_form, read_form
 from addons.providers.provider import (
     UNSENT,
@@ -28,7 +29,7 @@ from addons.providers.provider import (
 )
 from rules.evaluate import evaluate
 from rules.exchange import HEAD, Exchange, Unreadable
-from rules.redact import Edit, splice
+from rules.redact import splice
 from rules.rulebook import Rulebook
 from rules.scan import Clean
 from rules.verdict import Verdict
@@ -74,6 +75,9 @@ def request_of(flow: Flow, provider: Provider) -> CallRequest:
     )
 
 
+NOTHING = Call("", stream=False, parts=())
+
+
 class Reading(NamedTuple):
     """A call as the rules see it.
 
@@ -87,7 +91,7 @@ class Reading(NamedTuple):
     exchange: Exchange
     prompt: bytes
     format: Format | None
-    write: Callable[[bytes, Sequence[Edit]], bytes]
+    write: Write
     template: str = ""
     sources: Callable[[Collection[int]], dict[int, str]] = partial(no_sources, {})
     documents: Mapping[int, Document] = {}
@@ -156,19 +160,21 @@ def read(request: CallRequest, tenant: str) -> Reading:
     body = request.body if isinstance(decoded, Unreadable) else decoded
     path = canonical(request.path)
     endpoint = request.provider.endpoint(request.method.upper(), path)
-    write: Callable[[bytes, Sequence[Edit]], bytes] = splice
+    write: Write = splice
     call: Call | Unreadable
     if isinstance(decoded, Unreadable):
         call = decoded
     elif endpoint is None and not body and request.method.upper() in UNSENT:
         call = Call(request.model, stream=False, parts=())  # the head is all there is
     elif endpoint is None:
-        endpoint, call = _under_unknown_path(body, path)
+        endpoint, call, write = _under_unknown_path(body, path, request.content_type)
     elif is_form(request.content_type):
         form = read_form(body, request.content_type, endpoint.model)
         call, write = (
             (form, splice) if isinstance(form, Unreadable) else (form[0], form[1].write)
         )
+    elif not is_utf8(body, request.content_type):
+        call = Unreadable("unknown_encoding")
     else:
         call = endpoint.format.read_call(body, path, endpoint.model)
     return Reading(
@@ -221,18 +227,23 @@ def judge(
 
 
 def _under_unknown_path(
-    body: bytes, path: str
-) -> tuple[Endpoint | None, Call | Unreadable]:
-    """Read a call under an unknown path: an MCP server may have any, and its messages show it."""
+    body: bytes, path: str, content_type: str
+) -> tuple[Endpoint | None, Call, Write]:
+    """Read a call under an unknown path: an MCP server may have any, and its messages show it;
+    of another body every text is read.
+    """
+    reasons = ["unknown_path"]
+    if not is_utf8(body, content_type):
+        reasons.append("unknown_encoding")
     (format,) = mcp.FORMATS
     call = (
         format.read_call(body, path, "") if body.lstrip()[:1] in (b"{", b"[") else None
     )
+    endpoint = Endpoint(format, "") if isinstance(call, Call) else None
+    write: Write = splice
     if not isinstance(call, Call):
-        return None, Unreadable("unknown_path")
-    return Endpoint(format, ""), replace(
-        call, unreadable=(*call.unreadable, "unknown_path")
-    )
+        call, write = read_any(body, content_type) or (NOTHING, splice)
+    return endpoint, replace(call, unreadable=(*call.unreadable, *reasons)), write
 
 
 def _exchange(

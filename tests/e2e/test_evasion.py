@@ -26,6 +26,7 @@ from tests.support.house import (
 from tests.support.raw import tls_tunnel, tunnel
 
 KEY = RESTRICTED
+URL_FORM = "application/x-www-form-urlencoded"
 
 
 def rules_of(row: dict[str, Any]) -> set[str]:
@@ -114,19 +115,50 @@ def test_a_secret_in_a_head_reaches_neither_the_provider_nor_the_audit(
     assert AWS_KEY not in json.dumps(rows)
 
 
-def test_a_call_hidden_in_the_body_of_another_stays_a_body(
-    house: House, tenant: Tenant
+@pytest.mark.parametrize("text", ["hello", AWS_KEY])
+def test_a_call_hidden_in_the_body_of_another_stays_a_body_and_is_read(
+    house: House, tenant: Tenant, text: str
 ) -> None:
-    inner = message(KEY)
+    inner = message(text)
     smuggled = (
         f"POST /v1/chat/completions HTTP/1.1\r\nHost: api.openai.com\r\nContent-Length: {len(inner)}\r\n\r\n".encode()
         + inner
     )
     before = len(house.providers.heard)
     assert over_h2(house, tenant, head("/v1/unknown"), smuggled) == 200
-    assert [(heard.path, heard.body) for heard in house.providers.heard[before:]] == [
-        ("/v1/unknown", smuggled)
-    ]
+    (heard,) = house.providers.heard[before:]
+    assert heard.path == "/v1/unknown"
+    assert (heard.body == smuggled) == (text == "hello")
+    assert AWS_KEY.encode() not in heard.body
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", URL_FORM])
+def test_an_unknown_path_hides_nothing(
+    house: House, tenant: Tenant, kind: str, method: str
+) -> None:
+    body = json.dumps({"instructions": f"key {AWS_KEY}"})
+    url = "https://api.openai.com/v1/assistants"
+    words = ("-X", method, "-H", f"content-type: {kind}", "--data-binary", body)
+    tenant.curl(*words, url)
+    assert b'"key [REDACTED:' in house.providers.heard[-1].body
+    (row,) = tenant.audit(1)
+    assert (row["status"], row["coverage"], row["unreadable"]) == (
+        "REDACT",
+        "partial",
+        ["unknown_path"],
+    )
+
+
+@pytest.mark.parametrize("charset", ["utf-7", "utf-16"])
+def test_a_charset_that_the_provider_may_read_otherwise_is_refused(
+    tenant: Tenant, charset: str
+) -> None:
+    kind = f"content-type: application/json; charset={charset}"
+    url = "https://api.openai.com/v1/chat/completions"
+    tenant.curl("-H", kind, "--data-binary", message("+AEEASwBJAEE-").decode(), url)
+    (row,) = tenant.audit(1)
+    assert (row["status"], row["unreadable"]) == ("BLOCK", ["unknown_encoding"])
 
 
 @pytest.mark.parametrize(

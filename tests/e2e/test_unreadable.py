@@ -53,12 +53,17 @@ def test_monitor_flags_what_it_cannot_read_and_lets_it_go(house: House) -> None:
     assert house.providers.heard[-1].body == body
 
 
-def test_an_unknown_path_of_an_ai_host_is_flagged_and_goes_on(tenant: Tenant) -> None:
-    assert tenant.post(b'{"a": 1}', url="https://api.openai.com/v1/novel")[0] == 200
+@pytest.mark.parametrize(
+    ("body", "coverage"), [(b'{"a": 1}', "partial"), (b"\xff\x00", "none")]
+)
+def test_an_unknown_path_of_an_ai_host_is_flagged_and_goes_on(
+    tenant: Tenant, body: bytes, coverage: str
+) -> None:
+    assert tenant.post(body, url="https://api.openai.com/v1/novel")[0] == 200
     (row,) = tenant.audit(1)
     assert (row["status"], row["coverage"], row["unreadable"], row["path"]) == (
         "FLAG",
-        "none",
+        coverage,
         ["unknown_path"],
         "/v1/novel",
     )
