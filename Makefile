@@ -11,7 +11,7 @@ DIST := dist
 PARTS := addons rules codecs table system
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients skew fuzz hostile lint bench peers lock dist install-systemd hooks clean
+.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients skew fuzz hostile lint bench train peers lock dist install-systemd hooks clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,12 @@ lint: $(VENV)/installed  ## style, types, container files, migrations
 
 bench: $(VENV)/installed peers  ## what the figures in README and docs/rules.md come from
 	"$(BIN)/python" -m bench
+
+train: $(VENV)/installed  ## learn rules/injection.model anew (docs/injection.md): make train CORPORA=folder JUDGED=file.jsonl
+	@test -n "$(CORPORA)" -a -n "$(JUDGED)" || { echo "say where the corpora of bench/injection/sources.py are, and what is judged on: make train CORPORA=folder JUDGED=file.jsonl"; exit 2; }
+	test -x .venv-train/bin/python || "$(BIN)/python" -m venv .venv-train
+	.venv-train/bin/pip install -q -r bench/train.txt
+	.venv-train/bin/python -m bench.injection.train rules/injection.model "$(CORPORA)" "$(JUDGED)" "$(VENV)"/lib/python3.*/site-packages $(LANGUAGES)
 
 peers: $(VENV)/installed  ## other tools to compare with, in a Python of their own; without them the bench leaves that comparison out
 	test -x .venv-peers/bin/python || "$(BIN)/python" -m venv .venv-peers

@@ -89,15 +89,21 @@ def import_(
         raise CommandError(f"{file} has no {', '.join(sorted(missing))}.", USAGE)
     chosen = {name: variables[name] for name in only} if only else variables
     taken = list(_taken(chosen, everything=all_ or bool(only)))
-    found = {_named(one.name): one.value for one in taken if one.value}
-    if found and not dry_run:
-        _put(tenant, [{"name": name, "value": value} for name, value in found.items()])
-    told = "would be added" if dry_run else "added"
+    names = _names(one.name for one in taken if one.value)
+    there = {str(one["name"]) for one in _listed(tenant)}
+    if names and not dry_run:
+        values = {one.name: one.value for one in taken}
+        _put(
+            tenant, [{"name": name, "value": values[of]} for of, name in names.items()]
+        )
+    would = "would be " if dry_run else ""
     rows = [
         {
             "variable": one.name,
-            "name": _named(one.name) if one.value else "",
-            "result": told if one.value else f"left out: {one.why}",
+            "name": (name := names.get(one.name, "")),
+            "result": f"{would}{'replaced' if name in there else 'added'}"
+            if name
+            else f"left out: {one.why}",
         }
         for one in taken
     ]
@@ -198,5 +204,14 @@ def _secret_in(name: str, value: str, book: "Rulebook") -> str:
     return max((text[start:end] for start, end in spans), key=len, default="")
 
 
-def _named(variable: str) -> str:
-    return SEPARATORS.sub("-", variable.lower()).strip("-.")[:60]
+def _names(variables: Iterable[str]) -> dict[str, str]:
+    """A name for each variable; where two would have the same, a number tells them apart."""
+    names: dict[str, str] = {}
+    for variable in variables:
+        plain = SEPARATORS.sub("-", variable.lower()).strip("-.")[:56] or "secret"
+        taken, number, name = set(names.values()), 1, plain
+        while name in taken:
+            number += 1
+            name = f"{plain}-{number}"
+        names[variable] = name
+    return names

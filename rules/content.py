@@ -3,11 +3,12 @@
 Works on what the scanner found in one part, and on the text around a finding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from rules.condition import ALWAYS, Condition, Conditions, holds
+from rules.likeness import AROUND, Scorer, model
 from rules.locate import Pattern
 from rules.model import Except, Match, Matches
 from rules.patterns import Regex, joined, keywords_as_regex, near_as_regex
@@ -26,10 +27,14 @@ class Need:
     validate: Validator | None
     count: int
     of_command: bool = False  # it looks at command lines, not at texts
+    reads_like: Scorer | None = None
+    min_score: float = 0.0
 
     def find(self, found: Found) -> Sequence[Finding]:
         """The findings that pass the checks; none where they are too few."""
         findings = found.get(self.pattern, ())
+        if self.reads_like is not None and findings:
+            return list(likely(findings, self.reads_like, self.min_score))
         if self.entropy or self.validate is not None:
             findings = [finding for finding in findings if self._stands(finding.value)]
         if (
@@ -46,6 +51,26 @@ class Need:
         return (not self.entropy or entropy(value) >= self.entropy) and (
             self.validate is None or self.validate(value)
         )
+
+
+def likely(
+    findings: Sequence[Finding], scorer: Scorer, least: float
+) -> Iterator[Finding]:
+    """Those of a model's signs around which a text reads like its examples."""
+    view, end = None, 0
+    # Views of one text show mostly the same.
+    scores: dict[str, float] = {}
+    for finding in sorted(findings, key=lambda one: (id(one.view), one.start)):
+        # What was weighed around the sign before is not weighed again.
+        if finding.view is view and finding.end <= end:
+            continue
+        view = finding.view
+        text = view.text[max(0, finding.start - AROUND) : finding.end + AROUND]
+        end = finding.end + AROUND // 2
+        if text not in scores:
+            scores[text] = scorer.score(text)
+        if scores[text] >= least:
+            yield finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +106,9 @@ def commands_of(content: Content) -> frozenset[int]:
 
 
 def is_single(content: Content) -> bool:
-    """Whether one finding is enough."""
+    """Whether one finding is enough, whatever stands around it."""
     if isinstance(content, Need):
-        return content.count <= 1
+        return content.count <= 1 and content.reads_like is None
     return content.how == "any" and all(map(is_single, content.members))
 
 
@@ -134,6 +159,18 @@ class Compiler:
             pattern = Pattern(match.command.regex)
             number = self._numbers.setdefault(pattern, len(self._numbers))
             return Need(number, 0.0, match.command.matches, 1, of_command=True)
+        if match.reads_like:
+            scorer = model(match.reads_like)
+            pattern = Pattern(scorer.signs)
+            number = self._numbers.setdefault(pattern, len(self._numbers))
+            return Need(
+                number,
+                0.0,
+                None,
+                1,
+                reads_like=scorer,
+                min_score=match.min_score,
+            )
         if match.detector:
             shape = self._detectors[match.detector]
             regex = shape.regex

@@ -38,7 +38,8 @@ REASONS = (
     "opaque",  # a known path, and a body of another shape
     "image",
     "audio",
-    "document",
+    "document",  # there may be more to see in one than was read
+    "unread_document",  # nothing of one was read
     "tunnelled",  # not an AI host: its TLS was not opened
     "long_command",  # a tool's command is longer, or deeper, than is read
     "hidden",  # more text is encoded than is decoded

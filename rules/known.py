@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from html.entities import codepoint2name
 
 from rules.complaint import Mark
 from rules.locate import STAND_IN, Pattern
@@ -23,12 +24,12 @@ LONG = 16  # from here on, it is the value even as a piece of a longer word
 DIFFERENT = (
     4  # characters that a value must have of different kinds: `--------` is none
 )
-# Of one tenant. As many take some 4 s to compile; a text takes no longer to judge.
+# Of one tenant. As many take some 8 s to compile; a text takes no longer to judge.
 MAX_VALUES = 1_000
 
 AT = Mark("known values", 1, 1)
 # White space between the words of a value, in a URL or a form, too.
-SPACED = rf"(?:{SPACE}|%20|\+|\\[nrt])"
+SPACED = rf"(?:{SPACE}|%20|\+|\\[nrt]|&#(?:32|x20);)"
 ESCAPED = "\"'/\\"  # by a backslash in JSON and in code, however often
 _DIGIT = "[A-Za-z0-9+/_-]"
 _DIGITS = {"+": "[+-]", "/": "[/_]"}  # both alphabets of RFC 4648
@@ -45,18 +46,25 @@ class KnownValue:
 
     @property
     def regex(self) -> str:
-        """It, as RE2 writes it, and its encodings. White space in it may be any; a short one is no piece of a longer word."""
-        words = self.value.split()
+        """It, as RE2 writes it, and its encodings.
+
+        Its white space may be any, up to eight characters; a short word is no piece of a longer one.
+        """
+        value = unicodedata.normalize("NFC", self.value)
+        words = value.split()
         written = SPACED.join("".join(map(_written, word)) for word in words)
-        short = len(self.value) < LONG
+        # One with other signs in it is hardly a piece of anything.
+        short = len(value) < LONG and value.isalnum()
         before, after = (
             r"(?:\b|_)" if short and _is_word(one) else ""
             for one in (words[0][0], words[-1][-1])
         )
         case = "(?i)" if self.any_case else ""
-        data = self.value.encode()
-        pairs = "[ :,-]?".join(f"{byte:02x}" for byte in data)
-        encoded = "|".join((*_base64s(data), f"(?i:{pairs})"))
+        encoded = "|".join(
+            form
+            for text in dict.fromkeys((value, unicodedata.normalize("NFD", value)))
+            for form in _encoded(text.encode())
+        )
         return f"{case}(?:{before}(?P<secret>{written}){after}|(?-i:{encoded}))"
 
 
@@ -126,17 +134,31 @@ def _written(character: str) -> str:
     """A character that an encoding may escape, in all forms; letters and digits of ASCII stay what they are."""
     if _is_word(character):
         return character
-    utf8 = "".join(f"%{byte:02x}" for byte in character.encode())
-    utf16 = character.encode("utf-16-be").hex()
-    codes = "".join(
-        rf"\\{{1,8}}u{utf16[at : at + 4]}" for at in range(0, len(utf16), 4)
-    )
     plain = escaped(character)
     if character in ESCAPED:
         plain = r"\\{1,8}" if character == "\\" else rf"\\{{0,8}}{plain}"
-    apart = escaped(unicodedata.normalize("NFD", character))
-    forms = (plain, apart, f"(?i:{utf8}|{codes}|&#{ord(character)};)")
-    return f"(?:{'|'.join(dict.fromkeys(forms))})"
+    forms = [plain, _codes(character)]
+    apart = unicodedata.normalize("NFD", character)
+    if apart != character:
+        forms.append("".join(f"(?:{escaped(one)}|{_codes(one)})" for one in apart))
+    return f"(?:{'|'.join(forms)})"
+
+
+def _codes(character: str) -> str:
+    """A character in the codes of URLs, of JSON and of HTML."""
+    utf8 = "".join(f"%{byte:02x}" for byte in character.encode())
+    utf16 = character.encode("utf-16-be").hex()
+    json = "".join(rf"\\{{1,8}}u{utf16[at : at + 4]}" for at in range(0, len(utf16), 4))
+    code = ord(character)
+    html = f"&#(?:0{{0,5}}{code}|x0{{0,5}}{code:x});"
+    name = f"|&{codepoint2name[code]};" if code in codepoint2name else ""
+    return f"(?i:{utf8}|{json}|{html}{name})"
+
+
+def _encoded(data: bytes) -> list[str]:
+    """What base64 and hexadecimal digits make of some bytes."""
+    pairs = "[ :,-]?".join(f"{byte:02x}" for byte in data)
+    return [*_base64s(data), f"(?i:{pairs})"]
 
 
 def _base64s(data: bytes) -> list[str]:

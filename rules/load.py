@@ -210,11 +210,12 @@ class Library:
                     likely(match.detector, detectors()),
                 )
                 continue
-            if match.command is not None:
+            if match.command is not None or match.reads_like:
+                what = "a command" if match.command else "what reads like something"
                 if rule.action == "redact":
                     yield self.written.complaint(
                         match.at,
-                        f"rule `{rule.id}` redacts a command, of which nothing could be left",
+                        f"rule `{rule.id}` redacts {what}, of which nothing could be left",
                         "write `action: block` or `flag`",
                     )
                 continue

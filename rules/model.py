@@ -60,8 +60,8 @@ Clause = Field | Group
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What to find in a part's text: a regex (RE2), keywords, a detector or a command, and
-    its checks.
+    """What to find in a part's text: a regex (RE2), keywords, a detector, a command, or what
+    reads like the examples of a model (`likeness.py`); and its checks.
     """
 
     at: Mark
@@ -75,6 +75,8 @@ class Match:
     validate: str = ""
     count: int = 1
     command: CommandSpec | None = None
+    reads_like: str = ""
+    min_score: float = 0.6
 
 
 @dataclass(frozen=True, slots=True)

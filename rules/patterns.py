@@ -65,7 +65,7 @@ def near_as_regex(keywords: Sequence[str]) -> str:
     """As `keywords_as_regex`, but what has several words may be the name of a field, too:
     `phone number` is also `home_phone_number` and `phoneNumber`.
     """
-    several = (keyword.replace("-", " ") for keyword in keywords)
+    several = (re.sub(r"(?<=\w)-(?=\w)", " ", keyword) for keyword in keywords)
     return _any_of(
         _keyword(word, SPACE_IN_NAMES, EDGE_IN_NAMES)
         if " " in word

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any, get_args
 
 from rules.commands.spec import CommandSpec
+from rules.likeness import MODELS
 from rules.model import (
     Action,
     Confidence,
@@ -158,6 +159,13 @@ def _match() -> Schema:
             ),
             _object({"keywords": _several(_TEXT), **checks}, required=("keywords",)),
             _object({**detector, **checks}, required=("detector",)),
+            _object(
+                {
+                    "reads_like": _choice(MODELS),
+                    "min_score": {"type": "number", "minimum": 0, "maximum": 1},
+                },
+                required=("reads_like",),
+            ),
             _object({"command": _command()}, required=("command",)),
             *(_object({how: many}, required=(how,)) for how in ("all", "any")),
             _object({"not": one}, required=("not",)),

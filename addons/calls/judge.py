@@ -103,7 +103,7 @@ class CallJudge:
             else await asyncio.to_thread(read, request, tenant.id)
         )
         if reading.documents:
-            texts = await self._documents.read(reading.documents)
+            texts = await self._documents.read(reading.documents, tenant.id)
             reading = reading.with_texts(texts)
         rulebook = current.ready_rulebook(tenant)
         if rulebook is None:

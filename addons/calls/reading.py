@@ -104,13 +104,12 @@ class Reading(NamedTuple):
         parts = list(exchange.parts)
         for number, found in texts.items():
             parts[number] = parts[number]._replace(text=found.text)
-        whole = all(found.whole for found in texts.values())
-        unreadable = tuple(
-            reason
-            for reason in exchange.unreadable
-            if reason != "document" or not whole
-        )
-        read = replace(exchange, parts=tuple(parts), unreadable=unreadable)
+        reasons = [one for one in exchange.unreadable if one != "document"]
+        if not all(found.whole for found in texts.values()):
+            reasons.append("document")
+        if any(not found.whole and not found.text.strip() for found in texts.values()):
+            reasons.append("unread_document")
+        read = replace(exchange, parts=tuple(parts), unreadable=tuple(reasons))
         return self._replace(exchange=read, documents={})
 
 

@@ -67,11 +67,12 @@ class CompiledSnapshot:
             for tenant in snapshot.tenants
             if tenant.known
         }
-        # Values that change take seconds to compile: before they take effect, not in a call.
+
+    def compile_as(self, before: "CompiledSnapshot") -> None:
+        """Compile the rulebooks with known values that were in use before; takes seconds."""
         for id in self._known:
-            tenant = self._tenants[id]
-            if before is not None and before.ready_rulebook(tenant) is not None:
-                self.rulebook(tenant)
+            if (tenant := before._tenants.get(id)) and before.ready_rulebook(tenant):
+                self.rulebook(self._tenants[id])
 
     def _opened(self, tenant: TenantEntry, earlier: KnownValues | None) -> KnownValues:
         """The known values of a tenant; those of `earlier` where they are the same."""

@@ -242,7 +242,9 @@ class SnapshotHolder:
         temporary.write_bytes(sealed)
         temporary.chmod(0o600)
         temporary.replace(self._path)
-        self._current = current
+        before, self._current = self._current, current
+        if before is not None:
+            current.compile_as(before)
 
     def _load(self) -> bool:
         """Take the snapshot on disk, as old as its file."""

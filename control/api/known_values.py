@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Annotated
+from unicodedata import normalize
 
 import msgspec
 from aiohttp import web
@@ -64,12 +65,18 @@ async def put(request: web.Request) -> web.Response:
         NewSecrets,
         '{"secrets": [{"name": "billing-db", "value": "<the password>"}]}',
     )
+    if len({one.name for one in wanted.secrets}) < len(wanted.secrets):
+        raise ApiError(400, "same_name", "Nothing was added: a name stands twice.")
     refused = {one.name: why for one in wanted.secrets if (why := complaint(one.value))}
     if refused:
         message = "; ".join(f"{name} {why}" for name, why in refused.items())
         raise ApiError(400, "bad_secret", f"Nothing was added: {message}.")
     values = [
-        New(one.name, state.vault.wrap(one.value.strip().encode()), one.any_case)
+        New(
+            one.name,
+            state.vault.wrap(normalize("NFC", one.value.strip()).encode()),
+            one.any_case,
+        )
         for one in wanted.secrets
     ]
     try:

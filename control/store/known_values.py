@@ -8,7 +8,7 @@ from control.store.database import Connection, Pool
 from control.store.tenants import bump
 from rules.known import MAX_VALUES
 
-# Of all tenants together: all of them are in each snapshot, some 5 MB of it.
+# Of all tenants together: all of them are in each snapshot, some 5 MB of it where they are as long as passwords.
 MOST = 20_000
 
 
@@ -59,8 +59,8 @@ async def put(pool: Pool, tenant: str, values: Iterable[New]) -> bool:
                 "DO UPDATE SET value = excluded.value, any_case = excluded.any_case, created = now()",
                 (tenant, *one),
             )
+        await bump(connection)  # first, since it holds off others
         await _bound(connection, tenant)
-        await bump(connection)
         return True
 
 

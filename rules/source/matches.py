@@ -7,6 +7,7 @@ import yaml
 
 from rules.commands.spec import CommandSpec
 from rules.complaint import likely
+from rules.likeness import MODELS
 from rules.model import Confidence, Except, Match, Matches
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
 from rules.source.document import Document, Handler
@@ -15,7 +16,7 @@ from rules.validators import names, validator
 
 MAX_PATTERN = 2_048  # characters; compiled size is bounded by RE2 itself
 MAX_KEYWORD = 200  # characters
-SUBJECTS = ("regex", "keywords", "detector", "command")
+SUBJECTS = ("regex", "keywords", "detector", "command", "reads_like")
 CHECKS = ("near", "within", "entropy", "validate", "count")
 
 
@@ -88,6 +89,8 @@ class MatchReader:
             "keywords": self._keywords,
             "detector": self._document.word,
             "command": self._command,
+            "reads_like": self._document.choice(MODELS, "model"),
+            "min_score": self._document.number("score", 0.0, 1.0),
             "min_confidence": self._document.choice(get_args(Confidence), "confidence"),
             **self.checks(),
         }
@@ -104,12 +107,18 @@ class MatchReader:
         if sum(key in values for key in SUBJECTS) != 1:
             self._document.fault(
                 node,
-                "a match is one of `regex`, `keywords`, `detector` or `command`",
+                "a match is one of `regex`, `keywords`, `detector`, `command` or `reads_like`",
                 "several matches form a list; any of them is enough",
             )
         if "command" in values and len(values) > 1:
             self._document.fault(
                 node, "a `command` stands alone in a match", "use `all` to join matches"
+            )
+        if "min_score" in values and "reads_like" not in values:
+            self._document.fault(node, "`min_score` belongs to `reads_like`")
+        if "reads_like" in values and set(values) & set(CHECKS):
+            self._document.fault(
+                node, "`reads_like` has a `min_score`, and no other check"
             )
         if "min_confidence" in values and "detector" not in values:
             self._document.fault(node, "`min_confidence` belongs to a `detector`")

@@ -47,12 +47,65 @@ MANY = {
 def test_the_text_of_a_document_is_read_whole(kind: str) -> None:
     found = text_of(MANY[kind])
     assert SECRET in found.text
+    assert found.whole == (kind != "RTF")
+
+
+def sheet(strings: str, cells: str, **more: str) -> bytes:
+    return documents.package(
+        {
+            "xl/worksheets/sheet1.xml": f'<w xmlns="{documents.S}"><row>{cells}</row></w>',
+            "xl/sharedStrings.xml": f'<sst xmlns="{documents.S}">{strings}</sst>',
+            **more,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("strings", "number"),
+    [
+        (f"<si><t>a\nb\nc</t></si><si><t>{SECRET}</t></si>", "1"),
+        (f"<si><t></t></si><si><t></t></si><si><t>{SECRET}</t></si>", "2"),
+        (f"<si><t>{'x' * 70_000}</t></si><si><r><t>{SECRET[:7]}</t></r><r><t>{SECRET[7:]}</t></r></si>", "1"),
+    ],
+)  # fmt: skip
+def test_a_cell_has_its_own_string(strings: str, number: str) -> None:
+    data = sheet(strings, f'<c t="s"><v>{number}</v></c><c><v>7</v></c>')
+    found = text_of(data)
+    assert f"{SECRET}\t7\t" in found.text
     assert found.whole
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"word/diagrams/data1.xml": f"<d><t>{SECRET}</t></d>"},
+        {"word/charts/chart1.xml": f"<c><v>{SECRET}</v></c>"},
+        {"customXml/item1.xml": f"<x><a>{SECRET}</a></x>"},
+        {"docProps/core.xml": f"<x><title>{SECRET}</title></x>"},
+        {"xl/drawings/drawing1.xml": f"<x><p><t>{SECRET}</t></p></x>"},
+        {"xl/threadedComments/threadedComment1.xml": f"<x><text>{SECRET}</text></x>"},
+        {"xl/workbook.xml": f'<w><sheets><sheet name="{SECRET}"/></sheets></w>'},
+        {"word/_rels/document.xml.rels": f'<r><Relationship TargetMode="External" Target="https://x.example/?{SECRET}"/></r>'},
+        {"Word/Footnotes.XML": f"<x><p><t>{SECRET}</t></p></x>"},
+    ],
+)  # fmt: skip
+def test_no_member_with_text_is_passed_over(members: dict[str, str]) -> None:
+    found = text_of(documents.docx("Minutes", **members))
+    assert SECRET in found.text
+    assert found.whole
+
+
+def test_words_that_are_parted_by_indents_or_hyphens_are_whole() -> None:
+    half = len(SECRET) // 2
+    body = f"<p>\n  <r>\n    <t>{SECRET[:half]}</t>\n  </r>\n  <r><t>{SECRET[half:]}</t></r>\n</p><p><t>a</t><noBreakHyphen/><t>b</t></p>"
+    found = text_of(documents.package({"word/document.xml": f"<d>{body}</d>"}))
+    assert SECRET in found.text
+    assert "a-b" in found.text
 
 
 def test_cells_of_a_sheet_stand_beside_their_names() -> None:
     text = text_of(documents.xlsx(("ssn", "iban"), ("1", "0"))).text
-    assert text.split("\n") == ["ssn\tiban\t", "1\t0\t"]
+    assert "ssn\tiban\t\n1\t0\t" in text
 
 
 def with_picture() -> bytes:
@@ -200,19 +253,19 @@ async def test_documents_of_a_call_are_read_in_a_process_apart() -> None:
 async def test_a_document_that_is_sent_again_is_not_read_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked: list[int] = []
+    asked: list[Any] = []
     real = reader._in_process
 
-    async def counted(files: Any) -> list[Text]:
-        asked.append(len(files))
-        return await real(files)
+    async def counted(file: Any) -> Text:
+        asked.append(file)
+        return await real(file)
 
     monkeypatch.setattr(reader, "_in_process", counted)
     one, two = encoded(MANY["PDF"]), encoded(MANY["Word"])
     mine = DocumentReader()
     first = await mine.read({1: one, 2: one})
     again = await mine.read({4: two, 7: one})
-    assert asked == [1, 1]
+    assert asked == [one, two]
     assert first[1] == first[2] == again[7]
     assert SECRET in again[4].text
 
@@ -220,27 +273,47 @@ async def test_a_document_that_is_sent_again_is_not_read_again(
 async def test_no_more_is_remembered_than_there_is_room_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "KEPT", 1000)
+    monkeypatch.setattr(reader, "KEPT", 3 * (400 + reader.EACH) - 1)
     mine = DocumentReader()
     for number in range(4):
         await mine.read({0: f"{number}".encode() * 400})
-    assert (len(mine._texts), mine._kept) == (2, 800)
+    assert (len(mine._texts), mine._kept) == (2, 2 * (400 + reader.EACH))
+    many = {number: f"{number}".encode() * 400 for number in range(4)}
+    assert [len(one.text) for one in (await mine.read(many)).values()] == [400] * 4
 
 
-async def test_a_document_that_takes_too_long_ends_its_process_alone(
+async def test_what_a_call_holds_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MOST", 3)
+    monkeypatch.setattr(reader, "MOST_TEXT", 500)
+    many = {number: f"{number}".encode() * 400 for number in range(4)}
+    found = (await DocumentReader().read(many)).values()
+    assert [(len(one.text), one.whole) for one in found] == [(400, True), (100, False), (0, False), (0, False)]  # fmt: skip
+
+
+async def test_what_is_not_read_in_time_is_read_the_next_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(reader, "PATIENCE", 0.0)
     mine = DocumentReader()
+    monkeypatch.setattr(reader, "PATIENCE", 0.0)
     assert await mine.read({1: MANY["PDF"]}) == {1: NOTHING}
     monkeypatch.setattr(reader, "PATIENCE", 60.0)
-    assert SECRET in (await mine.read({1: MANY["Word"]}))[1].text
+    assert SECRET in (await mine.read({1: MANY["PDF"]}))[1].text
 
 
-async def test_a_bomb_gives_nothing_and_its_neighbours_are_read() -> None:
-    deep = b"%PDF-1.4\n1 0 obj\n" + b"[" * 200_000
-    found = await DocumentReader().read({1: deep, 2: MANY["Word"]})
+@pytest.mark.parametrize("hostile", [b"%PDF-1.4\n1 0 obj\n" + b"[" * 200_000])
+async def test_a_hostile_document_leaves_its_neighbours_alone(hostile: bytes) -> None:
+    found = await DocumentReader().read({1: hostile, 2: MANY["Word"]})
     assert (found[1].whole, SECRET in found[2].text) == (False, True)
+
+
+async def test_a_process_that_dies_is_no_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = DocumentReader()
+    monkeypatch.setattr(reader.sys, "executable", "/bin/false")
+    assert await mine.read({1: MANY["PDF"]}) == {1: NOTHING}
+    monkeypatch.undo()
+    assert SECRET in (await mine.read({1: MANY["PDF"]}))[1].text
 
 
 # -- in calls ---------------------------------------------------------------------------------------------------------
@@ -248,4 +321,4 @@ async def test_a_bomb_gives_nothing_and_its_neighbours_are_read() -> None:
 
 def test_pages_are_counted_as_readers_count_them() -> None:
     assert len(PdfReader(io.BytesIO(documents.pdf(*"abc"))).pages) == 3
-    assert json.dumps(text_of(documents.pdf(*"abc"))) == '["a\\nb\\nc", true]'
+    assert json.dumps(text_of(documents.pdf(*"abc"))) == '["\\na\\nb\\nc", true]'

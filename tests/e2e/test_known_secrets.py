@@ -157,6 +157,20 @@ def test_what_cannot_be_is_said_in_a_sentence_without_the_value(
     assert names(house, tenant) == []
 
 
+def test_variables_that_would_have_one_name_are_told_apart(
+    house: House, tenant: Tenant
+) -> None:
+    lines = "DB_PASSWORD=g7Kp2xQz9LmV\nDB__PASSWORD=h8Kp2xQz9LmW\ndb-password=j9Kp2xQz9LmX\n"
+    for result in ("added", "replaced"):
+        done = secrets(house, "import", tenant.id, "-", "--all", "-o", "json", said=lines)  # fmt: skip
+        rows = json.loads(done.stdout)
+        assert [one["name"] for one in rows] == ["db-password", "db-password-2", "db-password-3"]  # fmt: skip
+        assert {one["result"] for one in rows} == {result}
+    with pytest.raises(Refused, match="a name stands twice"):
+        twice = {"secrets": [{"name": "a", "value": VALUE}] * 2}
+        house.stack.control.patch(f"/v1/tenants/{tenant.id}/secrets", twice)
+
+
 def test_all_of_an_addition_or_nothing(house: House, tenant: Tenant) -> None:
     entries = [{"name": f"v{number}", "value": f"Q7-{number:06}-zt"} for number in range(1000)]  # fmt: skip
     control, path = house.stack.control, f"/v1/tenants/{tenant.id}/secrets"

@@ -1,9 +1,11 @@
 """Known values: found as they are and through every way of hiding that is undone, quiet beside them, and never written down."""
 
 import base64
+import html
 import json
 import random
 import string
+import unicodedata
 import urllib.parse
 from collections.abc import Callable
 
@@ -36,6 +38,7 @@ VALUES = [
     "K-4471-22-98",
     "4471 2298 1007",
     "p@ss wörd&<x>",
+    unicodedata.normalize("NFD", "Pässwörd-1x"),
 ]  # fmt: skip
 
 
@@ -65,6 +68,10 @@ WAYS: dict[str, Way] = {
     "zero width": "\u200b".join,
     "soft hyphens": "\u00ad".join,
     "wide": lambda value: "".join(chr(ord(one) + 0xFEE0) if "!" <= one <= "~" else one for one in value),
+    "entities": lambda value: html.escape(value),
+    "entities in hex": lambda value: "".join(one if one.isalnum() and one.isascii() else f"&#x{ord(one):X};" for one in value),
+    "decomposed": lambda value: unicodedata.normalize("NFD", value),
+    "twice": lambda value: value + value if not value.isalnum() else value,
     "over lines": lambda value: value.replace(" ", "\n  "),
 }  # fmt: skip
 
@@ -113,7 +120,6 @@ def test_nothing_of_a_value_leaves(book: Rulebook) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "the ticket AK-4471-22-989 is open",  # a piece of a longer word
         "db8.corp.example.internal answers",
         "DB7.CORP.EXAMPLE.INTERNAL answers",  # in capitals, which was not asked for
         "K-4471-22-9",
@@ -122,6 +128,13 @@ def test_nothing_of_a_value_leaves(book: Rulebook) -> None:
 )
 def test_what_only_resembles_a_value_is_left_alone(book: Rulebook, text: str) -> None:
     assert fired(book, text) == set()
+
+
+def test_a_short_word_is_no_piece_of_a_longer_one(library: Library) -> None:
+    known = KnownValues("w", (KnownValue("a", "Zx81mk3l"),))
+    book = library.rulebook("default", "", known)
+    assert fired(book, "aZx81mk3l and Zx81mk3lb") == set()
+    assert fired(book, "my_Zx81mk3l_x") == {"known.a"}
 
 
 def test_in_any_case_where_that_is_said(library: Library) -> None:

@@ -18,3 +18,10 @@ def test_a_word_is_found_in_every_spelling(text: str) -> None:
 @pytest.mark.parametrize("text", ["hotel", "my_tel", "telephonenumbering", "phone a number", "steuerlich"])  # fmt: skip
 def test_a_piece_of_another_word_is_none(text: str) -> None:
     assert NEAR.search(text.encode()) is None
+
+
+@pytest.mark.parametrize("word", ["-p", "--token", "C-", "-"])
+def test_a_hyphen_at_an_edge_is_meant(word: str) -> None:
+    found = compile_regex(near_as_regex([word]))
+    assert found.search(f" {word} ".encode()) is not None
+    assert found.search(b"mytoken help C p") is None

@@ -6,10 +6,10 @@ What a document is, its bytes say, whatever it claims. Total: what cannot be rea
 import io
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from xml.parsers import expat
 
-from pypdf import PdfReader
+from pypdf import PageObject, PdfReader
 from pypdf.errors import PyPdfError
 
 from addons.calls.documents.job import NOTHING, Text
@@ -20,17 +20,18 @@ MOST_TEXT = 4 * 1024 * 1024
 # Bytes that the members of a zip unpack to, as a compressed body may.
 MOST_UNPACKED = 64 * 1024 * 1024
 CHUNK = 64 * 1024
-# What of a package of Office holds text: Word, Excel, PowerPoint, OpenDocument.
-MEMBERS = re.compile(
-    r"word/(?:document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml|xl/worksheets/[^/]+\.xml|xl/comments\d*\.xml"
-    r"|ppt/(?:slides|notesSlides|comments)/[^/]+\.xml|content\.xml"
+# Members of a package of Office without text that anybody is shown: its parts and their looks.
+HARMLESS = re.compile(
+    r"(?i)\[content_types\]\.xml|mimetype|meta-inf/.*|.*/|(?:.*/)?(?:theme|slidelayouts|slidemasters|thumbnails|configurations2|printersettings)/.*"
+    r"|docprops/(?:app\.xml|thumbnail.*)|customxml/(?:itemprops\d*\.xml|_rels/.*)|docmetadata/.*|settings\.xml|meta\.xml|manifest\.rdf"
+    r"|word/(?:styles|settings|websettings|fonttable|numbering|styleswitheffects|people|commentsids|commentsextended|commentsextensible)\.xml"
+    r"|xl/(?:styles|calcchain|metadata)\.xml|ppt/(?:presprops|viewprops|tablestyles|presentation)\.xml"
 )
 STRINGS = "xl/sharedStrings.xml"
-UNSEEN = re.compile(
-    r"(?:word|xl|ppt)/(?:media|embeddings)/.|(?:Pictures|Object [^/]*)/."
-)
 # Elements of Office behind which a line ends, and those that part words.
-LINES = frozenset(("p", "row", "si", "table-row", "h", "br", "line-break"))
+LINES = frozenset(
+    ("p", "row", "si", "table-row", "h", "br", "cr", "line-break", "comment", "text")
+)
 GAPS = frozenset(("c", "tab", "table-cell", "tc"))
 
 
@@ -71,13 +72,14 @@ def _collected(pieces: Iterator[str | None]) -> Text:
 
 
 def _plain(data: bytes) -> Text:
-    """Text that is a document by its name alone: CSV, Markdown, HTML, RTF."""
+    """Text that is a document by its name alone: CSV, Markdown, HTML; and RTF, with its signs."""
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return NOTHING
-    return NOTHING if "\0" in text else Text(text[:MOST_TEXT], len(text) <= MOST_TEXT)
+    whole = len(text) <= MOST_TEXT and not text.startswith("{\\rtf")
+    return NOTHING if "\0" in text else Text(text[:MOST_TEXT], whole)
 
 
 def _pdf(data: bytes, late: Late) -> Iterator[str | None]:
@@ -87,34 +89,43 @@ def _pdf(data: bytes, late: Late) -> Iterator[str | None]:
         return
     if reader.attachments:
         yield None
-    for value in (reader.get_form_text_fields() or {}).values():
-        yield str(value or "")
+    said = [*(reader.metadata or {}).values()]
+    said += [field.value for field in (reader.get_fields() or {}).values()]
+    yield "\n".join(str(one) for one in said if one)
     for page in reader.pages:
         if late():
             yield None
             return
         try:
-            text = page.extract_text()
-            pictures = len(page.images) > 0
+            yield from _page(page)
         except (PyPdfError, ValueError, KeyError, TypeError, AttributeError):
             yield None
-            continue
-        yield text
-        if pictures or not text.strip():
+
+
+def _page(page: PageObject) -> Iterator[str | None]:
+    text = page.extract_text()
+    yield text
+    if len(page.images) or not text.strip():
+        yield None
+    for annotation in page.annotations or ():
+        known = annotation.get_object()
+        yield str(known.get("/Contents") or "")
+        # Others may have a look of their own, which is not read.
+        if known.get("/Subtype") not in ("/Link", "/Widget"):
             yield None
 
 
 def _office(data: bytes, late: Late) -> Iterator[str | None]:
     with zipfile.ZipFile(io.BytesIO(data)) as package:
-        names = [info.filename for info in package.infolist()]
-        left = MOST_UNPACKED
-        strings: list[str] = []
-        wanted = [name for name in names if MEMBERS.fullmatch(name)]
-        if not wanted or any(map(UNSEEN.match, names)):
+        members = [one for one in package.infolist() if not HARMLESS.fullmatch(one.filename)]  # fmt: skip
+        readable = [one for one in members if one.filename.lower().endswith((".xml", ".rels"))]  # fmt: skip
+        if len(readable) < len(members):  # pictures, and other documents inside
             yield None
-        for name in ([STRINGS] if STRINGS in names else []) + sorted(wanted):
+        readable.sort(key=lambda one: (one.filename != STRINGS, one.filename))
+        left, strings = MOST_UNPACKED, list[str]()
+        for info in readable:
             reader = _Xml(strings)
-            with package.open(name) as member:
+            with package.open(info) as member:
                 while chunk := member.read(CHUNK):
                     left -= len(chunk)
                     if left < 0 or late():
@@ -123,18 +134,20 @@ def _office(data: bytes, late: Late) -> Iterator[str | None]:
                         return
                     reader.feed(chunk)
             reader.end()
-            if name == STRINGS:
-                strings = reader.text.split("\n")
-            else:
-                yield reader.text
+            if info.filename == STRINGS:
+                strings = reader.strings
+            yield reader.text
 
 
 class _Xml:
     """The text of one member. A type declaration, by which entities grow, is refused."""
 
-    def __init__(self, strings: list[str]):
-        self._strings, self._pieces = strings, [""]
-        self._by_number = self._in_value = False
+    def __init__(self, shared: Sequence[str]):
+        self._shared, self._pieces = shared, list[str]()
+        self.strings: list[str] = []  # of a table of shared strings
+        self._string = 0  # the first piece of the string that is read
+        self._by_number = False
+        self._value: list[str] | None = None  # pieces of a cell's value
         self._parser = expat.ParserCreate(namespace_separator=" ")
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._refuse
@@ -160,18 +173,36 @@ class _Xml:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = name.rpartition(" ")[2]
-        if local == "c":  # a cell: its value may be the number of a shared string
-            self._by_number = attributes.get("t") == "s"
-        self._in_value = local == "v"
+        match local:
+            case "c":  # a cell: its value may be the number of a shared string
+                self._by_number = attributes.get("t") == "s"
+            case "v" if self._by_number:
+                self._value = []
+            case "si":
+                self._string = len(self._pieces)
+            case "noBreakHyphen":
+                self._pieces.append("-")
+            case "s":  # blanks of OpenDocument
+                self._pieces.append(" ")
+            case "sheet":
+                self._pieces.append(attributes.get("name", "") + "\n")
+            case "Relationship" if attributes.get("TargetMode") == "External":
+                self._pieces.append(attributes.get("Target", "") + "\n")
 
     def _characters(self, text: str) -> None:
-        if self._in_value and self._by_number and text.isdecimal():
-            number = int(text[:9])
-            text = self._strings[number] if number < len(self._strings) else ""
-        self._pieces.append(text)
+        if self._value is not None:
+            self._value.append(text)
+        elif text.strip() or "\n" not in text:  # else it only indents elements
+            self._pieces.append(text)
 
     def _end(self, name: str) -> None:
         local = name.rpartition(" ")[2]
+        if local == "v" and self._value is not None:
+            number = "".join(self._value).strip()
+            at = int(number) if number.isdecimal() and len(number) < 9 else -1
+            self._pieces.append(self._shared[at] if 0 <= at < len(self._shared) else "")
+            self._value = None
+        elif local == "si":
+            self.strings.append("".join(self._pieces[self._string :]))
         if local in LINES or local in GAPS:
             self._pieces.append("\n" if local in LINES else "\t")
-        self._in_value = False

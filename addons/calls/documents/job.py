@@ -1,10 +1,9 @@
-"""What the proxy and the process apart say to each other: documents one way, texts the other."""
+"""What the proxy and the process apart know of one another: the text of a document, and the bounds of reading it."""
 
-import struct
 from typing import NamedTuple
 
-LENGTH = struct.Struct(">Q?")  # bytes of a document; whether they are base64
-SECONDS = 8.0  # of the processor, for all documents of a call
+SECONDS = 6.0  # of the processor, for a document; a hundred pages take one
+MEMORY = 768 * 1024 * 1024  # bytes
 
 
 class Text(NamedTuple):
