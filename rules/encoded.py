@@ -1,4 +1,4 @@
-"""Runs of base64 and hexadecimal digits that encode text: found, decoded, and given as views.
+"""Runs of digits that encode text (base64, base32, hexadecimal): found, decoded, and given as views.
 
 A run is decoded from every position at which a group of its digits may begin, since nobody says
 where it starts; what is text of these is kept. A finding in a decoded run covers the whole run.
@@ -8,7 +8,9 @@ import base64
 import binascii
 import re
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 from rules.patterns import CONTINUATION, Regex, compile_regex
 from rules.views import View, covering
@@ -16,16 +18,32 @@ from rules.views import View, covering
 MAX_RUNS = 2_000  # encoded runs of one text that are decoded; more is `hidden`
 
 # Base64 of printable ASCII shows in which characters may follow which; hex of it in its first
-# digits.
+# digits. UTF-16, as shells take it, has zeros between.
 _BASE64_DIGITS = r"(?:[MNO][DTjz][AEIMQUYcgk][w-z0-5]){2}"
+_GROUP = r"[CI-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]"
+_OF_UTF_16 = r"A[C-H][AEIMQUYcgkosw048]A"
 BASE64_TEXT = (
     _BASE64_DIGITS
-    + r"|(?:[CI-Za-f][C-HS-Xi-ny-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}"
+    + rf"|(?:{_GROUP}){{4}}"
+    + rf"|{_OF_UTF_16}[I-Za-f][AQgw][AB][A-Za-z0-9+/_-]{_OF_UTF_16}"
 )
+# The same in groups of four digits; longer groups would double what all patterns cost together.
+GROUPED_TEXT = rf"(?:{_GROUP} ){{3}}{_GROUP}"
 # Eight printable characters at least: hashes and ids have other digits among them.
-HEX_TEXT = r"(?:[2-7][0-9a-fA-F]){8}"
-HEX_PAIRS = r"(?:[2-7][0-9a-fA-F][ :,]){7}[2-7][0-9a-fA-F]"
-SEPARATORS = b" :,"
+HEX_TEXT = r"(?:[2-7][0-9a-fA-F]){8}|(?:[2-7][0-9a-fA-F]00){6}"
+HEX_PAIRS = r"(?:[2-7][0-9a-fA-F][ :,-]){7}[2-7][0-9a-fA-F]"
+HEX_CODES = r"(?:0[xX][2-7][0-9a-fA-F][ \t]?[,;: ][ \t]?){7}"
+# Five bytes are eight digits of base32; the upper bits of letters show in them.
+_BASE32 = "[E-P][ABEFIJMNQRUVYZ45][A-Z2-7][C-HS-X][ACEGIKMOQSUWY246][I-Z2-7][BCDJKLRSTZ23][A-Z2-7]"
+BASE32_TEXT = rf"(?:{_BASE32}){{2}}|(?:{re.sub('[A-Z]', lambda of: of[0].lower(), _BASE32)}){{2}}"  # fmt: skip
+ENCODED = {
+    "base64": BASE64_TEXT,
+    "grouped": GROUPED_TEXT,
+    "hex": HEX_TEXT,
+    "pairs": HEX_PAIRS,
+    "codes": HEX_CODES,
+    "base32": BASE32_TEXT,
+}
 _LINE_ENDS = b"\r\n"
 # characters. Of a longer text, more must be readable in a row: chance makes some.
 SHORT = 64
@@ -37,68 +55,85 @@ _PRINTABLE = bytes(
 )
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS = string.hexdigits.encode()
-_PAIRS = re.compile(rb"(?:[0-9a-fA-F]{2}[ :,])*[0-9a-fA-F]{2}")
+_PAIRS = re.compile(
+    rb"(?:(?:0[xX])?[0-9a-fA-F]{2}[ \t]?[ :,;-][ \t]?){7,}(?:(?:0[xX])?[0-9a-fA-F]{2})?"
+)
+_PAIR = re.compile(rb"(?:0[xX])?([0-9a-fA-F]{2})")
+# Base64 in groups of four digits, or more, and in lines with something before them: blanks,
+# marks of quotes and comments, the quotes of strings that a program joins.
+_NEXT_LINE = rb"(?:[\"'][ \t]*[+\\,]?|\\)?[ \t]*\r?\n[ \t>#*|]*[\"']?"
+_BLOCK = re.compile(
+    rb"(?<![A-Za-z0-9+/_-])(?:(?:(?:[A-Za-z0-9+/_-]{4})++[ \t]{1,2}+|[A-Za-z0-9+/_-]{16,}+"
+    + _NEXT_LINE
+    + rb")(?=[A-Za-z0-9+/_-]))+[A-Za-z0-9+/_-]{2,}+"
+)
+_GAP = re.compile(_NEXT_LINE + rb"|[ \t]+")
+_LEAST = 16  # digits of a block
 
 
-def decode_runs(
-    view: View,
-    data: bytes,
-    clue: Regex,
-    mask: bytes,
-    width: int,
-    decode: Callable[[bytes], bytes],
-    into: list[View],
-) -> bool:
+class Kind(NamedTuple):
+    """Encoded runs of a kind: the wires that tell of them, where they are, their digits
+    without what stands between, the size of a group of these, and the bytes they mean.
+    """
+
+    wires: frozenset[str]
+    find: Callable[[bytes], Iterable[tuple[int, int]]]
+    digits: Callable[[bytes], bytes]
+    width: int
+    decode: Callable[[bytes], bytes]
+
+
+def decode(view: View, data: bytes, tripped: Collection[str], into: list[View]) -> bool:
     """Add a view for each encoded run that holds text; True where there are too many
     runs.
-
-    `width` is the size of a group of digits; 0 where the run starts at its clue.
     """
-    masked = b""
-    end = at = characters = runs = 0
-    while (found := clue.search(data, end)) is not None:
-        here = found.start()
-        masked = masked or data.translate(mask)
-        start = masked.rfind(b"0", end, here) + 1 or end
-        end = masked.find(b"0", here)
-        end = len(data) if end < 0 else end
-        if not width:  # from the first pair before the clue
-            start = _first_pair(data, start, here)
-            pairs = _PAIRS.match(data, start)
-            end = pairs.end() if pairs else end
-        runs += 1
-        if runs > MAX_RUNS:
+    much = False
+    for kind in KINDS:
+        if not kind.wires.isdisjoint(tripped):
+            much |= _decode_runs(view, data, kind, into)
+    return much
+
+
+def _decode_runs(view: View, data: bytes, kind: Kind, into: list[View]) -> bool:
+    at = characters = 0
+    for count, (start, end) in enumerate(kind.find(data), 1):
+        if count > MAX_RUNS:
             return True
         characters += len(data[at:start].translate(None, CONTINUATION))
-        at = start
-        run = data[start:end].translate(None, _LINE_ENDS) if width else data[start:end]
-        padding = data[end : end + 2]
+        at, run = start, kind.digits(data[start:end])
+        padding = data[end : end + kind.width]
         last = characters + end - start + len(padding) - len(padding.lstrip(b"="))
-        for skip in range(width or 1):
-            decoded = decode(run[skip:])
+        for skip in range(kind.width):
+            decoded = kind.decode(run[skip:])
             shown = _readable(decoded)
             if shown:
-                into.append(
-                    View(shown, covering(view, characters, last), view.depth + 1)
-                )
+                back = covering(view, characters, last)
+                into.append(View(shown, back, view.depth + 1))
                 if len(run) > LONG and b"0" not in decoded.translate(_PRINTABLE):
                     break  # all of it is text, so this is the right position
     return False
 
 
-def _first_pair(data: bytes, start: int, here: int) -> int:
-    """Where the pairs of hexadecimal digits begin that lead up to `here`, from `start`
-    on.
-    """
-    at = here
-    while (
-        at - 3 >= start
-        and data[at - 3] in _HEX_DIGITS
-        and data[at - 2] in _HEX_DIGITS
-        and data[at - 1] in SEPARATORS
-    ):
-        at -= 3
-    return at + 3 if start < at < here and data[at - 1] in _HEX_DIGITS else at
+def _runs(clue: Regex, mask: bytes, data: bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of each run of digits that has a clue; line ends stand inside."""
+    end, masked = 0, b""
+    while (found := clue.search(data, end)) is not None:
+        masked = masked or data.translate(mask)
+        here = found.start()
+        start = masked.rfind(b"0", end, here) + 1 or end
+        end = masked.find(b"0", here)
+        end = len(data) if end < 0 else end
+        yield start, end
+
+
+def _blocks(data: bytes) -> Iterator[tuple[int, int]]:
+    for found in _BLOCK.finditer(data):
+        if len(found[0]) >= _LEAST:
+            yield found.span()
+
+
+def _matches(regex: re.Pattern[bytes], data: bytes) -> Iterator[tuple[int, int]]:
+    return (found.span() for found in regex.finditer(data))
 
 
 def _mask(characters: bytes) -> bytes:
@@ -114,22 +149,31 @@ def _base64(run: bytes) -> bytes:
     return base64.b64decode(run.translate(_STANDARD) + b"=" * (-len(run) % 4))
 
 
+def _base32(run: bytes) -> bytes:
+    # One, three or six digits are no whole bytes.
+    run = run[:-1] if len(run) % 8 in (1, 3, 6) else run
+    return base64.b32decode(run.upper() + b"=" * (-len(run) % 8))
+
+
 def _hex(run: bytes) -> bytes:
     return binascii.unhexlify(run[: len(run) // 2 * 2])
 
 
-def _pairs(run: bytes) -> bytes:
-    found = _PAIRS.match(run)
-    return (
-        bytes.fromhex(found[0].translate(None, SEPARATORS).decode()) if found else b""
-    )
+def _of_pairs(run: bytes) -> bytes:
+    return b"".join(_PAIR.findall(run))
+
+
+def _without_line_ends(run: bytes) -> bytes:
+    return run.translate(None, _LINE_ENDS)
 
 
 def _readable(decoded: bytes) -> str:
     """Bytes as text; empty where they are none.
 
-    Unreadable bytes between text become spaces.
+    Unreadable bytes between text become spaces. Every other byte is zero in UTF-16.
     """
+    if decoded.count(0) * 3 >= len(decoded):
+        decoded = decoded.replace(b"\0", b"")
     shown = decoded.decode("utf-8", "replace")
     if "\ufffd" not in shown.strip("\ufffd") or (
         _IN_SHORT if len(shown) <= SHORT else _IN_LONG
@@ -138,14 +182,21 @@ def _readable(decoded: bytes) -> str:
     return ""
 
 
-# The name of a tripwire -> its clue, the digits of its runs, the width of a group, the decoder.
-DECODERS = {
-    "base64": (
-        compile_regex(BASE64_TEXT),
-        _mask((string.ascii_letters + string.digits + "+/-_").encode()),
-        4,
-        _base64,
-    ),
-    "hex": (compile_regex(HEX_TEXT), _mask(_HEX_DIGITS), 2, _hex),
-    "pairs": (compile_regex(HEX_PAIRS), _mask(_HEX_DIGITS + SEPARATORS), 0, _pairs),
-}
+_BASE64_MASK = _mask((string.ascii_letters + string.digits + "+/-_").encode())
+_BASE32_MASK = _mask((string.ascii_letters + "234567").encode())
+
+
+def _kind(
+    wire: str, clue: str, mask: bytes, width: int, decode: Callable[[bytes], bytes]
+) -> Kind:
+    find = partial(_runs, compile_regex(clue), mask)
+    return Kind(frozenset([wire]), find, _without_line_ends, width, decode)
+
+
+KINDS = (
+    _kind("base64", BASE64_TEXT, _BASE64_MASK, 4, _base64),
+    _kind("hex", HEX_TEXT, _mask(_HEX_DIGITS), 2, _hex),
+    _kind("base32", BASE32_TEXT, _BASE32_MASK, 8, _base32),
+    Kind(frozenset(["base64", "grouped"]), _blocks, partial(_GAP.sub, b""), 4, _base64),
+    Kind(frozenset(["pairs", "codes"]), partial(_matches, _PAIRS), _of_pairs, 1, binascii.unhexlify),
+)  # fmt: skip

@@ -11,6 +11,9 @@ from rules.views import Back, Place, View
 
 # Parts whose joints form one view; the last four belong to the next view, too.
 JOINED = 16
+# Where parts are short, those of one view have this many characters, half of which the next
+# view has, too: a key may be sent letter by letter.
+CHARACTERS = 512
 EDGE = 128  # characters on each side of a joint
 WORD = frozenset(string.ascii_letters + string.digits + "+/_-=")
 
@@ -36,12 +39,7 @@ def runs(parts: Sequence[Part]) -> list[list[int]]:
 
 def joints(texts: Sequence[str], runs: Sequence[Sequence[int]]) -> Iterator[View]:
     """A view for each run of texts: what stands where they meet, without a separator."""
-    for run in (
-        whole[at : at + JOINED]
-        for whole in runs
-        # Views overlap, so that a secret cut into five pieces is whole in one of them.
-        for at in range(0, max(1, len(whole) - 1), JOINED - 4)
-    ):
+    for run in (run for whole in runs for run in _windows(texts, whole)):
         pieces: list[_Cut] = []
         for number in run:
             text = texts[number]
@@ -55,6 +53,19 @@ def joints(texts: Sequence[str], runs: Sequence[Sequence[int]]) -> Iterator[View
                     _Cut(text[-EDGE:], number, len(text) - EDGE, begins=True),
                 ]
         yield View("".join(piece.text for piece in pieces), _joined_back(pieces))
+
+
+def _windows(texts: Sequence[str], whole: Sequence[int]) -> Iterator[Sequence[int]]:
+    """The parts of each view. Views overlap, so that a secret cut into five pieces, or into
+    single letters, is whole in one of them.
+    """
+    ends = list(accumulate((len(texts[number]) for number in whole), initial=0))
+    at = 0
+    while at < max(1, len(whole) - 1):
+        end = max(at + JOINED, bisect_right(ends, ends[at] + CHARACTERS) - 1)
+        yield whole[at:end]
+        half = bisect_right(ends, ends[at] + CHARACTERS // 2) - 1
+        at = max(at + JOINED - 4, half)
 
 
 class _Cut(NamedTuple):

@@ -24,6 +24,7 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 
+from rules.escapes import WAYS
 from rules.locate import Pattern, encoded
 from rules.normalise import CONTROLS, unhide
 from rules.patterns import CONTINUATION, Regex, at_end
@@ -50,11 +51,21 @@ MAX_IDLE = 20_000  # short texts known to be settled at once; some 2 MB
 MAX_TAIL = 64 * 1024  # characters at the end of a text that are searched
 
 _DIGITS = string.ascii_letters + string.digits + "+/_=\r\n-"
-_HEX_PAIRS = string.hexdigits + " :,"
+_HEX_PAIRS = string.hexdigits + " \t:,;-xX"
 _CONTROL = re.compile(f"[{CONTROLS}]")
-_PAIRS = re.compile(r"(?:[0-9a-fA-F]{2}[ :,]){3}")
-_CUT_ESCAPE = re.compile(r"(?:\\(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?)\Z")
-LONGEST_ESCAPE = 6  # characters
+PAIRS = r"(?:(?:0[xX])?[0-9a-fA-F]{2}[ \t]?[ :,;-][ \t]?){3}"
+_PAIRS = re.compile(PAIRS)
+WIDEST_PAIRS = 21  # characters of three
+_CUT_ESCAPE = re.compile(
+    r"(?:\\(?:u[0-9a-fA-F]{0,3}|[ux]\{[0-9a-fA-F]{0,8}|U0{0,6}[0-9a-fA-F]?|x[0-9a-fA-F]?|[01][0-7]?)?"
+    r"|%[0-9a-fA-F]?|&#?[0-9A-Za-z]{0,12}|=[0-9A-F\r]?|\x1b(?:\[[0-9;:?]{0,12})?)\Z"
+)
+LONGEST_ESCAPE = 16  # characters
+# Codes of `rules.escapes`, whole or cut, but for those with a mark that stands for nothing else.
+_CODE = re.compile(r"&(?:[#A-Za-z]|\Z)|=(?:[2-7][0-9A-F]|\r?\n|[2-7\r]?\Z)")
+
+
+MARKS = {name: way.mark.decode() for name, way in WAYS.items()}
 
 
 class Boundless(Exception):
@@ -86,9 +97,7 @@ class PartialMatches:
         self._idle: set[str] = set()
         # The fewest characters in which a match can hide, in base64 (4 for 3).
         digits = min(ENCODED, -(-self._least * 4 // 3))
-        self._encoded = re.compile(
-            rf"[A-Za-z0-9+/_=-]{{{digits}}}|(?:[0-9a-fA-F]{{2}}[ :,]){{3}}"
-        )
+        self._encoded = re.compile(rf"[A-Za-z0-9+/_=-]{{{digits}}}|{PAIRS}")
         reaches = (
             max(reach, pattern.within + EDGE if pattern.near else 0)
             for pattern, reach in known
@@ -178,6 +187,7 @@ def is_plain(text: str) -> bool:
         text.isascii()
         and "\\" not in text
         and "%" not in text
+        and _CODE.search(text) is None
         and _CONTROL.search(text) is None
     )
 
@@ -190,7 +200,8 @@ def _encoded_run(text: str, first: int) -> int:
     for digits in (_DIGITS, _HEX_PAIRS):
         begin = len(text[first:].rstrip(digits)) + first
         if length - begin >= ENCODED and (
-            digits is _DIGITS or _PAIRS.search(text, length - ENCODED) is not None
+            digits is _DIGITS
+            or _PAIRS.search(text, max(0, length - WIDEST_PAIRS)) is not None
         ):
             return begin
     return length
@@ -210,8 +221,7 @@ def _views(text: str) -> list[View]:
 
 
 def _unhide(view: View, into: list[View]) -> None:
-    tripped = {"escape"} if "\\" in view.text else set()
-    tripped |= {"percent"} if "%" in view.text else set()
+    tripped = {name for name, mark in MARKS.items() if mark in view.text}
     tripped |= {"control"} if _CONTROL.search(view.text) is not None else set()
     tripped |= set() if view.text.isascii() else {"hidden", "styled", "lookalike"}
     if tripped:

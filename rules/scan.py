@@ -20,12 +20,11 @@ from rules.joints import joints
 from rules.labelled import labelled
 from rules.locate import Buffer, Locator, Pattern, Span, encoded
 from rules.normalise import (
-    MAX_DEPTH,
     MIXED,
     TRIPWIRES,
     WIRES_BEYOND_ASCII,
-    WIRES_OF_CHARACTERS,
-    unhide,
+    Unhidden,
+    escapes,
 )
 from rules.patterns import compile_regex
 from rules.re2_engine import Portable
@@ -246,16 +245,12 @@ class Scanner:
         if runs or labels:
             level = [*level, *joints(texts, runs), *labelled(texts, labels)]
         pairs = _Pairs()
-        depth = 0
+        unhidden = Unhidden()
         # Each level has the texts that the one before hid: percent-encoded base64 takes two.
         while level:
             tripped = self._look(level, result, pairs)
-            depth += 1
-            level = (
-                self._next(level, tripped, result)
-                if tripped and depth <= MAX_DEPTH
-                else []
-            )
+            level = unhidden.next(level, tripped) if tripped else []
+        result.hidden = unhidden.over
         # What hides more than is decoded is never clean: nobody looked at the rest.
         if clean is not None and not result.hidden:
             dirty = {
@@ -265,14 +260,6 @@ class Scanner:
                 if number not in dirty:
                     clean.add(texts[number])
         return result
-
-    def _next(
-        self, level: "Sequence[View] | _Plain", tripped: frozenset[str], result: Scanned
-    ) -> list[View]:
-        views: list[View] = []
-        for view in level:
-            result.hidden |= unhide(view, tripped, views)
-        return views
 
     def _look(
         self, level: "Sequence[View] | _Plain", result: Scanned, pairs: "_Pairs"
@@ -309,9 +296,7 @@ class Scanner:
 
     def _wires(self, buffer: Buffer) -> Iterator[str]:
         """The wires that are not part of the pass over everything."""
-        for name, wire in WIRES_OF_CHARACTERS.items():
-            if wire.search(buffer.data) is not None:
-                yield name
+        yield from escapes(buffer.data)
         if buffer.folds:
             yield "lookalike"
         if not buffer.ascii:

@@ -22,12 +22,14 @@ Back = Callable[[int, int], list[Place]]
 class View:
     """A reading of a text.
 
-    `back` leads from a span of it to the places in the original texts.
+    `back` leads from a span of it to the places in the original texts. `whole` is the view
+    that it shows once more as a whole, in fewer characters.
     """
 
     text: str
     back: Back
     depth: int = 0
+    whole: "View | None" = None
 
 
 def plain(number: int, text: str) -> View:
@@ -79,7 +81,7 @@ def shrunk(
         last = end - 1
         return view.back(place(start), edges.get(last, place(last) + 1))
 
-    return View(shown, back, view.depth + 1)
+    return View(shown, back, view.depth + 1, view.whole or view)
 
 
 def covering(view: View, first: int, last: int) -> Back:
