@@ -1,6 +1,6 @@
 """Says how much a text reads like an attempt to talk a model out of its task: a number from 0 to 1, and never proof.
 
-A model knows some sixty thousand groups of words, each with a weight that was learnt from examples (`make train`). It adds up
+A model knows 110,000 groups of words, each with a weight that was learnt from examples (`make train`). It adds up
 the weights of those that stand close together. A text without any of its `signs`, words one of which stands in nearly every
 attack, is not weighed at all: rules find the signs in the pass over everything, and weigh what stands around them.
 
