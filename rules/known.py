@@ -141,6 +141,7 @@ def _written(character: str) -> str:
     apart = unicodedata.normalize("NFD", character)
     if apart != character:
         forms.append("".join(f"(?:{escaped(one)}|{_codes(one)})" for one in apart))
+        forms.append(escaped(apart[0]))  # as views without marks show it
     return f"(?:{'|'.join(forms)})"
 
 

@@ -9,6 +9,8 @@ from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import (
     FIELD,
+    LEAST,
+    LEAST_OF_PIECE,
     Placed,
     media_in,
     reason_of,
@@ -103,7 +105,8 @@ def _live(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "tool", "tool_result", tool_name(leaf.around)
     if path[0] in ("realtimeInput", "realtime_input"):
         reason = reason_of(_mime(leaf.around[-1]) or "audio/pcm")
-        if path[-1] == "data" and (found := media_in(leaf.text, reason)):
+        least = LEAST_OF_PIECE if reason == "audio" else LEAST
+        if path[-1] == "data" and (found := media_in(leaf.text, reason, least)):
             return found
         return "user", "text" if path[-1] == "text" else "field"
     return _classify(document, leaf)

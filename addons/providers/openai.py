@@ -9,6 +9,7 @@ from addons.providers.error_formats import FAMILIES
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import (
     FIELD,
+    LEAST_OF_PIECE,
     Placed,
     media_in,
     role_of,
@@ -131,7 +132,7 @@ def _realtime(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
                 around=(document, [document["item"]], *around[1:]),
             ),
         )
-    found = media_in(leaf.text, "audio") if path[0] == "audio" else None
+    found = media_in(leaf.text, "audio", LEAST_OF_PIECE) if path[0] == "audio" else None
     return found or FIELD
 
 

@@ -16,6 +16,8 @@ BASE64 = re.compile(
 # Characters of base64 from which on it may be bytes without a known beginning, such as raw
 # sound. A shorter one is a token, or nothing.
 LEAST = 512
+# Of a piece of sound that is spoken right now: 20 ms at the lowest rate.
+LEAST_OF_PIECE = 160
 BEGIN = 64
 # Of PNG, JPEG, GIF, WebP and WAV, PDF, zip and Office, its older form, TIFF, MP3, Ogg, FLAC,
 # Matroska, BMP, RTF.
@@ -96,7 +98,7 @@ def is_base64(text: str) -> bool:
     return BASE64.fullmatch(text) is not None
 
 
-def media_in(text: str, reason: str) -> Unreadable | None:
+def media_in(text: str, reason: str, least: int = LEAST) -> Unreadable | None:
     """Why the bytes that a text has in base64 cannot be read; None where it is none of an
     image's, a sound's or a document's: it has neither their beginning nor their length, or it
     encodes text. Then it is read like any other.
@@ -107,7 +109,7 @@ def media_in(text: str, reason: str) -> Unreadable | None:
     if begin.startswith(BEGINNINGS) or begin[4:8] == b"ftyp":
         return Unreadable(reason)
     is_text = reason != "document" and begin.isascii() and begin.decode().isprintable()
-    return None if is_text or len(text) < LEAST else Unreadable(reason)
+    return None if is_text or len(text) < least else Unreadable(reason)
 
 
 def reason_of(mime: str) -> str:

@@ -1,5 +1,6 @@
 """WebSockets of AI hosts through the real proxy: each message judged, both ways, and closed by policy where a rule says so."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -185,13 +186,16 @@ def test_a_blocked_answer_ends_the_dialogue_before_it_is_out(
     }
 
 
+SOUND = base64.b64encode(bytes(range(200)) * 3).decode()
+
+
 def test_sound_is_counted_and_not_recorded_piece_by_piece(
     dialogue: House, tenant: Tenant
 ) -> None:
     with open_socket(tenant) as socket:
         for _ in range(50):
             socket.send(
-                json.dumps({"type": "input_audio_buffer.append", "audio": "QUJD" * 200})
+                json.dumps({"type": "input_audio_buffer.append", "audio": SOUND})
             )
     rows = tenant.audit(2)
     assert [row["unreadable"] for row in rows if row["method"] == "MESSAGE"] == [
