@@ -6,7 +6,9 @@ A text without any of them need not be weighed, and of others only what stands a
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from random import Random
 
+from bench.corpus.benign import BENIGN
 from bench.injection.attacks import Text
 from rules.likeness import STEM, Scorer, groups, words
 from rules.patterns import EXCHANGED, MARKED
@@ -22,22 +24,29 @@ RARE = 20_000  # one word in so many is rare enough for a sign; rarer ones are n
 OFTEN = 12e-5  # of all harmless words; what stands more often is no sign
 # Words that stand everywhere, and seldom so near to one another.
 TOGETHER = r"(?:ignor|disreg|forget|overr)\w{0,5}\W{1,3}(?:\w{1,12}\W{1,3}){0,3}(?:instr|previous|prior|above|rules|prompt)"
+TOLD = 60  # texts of each kind of the bench that are counted
 EACH = 3_000  # characters of a harmless text that are counted
 
 
 def signs_of(scorer: Scorer, attacks: Iterable[Text], harmless: Sequence[Text]) -> str:
     """The regex of the signs."""
-    often: Counter[str] = Counter()
-    for one in harmless:
-        often.update(word[:STEM] for word in words(one.text[:EACH]))
-    rare, too_often = often.total() / RARE, often.total() * OFTEN
+    often = _counted(one.text[:EACH] for one in harmless)
+    # What people say to one another stands seldom in what is installed, and often in calls.
+    told = _counted(
+        make(Random(seed)) for make in BENIGN.values() for seed in range(TOLD)
+    )
+    rare = often.total() / RARE
+
+    def seldom(stem: str) -> bool:
+        return all(count[stem] <= count.total() * OFTEN for count in (often, told))
+
     left = [
         {
             stem
             for stem in _telling(
                 scorer, words(one.text)[start : start + scorer.scale.window]
             )
-            if often[stem] <= too_often
+            if seldom(stem)
         }
         for one in attacks
         if one.attack
@@ -53,6 +62,10 @@ def signs_of(scorer: Scorer, attacks: Iterable[Text], harmless: Sequence[Text]) 
         chosen.append(best)
         left = [window for window in left if best not in window]
     return _regex(sorted(chosen))
+
+
+def _counted(texts: Iterable[str]) -> Counter[str]:
+    return Counter(word[:STEM] for text in texts for word in words(text))
 
 
 def _telling(scorer: Scorer, found: Sequence[str]) -> Iterator[str]:
