@@ -60,7 +60,7 @@ def likely(
     view, end = None, 0
     # Views of one text show mostly the same.
     scores: dict[str, float] = {}
-    for finding in sorted(findings, key=lambda one: (id(one.view), one.start)):
+    for finding in findings:  # view by view, from left to right
         # What was weighed around the sign before is not weighed again.
         if finding.view is view and finding.end <= end:
             continue

@@ -125,9 +125,8 @@ def unhide(view: View, tripped: frozenset[str], into: list[View]) -> bool:
     text, much = view.text, False
     if tripped & CHARACTERS:
         _show_characters(view, into)
-    for name in tripped & WAYS.keys():
-        way = WAYS[name]
-        if way.code.search(text):
+    for name, way in WAYS.items():
+        if name in tripped and way.code.search(text):
             shown, over = way.show(text)
             much |= over
             into.append(shrunk(view, shown, partial(way.codes, text)))

@@ -30,6 +30,7 @@ SECTIONS = {
     "tooltext": 2,
     "sentence": 1,
 }
+# Phrases such as `TODO: …` are what notes and code really say, and no work that was left.
 HOSTS = 5  # as many texts without anything hidden, for each of a section
 LONGEST_FILE = 400_000
 _LOCALE = re.compile("[a-z]{2}(?:_[A-Z]{2})?")

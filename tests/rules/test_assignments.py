@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from bench.corpus.assignments import camel, dotted, kebab, pascal
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.redact import splice
@@ -27,23 +28,6 @@ LETTERS = string.ascii_letters + string.digits
 
 def upper(name: str) -> str:
     return name.upper()
-
-
-def camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
-
-
-def pascal(name: str) -> str:
-    return "".join(map(str.capitalize, name.split("_")))
-
-
-def kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
-def dotted(name: str) -> str:
-    return name.replace("_", ".")
 
 
 # A way of writing: how the name is spelt, and the text around name (N) and value (V).
