@@ -16,6 +16,7 @@ from rules.patterns import EXCHANGED, MARKED
 SURE = 0.6  # the score from which on an attack must have a sign
 MISSED = 0.02  # of these attacks, at most, without any
 MOST = 200
+GIVEN_UP = 0.015  # of these attacks, for signs that harmless texts have often
 SHORTEST = 4  # letters of a sign in ASCII; shorter words stand everywhere
 TELLING = (
     40  # steps of weight that a word's groups have together, for its words to be signs
@@ -53,7 +54,7 @@ def signs_of(scorer: Scorer, attacks: Iterable[Text], harmless: Sequence[Text]) 
         for margin, start in (scorer.best(one.text),)
         if scorer.confidence(margin) >= SURE
     ]
-    few, chosen = MISSED * len(left), list[str]()
+    windows, few, chosen = left, MISSED * len(left), list[str]()
     while len(left) > few and len(chosen) < MOST:
         stands = Counter(stem for window in left for stem in window)
         if not stands:
@@ -61,7 +62,27 @@ def signs_of(scorer: Scorer, attacks: Iterable[Text], harmless: Sequence[Text]) 
         best = max(stands, key=lambda stem: (stands[stem] / (often[stem] + rare), stem))
         chosen.append(best)
         left = [window for window in left if best not in window]
-    return _regex(sorted(chosen))
+    return _regex(sorted(needed(chosen, windows, often + told)))
+
+
+def needed(
+    chosen: Iterable[str], windows: Sequence[set[str]], common: Counter[str]
+) -> set[str]:
+    """The signs without those that are `common` and of which few attacks need each: what has none is not weighed,
+    and most of what is weighed is harmless.
+    """
+    kept, lost = set(chosen), 0
+    while True:
+        alone = Counter(
+            next(iter(here)) for window in windows if len(here := window & kept) == 1
+        )
+        worst = max(
+            kept, key=lambda stem: ((common[stem] + 1) / (alone[stem] + 0.3), stem)
+        )
+        lost += alone[worst]
+        if len(kept) == 1 or lost > GIVEN_UP * len(windows):
+            return kept
+        kept.discard(worst)
 
 
 def _counted(texts: Iterable[str]) -> Counter[str]:
