@@ -16,12 +16,12 @@ earlier.
 
 Nobody knows for sure which pieces a client joins. So a piece may stand in several
 channels (`channels.py`), and is sent once it is settled in all. A channel that waits
-while others get 32 events is overtaken: its text is judged as if it ended there, and
-sent.
+while others get 32 events, or until a final one, is overtaken: its text is judged as if
+it ended there, and sent.
 
     state       entered when                         left when more of its text arrives
     normal      –                                    –
-    overtaken   PATIENCE events came without it      what was sent is settled: normal; else strict
+    overtaken   PATIENCE events without it, the end  what was sent is settled: normal; else strict
     strict      what was sent may still become       never: nothing unsettled of it is sent again
                 a match
 
@@ -51,6 +51,7 @@ from rules.exchange import NOWHERE, Coverage, Exchange, Part
 from rules.redact import Edit
 from rules.restore.restorer import Restorer, with_restored
 from rules.restore.streamed import StreamedRestore
+from rules.restore.whole import with_originals
 from rules.rulebook import Rulebook
 from rules.scan import Finding
 from rules.transcript import Transcript, as_carried_out
@@ -113,28 +114,29 @@ class Stream[Payload]:
         return self._waits > MAX_WAITING
 
     def is_clean(self, pieces: Iterable[Piece]) -> bool:
-        """Whether the complete texts among these were judged before, without findings.
-
-        Pieces with channels are ignored.
-        """
-        return all(
-            piece.channels or self._transcript.is_clean(piece) for piece in pieces
-        )
-
-    # -- events -------------------------------------------------------------------------
+        """Whether the complete texts among these were judged before, without findings."""
+        clean = self._transcript.is_clean
+        return all(piece.channels or clean(piece) for piece in pieces)
 
     def feed(
-        self, payload: Payload, pieces: Sequence[Piece], *, last: bool = False
+        self,
+        payload: Payload,
+        pieces: Sequence[Piece],
+        *,
+        last: bool = False,
+        final: bool = False,
     ) -> list[Released[Payload]]:
-        """Take an event; give those that may be sent now. `last`: it looks like the last one."""
+        """Take an event; give those that may be sent now. `last`: it looks like the last one.
+
+        `final`: a client waits for none after it, and a provider may be silent from then on.
+        """
         if self._calls is not None:
             self._judge_calls(pieces)
         touched: dict[Channel, None] = {}
         spans: list[Span] = []
         complete: list[Piece] = []
-        size = OVERHEAD
+        size = OVERHEAD + sum(len(piece.text) for piece in pieces)
         for piece in pieces:
-            size += len(piece.text)
             if not piece.channels:
                 if piece.text and not self._transcript.is_clean(piece):
                     complete.append(piece)
@@ -148,17 +150,22 @@ class Stream[Payload]:
                 self._restore.take(piece, channels, starts)
         if self._restore is not None and self._calls is not None:
             self._restore.end(touched, self._calls.ended)
+            if final:
+                self._restore.end(self._channels)
+                touched |= dict.fromkeys(self._channels)
             if self._waits > MAX_WAITING // 2:
                 touched |= dict.fromkeys(self._restore.leave_all(self._channels))
         edits = self._judge_new([*touched], complete, at_end=False)
+        if self._restore is not None:
+            whole = [piece for piece in pieces if not piece.channels]
+            edits = with_originals(edits, whole, self._restore.restorer)
         self._events += 1
         self._waits += size
         self._queue.append(Waiting(payload, tuple(spans), edits, size))
-        # Judging the whole answer costs time in proportion to its length, so it is
-        # repeated only when that has doubled.
+        # It costs time in proportion to the answer's length: repeated when that has doubled.
         if last and self._transcript.kept >= 2 * self._concluded_at:
             self._conclude()
-        return self._release()
+        return self._release(0 if final else PATIENCE)
 
     def release_at_once(self, names: tuple[Name, ...], text: str) -> bool:
         """Take an event that differs from the last one only in this text, if it may be sent at once.
@@ -184,17 +191,14 @@ class Stream[Payload]:
 
     def take_held(self) -> list[Payload]:
         """Take back the events that wait; none does any more."""
-        waiting = [event.payload for event in self._queue]
-        self._queue.clear()
-        return waiting
+        waiting, self._queue = self._queue, deque()
+        return [event.payload for event in waiting]
 
     def cannot_read(self, reason: str) -> None:
         """Note what could not be read, one of `rules.exchange.REASONS`. A rule may block for it."""
         if reason not in self.unreadable:
             self.unreadable[reason] = None
             self._conclude()
-
-    # -- the whole answer ---------------------------------------------------------------
 
     @property
     def coverage(self) -> Coverage:
@@ -242,8 +246,6 @@ class Stream[Payload]:
         if not self._transcript.start(piece):
             self.cannot_read("too_large")
         return channels
-
-    # -- judging ------------------------------------------------------------------------
 
     def _judge_new(
         self, touched: Sequence[Channel], complete: Sequence[Piece], *, at_end: bool
@@ -358,14 +360,12 @@ class Stream[Payload]:
             if not self._transcript.add(part, clean=number not in dirty):
                 self.cannot_read("too_large")
 
-    # -- releasing ----------------------------------------------------------------------
-
-    def _release(self) -> list[Released[Payload]]:
+    def _release(self, patience: int = PATIENCE) -> list[Released[Payload]]:
         released: list[Released[Payload]] = []
         while self._queue and self.blocked is None:
             event = self._queue[0]
             while event.first < len(event.spans) and self._may_send(
-                event.spans[event.first]
+                event.spans[event.first], patience
             ):
                 event.first += 1
             if event.first < len(event.spans):
@@ -376,16 +376,16 @@ class Stream[Payload]:
             released.append(Released(event.payload, edits))
         return released
 
-    def _may_send(self, span: Span) -> bool:
+    def _may_send(self, span: Span, patience: int) -> bool:
         """Whether a channel allows a piece to be sent.
 
-        One that has waited for PATIENCE events is judged as if it ended here.
+        One that has waited for these events is judged as if it ended here.
         """
         channel = span.channel
         if span.end <= channel.free:
             return True
         if (
-            self._events - channel.last_event < PATIENCE
+            self._events - channel.last_event < patience
             or channel.strict
             or any(edit.end > channel.settled for edit in channel.edits)
         ):

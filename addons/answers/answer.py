@@ -1,6 +1,5 @@
 """An answer that is passed unchanged, or judged in one piece. Bytes in, bytes out; no I/O."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -13,15 +12,13 @@ from addons.providers.provider import Usage
 from rules.channels import ALL, Piece
 from rules.evaluate import evaluate
 from rules.exchange import NOWHERE, Coverage, Exchange, Kind, Unreadable
-from rules.redact import Edit, merged, splice
-from rules.restore.places import MAX_BACK
+from rules.redact import splice
 from rules.restore.restorer import Restorer, with_restored
-from rules.restore.streamed import GIVEN, TEXTS
+from rules.restore.whole import with_originals
 from rules.rulebook import Rulebook
 from rules.verdict import Verdict
 
 MAX_READ = 8 * 1024 * 1024  # decoded bytes of a whole answer kept for its token counts
-REDACTING, RESTORING = 1, 0  # priority where both would edit the same text
 OPAQUE = {
     "audio": "audio",
     "image": "image",
@@ -165,39 +162,11 @@ def judge_whole(
     parts = tuple(piece.part for piece in pieces)
     exchange = replace(context, parts=parts, unreadable=unreadable)
     verdict = evaluate(book, exchange, key=key)
-    edits = merged(
-        [
-            *((REDACTING, edit) for edit in verdict.edits),
-            *((RESTORING, edit) for edit in _restored(pieces, restorer)),
-        ]
-    )
+    edits = with_originals(verdict.edits, pieces, restorer)
     if restorer is not None:
         verdict = with_restored(verdict, *restorer.counts)
     body = splice(decoded, edits) if edits and verdict.action != "BLOCK" else None
     return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body, bound)
-
-
-def _restored(pieces: Sequence[Piece], restorer: Restorer | None) -> Iterator[Edit]:
-    """The edits that put originals back in place of their placeholders."""
-    before = ""
-    for piece in pieces if restorer is not None else ():
-        assert restorer is not None
-        if piece.literal == NOWHERE or piece.signature:
-            continue
-        if piece.kind == "text" and piece.argument in TEXTS:
-            edits = restorer.text(piece.text, before)
-            shown = restorer.shown(piece.text, {edit.start for edit in edits})
-            before = (before + shown)[-MAX_BACK:]
-        elif piece.kind == "tool_call" and piece.arguments is not None:
-            edits = restorer.leaf(
-                piece.tool, piece.arguments, piece.text, piece.argument
-            )
-        elif piece.kind == "tool_call" and piece.argument in GIVEN:
-            edits = restorer.arguments(piece.tool, piece.text)
-        else:
-            continue
-        for edit in edits:
-            yield edit._replace(literal=piece.literal)
 
 
 def unparsed(data: bytes) -> list[Piece]:

@@ -26,7 +26,8 @@ from rules.redact import splice
 from rules.stream import Stream
 from rules.verdict import Verdict
 
-NO_JSON = (b"", b"[DONE]")  # data with which some streams end
+DONE = b"[DONE]"  # with which some streams end
+NO_JSON = (b"", DONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,11 @@ class StreamedAnswer:
         self._stream.size = self.size
         template = self._template
         # The fast way: no decoding, no JSON, no scan. Most chunks of a chat take it.
-        if template is not None and template.released_at_once(chunk, self._stream):
+        if (
+            template is not None
+            and self._framing.idle
+            and template.released_at_once(chunk, self._stream)
+        ):
             self._begun = True
             return [chunk]
         try:
@@ -170,7 +175,8 @@ class StreamedAnswer:
     def _judge(self, frame: Frame) -> list[bytes]:
         """Read one event and judge it; give what may be sent now."""
         pieces = [_beside(frame.beside)] if frame.beside else []
-        last, bound = False, tuple[Bound, ...]()
+        last = final = False
+        bound: tuple[Bound, ...] = ()
         if frame.unreadable:
             self._stream.cannot_read(frame.unreadable)
         if frame.data is not None:
@@ -179,14 +185,16 @@ class StreamedAnswer:
                 if frame.data.strip() not in NO_JSON:
                     self._stream.cannot_read(texts.reason)
                 pieces += unparsed(frame.data)
+                final = frame.data.strip() == DONE
             else:
                 pieces += texts.pieces
                 for reason in texts.unreadable:
                     self._stream.cannot_read(reason)
-                last, bound = texts.last, texts.bound
+                last, final, bound = texts.last, texts.final, texts.bound
                 if may_have_usage(frame.data):
                     self.usage.read(texts.document)
-        passed = self._written(self._stream.feed(frame, pieces, last=last))
+        released = self._stream.feed(frame, pieces, last=last, final=final)
+        passed = self._written(released)
         if bound:
             self._saw([(one.signature, self._text_of(one)) for one in bound])
         if frame.data and self._plain:

@@ -31,8 +31,8 @@ class Bound(NamedTuple):
 class Texts:
     """The texts of one document.
 
-    `last`: it looks like the last one with text. `unreadable`: one of REASONS each.
-    `bound` are texts whose signature it has.
+    `last`: it looks like the last one with text, `final`: of the whole answer.
+    `unreadable`: one of REASONS each. `bound` are texts whose signature it has.
     """
 
     pieces: tuple[Piece, ...] = ()
@@ -40,6 +40,7 @@ class Texts:
     unreadable: tuple[str, ...] = ()
     document: Any = None
     bound: tuple[Bound, ...] = ()
+    final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

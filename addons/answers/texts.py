@@ -7,31 +7,25 @@ stream a client joins strings of several events:
     {"choices":[{"index":0,"delta":{"content":"sk-live-"}}]}
     {"choices":[{"index":0,"delta":{"content":"4eC39H"}}]}     the key spans two events
 
-Clients differ in what they join: some look at the path, some at an index, some take
-everything of one kind. So a text belongs to several channels at once, and
-`rules.stream` releases it once it is settled in each:
-
-    ("apart", kind, event, signs, 0, "choices", 0, "delta", "content")   path and all indexes
-    ("place", kind, signs, "choices", 0, "delta", "content")             path, and the object's type
-    ("place", kind, "choices", 0, "delta", "content")                    path alone
-    ("index", kind, "index", 0, "choices")                               whatever has this index
-    ("owner", kind, "item_id", "msg_1", "delta")                         whatever has this owner
-    ("key", kind, "content")                                             whatever has this key
-    (ALL, kind)                                                          everything of this kind
+So a text belongs to several channels at once (`channel_names.py`), and `rules.stream` releases
+it once it is settled in each.
 
 A string under a key of COMPLETE (an id, a type), a number and a key continue nothing:
-without a channel, they are judged as a whole.
+without a channel, they are judged as a whole. So are all strings of a message that stands
+by itself: JSON-RPC's, whose sender may wait for an answer to it before it says more, and
+those that repeat a whole response.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from addons.answers.channel_names import Ids, channels_of, ids_of
 from addons.answers.template import Bound, Template, Texts, template_of
 from addons.providers.places import arguments_at, called_tool, is_base64
 from addons.providers.signed import PENDING, in_answer
-from rules.channels import ALL, Name, Piece
+from rules.channels import Name, Piece
 from rules.exchange import Kind, Unreadable
 from rules.leaves import Leaf, Unread, Walk, parse
 
@@ -88,16 +82,6 @@ SERVERS = frozenset(("namespace", "server_label", "server_name"))
 CALL_TYPE = re.compile(
     "_call|tool_call|tool_use|tool-call|code_interpreter|shell|computer"
 )
-ORDERED_INDEXES = (
-    "output_index",
-    "content_index",
-    "summary_index",
-    "contentBlockIndex",
-    "index",
-)
-INDEXES = frozenset(ORDERED_INDEXES)
-# Keys whose value says to which response a text belongs
-OWNERS = ("response_id", "item_id")
 ENDS = (
     ".completed",
     ".failed",
@@ -105,6 +89,11 @@ ENDS = (
     "message_stop",
     "message-end",
     "messageStop",
+)
+# Keys of documents that continue no other: where there are more, a client may read a piece of text there.
+APART = (
+    frozenset(("jsonrpc", "id", "method", "params", "result", "error")),
+    frozenset(("type", "sequence_number", "response")),
 )
 ENDING = re.compile(
     rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true'
@@ -121,8 +110,6 @@ SIGNS = (
     b"redactedContent",
     b"encrypted_content",
 )
-
-Ids = tuple[int, ...]
 
 
 @dataclass(slots=True)
@@ -154,6 +141,7 @@ class AnswerReader:
         document = parse(body, constants=True)
         if isinstance(document, Unreadable):
             return document
+        continues = self.streams and not _is_apart(document)
         walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
         bound, has_signs = list[Bound](), any(sign in body for sign in SIGNS)
         kind_of_event = document.get("type") if isinstance(document, dict) else None
@@ -165,7 +153,7 @@ class AnswerReader:
         try:
             for leaf in walk.leaves(document):
                 signature = in_answer(leaf, streams=self.streams) if has_signs else ""
-                piece = self._piece(leaf, event, signature)
+                piece = self._piece(leaf, event, signature, continues=continues)
                 if signature:
                     bound += self._bound(leaf, piece, signature)
                 if isinstance(piece, Unreadable):
@@ -178,14 +166,17 @@ class AnswerReader:
         if b'"logprobs"' in body and _has_logprobs(document):
             # Logprobs repeat the text as tokens and bytes, which are not read
             unreadable["opaque"] = None
-        last = event.endswith(ENDS) or ENDING.search(body) is not None
-        return Texts(tuple(pieces), last, tuple(unreadable), document, tuple(bound))
+        final = event.endswith(ENDS)
+        last = final or ENDING.search(body) is not None
+        return Texts(
+            tuple(pieces), last, tuple(unreadable), document, tuple(bound), final
+        )
 
     def _bound(
         self, leaf: Leaf, piece: Piece | Unreadable, signature: str
     ) -> Iterator[Bound]:
         """What is bound to a signature; a text whose signature is to come is noted."""
-        ids = _ids(leaf.around)
+        ids = ids_of(leaf.around)
         if signature != PENDING:
             yield Bound(signature, leaf.text)
             names = self.unbound.get(ids)
@@ -201,7 +192,9 @@ class AnswerReader:
     def _may_note(self, ids: Ids) -> bool:
         return ids in self.unbound or len(self.unbound) < MAX_TOOLS
 
-    def _piece(self, leaf: Leaf, event: str, signature: str) -> Piece | Unreadable:
+    def _piece(
+        self, leaf: Leaf, event: str, signature: str, *, continues: bool
+    ) -> Piece | Unreadable:
         if leaf.is_key:
             return Piece(
                 leaf.text, (), "assistant", "key", leaf.literal, signature=signature
@@ -237,7 +230,7 @@ class AnswerReader:
         sort = f"signed {kind}" if signature else kind
         return Piece(
             leaf.text,
-            _channels(leaf, event, sort, name) if self.streams else (),
+            channels_of(leaf, event, sort, name) if continues else (),
             "assistant",
             kind,
             leaf.literal,
@@ -249,7 +242,7 @@ class AnswerReader:
 
     def _tool(self, leaf: Leaf, name: str) -> str:
         """The tool that is called. Its name stands where the call begins; the arguments follow."""
-        ids, depth = _ids(leaf.around), arguments_at(leaf.path, leaf.around)
+        ids, depth = ids_of(leaf.around), arguments_at(leaf.path, leaf.around)
         if name == "name" and depth is None and len(self.tools) < MAX_TOOLS:
             # Clients differ in what they make of a second name.
             known = self.tools.setdefault(ids, leaf.text)
@@ -257,6 +250,17 @@ class AnswerReader:
         if any(_is_of_server(one) for one in leaf.around):
             return ""
         return called_tool(leaf.path, leaf.around) or self.tools.get(ids, "")
+
+
+def _is_apart(document: Any) -> bool:
+    """Whether the texts of a document are whole: no client joins them to others."""
+    if type(document) is not dict:
+        return False
+    return any(
+        keys.issuperset(document)
+        and ("jsonrpc" in document or type(document.get("response")) is dict)
+        for keys in APART
+    )
 
 
 def _arguments(leaf: Leaf) -> Mapping[str, Any] | None:
@@ -279,71 +283,6 @@ def _is_of_server(container: Any) -> bool:
 def _is_string(leaf: Leaf, last: Any) -> bool:
     """Whether JSON has it as a string; numbers continue nothing."""
     return not leaf.around or type(leaf.around[-1][last]) is str
-
-
-def _channels(leaf: Leaf, event: str, kind: str, name: str) -> tuple[Name, ...]:
-    """The channels of a text; see the top of the module.
-
-    `signs` are the `type` of the innermost object and its keys that are true: two
-    objects at one path that differ in these are kept apart.
-    """
-    inner = leaf.around[-1] if leaf.around else None
-    signs = (
-        repr(
-            [
-                (key, value)
-                for key, value in inner.items()
-                if value is True or key == "type"
-            ]
-        )
-        if type(inner) is dict
-        else ""
-    )
-    indexes: list[Name] = []
-    for depth, container in enumerate(leaf.around):
-        if type(container) is dict and not INDEXES.isdisjoint(container):
-            way = tuple(key for key in leaf.path[:depth] if type(key) is str)
-            indexes += [
-                ("index", kind, key, _number(container[key]), *way)
-                for key in ORDERED_INDEXES
-                if key in container
-            ]
-    outer = leaf.around[0] if leaf.around else None
-    owners = [key for key in OWNERS if key in outer] if type(outer) is dict else ()
-    indexes += [
-        ("owner", kind, key, str(outer[key]), *leaf.path)
-        for key in owners
-        if outer is not None
-    ]
-    return (
-        ("apart", kind, event, signs, *_ids(leaf.around), *leaf.path),
-        ("place", kind, signs, *leaf.path),
-        ("place", kind, *leaf.path),
-        *indexes,
-        ("key", kind, name),
-        (ALL, kind),
-    )
-
-
-def _number(index: object) -> object:
-    """An index as a number, however it was written."""
-    try:
-        return int(index)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
-        return 0
-
-
-def _ids(around: Sequence[Any]) -> Ids:
-    """The indexes of all objects around a text."""
-    ids: list[int] = []
-    for container in around:
-        if type(container) is dict and not INDEXES.isdisjoint(container):
-            ids += [
-                container[key]
-                for key in ORDERED_INDEXES
-                if type(container.get(key)) is int
-            ]
-    return tuple(ids)
 
 
 def _is_call(leaf: Leaf, event: str) -> bool:

@@ -1,4 +1,9 @@
-"""Decodes Content-Encoding, whole or chunk by chunk, within a bound. No I/O."""
+"""Decodes Content-Encoding, whole or chunk by chunk, within a bound. No I/O.
+
+A gzip body may have several members (RFC 1952, section 2.2), and zeros behind them; a zstd body
+several frames (RFC 8878, section 3.1). `deflate` is zlib's format, and the raw one that clients
+read, too (RFC 9110, section 8.4.1.2).
+"""
 
 import zlib
 from collections.abc import Callable
@@ -18,6 +23,9 @@ MAX_RATIO = 100
 FREE_RATIO = 1024 * 1024
 # Bytes of input and output at a time: a bomb is noticed after this much.
 STEP = 64 * 1024
+# Members or frames of one body. What compresses in blocks of its own has one for some 64 KB;
+# each costs some microseconds, however little it holds.
+MAX_MEMBERS = 10_000
 
 
 class Undecodable(Exception):
@@ -62,33 +70,97 @@ class NoEncoding(_Bounded):
         return data
 
 
-class _Zlib(_Bounded):
-    def __init__(self, window: int) -> None:
+class _Member(Protocol):
+    """Decodes one member; `unused_data` is what follows it."""
+
+    @property
+    def eof(self) -> bool: ...
+
+    @property
+    def unused_data(self) -> bytes: ...
+
+
+class _Members[Decoding: _Member](_Bounded):
+    """A body of members, one behind the other."""
+
+    STEP = STEP  # bytes that are given to a member at a time
+
+    def __init__(self, make: Callable[[], Decoding]) -> None:
         super().__init__()
-        self._decoder = zlib.decompressobj(window)
+        self._make, self._member = make, make()
+        self._members = 1
 
     @property
     def complete(self) -> bool:
-        return self._decoder.eof
+        return self._member.eof
 
     def feed(self, data: bytes) -> bytes:
-        pieces = []
+        pieces: list[bytes] = []
         self.account(len(data), 0)
-        for start in range(
-            0, len(data), STEP
-        ):  # zlib copies the rest of a step each time, so steps are short
-            left = data[start : start + STEP]
-            while left and not self._decoder.eof:
-                try:
-                    piece = self._decoder.decompress(left, STEP)
-                except zlib.error as error:
-                    raise Undecodable(str(error)) from None
-                self.account(0, len(piece))
-                pieces.append(piece)
-                left = self._decoder.unconsumed_tail
-            if left or self._decoder.unused_data:
-                raise Undecodable("bytes follow the end of the compressed body")
+        # Members copy what is left of a step, so steps are short.
+        for start in range(0, len(data), self.STEP):
+            left = data[start : start + self.STEP]
+            while left:
+                if self._member.eof:
+                    left = self._next(left)
+                if left:
+                    left = self._take(left, pieces)
         return b"".join(pieces)
+
+    def _take(self, data: bytes, pieces: list[bytes]) -> bytes:
+        """Decode with the current member; what follows it is left."""
+        raise NotImplementedError
+
+    def _next(self, data: bytes) -> bytes:
+        """Begin the member that follows."""
+        self._members += 1
+        if self._members > MAX_MEMBERS:
+            raise Undecodable("more members than the limit")
+        self._member = self._make()
+        return data
+
+
+class _Gzip(_Members["zlib._Decompress"]):
+    def __init__(self) -> None:
+        super().__init__(lambda: zlib.decompressobj(16 + zlib.MAX_WBITS))
+
+    def _take(self, data: bytes, pieces: list[bytes]) -> bytes:
+        while data and not self._member.eof:
+            try:
+                piece = self._member.decompress(data, STEP)
+            except zlib.error as error:
+                raise Undecodable(str(error)) from None
+            self.account(0, len(piece))
+            pieces.append(piece)
+            data = self._member.unconsumed_tail
+        return self._member.unused_data
+
+    def _next(self, data: bytes) -> bytes:
+        """Zeros may fill up the body, as on tapes."""
+        data = data.lstrip(b"\0")
+        return super()._next(data) if data else b""
+
+
+class _Deflate(_Gzip):
+    """One member, in zlib's format or raw: as clients do it, by whether the first bytes are a zlib header."""
+
+    def __init__(self) -> None:
+        _Members.__init__(self, zlib.decompressobj)
+        self._first: bytes | None = b""
+
+    def _take(self, data: bytes, pieces: list[bytes]) -> bytes:
+        if self._first is None:
+            return super()._take(data, pieces)
+        self._first += data
+        if len(self._first) < 2:
+            return b""
+        data, self._first = self._first, None
+        if data[0] & 15 != zlib.DEFLATED or int.from_bytes(data[:2]) % 31:
+            self._member = zlib.decompressobj(-zlib.MAX_WBITS)
+        return super()._take(data, pieces)
+
+    def _next(self, data: bytes) -> bytes:
+        raise Undecodable("bytes follow the end of the compressed body")
 
 
 class _Brotli(_Bounded):
@@ -116,46 +188,34 @@ class _Brotli(_Bounded):
         return b"".join(pieces)
 
 
-class _Zstandard(_Bounded):
+class _Zstandard(_Members["zstandard.ZstdDecompressionObj"]):
     """Zstandard's push decoder has no output limit, so input is given in pieces too
     small to exceed the bound.
     """
 
     # Bytes. A block decodes to 128 KB at most, from 3 bytes at least; checked after
     # each piece.
-    PIECE = 512
+    STEP = 512
 
     def __init__(self) -> None:
-        super().__init__()
-        self._decoder = zstandard.ZstdDecompressor(
-            max_window_size=8 * 1024 * 1024
-        ).decompressobj()
+        context = zstandard.ZstdDecompressor(max_window_size=8 * 1024 * 1024)
+        super().__init__(context.decompressobj)
 
-    @property
-    def complete(self) -> bool:
-        return bool(self._decoder.eof)
-
-    def feed(self, data: bytes) -> bytes:
-        pieces = []
+    def _take(self, data: bytes, pieces: list[bytes]) -> bytes:
         try:
-            for start in range(0, len(data), self.PIECE):
-                if self._decoder.eof:
-                    raise Undecodable("bytes follow the end of the compressed body")
-                piece = self._decoder.decompress(data[start : start + self.PIECE])
-                self.account(min(self.PIECE, len(data) - start), len(piece))
-                pieces.append(piece)
+            piece = self._member.decompress(data)
         except zstandard.ZstdError as error:
             raise Undecodable(str(error)) from None
-        if self._decoder.unused_data:
-            raise Undecodable("bytes follow the end of the compressed body")
-        return b"".join(pieces)
+        self.account(0, len(piece))
+        pieces.append(piece)
+        return self._member.unused_data if self._member.eof else b""
 
 
 DECODERS: dict[str, Callable[[], Decoder]] = {
     "identity": NoEncoding,
-    "gzip": lambda: _Zlib(16 + zlib.MAX_WBITS),
-    "x-gzip": lambda: _Zlib(16 + zlib.MAX_WBITS),
-    "deflate": lambda: _Zlib(zlib.MAX_WBITS),
+    "gzip": _Gzip,
+    "x-gzip": _Gzip,
+    "deflate": _Deflate,
     "br": _Brotli,
     "zstd": _Zstandard,
 }

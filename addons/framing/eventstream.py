@@ -45,6 +45,10 @@ class EventStream:
         self._rest = bytearray()
         self._broken = False
 
+    @property
+    def idle(self) -> bool:
+        return not self._rest and not self._broken
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The messages that `chunk` completes."""
         self._rest += chunk

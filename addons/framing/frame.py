@@ -36,6 +36,10 @@ class Framing(Protocol):
         are none.
         """
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is held: what comes next begins a frame."""
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes."""
 

@@ -27,6 +27,10 @@ class JsonArray:
         self._start = -1  # where the current element begins
         self._passing = False
 
+    @property
+    def idle(self) -> bool:
+        return not self._rest and not self._passing
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The elements that `chunk` completes."""
         self._rest += chunk

@@ -12,6 +12,10 @@ class JsonLines:
         self._rest = bytearray()
         self._passing = False
 
+    @property
+    def idle(self) -> bool:
+        return not self._rest and not self._passing
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The lines that `chunk` completes."""
         if b"\n" not in chunk:

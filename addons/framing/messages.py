@@ -7,6 +7,7 @@ class Messages:
     """The frames of one direction. Each chunk is a whole message."""
 
     keepalive = b""
+    idle = True
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The message as a frame."""

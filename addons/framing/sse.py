@@ -1,10 +1,14 @@
-"""Server-sent events (HTML standard, section 9.2): lines end in CRLF, LF or CR, and a blank line ends an event."""
+"""Server-sent events (HTML standard, section 9.2): lines end in CRLF, LF or CR, and a blank line ends an event.
+
+An event whose lines end in CR is given at once. An LF that comes after it belongs to its last line
+end, and is a frame without content.
+"""
 
 import re
 
 from addons.framing.frame import MAX_FRAME, Frame
 
-END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+END = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r)|\r\r")
 LINE_END = re.compile(rb"\r\n|\n|\r")
 PLAIN = re.compile(rb"data: [^\r\n]*\n\n")  # the form of nearly all events
 BOM = b"\xef\xbb\xbf"
@@ -20,15 +24,16 @@ class ServerSentEvents:
         self._searched = 0
         self._passing = False  # inside an event that is too large
         self._begun = False
+        self._after_cr = False  # the last event ended in CR, and its LF may follow
+
+    @property
+    def idle(self) -> bool:
+        return self._begun and not self._rest and not self._passing
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The events that `chunk` completes."""
-        if (
-            self._begun
-            and not self._rest
-            and not self._passing
-            and PLAIN.fullmatch(chunk)
-        ):
+        if self.idle and PLAIN.fullmatch(chunk):
+            self._after_cr = False
             return [Frame(chunk, chunk[6:-2])]
         self._rest += chunk
         return self._start() + self._cut(at_end=False)
@@ -79,12 +84,19 @@ class ServerSentEvents:
 
     def _cut(self, *, at_end: bool) -> list[Frame]:
         frames: list[Frame] = []
-        start, rest = 0, self._rest
-        while (found := END.search(rest, start or self._searched)) is not None:
-            if found.end() == len(rest) and rest[-1:] == b"\r" and not at_end:
+        start = self._line_feed(0, frames)
+        while (found := END.search(self._rest, start or self._searched)) is not None:
+            ends = found[0]
+            if (
+                found.end() == len(self._rest)
+                and ends in (b"\n\r", b"\r\n\r")
+                and not at_end
+            ):
                 break  # the LF of a CRLF may follow
-            frames.append(self._frame(bytes(rest[start : found.end()])))
-            start = found.end()
+            frames.append(self._frame(bytes(self._rest[start : found.end()])))
+            self._after_cr = ends == b"\r\r"
+            start = self._line_feed(found.end(), frames)
+        rest = self._rest
         del rest[:start]
         self._searched = max(0, len(rest) - 3)
         if len(rest) > MAX_FRAME:
@@ -93,11 +105,21 @@ class ServerSentEvents:
             self._passing, self._searched = True, 0
         return frames
 
+    def _line_feed(self, at: int, frames: list[Frame]) -> int:
+        """Take an LF that belongs to the event before; where the next one begins."""
+        if not self._after_cr or at == len(self._rest):
+            return at
+        self._after_cr = False
+        if self._rest[at] != 0x0A:
+            return at
+        frames.append(Frame(b"\n"))
+        return at + 1
+
     def _frame(self, raw: bytes) -> Frame:
         if self._passing:
             self._passing = False
             return Frame(raw, unreadable="too_large")
-        data, beside, name = [], [], ""
+        data, beside, comments, name = [], [], [], ""
         for line in LINE_END.split(raw):
             if _is_data(line):
                 data.append(line[5:].removeprefix(b" "))
@@ -105,6 +127,10 @@ class ServerSentEvents:
                 beside.append(line.decode("utf-8", "replace"))
                 if line.startswith(b"event:"):
                     name = beside[-1][6:].strip()
+                elif line.startswith(b":"):
+                    comments.append(beside[-1][1:].strip())
+        if len(comments) > 1:  # as a reader of comments would join them
+            beside.append("".join(comments))
         return Frame(raw, b"\n".join(data) if data else None, name, "\n".join(beside))
 
 

@@ -86,6 +86,61 @@ def test_each_bound_holds_just_beyond_it(
     )
 
 
+def raw_deflate(data: bytes) -> bytes:
+    made = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return made.compress(data) + made.flush()
+
+
+SKIPPABLE = b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"  # a frame of zstd without content
+A, B = b"the first " * 20, b"the second"
+FORMS = {
+    "two members": ("gzip", gzip.compress(A) + gzip.compress(B)),
+    "an empty member": ("gzip", gzip.compress(b"") + gzip.compress(A + B)),
+    "zeros behind": ("gzip", gzip.compress(A + B) + bytes(1024)),
+    "zeros between": ("gzip", gzip.compress(A) + bytes(3) + gzip.compress(B)),
+    "raw": ("deflate", raw_deflate(A + B)),
+    "raw, stored": ("deflate", raw_deflate(Random(5).randbytes(300))),
+    "zlib": ("deflate", zlib.compress(A + B, level=1)),
+    "two frames": ("zstd", zstandard.compress(A) + zstandard.compress(B)),
+    "a skippable frame": (
+        "zstd",
+        zstandard.compress(A) + SKIPPABLE + zstandard.compress(B),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_an_encoding_is_read_however_it_is_cut(form: str) -> None:
+    encoding, body = FORMS[form]
+    whole = Random(5).randbytes(300) if form == "raw, stored" else A + B
+    assert decode(body, encoding) == whole
+    for cut in range(len(body) + 1):
+        decoder = decoder_for(encoding)
+        assert decoder is not None
+        assert decoder.feed(body[:cut]) + decoder.feed(body[cut:]) == whole
+        assert decoder.complete
+    bytewise = decoder_for(encoding)
+    assert bytewise is not None
+    assert b"".join(bytewise.feed(bytes([one])) for one in body) == whole
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_what_is_no_member_behind_a_member_is_unreadable(encoding: str) -> None:
+    body = ENCODE[encoding](A)
+    for behind in (b"\0x", b"x", body[:-1], b"\x1f\x8b"):
+        assert decode(body + behind, encoding) == Unreadable("bad_encoding")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+def test_the_number_of_members_has_a_bound(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_MEMBERS", 50)
+    member = ENCODE[encoding](b"x")
+    assert decode(member * 50, encoding) == b"x" * 50
+    assert decode(member * 51, encoding) == Unreadable("bad_encoding")
+
+
 def test_an_encoding_we_do_not_speak_is_named_so() -> None:
     for encoding in ("rot13", "gzip, br", "gzip,gzip", "compress"):
         assert decode(b"x", encoding) == Unreadable("unknown_encoding")
