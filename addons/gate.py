@@ -34,12 +34,13 @@ from addons.calls.refusal import (
     challenge,
     plain,
     refused,
-    unreachable,
+    unanswered,
 )
 from addons.calls.state import STATE, CallState, address_of, state_of
 from addons.network.connections import Connections
 from addons.network.probe import is_probe, probe_answer
 from addons.providers import Directory
+from addons.providers.error_formats import TORN, UNREACHABLE
 from addons.providers.provider import UNSENT
 from addons.record.recorder import Recorder, blocked_message
 from addons.settings import ProxySettings
@@ -346,16 +347,20 @@ class Gate:
             status = flow.response.status_code if flow.response else None
             self._recorder.complete(state.record, outcome, status=status)
 
-    def cut_off(self, flow: Flow, why: str, *, by_client: bool) -> Step:
-        """The exchange broke off. A call whose provider failed gets a reply in its format."""
+    def cut_off(self, flow: Flow, why: str, *, by_client: bool, reached: bool) -> Step:
+        """The exchange broke off. A call whose provider failed gets a reply in its format.
+
+        `reached`: there was a connection to the provider.
+        """
         state = state_of(flow)
         if state is None or state.record is None:
             return PASS
         state.record.failure = state.record.failure or why
         if by_client or flow.response is not None:
             return PASS
-        host = flow.request.host
-        message = (
-            f"Earthflow could not reach {host}: {why} (decision {state.record.id})"
+        host, code = flow.request.host, TORN if reached else UNREACHABLE
+        said = (
+            f"{host} gave no answer" if reached else f"Earthflow could not reach {host}"
         )
-        return Refuse(unreachable(flow, state, message))
+        message = f"{said}: {why} (decision {state.record.id})"
+        return Refuse(unanswered(flow, state, message, code))

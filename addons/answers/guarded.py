@@ -6,6 +6,7 @@ import time
 
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.failures import Failures
+from addons.providers.error_formats import FAILED, SLOW
 from addons.record.recorder import OpenRecord
 
 ANSWER = "earthflow_answer"  # in flow.metadata: the GuardedAnswer of a call
@@ -46,11 +47,13 @@ class GuardedAnswer:
     def expire(self, why: str) -> bytes:
         """The answer took too long; give its last bytes, which say why."""
         self._record.failure, self._record.expired = why, True
-        return b"".join(self._answer.cut_off(f"{why} (decision {self._record.id})"))
+        return b"".join(
+            self._answer.cut_off(f"{why} (decision {self._record.id})", SLOW)
+        )
 
     def _failed(self, error: Exception) -> bytes:
         self._record.failure = "engine_error"
         if self._failures.passes(error, "an answer"):
             return b"".join(self._answer.stop_judging())
         message = f"Earthflow could not judge this answer (decision {self._record.id})"
-        return b"".join(self._answer.cut_off(message))
+        return b"".join(self._answer.cut_off(message, FAILED))

@@ -23,6 +23,7 @@ from addons.calls.state import AnswerPolicy, CallState
 from addons.framing import framing_of
 from addons.framing.decode import Decoder, decoder_for
 from addons.framing.frame import Frame, Framing
+from addons.providers.error_formats import Why
 from addons.record.recorder import OpenRecord, blocked_message
 from rules.evaluate import evaluate
 from rules.stream import Stream
@@ -106,7 +107,7 @@ class AnswerHandler:
             framing,
             decoder,
             stream,
-            lambda why: end_events(why, record.id),
+            lambda why, code: end_events(Why(why, record.id, code=code)),
             partial(blocked_message, decision=record.id),
             partial(self._saw, policy),
         )

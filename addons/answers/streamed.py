@@ -18,7 +18,7 @@ from addons.answers.texts import AnswerReader
 from addons.calls.signed_texts import Pair
 from addons.framing.decode import Decoder, NoEncoding, Undecodable
 from addons.framing.frame import Frame, Framing
-from addons.providers.error_formats import Ending
+from addons.providers.error_formats import BLOCKED, UNREADABLE, Ending
 from addons.providers.provider import Usage
 from rules.channels import Name, Piece, Released
 from rules.exchange import NOWHERE, Coverage, Kind, Unreadable
@@ -64,11 +64,11 @@ class StreamedAnswer:
         framing: Framing,
         decoder: Decoder,
         stream: Stream[Frame],
-        end_events: Callable[[str], Ending],
+        end_events: Callable[[str, str], Ending],
         message: Callable[[Verdict], str],
         saw: Callable[[Sequence[Pair]], None] = lambda pairs: None,
     ):
-        """`end_events` makes the last events of a stream that is cut off, of the reason.
+        """`end_events` makes the last events of a stream that is cut off, of the reason and its code.
 
         `message` is that reason where a verdict blocks. `saw` takes texts with their
         signatures, as the client receives them.
@@ -121,7 +121,8 @@ class StreamedAnswer:
             decoded = self._decoder.feed(chunk)
         except Undecodable:
             self._stream.cannot_read("bad_encoding")
-            return self.cut_off("The provider's answer could not be decoded")
+            why = "The provider's answer could not be decoded"
+            return self.cut_off(why, UNREADABLE)
         # Decoded, since what was sent before was, and the header that names an encoding is gone.
         if not self._judging:
             return [decoded]
@@ -138,14 +139,17 @@ class StreamedAnswer:
         passed = self._judge_unread()
         return passed if self.ended else passed + self._written(self._stream.end())
 
-    def cut_off(self, why: str) -> list[bytes]:
-        """End the stream with events that say why, behind what was released before."""
+    def cut_off(self, why: str, code: str) -> list[bytes]:
+        """End the stream with events that say why, behind what was released before.
+
+        `code`: one of `error_formats`.
+        """
         self.ended = True
         passed, self._output = self._output, []
         first = not self._begun and not passed
         return passed + [
             self._framing.own_frame(name, data, first=first)
-            for name, data in self._end_events(why)
+            for name, data in self._end_events(why, code)
         ]
 
     def stop_judging(self) -> list[bytes]:
@@ -227,10 +231,11 @@ class StreamedAnswer:
         # What was released before the finding is sent; the event with the finding is not.
         if self._stream.blocked is not None:
             self._output += written
-            return self.cut_off(self._message(self._stream.blocked))
+            return self.cut_off(self._message(self._stream.blocked), BLOCKED)
         if self._stream.overfull:
             self._stream.cannot_read("endless")
-            return self.cut_off("Too much of the answer would have to be held")
+            why = "Too much of the answer would have to be held"
+            return self.cut_off(why, UNREADABLE)
         return written
 
 

@@ -27,6 +27,7 @@ from addons.calls.refusal import (
     refused,
 )
 from addons.calls.state import CallState, address_of, state_of
+from addons.providers.error_formats import FAILED
 from addons.record.recorder import Recorder
 from addons.settings import ProxySettings
 from addons.status.health import Health
@@ -104,7 +105,7 @@ class Failures:
         try:
             if isinstance(error, NoSnapshot):
                 message = f"Earthflow cannot judge now: {why}"
-                refusal = Refusal("no_snapshot", UNAVAILABLE, message)
+                refusal = Refusal("no_snapshot", UNAVAILABLE, message, code=FAILED)
                 return self._refuser.refuse(flow, refusal)
             return self._recorded(flow, state, place_of(error), passes)
         except Exception as second:  # not even a record: nothing may pass
@@ -127,14 +128,14 @@ class Failures:
             )
             step: Step = PASS
         elif state.record is None:
-            refusal = Refusal("engine_error", self._status, message)
+            refusal = Refusal("engine_error", self._status, message, code=FAILED)
             step = self._refuser.refuse(flow, refusal)
         elif flow.response is not None and passes:  # the answer of a decided call
             step = PASS
         else:  # decided already, and the decision cannot be carried out
             state.record.refused = True
             message = f"{message} (decision {state.record.id})"
-            step = Refuse(refused(flow, state, self._status, message))
+            step = Refuse(refused(flow, state, self._status, message, code=FAILED))
         assert state.record is not None
         state.record.failure = place
         return step

@@ -17,7 +17,7 @@ import msgspec
 
 from addons.calls.flow import Flow, path_of
 from addons.calls.state import CallState, address_of, state_of
-from addons.providers.error_formats import FAMILIES, Family
+from addons.providers.error_formats import BLOCKED, FAMILIES, Family, Why
 from addons.record.recorder import OpenRecord, Recorder
 from contract.decision import Reason
 
@@ -60,8 +60,8 @@ class Refusal:
     """Why a call, or a WebSocket's message, is refused without asking the rules.
 
     `message` is what its sender reads. `unreadable`: one of `rules.exchange.REASONS`.
-    `retry_after`: seconds after which it may be tried again. `close` is the close code
-    where it ends a WebSocket.
+    `retry_after`: seconds after which it may be tried again. `code`: one of
+    `error_formats`. `close` is the close code where it ends a WebSocket.
     """
 
     reason: Reason
@@ -69,6 +69,7 @@ class Refusal:
     message: str
     unreadable: tuple[str, ...] = ()
     retry_after: float | None = None
+    code: str = BLOCKED
     close: int = POLICY_VIOLATION
 
 
@@ -93,8 +94,9 @@ class Refuser:
             self._recorder.complete(state.record, "refused")
         state.record = record
         message = f"{refusal.message} (decision {record.id})"
+        retry_after, code = refusal.retry_after, refusal.code
         return Refuse(
-            refused(flow, state, refusal.status, message, refusal.retry_after)
+            refused(flow, state, refusal.status, message, retry_after, code=code)
         )
 
 
@@ -104,6 +106,8 @@ def refused(
     status: int,
     message: str,
     retry_after: float | None = None,
+    *,
+    code: str = BLOCKED,
 ) -> Reply:
     """The reply to a recorded, refused call. SDKs show its message.
 
@@ -115,14 +119,13 @@ def refused(
     else:
         headers["retry-after"] = str(max(1, ceil(retry_after)))
         headers["x-earthflow-ratelimit"] = "1"
-    return _in_words_of(flow, state, status, message, headers)
+    return _in_words_of(flow, state, status, message, headers, code)
 
 
-def unreachable(flow: Flow, state: CallState, message: str) -> Reply:
-    """The reply to an allowed call whose provider could not be reached; SDKs may try again."""
-    return _in_words_of(
-        flow, state, BAD_GATEWAY, message, {"x-earthflow-decision": "ALLOW"}
-    )
+def unanswered(flow: Flow, state: CallState, message: str, code: str) -> Reply:
+    """The reply to an allowed call whose provider gave no answer; SDKs may try again."""
+    headers = {"x-earthflow-decision": "ALLOW"}
+    return _in_words_of(flow, state, BAD_GATEWAY, message, headers, code)
 
 
 def challenge() -> Reply:
@@ -157,11 +160,17 @@ def family_of(flow: Flow, state: CallState) -> Family:
 
 
 def _in_words_of(
-    flow: Flow, state: CallState, status: int, message: str, headers: dict[str, str]
+    flow: Flow,
+    state: CallState,
+    status: int,
+    message: str,
+    headers: dict[str, str],
+    code: str,
 ) -> Reply:
     record: OpenRecord | None = state.record
     assert record is not None
-    worded = family_of(flow, state).refuse(message, record.id, status)
+    why = Why(message, record.id, status, code)
+    worded = family_of(flow, state).refuse(why)
     all_headers = {
         "content-type": "application/json",
         "x-earthflow-decision-id": record.id,

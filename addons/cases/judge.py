@@ -19,6 +19,7 @@ from addons.framing import framing_of
 from addons.framing.decode import decoder_for
 from addons.framing.frame import Frame
 from addons.providers import Directory
+from addons.providers.error_formats import Why
 from addons.record.recorder import blocked_message
 from rules.evaluate import evaluate
 from rules.exchange import Direction, Exchange, Kind, Part, Role, Unreadable
@@ -136,7 +137,7 @@ class CaseJudge:
             framing,
             decoder,
             stream,
-            lambda why: ending(why, DECISION),
+            lambda why, code: ending(Why(why, DECISION, code=code)),
             lambda verdict: blocked_message(verdict, DECISION),
         )
         passed = b"".join([*answer.feed(body), *answer.end()])

@@ -36,7 +36,7 @@ from addons.dialogues.responses import OpenResponses, asks_for_answer
 from addons.framing.decode import NoEncoding
 from addons.framing.frame import Frame
 from addons.framing.messages import Messages
-from addons.providers.error_formats import Family
+from addons.providers.error_formats import Family, Why
 from addons.providers.provider import Format, Usage
 from addons.record.recorder import Address, OpenRecord, Recorder, blocked_message
 from addons.tenants.compiled_snapshot import Caller
@@ -249,7 +249,7 @@ class Dialogue:
             Messages(),
             NoEncoding(),
             stream,
-            lambda why: self._handshake.family.end(why, decision),
+            lambda why, code: self._handshake.family.end(Why(why, decision, code=code)),
             partial(blocked_message, decision=decision),
             partial(self._judge.saw_signed, policy),
         )
@@ -312,7 +312,7 @@ class Dialogue:
         code: int = POLICY_VIOLATION,
     ) -> None:
         """Tell the client why, and close."""
-        events = self._handshake.family.end(why, decision)
+        events = self._handshake.family.end(Why(why, decision))
         message.outgoing = [Outgoing(True, True, data) for _, data in events]
         message.close = (code, _short(why))
 

@@ -97,7 +97,7 @@ class _Members[Decoding: _Member](_Bounded):
     def feed(self, data: bytes) -> bytes:
         pieces: list[bytes] = []
         self.account(len(data), 0)
-        # Members copy what is left of a step, so steps are short.
+        # A member copies the rest of a step each time, so steps are short.
         for start in range(0, len(data), self.STEP):
             left = data[start : start + self.STEP]
             while left:

@@ -6,22 +6,31 @@ changes the module-level ones; the other functions are called where their object
 """
 
 import asyncio
+import functools
 import inspect
+import socket
 from collections import defaultdict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, NamedTuple, Protocol
 
 from mitmproxy import ctx, hooks, http, master
 from mitmproxy.addonmanager import safecall, traverse
 from mitmproxy.addons.next_layer import NextLayer
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Connection, ConnectionState
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.events import ConnectionClosed
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import websocket as websocket_layers
+from mitmproxy.proxy.layers.http import _http1, _http2
+from mitmproxy.proxy.server import ConnectionHandler
 
+from addons.mitm.error_page import error_page
 from addons.mitm.http1 import BoundedHttp1Client
+from addons.mitm.http2 import OrderlyH2Connection, OrderlyHttp2Client
 from addons.mitm.websocket import JudgedWebSocket
+
+Handling = Callable[[Any, Connection], Coroutine[Any, Any, None]]
 
 
 class Bend(NamedTuple):
@@ -39,14 +48,27 @@ BENDS = (
         "test_mitmproxy_makes_our_classes_where_it_made_its_own",
     ),
     Bend(
+        "mitmproxy.proxy.layers.http.Http2Client is OrderlyHttp2Client, and BufferedH2Connection "
+        "of its module is OrderlyH2Connection, with hyper-h2's _receive_goaway_frame",
+        "an orderly GOAWAY would cut all answers that are on their way, and control frames have no "
+        "bound",
+        "test_mitmproxy_makes_our_classes_where_it_made_its_own",
+    ),
+    Bend(
+        "make_error_response of mitmproxy's _http1 is error_page, and Http2Server's reply to what is "
+        "no call is ours",
+        "its page is HTML, and names mitmproxy and its version",
+        "test_mitmproxy_makes_our_classes_where_it_made_its_own",
+    ),
+    Bend(
         "mitmproxy.proxy.layers.websocket.WebsocketLayer is JudgedWebSocket",
         "its own layer sends every message by itself, and keeps them all",
         "test_mitmproxy_makes_our_classes_where_it_made_its_own",
     ),
     Bend(
-        "HttpLayer, HttpStream, Http1Server, Http1Client, WebsocketLayer and TCPLayer are "
-        "subclassed, and their states, buffers and methods used (mitm/http.py, http1.py, "
-        "websocket.py, tunnel.py)",
+        "HttpLayer, HttpStream, Http1Server, Http1Client, Http2Server, Http2Client, WebsocketLayer "
+        "and TCPLayer are subclassed, and their states, buffers and methods used (mitm/http.py, "
+        "http1.py, http2.py, websocket.py, tunnel.py)",
         "bounds on bodies and time, replies in the provider's format, edits inside a stream",
         "test_every_overridden_method_has_the_parameters_it_had",
     ),
@@ -69,13 +91,18 @@ BENDS = (
         "test_the_server_is_set_up_where_we_set_it_up",
     ),
     Bend(
+        "ConnectionHandler.handle_connection is handle_to_the_end of it",
+        "cancelled while an event is handled, it closes nothing and tells no layer",
+        "test_a_connection_handler_has_what_we_use_of_it",
+    ),
+    Bend(
         "ConnectionHandler.max_conns holds MAX_CONNECTIONS instead of five",
         "five upstream connections for one client hold back its sixth HTTP/2 call",
         "test_a_connection_handler_has_what_we_use_of_it",
     ),
     Bend(
-        "ConnectionHandler.transports[client].handler.cancel()",
-        "mitmproxy has no way to close a client's connection from outside",
+        "ConnectionHandler.transports[client].handler.cancel(), and the sockets of its transports",
+        "mitmproxy has no way to close a client's connection from outside, and keeps none alive",
         "test_a_connection_handler_has_what_we_use_of_it",
     ),
     Bend(
@@ -100,11 +127,6 @@ BENDS = (
         "test_messages_check_their_fields_where_we_stop_them",
     ),
     Bend(
-        "The words CLIENT_LEFT in the error of a flow",
-        "mitmproxy tells by its text alone whether the client or the provider ended a call",
-        "test_mitmproxy_says_in_these_words_that_a_client_left",
-    ),
-    Bend(
         "The words UNTRUSTED at the start of a failed handshake's error",
         "mitmproxy tells by its text alone that a client rejected our certificate",
         "test_mitmproxy_says_in_these_words_that_a_client_does_not_trust_us",
@@ -114,7 +136,8 @@ BENDS = (
 # Connections from one client's connection to one upstream address. An HTTP/2 client may have
 # this many calls at once; each takes one connection to an HTTP/1 upstream.
 MAX_CONNECTIONS = 1000
-CLIENT_LEFT = ("lient disconnected", "by client")
+# Seconds of silence before TCP asks whether the other side is there, and between two questions.
+KEEPALIVE_IDLE, KEEPALIVE_EVERY = 60, 30
 UNTRUSTED = "The client does not trust"
 
 
@@ -130,7 +153,35 @@ class LayerChoice(Protocol):
 def install() -> None:
     """Put our classes where mitmproxy looks for its own. Call before the first connection."""
     http_layers.Http1Client = BoundedHttp1Client  # type: ignore[misc]
+    ConnectionHandler.handle_connection = handle_to_the_end(  # type: ignore[method-assign, assignment]
+        ConnectionHandler.handle_connection
+    )
+    http_layers.Http2Client = OrderlyHttp2Client  # type: ignore[misc]
+    _http1.make_error_response = error_page
+    _http2.BufferedH2Connection = OrderlyH2Connection  # type: ignore[misc]
     websocket_layers.WebsocketLayer = JudgedWebSocket  # type: ignore[misc]
+
+
+def handle_to_the_end(handle: Handling) -> Handling:
+    """mitmproxy's `handle_connection`, with its end even where it is cancelled during an event.
+
+    There it leaves the socket open then, and tells no layer: calls on it would never end.
+    """
+    if getattr(handle, "__wrapped__", None) is not None:
+        return handle
+
+    @functools.wraps(handle)
+    async def handle_connection(self: Any, connection: Connection) -> None:
+        try:
+            await handle(self, connection)
+        finally:
+            left = self.transports.pop(connection, None)
+            if left is not None:
+                connection.state = ConnectionState.CLOSED
+                left.writer.close()
+                await self.server_event(ConnectionClosed(connection))
+
+    return handle_connection
 
 
 def choose_layers(next_layer: NextLayer, choice: LayerChoice) -> None:
@@ -157,19 +208,28 @@ def allow_connections(client: Client) -> None:
         handler.max_conns = defaultdict(lambda: asyncio.Semaphore(MAX_CONNECTIONS))
 
 
+def keep_alive(client: Hashable, connection: Connection) -> None:
+    """Have the kernel probe a connection, the client's or one of its upstreams', while it is silent.
+
+    NATs and load balancers of clouds forget what was silent for 100 to 350 seconds, and models
+    think for longer.
+    """
+    handler = _handler(client)
+    transport = handler.transports.get(connection) if handler is not None else None
+    if transport is None or transport.writer is None:
+        return
+    kept = transport.writer.get_extra_info("socket")
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    kept.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    kept.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY)
+
+
 def close_client(client: Hashable) -> None:
     """Close a client's connection, as mitmproxy does after its own idle timeout."""
     handler = _handler(client)
     transport = handler.transports.get(client) if handler is not None else None
     if transport is not None and transport.handler is not None:
         transport.handler.cancel("ended by a limit")
-
-
-def left_by_client(flow: http.HTTPFlow) -> bool:
-    """Whether a call broke off since its client left, not since its provider failed."""
-    text = flow.error.msg if flow.error else ""
-    said = any(words in text for words in CLIENT_LEFT)
-    return said or not flow.client_conn.connected
 
 
 class HookTable:

@@ -2,8 +2,9 @@
 
 from mitmproxy import tls
 from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons.mitm.bends import allow_connections
+from addons.mitm.bends import allow_connections, keep_alive
 from addons.mitm.certificates import is_outer
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
@@ -30,8 +31,13 @@ class Handshakes:
         """A client connects, if it may."""
         if self._connections.open(client, _address(client)):
             allow_connections(client)
+            keep_alive(client, client)
         else:
             client.error = "too many connections"
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        """An upstream is reached."""
+        keep_alive(data.client, data.server)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
         """A handshake inside a tunnel succeeded: the client trusts our CA."""

@@ -28,8 +28,7 @@ from addons.api_relay import ApiRelay
 from addons.calls.flow import is_opaque, send_body
 from addons.calls.refusal import UNAVAILABLE, Refuse, Step
 from addons.gate import Gate
-from addons.mitm.bends import left_by_client
-from addons.mitm.http import AT_ONCE, REPLACED
+from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED
 from addons.mitm.layer_choice import LayerChoice
 from addons.network.connections import Connections
 from addons.network.resolver import mark_own_connections
@@ -168,10 +167,14 @@ class Hooks:
             self._connections.end_call(flow.client_conn)
             _carry_out(flow, Refuse(self._api_relay.unreachable()))
             return
-        by_client = left_by_client(flow)
+        by_client = LEFT in flow.metadata or not flow.client_conn.connected
         why = flow.error.msg if flow.error else ""
         try:
-            _carry_out(flow, self._gate.cut_off(flow, why, by_client=by_client))
+            reached = flow.server_conn.timestamp_start is not None
+            _carry_out(
+                flow,
+                self._gate.cut_off(flow, why, by_client=by_client, reached=reached),
+            )
         finally:
             outcome: Outcome = "client_abort" if by_client else "upstream_error"
             self._gate.complete(flow, outcome)

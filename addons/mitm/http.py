@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from mitmproxy import flow as mitm_flow
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -43,6 +44,15 @@ from mitmproxy.proxy.layers.http import (
 
 from addons.answers.guarded import ANSWER, GuardedAnswer
 from addons.mitm.http1 import BoundedHttp1Server, Commands
+from addons.mitm.http2 import RETIRED, JudgedHttp2Server
+from addons.mitm.http_hooks import (
+    AT_ONCE,
+    LEFT,
+    REPLACED,
+    AnswerTooLargeHook,
+    TooLargeHook,
+    TooSlowHook,
+)
 from addons.mitm.websocket import JudgedWebSocket
 from addons.network.connections import Connections, Upload
 
@@ -54,34 +64,13 @@ MAX_ANSWER = 16 * 1024 * 1024
 # Seconds between two looks at a stream. A client hears something at least this often; SDKs
 # and load balancers give up after 30 to 60 seconds of silence.
 KEEPALIVE = 10.0
-# In flow.metadata: flow.response is the proxy's own reply, in place of the provider's;
-REPLACED = "earthflow_replaced"
-# and: it does not wait for the end of the call's body, which may never come.
-AT_ONCE = "earthflow_at_once"
 
 
-@dataclass
-class AnswerTooLargeHook(commands.StartHook):
-    """A whole answer exceeds MAX_ANSWER. The hook lets it stream, or replaces it."""
+class GetConnection(GetHttpConnection):
+    """A connection to an upstream that takes calls."""
 
-    name = "earthflow_answer_too_large"
-    flow: http.HTTPFlow
-
-
-@dataclass
-class TooLargeHook(commands.StartHook):
-    """A call's body exceeds EARTHFLOW_MAX_BODY. The hook sets flow.response."""
-
-    name = "earthflow_too_large"
-    flow: http.HTTPFlow
-
-
-@dataclass
-class TooSlowHook(commands.StartHook):
-    """A call's body arrives too slowly. The hook sets flow.response."""
-
-    name = "earthflow_too_slow"
-    flow: http.HTTPFlow
+    def connection_spec_matches(self, connection: Connection) -> bool:
+        return connection not in RETIRED and super().connection_spec_matches(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +93,13 @@ class JudgedHttpLayer(HttpLayer):
     def __init__(self, context: Context, mode: HTTPMode, bounds: Bounds):
         super().__init__(context, mode)
         self.bounds, self.limits = bounds, bounds.connections.limits
-        if context.client.alpn not in (b"h2", b"h3"):
-            # HttpLayer keeps a connection that it finds here.
-            self.connections[context.client] = BoundedHttp1Server(
-                self.context.fork(), bounds.connections
-            )
+        # HttpLayer keeps a connection that it finds here.
+        server = (
+            JudgedHttp2Server if context.client.alpn == b"h2" else BoundedHttp1Server
+        )
+        self.connections[context.client] = server(
+            self.context.fork(), bounds.connections
+        )
 
     def make_stream(self, stream_id: int) -> Commands:
         stream = JudgedStream(self.context.fork(), stream_id, self)
@@ -347,7 +338,7 @@ class JudgedStream(HttpStream):
 
     def make_server_connection(self) -> layer.CommandGenerator[bool]:
         """As mitmproxy does it, but a failure is answered with the error hook's flow.response."""
-        connection, error = yield GetHttpConnection(
+        connection, error = yield GetConnection(
             (self.flow.request.host, self.flow.request.port),
             self.flow.request.scheme == "https",
             self.flow.server_conn.via,
@@ -364,6 +355,8 @@ class JudgedStream(HttpStream):
     ) -> Commands:
         """Answer for a provider that ends before it answered; the rest is mitmproxy's to handle."""
         self._end_upload()
+        if isinstance(event, RequestProtocolError):
+            self.flow.metadata[LEFT] = True
         silent = (
             self.client_state == self.state_done
             and self.server_state == self.state_wait_for_response_headers

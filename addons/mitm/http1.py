@@ -21,15 +21,21 @@ from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import (
     Http1Client,
     Http1Server,
-    make_error_response,
 )
 
+from addons.mitm.error_page import error_page
 from addons.network.connections import Connections
 
 # Bytes of one head: its line and headers. Servers allow 8 to 64 KB; keys and cookies of our
 # clients have some 4.
 MAX_HEAD = 64 * 1024
 HEAD_END = re.compile(rb"\r?\n\r?\n")
+START = b"HTTP/1."  # of an answer; an older one has no head
+# An answer before the answer (RFC 9110, section 15.2), which no client of a model needs; a 101 is one.
+INTERIM = re.compile(
+    rb"HTTP/1\.[01] 1(?!01)\d\d(?: [^\r\n]*)?\r?\n(?:[^\r\n]+\r?\n)*\r?\n"
+)
+MAX_INTERIM = 100  # of one call; who works for an hour may say so twice a minute
 # What two readers of a head may understand differently: a line that does not end in CR LF, a
 # folded header, a NUL.
 AMBIGUOUS = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\n[ \t]|\x00")
@@ -102,7 +108,7 @@ class BoundedHttp1Server(Http1Server):
             yield commands.CloseConnection(self.conn)
 
     def _refuse(self, status: int, why: str) -> Commands:
-        yield commands.SendData(self.conn, make_error_response(status, why))
+        yield commands.SendData(self.conn, error_page(status, why))
         yield commands.CloseConnection(self.conn)
         self.state = self.done
 
@@ -129,6 +135,7 @@ class BoundedHttp1Client(Http1Client):
     """mitmproxy's client side: bounded heads; an upstream's trailers do not end the connection."""
 
     _reader: Any = None
+    _interim = 0  # answers before the answer
 
     def send(self, event: HttpEvent) -> Commands:
         """Send a body without a length in chunks.
@@ -138,6 +145,8 @@ class BoundedHttp1Client(Http1Client):
         """
         if isinstance(event, RequestData) and not event.data:
             return
+        if isinstance(event, RequestHeaders):
+            self._interim = 0
         if (
             isinstance(event, RequestHeaders)
             and not event.end_stream
@@ -156,13 +165,30 @@ class BoundedHttp1Client(Http1Client):
         self._reader = WithoutTrailers(reader)
 
     def read_headers(self, event: events.ConnectionEvent) -> Commands:
+        if self.request and not START.startswith(bytes(self.buf)[: len(START)]):
+            yield from self._no_answer("the provider does not speak HTTP/1")
+            return
+        while (
+            self.request
+            and self._interim <= MAX_INTERIM
+            and (head := INTERIM.match(bytes(self.buf))) is not None
+        ):
+            self.buf.maybe_extract_at_most(head.end())
+            self._interim += 1
         yield from super().read_headers(event)
-        if self.state == self.read_headers and len(self.buf) > MAX_HEAD:
-            yield commands.CloseConnection(self.conn)
+        why = ""
+        if len(self.buf) > MAX_HEAD:
             why = f"the answer's head is larger than {MAX_HEAD} bytes"
-            yield ReceiveHttp(
-                ResponseProtocolError(
-                    self.stream_id or 1, why, ErrorCode.GENERIC_SERVER_ERROR
-                )
+        elif self._interim > MAX_INTERIM:
+            why = f"there are more than {MAX_INTERIM} interim answers"
+        if why and self.state == self.read_headers:
+            yield from self._no_answer(why)
+
+    def _no_answer(self, why: str) -> Commands:
+        yield commands.CloseConnection(self.conn)
+        yield ReceiveHttp(
+            ResponseProtocolError(
+                self.stream_id or 1, why, ErrorCode.GENERIC_SERVER_ERROR
             )
-            self.state = self.done
+        )
+        self.state = self.done

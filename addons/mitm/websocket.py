@@ -12,6 +12,7 @@ from mitmproxy.proxy.layers.websocket import (
     WebsocketLayer,
 )
 from wsproto.connection import ConnectionState
+from wsproto.frame_protocol import CloseReason
 
 from addons.dialogues.message import SocketMessage
 
@@ -97,7 +98,11 @@ class JudgedWebSocket(WebsocketLayer):
 
     def _close(self, how: wsproto.events.CloseConnection) -> Commands:
         for side in (self.server_ws, self.client_ws):
-            if side.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+            # A side that broke off sent no close frame; made of its code, one would say 1000.
+            if how.code != CloseReason.ABNORMAL_CLOSURE and side.state in (
+                ConnectionState.OPEN,
+                ConnectionState.REMOTE_CLOSING,
+            ):
                 yield side.send2(how)
             yield commands.CloseConnection(side.conn)
         yield WebsocketEndHook(self.flow)

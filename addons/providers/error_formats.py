@@ -1,5 +1,8 @@
 """The error formats of providers: how a call is refused, and a stream ended, so that
-SDKs show the message and do not retry.
+SDKs show the message.
+
+What a rule refuses, they do not try again. What failed (`Why.failed`) has the form of the
+provider's own failures, and they may.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +22,33 @@ class ErrorBody(NamedTuple):
     status: int | None = None
 
 
+BLOCKED = "earthflow_blocked"  # a rule, or a limit, refuses it
+UNREACHABLE = "earthflow_unreachable"  # no connection to the provider came about
+TORN = "earthflow_torn"  # the provider broke off, or broke its protocol
+SLOW = "earthflow_slow"  # the provider said nothing for too long, or took too long
+UNREADABLE = "earthflow_unreadable"  # the provider's answer could not be judged
+FAILED = "earthflow_failed"  # Earthflow itself failed
+FAILURES = frozenset((UNREACHABLE, TORN, SLOW, UNREADABLE, FAILED))
+
+
+class Why(NamedTuple):
+    """What a caller reads.
+
+    `status` is the reply's. `code` says who is to blame, and for what: BLOCKED, or one of
+    FAILURES.
+    """
+
+    message: str
+    decision: str
+    status: int = 400
+    code: str = BLOCKED
+
+    @property
+    def failed(self) -> bool:
+        """Whether something failed that may work next time."""
+        return self.code in FAILURES
+
+
 # The last events of a stream: (name, data), the name empty where events have none.
 Ending = Sequence[tuple[str, bytes]]
 
@@ -26,86 +56,94 @@ Ending = Sequence[tuple[str, bytes]]
 class Family(NamedTuple):
     """An error format.
 
-    `refuse` answers a call: (message, decision's id, status) → body. `end` ends a
-    stream: (message, decision's id) → events. `about` gives the format for one call, by
+    `refuse` answers a call, `end` ends a stream. `about` gives the format for one call, by
     its body, where an answer must name what it answers.
     """
 
-    refuse: Callable[[str, str, int], ErrorBody]
-    end: Callable[[str, str], Ending]
+    refuse: Callable[[Why], ErrorBody]
+    end: Callable[[Why], Ending]
     about: "Callable[[bytes], Family] | None" = None
 
 
-BLOCKED = "earthflow_blocked"
+def _openai(why: Why) -> ErrorBody:
+    return _error_body({"error": _openai_error(why)})
 
 
-def _openai(message: str, decision: str, status: int) -> ErrorBody:
-    return _error_body({"error": _openai_error(message)})
-
-
-def _openai_error(message: str) -> dict[str, object]:
+def _openai_error(why: Why) -> dict[str, object]:
     return {
-        "message": message,
-        "type": "invalid_request_error",
+        "message": why.message,
+        "type": "server_error" if why.failed else "invalid_request_error",
         "param": None,
-        "code": BLOCKED,
+        "code": why.code,
     }
 
 
-def _openai_end(message: str, decision: str) -> Ending:
-    return [("", _json({"error": _openai_error(message)})), ("", b"[DONE]")]
+def _openai_end(why: Why) -> Ending:
+    return [("", _json({"error": _openai_error(why)})), ("", b"[DONE]")]
 
 
-def _responses_end(message: str, decision: str) -> Ending:
-    """Codex does not retry `invalid_prompt`; the SDKs raise the outer `error`."""
+def _responses_end(why: Why) -> Ending:
+    """Codex does not retry `invalid_prompt`, and does `server_error`; the SDKs raise the outer `error`."""
     response = {
-        "id": f"resp_ef_{decision}",
+        "id": f"resp_ef_{why.decision}",
         "object": "response",
         "status": "failed",
-        "error": {"code": "invalid_prompt", "message": message},
+        "error": {
+            "code": "server_error" if why.failed else "invalid_prompt",
+            "message": why.message,
+        },
         "output": [],
     }
     failed = {
         "type": "response.failed",
         "sequence_number": 2**31,
         "response": response,
-        "error": _openai_error(message),
+        "error": _openai_error(why),
     }
     return [("response.failed", _json(failed))]
 
 
-def _anthropic(message: str, decision: str, status: int) -> ErrorBody:
+def _anthropic(why: Why) -> ErrorBody:
     return _error_body(
-        {**_anthropic_error(message), "request_id": f"req_ef_{decision}"}
+        {**_anthropic_error(why), "request_id": f"req_ef_{why.decision}"}
     )
 
 
-def _anthropic_error(message: str) -> dict[str, object]:
+def _anthropic_error(why: Why) -> dict[str, object]:
     return {
         "type": "error",
-        "error": {"type": "invalid_request_error", "message": message},
+        "error": {
+            "type": "api_error" if why.failed else "invalid_request_error",
+            "message": why.message,
+        },
     }
 
 
-def _anthropic_end(message: str, decision: str) -> Ending:
-    return [("error", _json(_anthropic_error(message)))]
+def _anthropic_end(why: Why) -> Ending:
+    return [("error", _json(_anthropic_error(why)))]
 
 
-def _gemini(message: str, decision: str, status: int) -> ErrorBody:
-    return _error_body(
-        {"error": {"code": status, "message": message, "status": "FAILED_PRECONDITION"}}
-    )
+def _gemini(why: Why) -> ErrorBody:
+    return _error_body({"error": _gemini_error(why, why.status)})
 
 
-def _gemini_end(message: str, decision: str) -> Ending:
+def _gemini_error(why: Why, code: int) -> dict[str, object]:
+    status = "UNAVAILABLE" if why.failed else "FAILED_PRECONDITION"
+    return {"code": code, "message": why.message, "status": status}
+
+
+def _gemini_end(why: Why) -> Ending:
     """Its SDKs raise what begins with an error.
 
-    Its CLI knows no error here, and would retry without a last text.
+    Its CLI knows no error here, and would retry without a last text: as it may after a
+    failure.
     """
-    error = {"code": 400, "message": message, "status": "FAILED_PRECONDITION"}
+    if why.failed:
+        return [("", _json({"error": _gemini_error(why, 503)}))]
+    error = _gemini_error(why, 400)
     candidate = {
         "index": 0,
-        "content": {"role": "model", "parts": [{"text": f"\n{message}"}]},
+        "content": {"role": "model", "parts": [{"text": f"\n{why.message}"}]},
         "finishReason": "STOP",
     }
     return [
@@ -115,38 +153,38 @@ def _gemini_end(message: str, decision: str) -> Ending:
                 {
                     "error": error,
                     "candidates": [candidate],
-                    "responseId": f"ef-{decision}",
+                    "responseId": f"ef-{why.decision}",
                 }
             ),
         )
     ]
 
 
-def _bedrock(message: str, decision: str, status: int) -> ErrorBody:
-    return _error_body(
-        {"message": message}, {"x-amzn-errortype": "ValidationException"}
-    )
+def _bedrock(why: Why) -> ErrorBody:
+    name = "ServiceUnavailableException" if why.failed else "ValidationException"
+    return _error_body({"message": why.message}, {"x-amzn-errortype": name})
 
 
-def _bedrock_end(message: str, decision: str) -> Ending:
-    return [("validationException", _json({"message": message}))]
+def _bedrock_end(why: Why) -> Ending:
+    name = "internalServerException" if why.failed else "validationException"
+    return [(name, _json({"message": why.message}))]
 
 
-def _mistral(message: str, decision: str, status: int) -> ErrorBody:
-    return _error_body({"object": "error", **_openai_error(message)})
+def _mistral(why: Why) -> ErrorBody:
+    return _error_body({"object": "error", **_openai_error(why)})
 
 
-def _mistral_end(message: str, decision: str) -> Ending:
+def _mistral_end(why: Why) -> Ending:
     """Its SDK has no error event, and ignores unknown ones; but a chunk may finish with
     an error.
     """
     choice = {
         "index": 0,
-        "delta": {"role": "assistant", "content": f"\n{message}"},
+        "delta": {"role": "assistant", "content": f"\n{why.message}"},
         "finish_reason": "error",
     }
     chunk = {
-        "id": f"ef-{decision}",
+        "id": f"ef-{why.decision}",
         "object": "chat.completion.chunk",
         "created": 0,
         "model": "earthflow",
@@ -155,15 +193,15 @@ def _mistral_end(message: str, decision: str) -> Ending:
     return [("", _json(chunk)), ("", b"[DONE]")]
 
 
-def _cohere(message: str, decision: str, status: int) -> ErrorBody:
-    return _error_body({"id": decision, "message": message})
+def _cohere(why: Why) -> ErrorBody:
+    return _error_body({"id": why.decision, "message": why.message})
 
 
-def _cohere_end(message: str, decision: str) -> Ending:
+def _cohere_end(why: Why) -> Ending:
     """Version 2's last event has a field for an error; version 1's is a line of its
     own.
     """
-    response = {"text": message, "generation_id": decision}
+    response = {"text": why.message, "generation_id": why.decision}
     first = {
         "event_type": "stream-end",
         "is_finished": True,
@@ -177,22 +215,22 @@ def _cohere_end(message: str, decision: str) -> Ending:
                 {
                     **first,
                     "type": "message-end",
-                    "delta": {"finish_reason": "ERROR", "error": message},
+                    "delta": {"finish_reason": "ERROR", "error": why.message},
                 }
             ),
         )
     ]
 
 
-def _ollama(message: str, decision: str, status: int) -> ErrorBody:
-    return _error_body({"error": message})
+def _ollama(why: Why) -> ErrorBody:
+    return _error_body({"error": why.message})
 
 
-def _ollama_end(message: str, decision: str) -> Ending:
-    return [("", _json({"error": message}))]
+def _ollama_end(why: Why) -> Ending:
+    return [("", _json({"error": why.message}))]
 
 
-def _realtime_end(message: str, decision: str) -> Ending:
+def _realtime_end(why: Why) -> Ending:
     """An event, before the WebSocket is closed."""
     return [
         (
@@ -200,21 +238,21 @@ def _realtime_end(message: str, decision: str) -> Ending:
             _json(
                 {
                     "type": "error",
-                    "event_id": f"event_ef_{decision}",
-                    "error": {**_openai_error(message), "event_id": None},
+                    "event_id": f"event_ef_{why.decision}",
+                    "error": {**_openai_error(why), "event_id": None},
                 }
             ),
         )
     ]
 
 
-def _nothing_end(message: str, decision: str) -> Ending:
+def _nothing_end(why: Why) -> Ending:
     """There is no event for it; the reason of the close frame tells why."""
     return []
 
 
-def _mcp(message: str, decision: str, status: int) -> ErrorBody:
-    return _mcp_about(b"").refuse(message, decision, status)
+def _mcp(why: Why) -> ErrorBody:
+    return _mcp_about(b"").refuse(why)
 
 
 def _mcp_about(body: bytes) -> Family:
@@ -241,10 +279,10 @@ def _mcp_about(body: bytes) -> Family:
         return {**base, "error": {"code": -32001, "message": message}}
 
     return Family(
-        lambda message, decision, status: ErrorBody(
-            _json(said(message)), {}, 200 if "id" in call else status
+        lambda why: ErrorBody(
+            _json(said(why.message)), {}, 200 if "id" in call else why.status
         ),
-        lambda message, decision: [("message", _json(said(message)))],
+        lambda why: [("message", _json(said(why.message)))],
     )
 
 
@@ -270,7 +308,7 @@ FAMILIES: dict[str, Family] = {
     "gemini-live": Family(_gemini, _nothing_end),
     "mcp": Family(
         _mcp,
-        lambda message, decision: _mcp_about(b"").end(message, decision),
+        lambda why: _mcp_about(b"").end(why),
         _mcp_about,
     ),
 }

@@ -25,7 +25,7 @@ from addons.framing import framing_of
 from addons.framing.decode import decoder_for
 from addons.framing.eventstream import EventStream, _header, _message
 from addons.framing.frame import Frame
-from addons.providers.error_formats import FAMILIES
+from addons.providers.error_formats import FAMILIES, Why
 from addons.providers.provider import Usage
 from addons.record.recorder import blocked_message
 from rules.exchange import Exchange
@@ -129,7 +129,7 @@ def streamed(
         framing,
         decoder,
         stream,
-        lambda why: FAMILIES[FAMILY[name]].end(why, "d1"),
+        lambda why, code: FAMILIES[FAMILY[name]].end(Why(why, "d1", code=code)),
         lambda verdict: blocked_message(verdict, "d1"),
     )
 

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
-import mitmproxy
 import pytest
+from h2.connection import H2Connection
 from mitmproxy import addonmanager, certs, http, master, optmanager, version
 from mitmproxy.addons import proxyserver, tlsconfig
 from mitmproxy.addons.next_layer import NextLayer
@@ -16,15 +16,33 @@ from mitmproxy.proxy import mode_servers, server
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import tls as tls_layers
-from mitmproxy.proxy.layers.http import HttpClient, HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    HttpClient,
+    HttpLayer,
+    HttpStream,
+    _http1,
+    _http2,
+)
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http2 import (
+    Http2Client,
+    Http2Connection,
+    Http2Server,
+)
 from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.layers.websocket import WebsocketConnection, WebsocketLayer
 
 from addons.mitm import bends
-from addons.mitm.bends import BENDS, CLIENT_LEFT, UNTRUSTED
+from addons.mitm.bends import BENDS, UNTRUSTED
+from addons.mitm.error_page import error_page
 from addons.mitm.http import JudgedHttpLayer, JudgedStream
 from addons.mitm.http1 import BoundedHttp1Client, BoundedHttp1Server
+from addons.mitm.http2 import (
+    JudgedHttp2Server,
+    OrderlyH2Connection,
+    OrderlyHttp2Client,
+)
 from addons.mitm.tunnel import TunnelLayer
 from addons.mitm.websocket import JudgedWebSocket
 
@@ -32,6 +50,8 @@ OURS = (
     BoundedHttp1Client,
     BoundedHttp1Server,
     JudgedHttpLayer,
+    JudgedHttp2Server,
+    OrderlyHttp2Client,
     JudgedWebSocket,
     JudgedStream,
     TunnelLayer,
@@ -55,6 +75,12 @@ PARAMETERS = {
     Http1Server.wait: ["self", "event"],
     Http1Client.read_headers: ["self", "event"],
     Http1Client.send: ["self", "event"],
+    Http2Client._handle_event: ["self", "event"],
+    Http2Client.handle_h2_event: ["self", "event"],
+    Http2Server._handle_event: ["self", "event"],
+    Http2Server.handle_h2_event: ["self", "event"],
+    GetHttpConnection.connection_spec_matches: ["self", "connection"],
+    H2Connection._receive_goaway_frame: ["self", "frame"],
     WebsocketLayer.relay_messages: ["self", "event"],
     TCPLayer.relay_messages: ["self", "event"],
 }
@@ -164,6 +190,13 @@ def test_the_bodys_cap_is_asked_where_we_answer_it() -> None:
 def test_mitmproxy_makes_our_classes_where_it_made_its_own() -> None:
     assert "Http1Client(self.context)" in source(HttpClient)
     assert http_layers.Http1Client is BoundedHttp1Client
+    assert "Http2Client(self.context)" in source(HttpClient)
+    assert http_layers.Http2Client is OrderlyHttp2Client
+    assert "BufferedH2Connection(self.h2_conf)" in source(Http2Connection)
+    assert _http2.BufferedH2Connection is OrderlyH2Connection
+    assert "self._receive_goaway_frame" in source(H2Connection.__init__)
+    assert "make_error_response(status" in source(_http1.Http1Server)
+    assert _http1.make_error_response is error_page
     made = "websocket.WebsocketLayer(self.context, self.flow)"
     assert made in source(HttpStream.flow_done)
     assert http_layers.websocket.WebsocketLayer is JudgedWebSocket
@@ -223,16 +256,6 @@ def test_messages_check_their_fields_where_we_stop_them() -> None:
     assert "__post_init__" in vars(http.MessageData) or hasattr(
         http.MessageData, "__post_init__"
     )
-
-
-def test_mitmproxy_says_in_these_words_that_a_client_left() -> None:
-    root = Path(inspect.getfile(mitmproxy)).parent / "proxy/layers/http"
-    said = {
-        words: [path.name for path in root.glob("*.py") if words in path.read_text()]
-        for words in CLIENT_LEFT
-    }
-    assert "_http1.py" in said["lient disconnected"]
-    assert "_http2.py" in said["by client"]
 
 
 def test_mitmproxy_says_in_these_words_that_a_client_does_not_trust_us() -> None:

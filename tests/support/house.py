@@ -23,7 +23,7 @@ from cli.settings import environment, settings_of
 from cli.stack import LOG_FILE, Stack
 from cli.state_folder import claim
 from cli.trust import bundle_path
-from tests.support import answers, shared
+from tests.support import answers, scripted, shared
 from tests.support.plain_tls import PlainTLS
 
 if TYPE_CHECKING:
@@ -72,13 +72,16 @@ class House:
             other = self._exit.enter_context(
                 PlainTLS(self.folder, OTHER_HOST, OTHER_CA)
             )
+            self.scripted = self._exit.enter_context(
+                scripted.Scripted(self.folder / "providers.pem")
+            )
             settings = settings_of(self.folder).model_copy(
                 update={"master_key": SecretStr(shared.MASTER_KEY)}
             )
             told = {
                 "EARTHFLOW_CACHE_DIR": str(shared.COMPILED),
                 "RATE_LIMIT_DEFAULT_RPM": "1000000",  # tests say much in one name
-                "EARTHFLOW_UPSTREAM_MAP": f"{self.providers.upstream_map},{OTHER_HOST}=127.0.0.1:{other.port}",
+                "EARTHFLOW_UPSTREAM_MAP": f"{self.providers.upstream_map},{OTHER_HOST}=127.0.0.1:{other.port},{scripted.HOST}=127.0.0.1:{self.scripted.port}",
                 "EARTHFLOW_UPSTREAM_CA": str(self.providers.ca_file),
                 **self._extra,
             }

@@ -1,0 +1,294 @@
+"""What providers may do by their protocol, and clients must not suffer from: over HTTP/1 and HTTP/2, clean, redacted and blocked."""
+
+import asyncio
+import contextlib
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hyperframe.frame import PingFrame
+
+from tests.support.house import AWS_KEY, House, Tenant, message
+from tests.support.raw import tls_tunnel
+from tests.support.scripted import (
+    HOST,
+    PREFACE,
+    URL,
+    Reader,
+    Writer,
+    data,
+    goaway,
+    goaway_codes,
+    headers,
+    raw,
+    request,
+    reset,
+    settings,
+)
+from tests.support.streams import SHAPES
+
+CHAT = SHAPES["openai-chat"]
+PAIRS = [("h1", "h1"), ("h2", "h1"), ("h2", "h2")]  # client, provider
+WIPE = ['{"command": "rm -', "rf", " / ", '"}']
+BODIES = {
+    "clean": CHAT.made(["Hello", " world", "."], []),
+    "redacted": CHAT.made(["It is ", AWS_KEY[:7], AWS_KEY[7:], "."], []),
+    "blocked": CHAT.made(["Let me. "], WIPE),
+}
+STREAM = ("content-type", CHAT.content_type)
+CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture
+def scripted(house: House) -> Iterator[House]:
+    house.scripted.calls.clear()
+    yield house
+    house.scripted.calls.clear()
+
+
+def chunk(content: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+def ask(tenant: Tenant, client: str, *urls: str, stream: bool = True) -> str:
+    """What a client prints of the answers: all bodies, and for each its status behind a bar."""
+    version = "--http2" if client == "h2" else "--http1.1"
+    body = message("go", stream=stream).decode()
+    return tenant.curl(
+        version, "-N", "-w", "|%{http_code}", "-d", body, *(urls or (URL,))
+    ).stdout
+
+
+def check(kind: str, body: Sequence[bytes], said: str) -> None:
+    text, _, status = said.rpartition("|")
+    assert status == "200"
+    heard = CHAT.heard(text.encode())[0]
+    if kind == "clean":
+        assert text.encode() == b"".join(body)
+    elif kind == "redacted":
+        assert AWS_KEY not in heard
+        assert heard.startswith("It is [REDACTED:credentials_aws")
+        assert heard.endswith("].")
+    else:
+        assert "Blocked by Earthflow policy tools.root-wipe" in text
+        assert not CHAT.heard(text.encode())[1].endswith(
+            '"}'
+        )  # no client has all of it
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize("last", [1, 2**31 - 1])
+def test_a_provider_that_takes_no_more_calls_finishes_those_it_took(
+    scripted: House, tenant: Tenant, kind: str, last: int
+) -> None:
+    """anthropic-sdk-go#219, nginx#1724: GOAWAY in the middle of an answer."""
+    frames = BODIES[kind]
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        writer.write(headers(stream, 200, STREAM) + data(stream, frames[0]))
+        writer.write(goaway(last))
+        await writer.drain()
+        for frame in frames[1:]:
+            writer.write(data(stream, frame))
+        writer.write(data(stream, b"", end=True))
+
+    scripted.scripted.offer("h2")
+    scripted.scripted.script = script
+    check(kind, frames, ask(tenant, "h2"))
+    (row,) = tenant.audit(1)
+    wanted = "blocked" if kind == "blocked" else "ok"
+    assert row["completion"]["outcome"] == wanted
+    # The next call of the same client takes a new connection.
+    if kind == "clean":
+        again = ask(tenant, "h2", URL, URL)
+        assert again == (b"".join(frames).decode() + "|200") * 2
+        assert scripted.scripted.calls == [1, 1, 1]
+
+
+def test_a_call_that_a_provider_did_not_take_is_told_so(
+    scripted: House, tenant: Tenant
+) -> None:
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        writer.write(goaway(stream - 2 if stream > 2 else 0))
+
+    scripted.scripted.offer("h2")
+    scripted.scripted.script = script
+    text, _, status = ask(tenant, "h2").rpartition("|")
+    assert status == "502"
+    assert json.loads(text)["error"]["code"] == "earthflow_torn"
+    assert tenant.audit(1)[0]["completion"]["outcome"] == "upstream_error"
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize(("client", "provider"), PAIRS)
+def test_answers_before_the_answer_are_passed_over(
+    scripted: House, tenant: Tenant, client: str, provider: str, kind: str
+) -> None:
+    """mitmproxy#2229: 100, 102 and 103 come before the answer itself."""
+    frames = BODIES[kind]
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        if provider == "h2":
+            for status in (102, 103):
+                writer.write(headers(stream, status, ("link", "</a>; rel=preload")))
+            writer.write(headers(stream, 200, STREAM))
+            writer.write(b"".join(data(stream, frame) for frame in frames))
+            writer.write(data(stream, b"", end=True))
+            return
+        for early in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n",
+                      b"HTTP/1.1 103 Early Hints\r\nlink: </a>; rel=preload\r\n\r\n"):  # fmt: skip
+            writer.write(early)
+            await writer.drain()
+        writer.write(CHUNKED + b"".join(map(chunk, frames)) + chunk(b""))
+
+    scripted.scripted.offer(provider)
+    scripted.scripted.script = script
+    check(kind, frames, ask(tenant, client))
+    assert tenant.audit(1)[0]["completion"]["status"] == 200
+
+
+def test_answers_before_the_answer_have_an_end(scripted: House, tenant: Tenant) -> None:
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        writer.write(b"HTTP/1.1 102 Processing\r\n\r\n" * 101)
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    assert ask(tenant, "h1").endswith("|502")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("code", [2, 7, 8, 99])
+def test_a_providers_reset_is_the_providers(
+    scripted: House, tenant: Tenant, begun: bool, code: int
+) -> None:
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        if begun:
+            writer.write(headers(stream, 200, STREAM))
+            writer.write(data(stream, BODIES["clean"][0]))
+            await writer.drain()
+        writer.write(reset(stream, code))
+
+    scripted.scripted.offer("h2")
+    scripted.scripted.script = script
+    said = ask(tenant, "h2")
+    assert said.endswith("|200" if begun else "|502")
+    assert tenant.audit(1)[0]["completion"]["outcome"] == "upstream_error"
+
+
+@pytest.mark.parametrize(
+    ("said", "code"),
+    [
+        (b"", "earthflow_torn"),
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "earthflow_torn"),
+        (b"HTTP/0.9 200 OK\r\n\r\nhello", "earthflow_torn"),
+        (b"hello\r\n\r\n", "earthflow_torn"),
+        (b"\x15\x03\x01\x00\x02\x02\x46", "earthflow_torn"),
+    ],
+)
+def test_a_provider_that_breaks_its_protocol_is_blamed_and_not_the_caller(
+    scripted: House, tenant: Tenant, said: bytes, code: str
+) -> None:
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        writer.write(said)
+        await writer.drain()
+        writer.close()
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    text, _, status = ask(tenant, "h1").rpartition("|")
+    error = json.loads(text)["error"]
+    assert (status, error["code"], error["type"]) == ("502", code, "server_error")
+    assert HOST in error["message"]
+    assert tenant.audit(1)[0]["completion"]["outcome"] == "upstream_error"
+
+
+def test_a_provider_that_nobody_reaches_is_told_as_unreachable(tenant: Tenant) -> None:
+    url = "https://nowhere.openai.azure.com/openai/deployments/m/chat/completions?api-version=1"
+    status, said = tenant.post(message("hello"), url=url)
+    assert status == 502
+    assert said["error"]["code"] == "earthflow_unreachable"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "content-length: 2\r\ntransfer-encoding: chunked",
+        "content-length: 2\r\ncontent-length: 3",
+        "x : y",
+        "content-length: x",
+    ],
+)
+def test_what_is_no_call_is_answered_without_the_name_of_a_host(
+    house: House, tenant: Tenant, head: str
+) -> None:
+    with tls_tunnel(house, tenant, HOST) as client:
+        call = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\n{head}\r\n\r\n{{}}"
+        )
+        client.sendall(call.encode())
+        said = b""
+        while more := client.recv(65536):
+            said += more
+    top, _, body = said.partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 400 ")
+    assert b"mitmproxy" not in said.lower()
+    error = json.loads(body)["error"]
+    assert error["type"] == "invalid_request_error"
+    assert error["message"].startswith("Earthflow: ")
+
+
+def test_silent_connections_are_kept_alive_on_both_sides(
+    scripted: House, tenant: Tenant
+) -> None:
+    """openai-python#3269: NATs forget a call whose model thinks for six minutes."""
+    kept: set[str] = set()
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        ends = f":{scripted.stack.port}", f":{writer.get_extra_info('sockname')[1]}"
+        # A socket that waits for an acknowledgement shows that timer, and this one later.
+        while len(kept) < 2:
+            listed = subprocess.run(
+                ["ss", "-Htno", "state", "established"],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for line in listed.splitlines():
+                _, _, local, peer, *timer = line.split()
+                if "keepalive" in str(timer):
+                    kept.update(
+                        side
+                        for side, end in (("client", ends[0]), ("provider", ends[1]))
+                        if (local if side == "client" else peer).endswith(end)
+                    )
+            await asyncio.sleep(0.05)
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    assert ask(tenant, "h1") == "|204"
+
+
+@pytest.mark.parametrize("flood", ["ping", "settings", "reset"])
+def test_a_flood_of_control_frames_ends_its_connection_alone(
+    house: House, tenant: Tenant, flood: str
+) -> None:
+    frames = {
+        "ping": raw(PingFrame(opaque_data=b"12345678")) * 20_000,
+        "settings": settings(MAX_FRAME_SIZE=16384) * 20_000,
+        "reset": b"".join(
+            request(2 * number + 1) + reset(2 * number + 1, 8)
+            for number in range(2_000)
+        ),
+    }
+    with tls_tunnel(house, tenant, HOST, alpn="h2") as client:
+        client.sendall(PREFACE + settings())
+        with contextlib.suppress(OSError):
+            client.sendall(frames[flood])
+        said = b""
+        with contextlib.suppress(OSError):
+            while more := client.recv(65536):
+                said += more
+    assert goaway_codes(said) == [11]  # ENHANCE_YOUR_CALM
+    assert tenant.connect_status() == 200
