@@ -2,8 +2,10 @@
 
 import re
 import string
+import sys
 import unicodedata
 from collections.abc import Mapping
+from functools import cache
 
 MAX_FOLDED = 200_000  # characters whose plain form is kept
 # Control characters that a reader does not see; tabs and line ends are text.
@@ -75,6 +77,14 @@ UNSEEN_BUT_LETTERS = re.compile(
     )
 )
 PLAIN = frozenset(string.printable) - {"\x0b"}
+
+
+@cache
+def hiding() -> frozenset[str]:
+    """All characters that may hide text."""
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    found = re.findall(f"[{CONTROLS}{HIDDEN}{STYLED}]", every)
+    return frozenset(LOOKALIKES).union(found)
 
 
 class Folding(dict[int, str]):

@@ -1,7 +1,8 @@
 """Runs of digits that encode text (base64, base32, hexadecimal): found, decoded, and given as views.
 
 A run is decoded from every position at which a group of its digits may begin, since nobody says
-where it starts; what is text of these is kept. A finding in a decoded run covers the whole run.
+where it starts; what is text of these is kept. A finding in a decoded run covers the digits that encode
+it, or the whole run where its characters are not its bytes.
 """
 
 import base64
@@ -13,9 +14,10 @@ from functools import partial
 from typing import NamedTuple
 
 from rules.patterns import CONTINUATION, Regex, compile_regex
-from rules.views import View, covering
+from rules.views import Place, View, covering
 
-MAX_RUNS = 2_000  # encoded runs of one text that are decoded; more is `hidden`
+# Encoded runs of one text that hold text; more is `hidden`. Hashes and images hold none.
+MAX_RUNS = 2_000
 
 # Base64 of printable ASCII shows in which characters may follow which; hex of it in its first
 # digits. UTF-16, as shells take it, has zeros between.
@@ -53,6 +55,7 @@ _IN_SHORT, _IN_LONG = b"1" * 6, b"1" * 16
 _PRINTABLE = bytes(
     ord("1") if chr(byte) in string.printable else ord("0") for byte in range(256)
 )
+_UNREAD = re.compile("[\udc80-\udcff]")  # bytes that are no UTF-8
 _STANDARD = bytes.maketrans(b"-_", b"+/")
 _HEX_DIGITS = string.hexdigits.encode()
 _PAIRS = re.compile(
@@ -61,7 +64,7 @@ _PAIRS = re.compile(
 _PAIR = re.compile(rb"(?:0[xX])?([0-9a-fA-F]{2})")
 # Base64 in groups of four digits, or more, and in lines with something before them: blanks,
 # marks of quotes and comments, the quotes of strings that a program joins.
-_NEXT_LINE = rb"(?:[\"'][ \t]*[+\\,]?|\\)?[ \t]*\r?\n[ \t>#*|]*[\"']?"
+_NEXT_LINE = rb"(?:[\"'][ \t]*+[+\\,]?|\\)?[ \t]*+\r?\n[ \t>#*|]*[\"']?"
 _BLOCK = re.compile(
     rb"(?<![A-Za-z0-9+/_-])(?:(?:(?:[A-Za-z0-9+/_-]{4})++[ \t]{1,2}+|[A-Za-z0-9+/_-]{16,}+"
     + _NEXT_LINE
@@ -74,6 +77,7 @@ _LEAST = 16  # digits of a block
 class Kind(NamedTuple):
     """Encoded runs of a kind: the wires that tell of them, where they are, their digits
     without what stands between, the size of a group of these, and the bytes they mean.
+    `bits` are those of a digit; 0 where digits are not what they seem.
     """
 
     wires: frozenset[str]
@@ -81,6 +85,7 @@ class Kind(NamedTuple):
     digits: Callable[[bytes], bytes]
     width: int
     decode: Callable[[bytes], bytes]
+    bits: int = 0
 
 
 def decode(view: View, data: bytes, tripped: Collection[str], into: list[View]) -> bool:
@@ -95,23 +100,74 @@ def decode(view: View, data: bytes, tripped: Collection[str], into: list[View]) 
 
 
 def _decode_runs(view: View, data: bytes, kind: Kind, into: list[View]) -> bool:
-    at = characters = 0
-    for count, (start, end) in enumerate(kind.find(data), 1):
-        if count > MAX_RUNS:
+    at = characters = count = 0
+    for start, end in kind.find(data):
+        if count >= MAX_RUNS:
             return True
+        before = len(into)
         characters += len(data[at:start].translate(None, CONTINUATION))
-        at, run = start, kind.digits(data[start:end])
+        raw = data[start:end]
+        at, run = start, kind.digits(raw)
         padding = data[end : end + kind.width]
         last = characters + end - start + len(padding) - len(padding.lstrip(b"="))
         for skip in range(kind.width):
             decoded = kind.decode(run[skip:])
-            shown = _readable(decoded)
+            shown, read = _readable(decoded)
             if shown:
                 back = covering(view, characters, last)
+                if kind.bits and read is decoded:
+                    place = partial(_bytes_of, decoded)
+                    digits = Digits(raw, run, skip, kind.bits)
+                    back = partial(_back, view, characters, last, digits, place)
                 into.append(View(shown, back, view.depth + 1))
                 if len(run) > LONG and b"0" not in decoded.translate(_PRINTABLE):
                     break  # all of it is text, so this is the right position
+        count += len(into) > before
     return False
+
+
+class Digits(NamedTuple):
+    """A run as it stands, and its digits alone, of `bits` each; they are read from `skip` on."""
+
+    raw: bytes
+    run: bytes
+    skip: int
+    bits: int
+
+    def of(self, first: int, beyond: int) -> tuple[int, int]:
+        """Where the digits stand that encode these bytes, and end."""
+        start, end = first * 8 // self.bits, -(-beyond * 8 // self.bits)
+        last = self._place(self.skip + end - 1)
+        return self._place(self.skip + start), last + 1
+
+    def _place(self, number: int) -> int:
+        if len(self.raw) == len(self.run):
+            return number
+        place = -1
+        for digit in self.run[: number + 1]:
+            place = self.raw.index(digit, place + 1)
+        return place
+
+
+def _bytes_of(decoded: bytes, start: int, end: int) -> tuple[int, int]:
+    """Which bytes these characters are."""
+    text = decoded.decode("utf-8", "surrogateescape")
+    first = len(text[:start].encode("utf-8", "surrogateescape"))
+    return first, first + len(text[start:end].encode("utf-8", "surrogateescape"))
+
+
+def _back(
+    view: View,
+    at: int,
+    last: int,
+    digits: Digits,
+    place: Callable[[int, int], tuple[int, int]],
+    start: int,
+    end: int,
+) -> list[Place]:
+    """The places of the digits that encode these characters, of a run that begins at `at` and ends, with padding, at `last`."""
+    first, beyond = digits.of(*place(start, end))
+    return view.back(at + first, last if beyond >= len(digits.raw) else at + beyond)
 
 
 def _runs(clue: Regex, mask: bytes, data: bytes) -> Iterator[tuple[int, int]]:
@@ -167,19 +223,19 @@ def _without_line_ends(run: bytes) -> bytes:
     return run.translate(None, _LINE_ENDS)
 
 
-def _readable(decoded: bytes) -> str:
-    """Bytes as text; empty where they are none.
+def _readable(decoded: bytes) -> tuple[str, bytes]:
+    """Bytes as text, empty where they are none; and which bytes were read for it.
 
     Unreadable bytes between text become spaces. Every other byte is zero in UTF-16.
     """
     if decoded.count(0) * 3 >= len(decoded):
         decoded = decoded.replace(b"\0", b"")
-    shown = decoded.decode("utf-8", "replace")
+    shown = _UNREAD.sub("\ufffd", decoded.decode("utf-8", "surrogateescape"))
     if "\ufffd" not in shown.strip("\ufffd") or (
         _IN_SHORT if len(shown) <= SHORT else _IN_LONG
     ) in decoded.translate(_PRINTABLE):
-        return shown.replace("\ufffd", " ")
-    return ""
+        return shown.replace("\ufffd", " "), decoded
+    return "", decoded
 
 
 _BASE64_MASK = _mask((string.ascii_letters + string.digits + "+/-_").encode())
@@ -187,16 +243,21 @@ _BASE32_MASK = _mask((string.ascii_letters + "234567").encode())
 
 
 def _kind(
-    wire: str, clue: str, mask: bytes, width: int, decode: Callable[[bytes], bytes]
+    wire: str,
+    clue: str,
+    mask: bytes,
+    width: int,
+    decode: Callable[[bytes], bytes],
+    bits: int,
 ) -> Kind:
     find = partial(_runs, compile_regex(clue), mask)
-    return Kind(frozenset([wire]), find, _without_line_ends, width, decode)
+    return Kind(frozenset([wire]), find, _without_line_ends, width, decode, bits)
 
 
 KINDS = (
-    _kind("base64", BASE64_TEXT, _BASE64_MASK, 4, _base64),
-    _kind("hex", HEX_TEXT, _mask(_HEX_DIGITS), 2, _hex),
-    _kind("base32", BASE32_TEXT, _BASE32_MASK, 8, _base32),
-    Kind(frozenset(["base64", "grouped"]), _blocks, partial(_GAP.sub, b""), 4, _base64),
+    _kind("base64", BASE64_TEXT, _BASE64_MASK, 4, _base64, 6),
+    _kind("hex", HEX_TEXT, _mask(_HEX_DIGITS), 2, _hex, 4),
+    _kind("base32", BASE32_TEXT, _BASE32_MASK, 8, _base32, 5),
+    Kind(frozenset(["base64", "grouped"]), _blocks, partial(_GAP.sub, b""), 4, _base64, 6),
     Kind(frozenset(["pairs", "codes"]), partial(_matches, _PAIRS), _of_pairs, 1, binascii.unhexlify),
 )  # fmt: skip

@@ -24,7 +24,7 @@ LONG = 16  # from here on, it is the value even as a piece of a longer word
 DIFFERENT = (
     4  # characters that a value must have of different kinds: `--------` is none
 )
-# Of one tenant. As many take some 8 s to compile; a text takes no longer to judge.
+# Of one tenant. As many of 16 characters take some 8 s to compile; a text takes no longer to judge.
 MAX_VALUES = 1_000
 
 AT = Mark("known values", 1, 1)
@@ -140,7 +140,8 @@ def _written(character: str) -> str:
     forms = [plain, _codes(character)]
     apart = unicodedata.normalize("NFD", character)
     if apart != character:
-        forms.append("".join(f"(?:{escaped(one)}|{_codes(one)})" for one in apart))
+        # Its codes are views (`escapes.py`): written here, Hangul would compile for seconds.
+        forms.append("".join(map(escaped, apart)))
         forms.append(escaped(apart[0]))  # as views without marks show it
     return f"(?:{'|'.join(forms)})"
 

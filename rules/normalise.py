@@ -22,6 +22,7 @@ from rules.alike import (
     UNSEEN_BUT_LETTERS,
     UNSEEN_RUN,
     Folding,
+    hiding,
     in_re2,
 )
 from rules.encoded import ENCODED, decode
@@ -35,6 +36,7 @@ MAX_DEPTH = 4
 # Characters of all views of an exchange: this many, and this many times its own. Runs that
 # are encoded in one another, and read from several positions, would grow without end.
 LEAST_UNHIDDEN, MOST_UNHIDDEN = 1_000_000, 16
+VIEW = 256  # characters that a view costs besides its own: thousands of small ones take memory
 # Tripwires. The first run in the pass over all texts, the second where a text is not
 # ASCII, the last where a certain character stands.
 TRIPWIRES = {**ENCODED, "control": f"[{in_re2(CONTROLS)}]"}
@@ -65,6 +67,9 @@ def escapes(data: bytes) -> Iterator[str]:
 
 
 CHARACTERS = frozenset([*WIRES_BEYOND_ASCII, "lookalike", "control"])
+# Different characters of a text that are looked at one by one, some 16 us each; Chinese has some
+# ten thousand in use. Of more, those are that are known to hide text.
+MOST_DIFFERENT = 20_000
 LEAST_HELD = 12  # characters; a shorter text holds no secret
 
 
@@ -113,7 +118,7 @@ class Unhidden:
         if name in self._seen:
             return False
         self._seen.add(name)
-        self._left -= len(view.text)
+        self._left -= len(view.text) + VIEW
         return True
 
 
@@ -151,6 +156,8 @@ def _show_characters(view: View, into: list[View]) -> None:
     """
     text = view.text
     others = set(text) - PLAIN
+    if len(others) > MOST_DIFFERENT:
+        others &= hiding()
     foldings = [(_style, UNSEEN_RUN), (_looks, UNSEEN_RUN)] if others else []
     if others & UNSEEN.keys():
         foldings.append((_unseen, UNSEEN_BUT_LETTERS))

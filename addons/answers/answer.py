@@ -6,7 +6,7 @@ import msgspec
 
 from addons.answers.template import Bound
 from addons.answers.texts import AnswerReader
-from addons.framing import FRAMINGS, framing_of
+from addons.framing import FRAMINGS, PACKED, framing_of
 from addons.framing.decode import Undecodable, decode, decoder_for
 from addons.providers.provider import Usage
 from rules.channels import ALL, Piece
@@ -144,6 +144,8 @@ def judge_whole(
     """
     context = replace(context, stream=False, size=len(raw))
     decoded = decode(raw, encoding)
+    if not isinstance(decoded, Unreadable) and decoded.startswith(PACKED):
+        decoded = Unreadable("opaque")
     if isinstance(decoded, Unreadable):
         exchange = replace(context, unreadable=(decoded.reason,))
         verdict = evaluate(book, exchange, key=key)

@@ -10,6 +10,9 @@ from addons.providers.error_formats import FAILED, SLOW
 from addons.record.recorder import OpenRecord
 
 ANSWER = "earthflow_answer"  # in flow.metadata: the GuardedAnswer of a call
+# and: takes what is held of an answer, and says whether it is a stream after all, and has an
+# ANSWER from then on; taken away once that shows
+SNIFF = "earthflow_sniff"
 
 
 class GuardedAnswer:

@@ -13,15 +13,15 @@ from addons.answers.answer import (
     judge_whole,
     unreadable_by_head,
 )
-from addons.answers.guarded import ANSWER, GuardedAnswer
+from addons.answers.guarded import ANSWER, SNIFF, GuardedAnswer
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.failures import Failures
 from addons.calls.flow import Flow, Response
 from addons.calls.refusal import PASS, Refuse, Step, family_of, refused
 from addons.calls.signed_texts import Pair
 from addons.calls.state import AnswerPolicy, CallState
-from addons.framing import framing_of
-from addons.framing.decode import Decoder, decoder_for
+from addons.framing import SNIFFED, framing_by, framing_of
+from addons.framing.decode import Decoder, Undecodable, decoder_for
 from addons.framing.frame import Frame, Framing
 from addons.providers.error_formats import Why
 from addons.record.recorder import OpenRecord, blocked_message
@@ -86,9 +86,32 @@ class AnswerHandler:
         decoder = decoder_for(encoding)
         if framing is None or decoder is None:
             response.stream, state.whole = False, True
+            if streams and decoder is not None:
+                flow.metadata[SNIFF] = partial(self._sniff, flow, state, encoding)
         else:
             self._stream(flow, state, framing, decoder)
         return PASS
+
+    def _sniff(self, flow: Flow, state: CallState, encoding: str, held: bytes) -> bool:
+        """Whether an answer to a call for a stream is one, though its type says it is not: then it
+        is judged as one from now on.
+        """
+        begin, decoder = decoder_for(encoding), decoder_for(encoding)
+        assert flow.response is not None
+        assert begin is not None
+        assert decoder is not None
+        try:
+            framing = framing_by(begin.feed(held[:SNIFFED]))
+        except Undecodable:
+            framing = False
+        if framing is None and len(held) < SNIFFED:
+            return False  # that does not show yet
+        del flow.metadata[SNIFF]
+        if not framing:
+            return False
+        flow.response.stream, state.whole = True, False
+        self._stream(flow, state, framing, decoder)
+        return True
 
     def _stream(
         self, flow: Flow, state: CallState, framing: Framing, decoder: Decoder

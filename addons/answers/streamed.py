@@ -16,6 +16,7 @@ from addons.answers.answer import may_have_usage, unparsed
 from addons.answers.template import Bound, Template, text_between
 from addons.answers.texts import AnswerReader
 from addons.calls.signed_texts import Pair
+from addons.framing import PACKED
 from addons.framing.decode import Decoder, NoEncoding, Undecodable
 from addons.framing.frame import Frame, Framing
 from addons.providers.error_formats import BLOCKED, UNREADABLE, Ending
@@ -106,6 +107,8 @@ class StreamedAnswer:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take raw bytes; give the events that may be sent."""
+        if not self.size and self._plain and chunk.startswith(PACKED):
+            self._stream.cannot_read("opaque")
         self.size += len(chunk)
         self._stream.size = self.size
         template = self._template

@@ -2,7 +2,11 @@
 encoding.
 """
 
+import re
 from collections.abc import Callable
+from typing import Literal
+
+import msgspec
 
 from addons.framing.eventstream import EventStream
 from addons.framing.frame import Framing
@@ -18,6 +22,37 @@ FRAMINGS: dict[str, Callable[[], Framing]] = {
     "application/stream+json": JsonLines,
     "application/vnd.amazon.eventstream": EventStream,
 }
+
+
+SNIFFED = 64 * 1024  # bytes of an answer within which it shows whether it is a stream
+_EVENT = re.compile(rb"(?:data|event|id|retry)?:")
+_NAMES = (b"data:", b"event:", b"id:", b"retry:")
+# How bytes begin that are compressed, though no header says so: gzip, zstd.
+PACKED = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
+
+
+def framing_by(begin: bytes) -> Framing | Literal[False] | None:
+    """The framing of an answer by how it begins, where its type says nothing.
+
+    False: it is no stream. None: that does not show yet.
+    """
+    begin = begin.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    if _EVENT.match(begin):
+        return ServerSentEvents()
+    early = any(name.startswith(begin) for name in _NAMES)
+    line, found, more = begin.partition(b"\n")
+    if begin.startswith(b"{"):
+        early = not more.strip() and len(begin) < SNIFFED
+        if found and more.strip() and _is_document(line):
+            return JsonLines()
+    return None if early else False
+
+
+def _is_document(line: bytes) -> bool:
+    try:
+        return isinstance(msgspec.json.decode(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def framing_of(

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 
 from mitmproxy import flow as mitm_flow
 from mitmproxy import http
-from mitmproxy.connection import Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
     ErrorCode,
-    GetHttpConnection,
     HttpErrorHook,
     HttpLayer,
     HTTPMode,
@@ -42,9 +40,9 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers.guarded import ANSWER, GuardedAnswer
+from addons.answers.guarded import ANSWER, SNIFF, GuardedAnswer
 from addons.mitm.http1 import BoundedHttp1Server, Commands
-from addons.mitm.http2 import RETIRED, JudgedHttp2Server
+from addons.mitm.http2 import GetConnection, JudgedHttp2Server
 from addons.mitm.http_hooks import (
     AT_ONCE,
     LEFT,
@@ -64,13 +62,6 @@ MAX_ANSWER = 16 * 1024 * 1024
 # Seconds between two looks at a stream. A client hears something at least this often; SDKs
 # and load balancers give up after 30 to 60 seconds of silence.
 KEEPALIVE = 10.0
-
-
-class GetConnection(GetHttpConnection):
-    """A connection to an upstream that takes calls."""
-
-    def connection_spec_matches(self, connection: Connection) -> bool:
-        return connection not in RETIRED and super().connection_spec_matches(connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +186,9 @@ class JudgedStream(HttpStream):
 
     def _check_answer_size(self) -> layer.CommandGenerator[bool]:
         response = self.flow.response
+        if response is not None and self._is_stream_after_all():
+            yield from self._stream_held()
+            return False
         if (
             response is None
             or response.stream
@@ -205,12 +199,28 @@ class JudgedStream(HttpStream):
         if self.flow.metadata.pop(REPLACED, False):
             yield from self._replace()
             return True
+        response.stream = response.stream or True
+        yield from self._stream_held()
+        return False
+
+    def _is_stream_after_all(self) -> bool:
+        """Whether the answer that is held shows that it is a stream, whatever its type said."""
+        sniff: Callable[[bytes], bool] | None = self.flow.metadata.get(SNIFF)
+        return sniff is not None and sniff(bytes(self.response_body_buf))
+
+    def _stream_held(self) -> Commands:
+        """Stream from now on, beginning with what is held."""
         held = bytes(self.response_body_buf)
         self.response_body_buf.clear()
-        response.stream = response.stream or True
         yield from self.start_response_stream()
+        if ANSWER in self.flow.metadata:
+            yield from self._watch()
         yield from self.server_state(ResponseData(self.stream_id, held))
-        return False
+
+    def _watch(self) -> Commands:
+        """Look at the stream from time to time."""
+        self._answer_began = self._last_data = time.monotonic()
+        yield commands.RequestWakeup(self._pause)
 
     def _handle_event(self, event: events.Event) -> Commands:
         return (
@@ -227,8 +237,7 @@ class JudgedStream(HttpStream):
             self.server_state == self.state_stream_response_body
             and self._parent.bounds.capped(self.flow.request.host)
         ):
-            self._answer_began = self._last_data = time.monotonic()
-            yield commands.RequestWakeup(self._pause)
+            yield from self._watch()
 
     def state_stream_response_body(self, event: events.Event) -> Commands:
         self._last_data = time.monotonic()

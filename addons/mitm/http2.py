@@ -19,7 +19,11 @@ from h2.errors import ErrorCodes
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers.http import ErrorCode, ResponseProtocolError
+from mitmproxy.proxy.layers.http import (
+    ErrorCode,
+    GetHttpConnection,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
@@ -127,6 +131,13 @@ class JudgedHttp2Server(Http2Server):
             )
             return True
         return (yield from super().handle_h2_event(event))
+
+
+class GetConnection(GetHttpConnection):
+    """A connection to an upstream that takes calls."""
+
+    def connection_spec_matches(self, connection: Connection) -> bool:
+        return connection not in RETIRED and super().connection_spec_matches(connection)
 
 
 class OrderlyHttp2Client(Http2Client):

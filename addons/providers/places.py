@@ -9,7 +9,7 @@ from rules.exchange import Kind, Role, Unreadable
 from rules.leaves import Leaf, Path
 
 BASE64 = re.compile(
-    r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*={0,2}[\r\n]*",
+    r"(?:data:[\w.+-]{1,40}/[\w.+-]{1,80}(?:;[\w.+=-]{1,80}){0,4};base64,)?[A-Za-z0-9+/_\r\n-]*+={0,2}[\r\n]*",
     re.ASCII,
 )
 

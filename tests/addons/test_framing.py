@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from addons.framing import framing_of
+from addons.framing import SNIFFED, framing_by, framing_of
 from addons.framing.eventstream import EventStream, _header, _message
 from addons.framing.frame import Frame, Framing
 from addons.framing.json_array import JsonArray
@@ -143,3 +143,27 @@ def test_the_content_type_says_how_a_stream_is_cut() -> None:
         framing_of("image/png", grows=False, sought=True), ServerSentEvents
     )
     assert framing_of("application/json", grows=False, sought=True) is None
+
+
+@pytest.mark.parametrize(
+    ("begin", "made"),
+    [
+        (b"data: {}\n\n", ServerSentEvents),
+        (b"\xef\xbb\xbf\r\n\r\nevent: x\n", ServerSentEvents),
+        (b": hello\n", ServerSentEvents),
+        (b'{"a": 1}\n{"b"', JsonLines),
+        (b"", None),
+        (b"dat", None),
+        (b'{"a": 1}\n', None),
+        (b'{\n  "a": 1\n', False),
+        (b"date: 1\n", False),
+        (b"[1]", False),
+        (b"<html>", False),
+        (b"{" * SNIFFED, False),
+    ],
+)
+def test_how_an_answer_begins_shows_whether_it_is_a_stream(
+    begin: bytes, made: type[Framing] | bool | None
+) -> None:
+    found = framing_by(begin)
+    assert found is made if not isinstance(made, type) else isinstance(found, made)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gzip
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -292,3 +293,63 @@ def test_a_flood_of_control_frames_ends_its_connection_alone(
                 said += more
     assert goaway_codes(said) == [11]  # ENHANCE_YOUR_CALM
     assert tenant.connect_status() == 200
+
+
+@pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "text/plain", "text/html"]
+)
+def test_a_stream_is_judged_as_one_whatever_its_type_says(
+    scripted: House, tenant: Tenant, kind: str, content_type: str
+) -> None:
+    frames = BODIES[kind]
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        writer.write(CHUNKED.replace(b"text/event-stream", content_type.encode()))
+        writer.write(chunk(frames[0][:3]))
+        await writer.drain()
+        writer.write(
+            chunk(frames[0][3:]) + b"".join(map(chunk, frames[1:])) + chunk(b"")
+        )
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    check(kind, frames, ask(tenant, "h1"))
+    completion = tenant.audit(1)[0]["completion"]
+    assert completion["coverage"] == "full"
+
+
+def test_a_document_instead_of_a_stream_is_judged_whole(
+    scripted: House, tenant: Tenant
+) -> None:
+    body = json.dumps({"error": {"message": f"your key {AWS_KEY} is wrong"}}).encode()
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        head = b"HTTP/1.1 401 Unauthorized\r\ncontent-type: application/json\r\n"
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(body))
+        for byte in body:
+            writer.write(bytes([byte]))
+            await writer.drain()
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    said = ask(tenant, "h1")
+    assert said.endswith("|401")
+    assert AWS_KEY not in said
+    assert "[REDACTED:credentials_aws" in said
+
+
+def test_a_packed_answer_whose_head_does_not_say_so_is_flagged(
+    scripted: House, tenant: Tenant
+) -> None:
+    body = gzip.compress(json.dumps({"a": AWS_KEY}).encode())
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+        writer.write(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    ask(tenant, "h1", "-o", "/dev/null", URL, stream=False)
+    completion = tenant.audit(1)[0]["completion"]
+    assert (completion["action"], completion["unreadable"]) == ("FLAG", ["opaque"])

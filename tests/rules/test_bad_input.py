@@ -1,10 +1,13 @@
 """Texts that are nearly something, or very much of it: each has a stated outcome."""
 
+import base64
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 
+from addons.providers.places import is_base64
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.locate import MAX_FINDINGS
@@ -33,6 +36,39 @@ def judged(text: str) -> Judged:
     verdict = evaluate(book, Exchange(parts=(part,)))
     left = json.loads(splice(json.dumps(text).encode(), verdict.edits))
     return Judged(verdict.action, left, sum(len(one.findings) for one in verdict.fired))
+
+
+def base64_and_blanks(size: int) -> str:
+    run = base64.b64encode(b"this is what nobody should read and so on").decode()
+    return f'{run}\nQUtJQVFZQUtJQVFZ"{" " * size}x'
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda size: judged(base64_and_blanks(size)).findings,
+        lambda size: is_base64("\n" * size + "!"),
+    ],
+    ids=["blanks behind base64", "line ends in an image's place"],
+)
+def test_a_long_gap_takes_no_time(read: Callable[[int], object]) -> None:
+    """A tenth of it took seconds once, and this would take minutes."""
+    assert not read(200_000)
+
+
+def test_thousands_of_small_texts_that_hide_something_have_a_bound() -> None:
+    book = library(shipped()).rulebook("default")
+    parts = tuple(
+        Part("%2541&amp;#65;\u200b\\\\u0041", "user", "text", number)
+        for number in range(5_000)
+    )
+    assert evaluate(book, Exchange(parts=parts)).unreadable == ("hidden",)
+
+
+def test_hashes_and_images_are_no_hidden_text() -> None:
+    lines = "".join(f"{number:064x}  file{number}\n" for number in range(3_000))
+    verdict = judged(lines)
+    assert verdict.action == "ALLOW"
 
 
 @pytest.mark.parametrize(

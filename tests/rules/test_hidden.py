@@ -98,6 +98,22 @@ WAYS_TO_HIDE: dict[str, Way] = {
     "base64 three times": often(b64, 3),
     "percent three times": lambda text: quote(quote(each("%{:02x}")(text))),
     "JSON three times": often(as_json, 3),
+    "a code before": lambda text: json.dumps(f"log in with \u201c{text}\u201d"),
+    "a code of Chinese before": lambda text: json.dumps(f"\u5bc6\u94a5{text}"),
+    "a code of a line end before": lambda text: f"x\\u000a{text}",
+    "a byte's code before": lambda text: f"x\\x0a{text}",
+    "colours in JSON": lambda text: json.dumps(f"\x1b[32m{text}\x1b[0m"),
+    "colours in a program": lambda text: f"\\e[31m{text}\\033[0m",
+    "percent in small letters before": lambda text: f"x%0a{text}",
+    "a mark of quoted-printable before": lambda text: f"=E2=80=9C{text}",
+    "zero width in JSON": lambda text: json.dumps("\u200b".join(text)),
+    "zero width in entities": lambda text: "&#8203;".join(text),
+    "soft hyphens in entities": lambda text: "&shy;".join(text),
+    "zero width in percent": lambda text: "%E2%80%8B".join(text),
+    "zero width in quoted-printable": lambda text: "=E2=80=8B".join(text),
+    "tags in JSON": lambda text: json.dumps("".join(chr(0xE0000 + ord(character)) for character in text)),
+    "wide letters in JSON": lambda text: json.dumps("".join(chr(0xFEE0 + ord(one)) if one.isalnum() else one for one in text)),
+    "JSON in JSON with a quote": lambda text: json.dumps(json.dumps(f"\u201c{text}")),
 }  # fmt: skip
 OF_CAPITALS: dict[str, str] = {
     "Cherokee": "ᎪKIᎪQYᏞᏢMN5ᎻHᎻFᏢᏃᎪM2",
@@ -145,6 +161,29 @@ def test_letters_of_other_scripts_are_read_as_they_look(
     book: Rulebook, script: str
 ) -> None:
     assert judged(book, f"it is {OF_CAPITALS[script]}.").action == "REDACT"
+
+
+@pytest.mark.parametrize(
+    ("before", "behind"),
+    [
+        ("please keep\nthis\n", ""),
+        ("", "\nand this\n"),
+        ("https://x.example/api/v1/users/", "/items/list"),
+        ("export A=1\necho\n", "\n"),
+        ("this code base uses AAAA ", " too"),
+        ("user00001\n" * 50, "\nuser00002" * 50),
+    ],
+)
+@pytest.mark.parametrize("way", [b64, lambda text: text.encode().hex()])
+def test_what_stands_beside_encoded_text_stays(
+    book: Rulebook, way: Way, before: str, behind: str
+) -> None:
+    text = f"{before}{way('the key here: ' + SECRETS['AWS'])}{behind}"
+    verdict = judged(book, text)
+    assert verdict.action == "REDACT"
+    left = edited(text, verdict)
+    assert left.startswith(before)
+    assert left.endswith(behind)
 
 
 DEEPER: dict[str, Way] = {

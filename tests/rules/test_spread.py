@@ -65,6 +65,21 @@ def test_a_value_where_nothing_can_be_replaced_is_not_sent(kind: Kind) -> None:
     assert verdict.action == "BLOCK"
 
 
+def test_a_value_that_stands_everywhere_takes_out_what_holds_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("rules.spread.MAX_PLACES", 5)
+    value = "x7Kq9mZ2wB4tR8yL"
+    parts = [Part(f"{value} {value}", "user", "text", number) for number in range(4)]
+    places = list(places_of({value: None}, parts))
+    assert places == [
+        *((value, number, at, at + 16) for number in (0, 1) for at in (0, 17)),
+        (value, 2, 0, 16),
+        (value, 2, 0, 33),
+        (value, 3, 0, 33),
+    ]
+
+
 def test_a_call_with_more_values_than_are_looked_for_is_bounded() -> None:
     lines = "".join(f"DB_PASSWORD={LONG}{n:03}\n" for n in range(MAX_VALUES + 50))
     kept = left(lines, f"see {LONG}000 {LONG}{MAX_VALUES:03}")
