@@ -27,6 +27,7 @@ from addons.mitm.layer_choice import LayerChoice
 from addons.mitm.own_certificates import OwnCertificates
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
+from addons.network.names import Names
 from addons.network.resolver import Resolver, mark_own_connections
 from addons.providers import Directory
 from addons.record.outbox import Outbox
@@ -95,9 +96,10 @@ class Services:
         self.health = Health(
             holder, spool, self._outboxes, distrust, self._certificates.report
         )
-        resolver = Resolver(settings.upstream_map, settings.internal_hosts)
-        resolver.guard(asyncio.get_running_loop())
         providers = Directory(settings.providers)
+        names = Names(lambda host: providers.of(host) is not None)
+        resolver = Resolver(settings.upstream_map, settings.internal_hosts, names)
+        resolver.guard(asyncio.get_running_loop())
         self.remembered = Remembered(self._limits_redis)
         access, judge = Access(settings, holder), CallJudge(holder, self.remembered)
         refuser = Refuser(recorder)

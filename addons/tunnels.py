@@ -93,7 +93,8 @@ class Tunnels:
         refusal = self._access.forbidden(flow, state)
         if refusal is None:
             try:
-                await self._resolver.resolve(tunnel.host, tunnel.port)
+                key = tunnel.caller.key.id
+                await self._resolver.resolve(tunnel.host, tunnel.port, key)
             except InternalAddress as error:
                 refusal = Refusal("internal_address", 403, str(error))
             except OSError as error:
@@ -106,7 +107,7 @@ class Tunnels:
         return PASS
 
     def _unresolved(self, flow: Flow, tunnel: Tunnel, error: OSError) -> Refuse:
-        reason = f"{tunnel.host} does not resolve: {error.strerror}"
+        reason = f"{tunnel.host} does not resolve: {error.strerror or error}"
         record = self._recorder.tunnelled(tunnel.caller, address_of(flow), tunnel=True)
         record.failure = reason
         self._recorder.complete(record, "upstream_error", status=BAD_GATEWAY)

@@ -31,7 +31,7 @@ from addons.gate import Gate
 from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED
 from addons.mitm.layer_choice import LayerChoice
 from addons.network.connections import Connections
-from addons.network.resolver import mark_own_connections
+from addons.network.resolver import mark_caller, mark_own_connections
 from addons.settings import Address
 from addons.tunnels import Tunnels
 from contract.decision import Outcome
@@ -100,6 +100,9 @@ class Hooks:
         is_api = data.client in self._layer_choice.api_clients
         if is_api and data.server.address == self._control:
             mark_own_connections()
+        tunnel = self._tunnels.of(data.client)
+        peer = data.client.peername
+        mark_caller(tunnel.caller.key.id if tunnel else peer and peer[0])
 
     # -- calls --------------------------------------------------------------------------
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 
+from addons.network.names import Names
 from addons.network.resolver import InternalAddress, Resolver, mark_own_connections
 from contract.addresses import is_internal, is_public
 
@@ -44,17 +46,15 @@ async def test_a_name_is_judged_by_what_it_resolves_to(host: str) -> None:
         await Resolver({}).resolve(host, 80)
 
 
-async def test_one_internal_answer_among_public_ones_is_enough_to_refuse(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async def answers(
-        *_: object, **__: object
-    ) -> list[tuple[int, int, int, str, tuple[str, int]]]:
-        return [(2, 1, 6, "", ("1.1.1.1", 443)), (2, 1, 6, "", ("10.0.0.1", 443))]
+def answers(*addresses: str) -> list[Any]:
+    return [(2, 1, 6, "", (address, 0)) for address in addresses]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answers)
-    with pytest.raises(InternalAddress):
-        await Resolver({}).resolve("rebind.example", 443)
+
+async def test_one_internal_answer_among_public_ones_is_enough_to_refuse() -> None:
+    for order in (("1.1.1.1", "10.0.0.1"), ("10.0.0.1", "1.1.1.1")):
+        names = Names(look_up=lambda *_, order=order, **__: answers(*order))
+        with pytest.raises(InternalAddress):
+            await Resolver({}, names=names).resolve("rebind.example", 443)
 
 
 async def test_every_dial_of_the_loop_is_checked_but_our_own() -> None:

@@ -6,11 +6,21 @@ import gzip
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hyperframe.frame import PingFrame
 
-from tests.support.house import AWS_KEY, House, Tenant, message
+from cli.processes import wait_until
+from tests.support.house import (
+    AWS_KEY,
+    OTHER_HOST,
+    PATIENCE,
+    House,
+    Tenant,
+    message,
+    python,
+)
 from tests.support.raw import tls_tunnel
 from tests.support.scripted import (
     HOST,
@@ -353,3 +363,30 @@ def test_a_packed_answer_whose_head_does_not_say_so_is_flagged(
     ask(tenant, "h1", "-o", "/dev/null", URL, stream=False)
     completion = tenant.audit(1)[0]["completion"]
     assert (completion["action"], completion["unreadable"]) == ("FLAG", ["opaque"])
+
+
+def test_names_that_nobody_answers_for_hold_up_no_other_client() -> None:
+    """24 names of a silent name server held every client's connections for two minutes."""
+    silent = """
+import socket, threading
+real = socket.getaddrinfo
+def look_up(host, *more, **named):
+    if str(host).startswith("silent"):
+        threading.Event().wait(60)
+    return real(host, *more, **named)
+socket.getaddrinfo = look_up
+from addons.run import main
+main()
+"""
+    with House(programs={"proxy": python(silent)}) as house:
+        tenant, other = house.tenant(), house.tenant()
+        with ThreadPoolExecutor(30) as pool:
+            asked = [
+                pool.submit(tenant.connect_status, f"silent{number}.example:443")
+                for number in range(30)
+            ]
+            wait_until(lambda: any(one.done() for one in asked), PATIENCE)
+            # Those beyond the bound of one key are refused at once, while others still wait.
+            assert other.connect_status(f"{OTHER_HOST}:443") == 200
+            assert not all(one.done() for one in asked)
+            assert {one.result() for one in asked} == {502}
