@@ -18,8 +18,9 @@ from addons.calls.judge import CallJudge
 from addons.calls.refusal import Refuser
 from addons.dialogues.hooks import DialogueHooks
 from addons.gate import Gate
-from addons.mitm.bends import UNTRUSTED, close_client
+from addons.mitm.bends import UNTRUSTED
 from addons.mitm.certificates import BadCertificate
+from addons.mitm.handlers import close_client
 from addons.mitm.handshakes import Handshakes
 from addons.mitm.hooks import Hooks
 from addons.mitm.http import Bounds

@@ -5,20 +5,14 @@ fails when a new version of mitmproxy no longer has the shape that is needed. `i
 changes the module-level ones; the other functions are called where their object is made.
 """
 
-import asyncio
-import functools
 import inspect
-import socket
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from mitmproxy import ctx, hooks, http, master
+from mitmproxy import hooks, http, master
 from mitmproxy.addonmanager import safecall, traverse
 from mitmproxy.addons.next_layer import NextLayer
-from mitmproxy.connection import Client, Connection, ConnectionState
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.events import ConnectionClosed
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers import websocket as websocket_layers
@@ -26,11 +20,10 @@ from mitmproxy.proxy.layers.http import _http1, _http2
 from mitmproxy.proxy.server import ConnectionHandler
 
 from addons.mitm.error_page import error_page
+from addons.mitm.handlers import handle_to_the_end
 from addons.mitm.http1 import BoundedHttp1Client
 from addons.mitm.http2 import OrderlyH2Connection, OrderlyHttp2Client
 from addons.mitm.websocket import JudgedWebSocket
-
-Handling = Callable[[Any, Connection], Coroutine[Any, Any, None]]
 
 
 class Bend(NamedTuple):
@@ -68,7 +61,7 @@ BENDS = (
     Bend(
         "HttpLayer, HttpStream, Http1Server, Http1Client, Http2Server, Http2Client, WebsocketLayer "
         "and TCPLayer are subclassed, and their states, buffers and methods used (mitm/http.py, "
-        "http1.py, http2.py, websocket.py, tunnel.py)",
+        "watched_stream.py, http1.py, http2.py, websocket.py, tunnel.py)",
         "bounds on bodies and time, replies in the provider's format, edits inside a stream",
         "test_every_overridden_method_has_the_parameters_it_had",
     ),
@@ -133,11 +126,6 @@ BENDS = (
     ),
 )
 
-# Connections from one client's connection to one upstream address. An HTTP/2 client may have
-# this many calls at once; each takes one connection to an HTTP/1 upstream.
-MAX_CONNECTIONS = 1000
-# Seconds of silence before TCP asks whether the other side is there, and between two questions.
-KEEPALIVE_IDLE, KEEPALIVE_EVERY = 60, 30
 UNTRUSTED = "The client does not trust"
 
 
@@ -162,28 +150,6 @@ def install() -> None:
     websocket_layers.WebsocketLayer = JudgedWebSocket  # type: ignore[misc]
 
 
-def handle_to_the_end(handle: Handling) -> Handling:
-    """mitmproxy's `handle_connection`, with its end even where it is cancelled during an event.
-
-    There it leaves the socket open then, and tells no layer: calls on it would never end.
-    """
-    if getattr(handle, "__wrapped__", None) is not None:
-        return handle
-
-    @functools.wraps(handle)
-    async def handle_connection(self: Any, connection: Connection) -> None:
-        try:
-            await handle(self, connection)
-        finally:
-            left = self.transports.pop(connection, None)
-            if left is not None:
-                connection.state = ConnectionState.CLOSED
-                left.writer.close()
-                await self.server_event(ConnectionClosed(connection))
-
-    return handle_connection
-
-
 def choose_layers(next_layer: NextLayer, choice: LayerChoice) -> None:
     """Have mitmproxy's NextLayer addon take its decisions from `choice`."""
     next_layer._next_layer = choice.next_layer  # type: ignore[method-assign]
@@ -199,37 +165,6 @@ def freeze(mitm: master.Master) -> None:
     for name in mitm.options.keys():  # noqa: SIM118  (an OptManager is no mapping)
         mitm.options.__dict__[name] = mitm.options._options[name].current()
     http.MessageData.__post_init__ = _unchecked  # type: ignore[method-assign]
-
-
-def allow_connections(client: Client) -> None:
-    """Let a client have as many upstream connections as it has calls."""
-    handler = _handler(client)
-    if handler is not None:
-        handler.max_conns = defaultdict(lambda: asyncio.Semaphore(MAX_CONNECTIONS))
-
-
-def keep_alive(client: Hashable, connection: Connection) -> None:
-    """Have the kernel probe a connection, the client's or one of its upstreams', while it is silent.
-
-    NATs and load balancers of clouds forget what was silent for 100 to 350 seconds, and models
-    think for longer.
-    """
-    handler = _handler(client)
-    transport = handler.transports.get(connection) if handler is not None else None
-    if transport is None or transport.writer is None:
-        return
-    kept = transport.writer.get_extra_info("socket")
-    kept.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    kept.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-    kept.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY)
-
-
-def close_client(client: Hashable) -> None:
-    """Close a client's connection, as mitmproxy does after its own idle timeout."""
-    handler = _handler(client)
-    transport = handler.transports.get(client) if handler is not None else None
-    if transport is not None and transport.handler is not None:
-        transport.handler.cancel("ended by a limit")
 
 
 class HookTable:
@@ -255,10 +190,3 @@ class HookTable:
 
 def _unchecked(message: http.MessageData) -> None:
     """The types of a message's fields are not checked."""
-
-
-def _handler(client: Hashable) -> Any:
-    """What serves a client's connection, in mitmproxy."""
-    if not isinstance(client, Client):
-        return None
-    return ctx.master.addons.get("proxyserver").connections.get(client.id)

@@ -4,8 +4,8 @@ from mitmproxy import tls
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from addons.mitm.bends import allow_connections, keep_alive
 from addons.mitm.certificates import is_outer
+from addons.mitm.handlers import allow_connections, keep_alive, make_holdable
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
 from addons.record.recorder import Address, Recorder
@@ -38,6 +38,7 @@ class Handshakes:
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """An upstream is reached."""
         keep_alive(data.client, data.server)
+        make_holdable(data.client, data.server)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
         """A handshake inside a tunnel succeeded: the client trusts our CA."""

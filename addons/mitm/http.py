@@ -4,8 +4,7 @@ mitmproxy's HttpStream      JudgedStream changes
 check_body_size             a call over EARTHFLOW_MAX_BODY is refused at once; a whole answer
                             over MAX_ANSWER streams, or is refused
 state_consume_request_body  a body that trickles in is refused
-state_stream_response_body  the answer passes through its GuardedAnswer; idle and endless
-                            streams are ended; a waiting client gets keepalive bytes
+state_stream_response_body  the answer passes through its GuardedAnswer
 handle_protocol_error,      a provider that fails is answered for in its own format
 make_server_connection
 """
@@ -13,6 +12,7 @@ make_server_connection
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from mitmproxy import flow as mitm_flow
 from mitmproxy import http
@@ -21,13 +21,11 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
-    ErrorCode,
     HttpErrorHook,
     HttpLayer,
     HTTPMode,
     HttpRequestHeadersHook,
     HttpResponseHook,
-    HttpStream,
     RequestData,
     RequestEndOfMessage,
     RequestHeaders,
@@ -41,8 +39,10 @@ from mitmproxy.proxy.layers.http import (
 )
 
 from addons.answers.guarded import ANSWER, SNIFF, GuardedAnswer
+from addons.mitm.back_pressure import BackPressure
+from addons.mitm.handlers import read_on
 from addons.mitm.http1 import BoundedHttp1Server, Commands
-from addons.mitm.http2 import GetConnection, JudgedHttp2Server
+from addons.mitm.http2 import GetConnection, JudgedHttp2Server, Taken
 from addons.mitm.http_hooks import (
     AT_ONCE,
     LEFT,
@@ -51,6 +51,7 @@ from addons.mitm.http_hooks import (
     TooLargeHook,
     TooSlowHook,
 )
+from addons.mitm.watched_stream import WatchedStream
 from addons.mitm.websocket import JudgedWebSocket
 from addons.network.connections import Connections, Upload
 
@@ -59,9 +60,6 @@ from addons.network.connections import Connections, Upload
 MAX_UNWANTED = 64 * 1024
 # Bytes of a whole answer that are held to be judged. Images in JSON have some 10 MB.
 MAX_ANSWER = 16 * 1024 * 1024
-# Seconds between two looks at a stream. A client hears something at least this often; SDKs
-# and load balancers give up after 30 to 60 seconds of silence.
-KEEPALIVE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +90,31 @@ class JudgedHttpLayer(HttpLayer):
             self.context.fork(), bounds.connections
         )
 
+        self.back_pressure = BackPressure(
+            self.connections, context.client, partial(read_on, context.client)
+        )
+
+    def _handle_event(self, event: events.Event) -> Commands:
+        yield from super()._handle_event(event)
+        if self.back_pressure:
+            for provider, stream in self.back_pressure.taken():
+                known = self.connections[provider]
+                yield from self.event_to_child(known, Taken(stream))
+
     def make_stream(self, stream_id: int) -> Commands:
         stream = JudgedStream(self.context.fork(), stream_id, self)
         self.streams[stream_id] = stream
         yield from self.event_to_child(stream, events.Start())
 
 
-class JudgedStream(HttpStream):
+class JudgedStream(WatchedStream):
     """One call and its answer."""
 
     def __init__(self, context: Context, stream_id: int, parent: JudgedHttpLayer):
-        super().__init__(context, stream_id)
-        self._parent, self._limits = parent, parent.limits
+        super().__init__(context, stream_id, parent.limits, parent.back_pressure)
+        self._parent = parent
         self._discarded = 0
-        self._silent = True
         self._upload: Upload | None = None
-        # When the provider began to answer, and when it last sent something.
-        self._answer_began = self._last_data = 0.0
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
         """Refuse a call over the cap at once, and discard the rest of its body.
@@ -217,18 +223,6 @@ class JudgedStream(HttpStream):
             yield from self._watch()
         yield from self.server_state(ResponseData(self.stream_id, held))
 
-    def _watch(self) -> Commands:
-        """Look at the stream from time to time."""
-        self._answer_began = self._last_data = time.monotonic()
-        yield commands.RequestWakeup(self._pause)
-
-    def _handle_event(self, event: events.Event) -> Commands:
-        return (
-            self._keep_alive()
-            if isinstance(event, events.Wakeup)
-            else super()._handle_event(event)
-        )
-
     def state_wait_for_response_headers(self, event: ResponseHeaders) -> Commands:
         yield from super().state_wait_for_response_headers(event)
         if self.flow.metadata.pop(REPLACED, False):
@@ -244,6 +238,7 @@ class JudgedStream(HttpStream):
         answer: GuardedAnswer | None = self.flow.metadata.get(ANSWER)
         if answer is None or isinstance(event, ResponseTrailers):
             yield from super().state_stream_response_body(event)
+            self._sent()
             return
         passed = (
             answer.feed(event.data) if isinstance(event, ResponseData) else answer.end()
@@ -251,60 +246,11 @@ class JudgedStream(HttpStream):
         if passed:
             self._silent = False
             yield SendHttp(ResponseData(self.stream_id, passed), self.context.client)
+            self._sent()
         if isinstance(event, ResponseEndOfMessage):
             yield from self.send_response(already_streamed=True)
         elif answer.ended:
             yield from self._end()
-
-    def _end(self) -> Commands:
-        """End the answer before the provider does."""
-        yield HttpResponseHook(self.flow)
-        yield from self._leave()
-        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
-
-    def _keep_alive(self) -> Commands:
-        """End a stream that is idle or too old; else send keepalive bytes to a waiting client."""
-        if self.server_state != self.state_stream_response_body:
-            return
-        answer: GuardedAnswer | None = self.flow.metadata.get(ANSWER)
-        now = time.monotonic()
-        if now - self._last_data > self._limits.stream_idle_seconds:
-            yield from self._expire(
-                answer,
-                f"The provider said nothing for {self._limits.stream_idle_seconds} seconds",
-            )
-            return
-        if now - self._answer_began > self._limits.stream_seconds:
-            yield from self._expire(
-                answer,
-                f"The answer took longer than {self._limits.stream_seconds} seconds",
-            )
-            return
-        if self._silent and answer is not None and (keepalive := answer.keepalive):
-            yield SendHttp(ResponseData(self.stream_id, keepalive), self.context.client)
-        self._silent = True
-        yield commands.RequestWakeup(self._pause)
-
-    @property
-    def _pause(self) -> float:
-        return min(KEEPALIVE, self._limits.stream_idle_seconds)
-
-    def _expire(self, answer: GuardedAnswer | None, why: str) -> Commands:
-        if answer is not None:
-            yield SendHttp(
-                ResponseData(self.stream_id, answer.expire(why)), self.context.client
-            )
-            yield from self._end()
-        else:
-            yield SendHttp(
-                RequestProtocolError(self.stream_id, why, ErrorCode.CANCEL),
-                self.context.server,
-            )
-            yield from super().handle_protocol_error(
-                ResponseProtocolError(
-                    self.stream_id, why, ErrorCode.GENERIC_SERVER_ERROR
-                )
-            )
 
     def flow_done(self) -> Commands:
         yield from super().flow_done()
@@ -317,18 +263,6 @@ class JudgedStream(HttpStream):
         yield HttpResponseHook(self.flow)
         yield from self._leave()
         yield from self._answer(self.flow.response)
-
-    def _leave(self) -> Commands:
-        """Leave the upstream: what it does not generate costs nothing."""
-        yield SendHttp(
-            RequestProtocolError(
-                self.stream_id, "ended by Earthflow", ErrorCode.CANCEL
-            ),
-            self.context.server,
-        )
-        self.flow.live = False
-        self.client_state = self.server_state = self.state_errored
-        yield DropStream(self.stream_id)
 
     def _declared(self) -> int:
         try:

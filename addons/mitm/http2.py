@@ -4,6 +4,7 @@ GOAWAY without an error   (RFC 9113, section 6.8) from either side: calls that w
                           Those that a provider did not take are answered for, and new ones take
                           a new connection.
 control frames            have a budget; beyond it the connection ends with ENHANCE_YOUR_CALM
+a stream's window         stays closed while its client takes nothing (`back_pressure.py`)
 a provider's reset        is said to be the provider's, not the client's
 """
 
@@ -24,7 +25,7 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     ResponseProtocolError,
 )
-from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
@@ -45,6 +46,9 @@ COSTS: dict[type[h2.events.Event], float] = {
 }
 # Bytes that are taken at a time, so that a flood is noticed within some hundred frames.
 SLICE = 8 * 1024
+# Bytes that a provider may send of one answer before its client has taken some: enough for 10 MB a
+# second over 100 ms. A hundred streams that nobody reads hold a hundred times as much.
+WINDOW = 1024 * 1024
 # Connections whose provider takes no more calls.
 RETIRED: WeakSet[Connection] = WeakSet()
 
@@ -58,6 +62,10 @@ class GoingAway(h2.events.Event):
         self.last = last
 
 
+class Taken(HttpEvent):
+    """A client took what there was of an answer: more of it may come."""
+
+
 class TooManyFrames(h2.exceptions.ProtocolError):
     """The peer spent its budget of control frames."""
 
@@ -68,6 +76,31 @@ class OrderlyH2Connection(BufferedH2Connection):
     def __init__(self, config: h2.config.H2Configuration):
         super().__init__(config)
         self._budget, self._filled = AT_ONCE, time.monotonic()
+        # Bytes of streams whose window stays as it is, since nobody takes what came.
+        self._kept: dict[int, int] = {}
+        if config.client_side:
+            self.local_settings.initial_window_size = WINDOW
+            self.local_settings.acknowledge()
+
+    def waits(self, stream: int) -> int:
+        """Bytes of a stream that its peer has not taken yet."""
+        return sum(len(piece.data) for piece in self.stream_buffers.get(stream, ()))
+
+    def hold_back(self, stream: int) -> None:
+        """Let the peer send no more of a stream than its window."""
+        self._kept.setdefault(stream, 0)
+
+    def release(self, stream: int) -> None:
+        """Open the window of a stream again."""
+        size = self._kept.pop(stream, 0)
+        if size:
+            super().acknowledge_received_data(size, stream)
+
+    def acknowledge_received_data(self, size: int, stream: int) -> None:
+        if stream in self._kept:
+            self._kept[stream] += size
+        else:
+            super().acknowledge_received_data(size, stream)
 
     def receive_data(self, data: bytes) -> list[h2.events.Event]:
         received: list[h2.events.Event] = []
@@ -95,6 +128,8 @@ class OrderlyH2Connection(BufferedH2Connection):
 
 class JudgedHttp2Server(Http2Server):
     """Towards clients. `connections` counts those that were ended for a flood."""
+
+    h2_conn: OrderlyH2Connection
 
     def __init__(self, context: Context, connections: Connections):
         super().__init__(context)
@@ -143,7 +178,14 @@ class GetConnection(GetHttpConnection):
 class OrderlyHttp2Client(Http2Client):
     """Towards providers."""
 
+    h2_conn: OrderlyH2Connection
+
     def _handle_event(self, event: events.Event) -> Commands:
+        if isinstance(event, Taken):
+            self.h2_conn.release(self.our_stream_id[event.stream_id])
+            if data := self.h2_conn.data_to_send():
+                yield commands.SendData(self.conn, data)
+            return
         yield from super()._handle_event(event)
         done = not self.streams and not self.stream_queue
         if done and self.conn in RETIRED and self.conn.connected:

@@ -44,6 +44,7 @@ from addons.mitm.http2 import (
     OrderlyHttp2Client,
 )
 from addons.mitm.tunnel import TunnelLayer
+from addons.mitm.watched_stream import WatchedStream
 from addons.mitm.websocket import JudgedWebSocket
 
 OURS = (
@@ -53,6 +54,7 @@ OURS = (
     JudgedHttp2Server,
     OrderlyHttp2Client,
     JudgedWebSocket,
+    WatchedStream,
     JudgedStream,
     TunnelLayer,
 )

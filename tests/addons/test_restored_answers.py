@@ -43,7 +43,7 @@ def streamed(name: str, restore: Restorer) -> StreamedAnswer:
     stream: Stream[Frame] = Stream(
         book(), Exchange(direction="response"), key=KEY, restorer=restore
     )
-    return StreamedAnswer(framing, NoEncoding(), stream, lambda why: [], str)
+    return StreamedAnswer(framing, NoEncoding(), stream, lambda why, code: [], str)
 
 
 def cut(text: str, size: int) -> list[str]:

@@ -194,7 +194,7 @@ def streamed(chunks: Sequence[bytes], content_type: str = "text/event-stream") -
         book("strict"), Exchange(direction="response"), key=KEY
     )
     answer = StreamedAnswer(
-        framing, NoEncoding(), stream, lambda why: [], str, pairs.extend
+        framing, NoEncoding(), stream, lambda why, code: [], str, pairs.extend
     )
     out = b"".join(b"".join(answer.feed(chunk)) for chunk in chunks)
     return out + b"".join(answer.end()), answer, pairs

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hyperframe.frame import RstStreamFrame
 
 from cli.pretend import Given
 from cli.processes import wait_until
@@ -24,6 +25,7 @@ from tests.support.house import (
     python,
 )
 from tests.support.raw import UPGRADE, knock, tls_tunnel, tunnel
+from tests.support.scripted import PREFACE, codes_of, request, settings
 from tests.support.shared import slack
 from tests.support.streams import SHAPES
 
@@ -450,3 +452,18 @@ def test_a_tenant_may_be_stricter_with_unknown_hosts_than_the_house(
     assert (
         house.tenant(unknown_hosts="tunnel").connect_status("tunnel.example:443") == 200
     )
+
+
+def test_an_answer_that_its_client_does_not_read_is_reset(
+    strict: House, caller: Tenant
+) -> None:
+    strict.providers.answer = lambda *_: Given("image/png", [bytes(1024 * 1024)])
+    with tls_tunnel(strict, caller, HOST, alpn="h2") as client:
+        client.sendall(PREFACE + settings(INITIAL_WINDOW_SIZE=0))
+        client.sendall(request(1, HOST))
+        said = b""
+        while not (codes := codes_of(said, RstStreamFrame)):
+            said += client.recv(65536)
+    assert codes == [8]  # CANCEL
+    completion = caller.audit(1)[0]["completion"]
+    assert completion["outcome"] == "client_abort"

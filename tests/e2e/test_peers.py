@@ -5,11 +5,17 @@ import contextlib
 import gzip
 import json
 import subprocess
+import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
-from hyperframe.frame import PingFrame
+from h2.settings import SettingCodes
+from hyperframe.frame import GoAwayFrame, PingFrame
 
 from cli.processes import wait_until
 from tests.support.house import (
@@ -28,9 +34,9 @@ from tests.support.scripted import (
     URL,
     Reader,
     Writer,
+    codes_of,
     data,
     goaway,
-    goaway_codes,
     headers,
     raw,
     request,
@@ -301,7 +307,7 @@ def test_a_flood_of_control_frames_ends_its_connection_alone(
         with contextlib.suppress(OSError):
             while more := client.recv(65536):
                 said += more
-    assert goaway_codes(said) == [11]  # ENHANCE_YOUR_CALM
+    assert codes_of(said, GoAwayFrame) == [11]  # ENHANCE_YOUR_CALM
     assert tenant.connect_status() == 200
 
 
@@ -390,3 +396,88 @@ main()
             assert other.connect_status(f"{OTHER_HOST}:443") == 200
             assert not all(one.done() for one in asked)
             assert {one.result() for one in asked} == {502}
+
+
+@pytest.mark.parametrize("provider", ["h1", "h2"])
+def test_a_client_that_does_not_read_holds_its_provider_back(
+    scripted: House, tenant: Tenant, provider: str
+) -> None:
+    """40 answers of 20 MB that nobody read were all in the proxy's memory."""
+    piece, pieces = bytes(64 * 1024), 640  # 40 MB, four times what two sockets hold
+    written: Counter[int] = Counter()
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        if provider == "h1":
+            length = len(piece) * pieces
+            head = f"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: {length}"
+            writer.write(f"{head}\r\n\r\n".encode())
+        else:
+            connection = scripted.scripted.connection
+            fields = [(":status", "200"), ("content-type", "image/png")]
+            connection.send_headers(stream, fields)
+        for _ in range(pieces):
+            if provider == "h2":
+                while connection.local_flow_control_window(stream) < len(piece):
+                    connection.receive_data(await reader.read(65536))
+                for start in range(0, len(piece), 16_384):
+                    connection.send_data(stream, piece[start : start + 16_384])
+            writer.write(piece if provider == "h1" else connection.data_to_send())
+            await writer.drain()
+            written[stream] += len(piece)
+        if provider == "h2":
+            connection.end_stream(stream)
+            writer.write(connection.data_to_send())
+
+    scripted.scripted.offer(provider)
+    scripted.scripted.script = script
+    with tls_tunnel(scripted, tenant, HOST, alpn="h2") as client:
+        config = h2.config.H2Configuration(client_side=True)
+        connection = h2.connection.H2Connection(config)
+        connection.initiate_connection()
+        connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        fields = {
+            ":method": "GET",
+            ":scheme": "https",
+            ":authority": HOST,
+            ":path": "/v1/files/f/content",
+        }
+        connection.send_headers(1, list(fields.items()), end_stream=True)
+        client.sendall(connection.data_to_send())
+        before = -1
+        while before != (before := written.total()) or not before:
+            time.sleep(0.5)
+        assert before < (16 if provider == "h1" else 2) * 1024 * 1024
+        connection.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        connection.increment_flow_control_window(2**30)
+        client.sendall(connection.data_to_send())
+        got, ended = 0, False
+        while not ended:
+            for event in connection.receive_data(client.recv(65536)):
+                if isinstance(event, h2.events.DataReceived):
+                    got += len(event.data)
+                ended = ended or isinstance(event, h2.events.StreamEnded)
+            client.sendall(connection.data_to_send())
+    assert got == len(piece) * pieces
+    assert tenant.audit(1)[0]["completion"]["outcome"] == "ok"
+
+
+def test_what_a_client_left_behind_is_completed(
+    scripted: House, tenant: Tenant
+) -> None:
+    """Of 40 answers that nobody read, 34 stayed open for ever once their client had left."""
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        length = 2 * 1024 * 1024
+        head = "HTTP/1.1 200 OK\r\ncontent-type: image/png"
+        writer.write(f"{head}\r\ncontent-length: {length}\r\n\r\n".encode())
+        writer.write(bytes(length))
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    calls = 20
+    with tls_tunnel(scripted, tenant, HOST, alpn="h2") as client:
+        client.sendall(PREFACE + settings(INITIAL_WINDOW_SIZE=0))
+        client.sendall(b"".join(request(2 * number + 1) for number in range(calls)))
+        assert wait_until(lambda: sum(scripted.scripted.calls) == calls, PATIENCE)
+    rows = tenant.audit(calls)
+    assert {row["completion"]["outcome"] for row in rows} == {"client_abort"}

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import h2.config
@@ -35,11 +35,14 @@ async def _nothing(reader: Reader, writer: Writer, stream: int) -> None:
 
 
 class Scripted:
-    """Use as a context manager. `versions` are what it offers by ALPN; `calls` counts calls, by connection."""
+    """Use as a context manager. `calls` counts calls, by connection; `connection` is the newest of HTTP/2, for scripts
+    that keep its rules.
+    """
+
+    connection: h2.connection.H2Connection
 
     def __init__(self, pair: Path):
         self.script: Script = _nothing
-        self.versions: Sequence[str] = ("http/1.1",)
         self.calls: list[int] = []
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         self._tls.load_cert_chain(pair)
@@ -69,6 +72,22 @@ class Scripted:
         self._thread.join()
         self._loop.close()
 
+    async def _h2_calls(self, reader: Reader, writer: Writer) -> AsyncIterator[int]:
+        config = h2.config.H2Configuration(client_side=False)
+        self.connection = connection = h2.connection.H2Connection(config)
+        connection.initiate_connection()
+        writer.write(connection.data_to_send())
+        while data := await reader.read(65536):
+            for event in connection.receive_data(data):
+                if isinstance(event, h2.events.DataReceived):
+                    connection.acknowledge_received_data(
+                        event.flow_controlled_length, event.stream_id
+                    )
+                if isinstance(event, h2.events.StreamEnded):
+                    writer.write(connection.data_to_send())
+                    yield event.stream_id
+            writer.write(connection.data_to_send())
+
     async def _serve(self, reader: Reader, writer: Writer) -> None:
         number = len(self.calls)
         self.calls.append(0)
@@ -76,39 +95,23 @@ class Scripted:
         with contextlib.suppress(
             ConnectionError, asyncio.IncompleteReadError, ssl.SSLError
         ):
-            async for stream in (_h2_calls if is_h2 else _h1_calls)(reader, writer):
+            calls = self._h2_calls if is_h2 else _h1_calls
+            async for stream in calls(reader, writer):
                 self.calls[number] += 1
                 await self.script(reader, writer, stream)
                 await writer.drain()
         writer.close()
 
 
-async def _h1_calls(reader: Reader, writer: Writer):  # type: ignore[no-untyped-def]
+async def _h1_calls(reader: Reader, writer: Writer) -> AsyncIterator[int]:
     while head := await reader.readuntil(b"\r\n\r\n"):
-        (length,) = (
+        length = sum(
             int(line.split(b":")[1])
             for line in head.lower().split(b"\r\n")
             if line.startswith(b"content-length:")
         )
         await reader.readexactly(length)
         yield 1
-
-
-async def _h2_calls(reader: Reader, writer: Writer):  # type: ignore[no-untyped-def]
-    config = h2.config.H2Configuration(client_side=False)
-    connection = h2.connection.H2Connection(config)
-    connection.initiate_connection()
-    writer.write(connection.data_to_send())
-    while data := await reader.read(65536):
-        for event in connection.receive_data(data):
-            if isinstance(event, h2.events.DataReceived):
-                connection.acknowledge_received_data(
-                    event.flow_controlled_length, event.stream_id
-                )
-            if isinstance(event, h2.events.StreamEnded):
-                writer.write(connection.data_to_send())
-                yield event.stream_id
-        writer.write(connection.data_to_send())
 
 
 # -- frames of HTTP/2, as a peer may send them in any order -----------------------------
@@ -154,7 +157,7 @@ def raw(frame: Frame) -> bytes:
     return bytes(frame.serialize())
 
 
-def request(stream: int) -> bytes:
+def request(stream: int, host: str = HOST) -> bytes:
     """The head of a call without a body."""
     block = hpack.Encoder()
     block.header_table_size = 0
@@ -162,7 +165,7 @@ def request(stream: int) -> bytes:
     fields = {
         ":method": "GET",
         ":scheme": "https",
-        ":authority": HOST,
+        ":authority": host,
         ":path": "/v1/models",
     }
     frame.data = block.encode(list(fields.items()))
@@ -170,12 +173,12 @@ def request(stream: int) -> bytes:
     return bytes(frame.serialize())
 
 
-def goaway_codes(said: bytes) -> list[int]:
-    """The codes of the GOAWAY frames in what a peer sent."""
+def codes_of(said: bytes, kind: type[Frame]) -> list[int]:
+    """The error codes of the frames of a kind in what a peer sent."""
     codes = []
     while len(said) >= 9:
         frame, length = Frame.parse_frame_header(memoryview(said[:9]))
-        if isinstance(frame, GoAwayFrame):
+        if isinstance(frame, kind) and len(said) >= 9 + length:
             frame.parse_body(memoryview(said[9 : 9 + length]))
             codes.append(frame.error_code)
         said = said[9 + length :]

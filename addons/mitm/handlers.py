@@ -1,0 +1,119 @@
+"""What serves a client's connection in mitmproxy (its `ConnectionHandler`), and the sockets of that."""
+
+import asyncio
+import functools
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any
+
+from mitmproxy import ctx
+from mitmproxy.connection import Client, Connection, ConnectionState
+from mitmproxy.proxy.events import ConnectionClosed
+
+# Connections from one client's connection to one upstream address. An HTTP/2 client may have
+# this many calls at once; each takes one connection to an HTTP/1 upstream.
+MAX_CONNECTIONS = 1000
+# Seconds of silence before TCP asks whether the other side is there, and between two questions.
+KEEPALIVE_IDLE, KEEPALIVE_EVERY = 60, 30
+
+Handling = Callable[[Any, Connection], Coroutine[Any, Any, None]]
+
+
+def handle_to_the_end(handle: Handling) -> Handling:
+    """mitmproxy's `handle_connection`, with its end even where it is cancelled during an event.
+
+    There it leaves the socket open then, and tells no layer: calls on it would never end.
+    """
+    if getattr(handle, "__wrapped__", None) is not None:
+        return handle
+
+    @functools.wraps(handle)
+    async def handle_connection(self: Any, connection: Connection) -> None:
+        try:
+            await handle(self, connection)
+        finally:
+            left = self.transports.pop(connection, None)
+            if left is not None:
+                connection.state = ConnectionState.CLOSED
+                left.writer.close()
+                await self.server_event(ConnectionClosed(connection))
+
+    return handle_connection
+
+
+def allow_connections(client: Client) -> None:
+    """Let a client have as many upstream connections as it has calls."""
+    handler = _handler(client)
+    if handler is not None:
+        handler.max_conns = defaultdict(lambda: asyncio.Semaphore(MAX_CONNECTIONS))
+
+
+def keep_alive(client: Hashable, connection: Connection) -> None:
+    """Have the kernel probe a connection, the client's or one of its upstreams', while it is silent.
+
+    NATs and load balancers of clouds forget what was silent for 100 to 350 seconds, and models
+    think for longer.
+    """
+    io = _io(client, connection)
+    if io is None or io.writer is None:
+        return
+    kept = io.writer.get_extra_info("socket")
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    kept.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    kept.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_EVERY)
+
+
+def close_client(client: Hashable) -> None:
+    """Close a client's connection, as mitmproxy does after its own idle timeout."""
+    io = _io(client, client)
+    if io is not None and io.handler is not None:
+        io.handler.cancel("ended by a limit")
+
+
+class HeldReader:
+    """A reader that can be told to wait. Then the kernel's buffers fill, and TCP holds back the sender.
+
+    Pausing its transport would not do: the reader resumes that by itself.
+    """
+
+    def __init__(self, reader: Any):
+        self._reader = reader
+        self.may_read = asyncio.Event()
+        self.may_read.set()
+
+    async def read(self, size: int) -> bytes:
+        """As asyncio's reader."""
+        await self.may_read.wait()
+        data: bytes = await self._reader.read(size)
+        return data
+
+
+def make_holdable(client: Hashable, connection: Connection) -> None:
+    """Let an upstream's reader be told to wait. Call before it is read from."""
+    io = _io(client, connection)
+    if io is not None:
+        io.reader = HeldReader(io.reader)
+
+
+def read_on(client: Connection, connection: Connection, read: bool) -> None:
+    """Stop or begin to read from an upstream."""
+    io = _io(client, connection)
+    if io is None or not isinstance(io.reader, HeldReader):
+        return
+    if read:
+        io.reader.may_read.set()
+    else:
+        io.reader.may_read.clear()
+
+
+def _io(client: Hashable, connection: Hashable) -> Any:
+    handler = _handler(client)
+    return handler.transports.get(connection) if handler is not None else None
+
+
+def _handler(client: Hashable) -> Any:
+    """What serves a client's connection, in mitmproxy."""
+    if not isinstance(client, Client):
+        return None
+    return ctx.master.addons.get("proxyserver").connections.get(client.id)
