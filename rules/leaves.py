@@ -5,6 +5,7 @@ literals, as in `redact.py`. Total and bounded: any bytes give a document or Unr
 """
 
 import json
+import re
 from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +21,12 @@ MAX_NODES = 200_000  # values and keys of a document
 # before it does.
 MAX_MARKS = 2_000_000
 SHORT_NUMBER = 6  # digits; a shorter number is no card, account or telephone
+# An array of as many numbers, all of them short or fractions, is a vector or ids of tokens: none
+# is read by itself. An embedding has 256 and more.
+BULK = 64
+_BULK = re.compile(
+    r"(?:-?(?:\d{1,7}|\d{1,4}\.\d{1,25})(?:[eE][-+]?\d{1,3})?,)+", re.ASCII
+)
 
 Path = tuple[str | int, ...]
 
@@ -177,6 +184,8 @@ class Walk:
                 self.literal += 1
                 self._strings += 1
                 self._quotes += value.count('"')
+            elif type(value) is list and _is_bulk(value):
+                self.literal += len(value)
             elif isinstance(value, dict | list):
                 stack.append(
                     (
@@ -212,6 +221,13 @@ class Walk:
             )
         if quotes != 2 * self._strings:
             raise Unread("duplicate_key")
+
+
+def _is_bulk(value: list[Any]) -> bool:
+    """Whether a list is nothing but many numbers, none of which may be one to be found."""
+    if len(value) < BULK or not {int, Number}.issuperset(map(type, value)):
+        return False
+    return _BULK.fullmatch(",".join(map(str, value)) + ",") is not None
 
 
 def leaves(body: bytes, document: Any) -> list[Leaf] | Unreadable:

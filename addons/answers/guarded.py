@@ -14,6 +14,10 @@ ANSWER = "earthflow_answer"  # in flow.metadata: the GuardedAnswer of a call
 # ANSWER from then on; taken away once that shows
 SNIFF = "earthflow_sniff"
 
+# Bytes that are judged on the loop; more in a thread, since a text of many short strings takes a
+# microsecond or three a byte.
+LARGE = 16 * 1024
+
 
 class GuardedAnswer:
     """One answer. Give it every chunk, and send what it gives back."""
@@ -30,6 +34,10 @@ class GuardedAnswer:
     def keepalive(self) -> bytes:
         """Bytes without meaning for a client that waits while text is held, or none."""
         return self._answer.keepalive
+
+    def is_work(self, chunk: bytes) -> bool:
+        """Whether others would have to wait while a chunk is judged."""
+        return len(chunk) + self._answer.held > LARGE
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk of the provider's; give the bytes to send."""

@@ -105,6 +105,11 @@ class StreamedAnswer:
             self._framing.keepalive if self._stream.waiting and not self.ended else b""
         )
 
+    @property
+    def held(self) -> int:
+        """Bytes of an event that is not whole yet: with its end, all of it is judged."""
+        return self._framing.held
+
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take raw bytes; give the events that may be sent."""
         if not self.size and self._plain and chunk.startswith(PACKED):

@@ -49,6 +49,10 @@ class EventStream:
     def idle(self) -> bool:
         return not self._rest and not self._broken
 
+    @property
+    def held(self) -> int:
+        return len(self._rest)
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The messages that `chunk` completes."""
         self._rest += chunk

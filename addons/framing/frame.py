@@ -40,6 +40,10 @@ class Framing(Protocol):
     def idle(self) -> bool:
         """Whether nothing is held: what comes next begins a frame."""
 
+    @property
+    def held(self) -> int:
+        """Bytes of an unfinished frame."""
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The frames that `chunk` completes."""
 

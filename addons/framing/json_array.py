@@ -31,6 +31,10 @@ class JsonArray:
     def idle(self) -> bool:
         return not self._rest and not self._passing
 
+    @property
+    def held(self) -> int:
+        return len(self._rest)
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The elements that `chunk` completes."""
         self._rest += chunk

@@ -16,6 +16,10 @@ class JsonLines:
     def idle(self) -> bool:
         return not self._rest and not self._passing
 
+    @property
+    def held(self) -> int:
+        return len(self._rest)
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The lines that `chunk` completes."""
         if b"\n" not in chunk:

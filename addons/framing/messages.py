@@ -8,6 +8,7 @@ class Messages:
 
     keepalive = b""
     idle = True
+    held = 0
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The message as a frame."""

@@ -30,6 +30,10 @@ class ServerSentEvents:
     def idle(self) -> bool:
         return self._begun and not self._rest and not self._passing
 
+    @property
+    def held(self) -> int:
+        return len(self._rest)
+
     def feed(self, chunk: bytes) -> list[Frame]:
         """The events that `chunk` completes."""
         if self.idle and PLAIN.fullmatch(chunk):

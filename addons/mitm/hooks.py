@@ -8,6 +8,7 @@ The order of the traffic:
     request                       Gate.decide                   → the call is sent
     responseheaders               Gate.answer_head
     earthflow_answer_too_large    Gate.answer_too_large         (raised by mitm/http.py)
+    earthflow_judge               GuardedAnswer.feed            (raised by mitm/http.py)
     response                      Gate.whole_answer, complete   → the answer is sent
     error                         Gate.cut_off, complete
 
@@ -15,6 +16,7 @@ Nothing here decides. The steps are guarded, and so is each hook around its step
 passes on what a hook that raised was asked about.
 """
 
+import asyncio
 import functools
 import inspect
 from collections.abc import Callable
@@ -28,7 +30,7 @@ from addons.api_relay import ApiRelay
 from addons.calls.flow import is_opaque, send_body
 from addons.calls.refusal import UNAVAILABLE, Refuse, Step
 from addons.gate import Gate
-from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED
+from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED, Piece
 from addons.mitm.layer_choice import LayerChoice
 from addons.network.connections import Connections
 from addons.network.resolver import mark_caller, mark_own_connections
@@ -163,6 +165,10 @@ class Hooks:
         finally:
             if flow.websocket is None:
                 self._gate.complete(flow, "ok")
+
+    async def earthflow_judge(self, piece: Piece) -> None:
+        """A piece of an answer that takes long to judge."""
+        piece.passed = await asyncio.to_thread(piece.answer.feed, piece.data)
 
     def error(self, flow: http.HTTPFlow) -> None:
         """A call broke off: its client left, or its provider failed."""

@@ -48,6 +48,8 @@ from addons.mitm.http_hooks import (
     LEFT,
     REPLACED,
     AnswerTooLargeHook,
+    JudgeHook,
+    Piece,
     TooLargeHook,
     TooSlowHook,
 )
@@ -240,9 +242,14 @@ class JudgedStream(WatchedStream):
             yield from super().state_stream_response_body(event)
             self._sent()
             return
-        passed = (
-            answer.feed(event.data) if isinstance(event, ResponseData) else answer.end()
-        )
+        if not isinstance(event, ResponseData):
+            passed = answer.end()
+        elif answer.is_work(event.data):
+            piece = Piece(answer, event.data)
+            yield JudgeHook(piece)
+            passed = piece.passed
+        else:
+            passed = answer.feed(event.data)
         if passed:
             self._silent = False
             yield SendHttp(ResponseData(self.stream_id, passed), self.context.client)

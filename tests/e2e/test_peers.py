@@ -481,3 +481,29 @@ def test_what_a_client_left_behind_is_completed(
         assert wait_until(lambda: sum(scripted.scripted.calls) == calls, PATIENCE)
     rows = tenant.audit(calls)
     assert {row["completion"]["outcome"] for row in rows} == {"client_abort"}
+
+
+@pytest.mark.parametrize(("client", "provider"), PAIRS)
+def test_an_event_that_takes_long_to_judge_comes_whole_and_in_its_order(
+    scripted: House, tenant: Tenant, client: str, provider: str
+) -> None:
+    words = [
+        f"a word with the number {number}, and more of it" for number in range(600)
+    ]
+    large = b"data: " + json.dumps({"object": "x", "list": words}).encode() + b"\n\n"
+    frames = [*BODIES["clean"][:1], large, *BODIES["clean"][1:]]
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        body = b"".join(frames)
+        if provider == "h1":
+            writer.write(CHUNKED + chunk(body) + chunk(b""))
+            return
+        writer.write(headers(stream, 200, STREAM))
+        for start in range(0, len(body), 16_384):
+            writer.write(data(stream, body[start : start + 16_384]))
+        writer.write(data(stream, b"", end=True))
+
+    scripted.scripted.offer(provider)
+    scripted.scripted.script = script
+    assert ask(tenant, client) == b"".join(frames).decode() + "|200"
+    assert tenant.audit(1)[0]["completion"]["outcome"] == "ok"

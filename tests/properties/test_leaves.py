@@ -7,7 +7,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rules.exchange import Unreadable
-from rules.leaves import Number, Walk, _thorough, leaves, parse
+from rules.leaves import BULK, Number, Walk, _thorough, leaves, parse
+from rules.redact import Edit, splice
 from tests.support.shared import examples
 
 TEXT = st.lists(
@@ -93,3 +94,56 @@ def test_a_number_is_read_as_it_was_written() -> None:
         "123456789012345678901234567890",
     ]
     assert isinstance(parse(b"1.5"), Number)
+
+
+@given(
+    numbers=st.lists(
+        st.one_of(
+            st.integers(-9_999_999, 9_999_999),
+            st.floats(-9999, 9999, allow_nan=False).filter(
+                lambda one: abs(one) > 1e-300
+            ),
+        ),
+        min_size=BULK,
+        max_size=BULK + 8,
+    )
+)
+@examples(30)
+def test_many_short_numbers_are_passed_over_and_counted(
+    numbers: list[int | float],
+) -> None:
+    document = {"vector": numbers, "after": "text"}
+    body = json.dumps(document).encode()
+    found = leaves(body, parse(body))
+    assert not isinstance(found, Unreadable)
+    texts = [leaf.text for leaf in found]
+    assert texts[0] == "vector"
+    assert texts[-2:] == ["after", "text"]
+    assert len(texts) == 3
+    assert splice(body, [Edit(found[-1].literal, 0, 4, "new")]) == (
+        json.dumps({**document, "after": "new"}).encode()
+    )
+
+
+def test_a_number_that_may_be_found_makes_all_of_its_list_readable() -> None:
+    card = 4539148803436467
+    for numbers in (
+        [1] * BULK + [card],
+        [0.5] * BULK + [float(card)],
+        [1] * BULK + ["x"],
+    ):
+        body = json.dumps(numbers).encode()
+        found = leaves(body, parse(body))
+        assert not isinstance(found, Unreadable)
+        assert found[-1].text in (
+            str(card),
+            "4539148803436467.0",
+            "4.539148803436467e+15",
+            "x",
+        )
+        assert found[-1].literal == BULK
+
+
+def test_a_document_of_vectors_is_within_the_bound_of_values() -> None:
+    body = json.dumps([[0.25] * 1536] * 400).encode()
+    assert leaves(body, parse(body)) == []
