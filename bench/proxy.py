@@ -15,6 +15,7 @@ from bench import streams, texts
 from bench.load import CALL, Client, request, spread, upstream
 from bench.process import cpu_seconds
 from cli import ca_folder
+from cli.ca_folder import CA_FILE
 from cli.processes import start, stop
 from cli.settings import environment, settings_of
 from cli.stack import Stack
@@ -60,7 +61,7 @@ async def run(folder: Path) -> None:
             )
             trust = bundle_path(folder)
             ours = Client(stack.port, stack.new_key or "", trust)
-            theirs = Client(bare_port, "none", trust)
+            theirs = Client(bare_port, "none", folder / "ca" / CA_FILE)
             await compare(
                 ours,
                 stack.services["proxy"].process.pid,

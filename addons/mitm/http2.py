@@ -76,7 +76,7 @@ class OrderlyH2Connection(BufferedH2Connection):
     def __init__(self, config: h2.config.H2Configuration):
         super().__init__(config)
         self._budget, self._filled = AT_ONCE, time.monotonic()
-        # Bytes of streams whose window stays as it is, since nobody takes what came.
+        # Bytes of streams whose window stays as it is, since nobody takes their bytes.
         self._kept: dict[int, int] = {}
         if config.client_side:
             self.local_settings.initial_window_size = WINDOW

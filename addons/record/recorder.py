@@ -295,6 +295,8 @@ def blocked_message(verdict: Verdict, decision: str) -> str:
     """What a blocked caller reads: the rule and the decision's id, nothing of the finding."""
     rule = verdict.by.id if verdict.by else "unknown"
     why = f": {verdict.by.message}" if verdict.by and verdict.by.message else ""
+    if verdict.by and verdict.by.content is None and verdict.unreadable:
+        why += f" ({', '.join(verdict.unreadable)})"
     return f"Blocked by Earthflow policy {rule} (decision {decision}){why}"
 
 

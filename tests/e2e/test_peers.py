@@ -27,7 +27,7 @@ from tests.support.house import (
     message,
     python,
 )
-from tests.support.raw import tls_tunnel
+from tests.support.raw import UPGRADE, tls_tunnel
 from tests.support.scripted import (
     HOST,
     PREFACE,
@@ -507,3 +507,32 @@ def test_an_event_that_takes_long_to_judge_comes_whole_and_in_its_order(
     scripted.scripted.script = script
     assert ask(tenant, client) == b"".join(frames).decode() + "|200"
     assert tenant.audit(1)[0]["completion"]["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("code", [None, 1000, 1011, 3000])
+def test_how_a_websocket_ended_is_what_its_client_learns(
+    scripted: House, tenant: Tenant, code: int | None
+) -> None:
+    """A provider that breaks off, without a close frame, was turned into an orderly end with 1000."""
+
+    async def script(reader: Reader, writer: Writer, stream: int) -> None:
+        head = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n"
+        writer.write(head + b"\x81\x02{}")
+        if code is not None:
+            writer.write(b"\x88\x02" + code.to_bytes(2))
+        await writer.drain()
+        writer.close()
+
+    scripted.scripted.offer("h1")
+    scripted.scripted.script = script
+    with tls_tunnel(scripted, tenant, HOST) as client:
+        words = "\r\n".join(word for word in UPGRADE if word != "-H")
+        call = f"GET /v1/realtime?model=m HTTP/1.1\r\nhost: {HOST}\r\n{words}\r\n\r\n"
+        client.sendall(call.encode())
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while more := client.recv(65536):
+                said += more
+    _, _, frames = said.partition(b"\r\n\r\n")
+    end = b"" if code is None else b"\x88\x02" + code.to_bytes(2)
+    assert frames == b"\x81\x02{}" + end

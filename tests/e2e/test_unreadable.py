@@ -40,7 +40,12 @@ def test_default_blocks_what_it_cannot_read(
         [reason],
     )
     assert row["rules"][0]["rule"] == "coverage.unreadable-call"
-    assert (status, row["id"] in answer["error"]["message"]) == (400, True)
+    said = answer["error"]["message"]
+    assert (status, row["id"] in said, said.endswith(f"({reason})")) == (
+        400,
+        True,
+        True,
+    )
     assert len(house.providers.heard) == before
 
 
