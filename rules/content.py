@@ -112,6 +112,16 @@ def is_single(content: Content) -> bool:
     return content.how == "any" and all(map(is_single, content.members))
 
 
+def of_one_text(content: Content) -> bool:
+    """Whether a text in which it found nothing can be remembered: no other text would change that.
+
+    A model weighs the beginning of the next text of a message, too; that was there the first time.
+    """
+    if isinstance(content, Need):
+        return content.count <= 1
+    return content.how == "any" and all(map(of_one_text, content.members))
+
+
 def patterns_of(content: Content) -> frozenset[int]:
     """The patterns of which at least one must be found; not those that must be missing."""
     if isinstance(content, Need):

@@ -9,8 +9,9 @@ import base64
 import binascii
 import re
 import string
-from collections.abc import Callable, Collection, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import cached_property, partial
+from itertools import accumulate
 from typing import NamedTuple
 
 from rules.patterns import CONTINUATION, Regex, compile_regex
@@ -116,9 +117,8 @@ def _decode_runs(view: View, data: bytes, kind: Kind, into: list[View]) -> bool:
             if shown:
                 back = covering(view, characters, last)
                 if kind.bits and read is decoded:
-                    place = partial(_bytes_of, decoded)
-                    digits = Digits(raw, run, skip, kind.bits)
-                    back = partial(_back, view, characters, last, digits, place)
+                    digits = Digits(raw, run, decoded, skip, kind.bits)
+                    back = partial(_back, view, characters, last, digits)
                 into.append(View(shown, back, view.depth + 1))
                 if len(run) > LONG and b"0" not in decoded.translate(_PRINTABLE):
                     break  # all of it is text, so this is the right position
@@ -126,47 +126,47 @@ def _decode_runs(view: View, data: bytes, kind: Kind, into: list[View]) -> bool:
     return False
 
 
-class Digits(NamedTuple):
-    """A run as it stands, and its digits alone, of `bits` each; they are read from `skip` on."""
+class Digits:
+    """A run as it stands, with its digits alone, and the characters that it encodes."""
 
-    raw: bytes
-    run: bytes
-    skip: int
-    bits: int
+    def __init__(self, raw: bytes, run: bytes, decoded: bytes, skip: int, bits: int):
+        """Digits of `bits` each are read from `skip` on."""
+        self.raw, self._run, self._decoded = raw, run, decoded
+        self._skip, self._bits = skip, bits
 
-    def of(self, first: int, beyond: int) -> tuple[int, int]:
-        """Where the digits stand that encode these bytes, and end."""
-        start, end = first * 8 // self.bits, -(-beyond * 8 // self.bits)
-        last = self._place(self.skip + end - 1)
-        return self._place(self.skip + start), last + 1
-
-    def _place(self, number: int) -> int:
-        if len(self.raw) == len(self.run):
-            return number
-        place = -1
-        for digit in self.run[: number + 1]:
+    @cached_property
+    def _places(self) -> Sequence[int]:
+        """Where each digit stands: line ends and the like are between them."""
+        if len(self.raw) == len(self._run):
+            return range(len(self.raw))
+        places, place = [], -1
+        for digit in self._run:
             place = self.raw.index(digit, place + 1)
-        return place
+            places.append(place)
+        return places
 
+    @cached_property
+    def _begins(self) -> Sequence[int]:
+        """At which byte each character begins, and the last one ends."""
+        if self._decoded.isascii():
+            return range(len(self._decoded) + 1)
+        text = self._decoded.decode("utf-8", "surrogateescape")
+        sizes = (len(one.encode("utf-8", "surrogateescape")) for one in text)
+        return [0, *accumulate(sizes)]
 
-def _bytes_of(decoded: bytes, start: int, end: int) -> tuple[int, int]:
-    """Which bytes these characters are."""
-    text = decoded.decode("utf-8", "surrogateescape")
-    first = len(text[:start].encode("utf-8", "surrogateescape"))
-    return first, first + len(text[start:end].encode("utf-8", "surrogateescape"))
+    def of(self, start: int, end: int) -> tuple[int, int]:
+        """Where the digits stand that encode these characters, and end."""
+        first = self._begins[start] * 8 // self._bits
+        last = -(-self._begins[end] * 8 // self._bits) - 1
+        places = self._places
+        return places[self._skip + first], places[self._skip + last] + 1
 
 
 def _back(
-    view: View,
-    at: int,
-    last: int,
-    digits: Digits,
-    place: Callable[[int, int], tuple[int, int]],
-    start: int,
-    end: int,
+    view: View, at: int, last: int, digits: Digits, start: int, end: int
 ) -> list[Place]:
     """The places of the digits that encode these characters, of a run that begins at `at` and ends, with padding, at `last`."""
-    first, beyond = digits.of(*place(start, end))
+    first, beyond = digits.of(start, end)
     return view.back(at + first, last if beyond >= len(digits.raw) else at + beyond)
 
 

@@ -27,7 +27,7 @@ from itertools import islice
 from rules.case import Case, by_default
 from rules.commands.lines import command_texts, in_their_parts
 from rules.condition import ALWAYS, holds
-from rules.content import Content, Exempt, is_single
+from rules.content import Content, Exempt, of_one_text
 from rules.exchange import HEAD, Exchange
 from rules.found import found_in
 from rules.joints import runs
@@ -286,7 +286,7 @@ def _is_settled(content: Content, found: Sequence[Finding]) -> bool:
 
     Members that are joined, or counted, may have looked at neighbouring texts, too.
     """
-    return bool(found) or is_single(content)
+    return bool(found) or of_one_text(content)
 
 
 def _exempt(

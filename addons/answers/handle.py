@@ -103,11 +103,10 @@ class AnswerHandler:
         try:
             framing = framing_by(begin.feed(held[:SNIFFED]))
         except Undecodable:
-            framing = False
-        if framing is None and len(held) < SNIFFED:
-            return False  # that does not show yet
-        del flow.metadata[SNIFF]
-        if not framing:
+            framing = None
+        if framing is not None or len(held) >= SNIFFED:
+            del flow.metadata[SNIFF]
+        if framing is None:
             return False
         flow.response.stream, state.whole = True, False
         self._stream(flow, state, framing, decoder)

@@ -11,9 +11,9 @@ So a text belongs to several channels at once (`channel_names.py`), and `rules.s
 it once it is settled in each.
 
 A string under a key of COMPLETE (an id, a type), a number and a key continue nothing:
-without a channel, they are judged as a whole. So are all strings of a message that stands
-by itself: JSON-RPC's, whose sender may wait for an answer to it before it says more, and
-those that repeat a whole response.
+without a channel, they are judged as a whole. So are all strings of an event that repeats
+a whole response, and of a message of MCP, whose sender may wait for an answer to it before it
+says more. Other protocols over JSON-RPC stream pieces of text (A2A, ACP): those are joined.
 """
 
 import re
@@ -90,10 +90,42 @@ ENDS = (
     "message-end",
     "messageStop",
 )
-# Keys of documents that continue no other: where there are more, a client may read a piece of text there.
-APART = (
-    frozenset(("jsonrpc", "id", "method", "params", "result", "error")),
-    frozenset(("type", "sequence_number", "response")),
+# Events of a whole response, and the keys that they have: where there are more, a client may
+# read a piece of text there.
+WHOLE = frozenset(
+    f"response.{state}"
+    for state in (
+        "created",
+        "queued",
+        "in_progress",
+        "completed",
+        "failed",
+        "incomplete",
+    )
+)
+WHOLE_KEYS = frozenset(("type", "sequence_number", "response"))
+# What MCP's servers send (modelcontextprotocol.io/specification, 2025-11-25): keys of a message,
+# methods, keys of results.
+MESSAGE_KEYS = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
+METHOD = re.compile(
+    r"(?:sampling/createMessage|elicitation/create|roots/list|ping|notifications/[\w/]+)\Z"
+)
+RESULT_KEYS = frozenset(
+    """
+    content structuredContent isError tools resources resourceTemplates contents prompts messages description completion roots
+    nextCursor protocolVersion capabilities serverInfo instructions model role stopReason action task tasks _meta
+    """.split()  # noqa: SIM905
+)
+# Events after which a client waits for no other.
+FINAL = frozenset(
+    (
+        "response.completed",
+        "response.failed",
+        "response.incomplete",
+        "message_stop",
+        "message-end",
+        "messageStop",
+    )
 )
 ENDING = re.compile(
     rb'"(?:finish|stop|completion|done)_?[rR]eason"\s*:\s*"|"(?:done|is_finished)"\s*:\s*true'
@@ -141,7 +173,7 @@ class AnswerReader:
         document = parse(body, constants=True)
         if isinstance(document, Unreadable):
             return document
-        continues = self.streams and not _is_apart(document)
+        continues = self.streams and not _is_whole(document)
         walk, unreadable, pieces = Walk(KEYS), dict[str, None](), list[Piece]()
         bound, has_signs = list[Bound](), any(sign in body for sign in SIGNS)
         kind_of_event = document.get("type") if isinstance(document, dict) else None
@@ -166,8 +198,8 @@ class AnswerReader:
         if b'"logprobs"' in body and _has_logprobs(document):
             # Logprobs repeat the text as tokens and bytes, which are not read
             unreadable["opaque"] = None
-        final = event.endswith(ENDS)
-        last = final or ENDING.search(body) is not None
+        last = event.endswith(ENDS) or ENDING.search(body) is not None
+        final = name in FINAL or kind_of_event in FINAL
         return Texts(
             tuple(pieces), last, tuple(unreadable), document, tuple(bound), final
         )
@@ -252,15 +284,21 @@ class AnswerReader:
         return called_tool(leaf.path, leaf.around) or self.tools.get(ids, "")
 
 
-def _is_apart(document: Any) -> bool:
-    """Whether the texts of a document are whole: no client joins them to others."""
+def _is_whole(document: Any) -> bool:
+    """Whether no client joins the texts of an event to others."""
     if type(document) is not dict:
         return False
-    return any(
-        keys.issuperset(document)
-        and ("jsonrpc" in document or type(document.get("response")) is dict)
-        for keys in APART
-    )
+    if "jsonrpc" in document:
+        return MESSAGE_KEYS.issuperset(document) and _is_mcp(document)
+    return document.get("type") in WHOLE and WHOLE_KEYS.issuperset(document)
+
+
+def _is_mcp(message: dict[str, Any]) -> bool:
+    """Whether a message of JSON-RPC is one of MCP's."""
+    if "method" in message:
+        return METHOD.match(str(message["method"])) is not None
+    result = message.get("result")
+    return result is None or (type(result) is dict and RESULT_KEYS.issuperset(result))
 
 
 def _arguments(leaf: Leaf) -> Mapping[str, Any] | None:

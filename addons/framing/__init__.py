@@ -2,11 +2,9 @@
 encoding.
 """
 
+import json
 import re
 from collections.abc import Callable
-from typing import Literal
-
-import msgspec
 
 from addons.framing.eventstream import EventStream
 from addons.framing.frame import Framing
@@ -25,34 +23,29 @@ FRAMINGS: dict[str, Callable[[], Framing]] = {
 
 
 SNIFFED = 64 * 1024  # bytes of an answer within which it shows whether it is a stream
-_EVENT = re.compile(rb"(?:data|event|id|retry)?:")
-_NAMES = (b"data:", b"event:", b"id:", b"retry:")
+_EVENT = re.compile(rb"(?:\A(?:\xef\xbb\xbf)*|[\r\n])(?:data|event|id|retry)?:")
 # How bytes begin that are compressed, though no header says so: gzip, zstd.
 PACKED = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd")
 
 
-def framing_by(begin: bytes) -> Framing | Literal[False] | None:
-    """The framing of an answer by how it begins, where its type says nothing.
+def framing_by(begin: bytes) -> Framing | None:
+    """The framing of an answer by how it begins, where its type says nothing; None where that does
+    not show, or not yet.
 
-    False: it is no stream. None: that does not show yet.
+    Readers pass over lines that they do not know, so any line may be the first of an event.
     """
-    begin = begin.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
-    if _EVENT.match(begin):
+    if _EVENT.search(begin):
         return ServerSentEvents()
-    early = any(name.startswith(begin) for name in _NAMES)
-    line, found, more = begin.partition(b"\n")
-    if begin.startswith(b"{"):
-        early = not more.strip() and len(begin) < SNIFFED
-        if found and more.strip() and _is_document(line):
-            return JsonLines()
-    return None if early else False
+    lines = [line for line in begin.split(b"\n")[:-1] if line.strip()]
+    return JsonLines() if len(lines) > 1 and all(map(_is_json, lines[:2])) else None
 
 
-def _is_document(line: bytes) -> bool:
+def _is_json(line: bytes) -> bool:
     try:
-        return isinstance(msgspec.json.decode(line), dict)
+        json.loads(line.strip(b"\x1e"))
     except (ValueError, RecursionError):
         return False
+    return True
 
 
 def framing_of(

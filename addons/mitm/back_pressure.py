@@ -30,6 +30,9 @@ class BackPressure:
         self._connections, self._client, self._read = connections, client, read
         # Providers, and since when they are held back, by the stream of their answer.
         self._held: dict[int, tuple[Connection, float]] = {}
+        self._judging: set[int] = (
+            set()
+        )  # answers of which a piece is judged in a thread
 
     def __bool__(self) -> bool:
         """Whether anything is held back."""
@@ -48,6 +51,21 @@ class BackPressure:
         if stream in self._held or self._waits(stream) <= HIGH:
             return
         self._held[stream] = provider, time.monotonic()
+        if stream not in self._judging:
+            self._hold(stream, provider)
+
+    def judging(self, stream: int, provider: Connection) -> None:
+        """A piece is judged in a thread: what comes meanwhile would wait without a bound."""
+        self._judging.add(stream)
+        if stream not in self._held:
+            self._hold(stream, provider)
+
+    def judged(self, stream: int, provider: Connection) -> bool:
+        """It was judged. Whether an HTTP/2 provider must learn that it may send more."""
+        self._judging.discard(stream)
+        return stream not in self._held and self._release(provider)
+
+    def _hold(self, stream: int, provider: Connection) -> None:
         upstream = self._upstream(provider)
         if isinstance(upstream, OrderlyHttp2Client):
             upstream.h2_conn.hold_back(upstream.our_stream_id[stream])
@@ -60,12 +78,17 @@ class BackPressure:
         """
         for stream in [one for one in self._held if self._waits(one) <= LOW]:
             provider, _ = self._held.pop(stream)
-            if not provider.connected:
-                continue
-            if isinstance(self._upstream(provider), OrderlyHttp2Client):
+            if stream not in self._judging and self._release(provider):
                 yield provider, stream
-            else:
-                self._read(provider, True)
+
+    def _release(self, provider: Connection) -> bool:
+        """Read on from a provider; whether it is one of HTTP/2, whose window must be opened."""
+        if not provider.connected:
+            return False
+        if isinstance(self._upstream(provider), OrderlyHttp2Client):
+            return True
+        self._read(provider, True)
+        return False
 
     def _waits(self, stream: int) -> int:
         server = self._connections.get(self._client)

@@ -221,7 +221,7 @@ class JudgedStream(WatchedStream):
         held = bytes(self.response_body_buf)
         self.response_body_buf.clear()
         yield from self.start_response_stream()
-        if ANSWER in self.flow.metadata:
+        if self._parent.bounds.capped(self.flow.request.host):
             yield from self._watch()
         yield from self.server_state(ResponseData(self.stream_id, held))
 
@@ -245,9 +245,7 @@ class JudgedStream(WatchedStream):
         if not isinstance(event, ResponseData):
             passed = answer.end()
         elif answer.is_work(event.data):
-            piece = Piece(answer, event.data)
-            yield JudgeHook(piece)
-            passed = piece.passed
+            passed = yield from self._judge_beside(Piece(answer, event.data))
         else:
             passed = answer.feed(event.data)
         if passed:
@@ -258,6 +256,15 @@ class JudgedStream(WatchedStream):
             yield from self.send_response(already_streamed=True)
         elif answer.ended:
             yield from self._end()
+
+    def _judge_beside(self, piece: Piece) -> layer.CommandGenerator[bytes]:
+        """Judge a piece while others are served, and take no more of this answer."""
+        provider = self.context.server
+        self._back_pressure.judging(self.stream_id, provider)
+        yield JudgeHook(piece)
+        if self._back_pressure.judged(self.stream_id, provider):
+            yield SendHttp(Taken(self.stream_id), provider)
+        return piece.passed
 
     def flow_done(self) -> Commands:
         yield from super().flow_done()

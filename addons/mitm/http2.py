@@ -42,6 +42,7 @@ COSTS: dict[type[h2.events.Event], float] = {
     h2.events.RemoteSettingsChanged: 1,
     h2.events.PriorityUpdated: 1,
     h2.events.UnknownFrameReceived: 1,
+    h2.events.SettingsAcknowledged: 1,
     h2.events.StreamReset: 5,
 }
 # Bytes that are taken at a time, so that a flood is noticed within some hundred frames.
@@ -49,6 +50,7 @@ SLICE = 8 * 1024
 # Bytes that a provider may send of one answer before its client has taken some: enough for 10 MB a
 # second over 100 ms. A hundred streams that nobody reads hold a hundred times as much.
 WINDOW = 1024 * 1024
+LEAST = 200  # bytes that a piece counts that waits: it takes as many besides its own
 # Connections whose provider takes no more calls.
 RETIRED: WeakSet[Connection] = WeakSet()
 
@@ -78,13 +80,20 @@ class OrderlyH2Connection(BufferedH2Connection):
         self._budget, self._filled = AT_ONCE, time.monotonic()
         # Bytes of streams whose window stays as it is, since nobody takes their bytes.
         self._kept: dict[int, int] = {}
+        # Pieces of a stream that wait, and their bytes, when they were last counted.
+        self._waiting: dict[int, tuple[int, int]] = {}
         if config.client_side:
             self.local_settings.initial_window_size = WINDOW
             self.local_settings.acknowledge()
 
     def waits(self, stream: int) -> int:
         """Bytes of a stream that its peer has not taken yet."""
-        return sum(len(piece.data) for piece in self.stream_buffers.get(stream, ()))
+        pieces = self.stream_buffers.get(stream, ())
+        known, size = self._waiting.get(stream, (0, 0))
+        if len(pieces) != known:  # else none came, and none was taken whole
+            size = sum(max(len(piece.data), LEAST) for piece in pieces)
+            self._waiting[stream] = len(pieces), size
+        return size
 
     def hold_back(self, stream: int) -> None:
         """Let the peer send no more of a stream than its window."""

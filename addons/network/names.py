@@ -94,7 +94,10 @@ class Names:
                 loop.call_soon_threadsafe(end, found)
 
         # A daemon: the end of the proxy waits for no name server.
-        threading.Thread(target=run, name="name look-up", daemon=True).start()
+        try:
+            threading.Thread(target=run, name="name look-up", daemon=True).start()
+        except RuntimeError:  # there are no threads left
+            end(Busy("no name can be looked up now; try again"))
         return running
 
     def _ask(self, host: str) -> Answers | OSError:
@@ -102,7 +105,7 @@ class Names:
             answers = self._look_up(host, 0, type=socket.SOCK_STREAM)
         except OSError as error:
             return error
-        except (UnicodeError, ValueError):  # no name: an empty label, or one too long
+        except Exception:  # no name: an empty label, or one too long
             return OSError("is no name of a host")
         return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 

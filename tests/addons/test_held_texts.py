@@ -1,6 +1,7 @@
 """What a stream holds back, and what it never does: a message that stands by itself, an answer that said its last word."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -61,6 +62,24 @@ def test_a_mark_of_such_messages_takes_nothing_apart_that_a_client_joins() -> No
     )  # fmt: skip
     assert answer.verdict.action == "REDACT"
     assert KEY[:9].encode() not in out
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        lambda half: {"jsonrpc": "2.0", "id": 1, "result": {"kind": "artifact-update", "artifact": {"parts": [{"text": half}]}, "append": True}},
+        lambda half: {"jsonrpc": "2.0", "method": "session/update", "params": {"update": {"content": {"text": half}}}},
+        lambda half: {"type": "chunk", "response": {"text": half}},
+    ],
+)  # fmt: skip
+def test_what_other_protocols_stream_in_messages_is_joined(
+    document: Callable[[str], dict[str, Any]],
+) -> None:
+    """A2A and ACP say in messages of JSON-RPC what others say in deltas."""
+    out, answer = passed("mcp", [sse(document(KEY[:9])), sse(document(KEY[9:]))])
+    assert KEY[:9].encode() not in out
+    assert KEY[9:].encode() not in out
+    assert answer.verdict.action == "REDACT"
 
 
 @pytest.mark.parametrize("name", FINAL)

@@ -43,10 +43,15 @@ def some_texts(rng: Random) -> list[str]:
     ]
 
 
+# What a model makes of a text depends on the texts beside it, and is remembered by itself.
+WEIGHED = "injection.reads-like"
+
+
 def said(verdict: Verdict) -> list[tuple[str, list[object]]]:
     return [
         (one.rule.id, sorted({finding.places for finding in one.findings}))
         for one in verdict.fired
+        if one.rule.id != WEIGHED
     ]
 
 

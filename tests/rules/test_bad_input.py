@@ -2,7 +2,9 @@
 
 import base64
 import json
+import textwrap
 from collections.abc import Callable
+from random import Random
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from addons.providers.places import is_base64
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
-from rules.locate import MAX_FINDINGS
+from rules.locate import FEW, MAX_FINDINGS
 from rules.redact import splice
 from rules.sources import shipped
 from tests.support.shared import library
@@ -20,6 +22,9 @@ HEAD = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 CLAIMS = "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkFubmEiLCJpYXQiOjE1MTYyMzkwMjJ9"
 SIGNED = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 VALUE = "q8Wn2vLr7Tz1Yb5Xc9Mj4Hd6"
+
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 
 class Judged(NamedTuple):
@@ -54,6 +59,18 @@ def base64_and_blanks(size: int) -> str:
 def test_a_long_gap_takes_no_time(read: Callable[[int], object]) -> None:
     """A tenth of it took seconds once, and this would take minutes."""
     assert not read(200_000)
+
+
+def test_many_keys_in_lines_of_base64_are_cut_out() -> None:
+    """Each walked through the whole run from its beginning: half a minute for 500 KB."""
+    rng = Random(3)
+    keys = (f"AKIA{''.join(rng.choices(LETTERS, k=16))}" for _ in range(150))
+    text = " ".join(f"{'word ' * 150}{key}" for key in keys)
+    lines = "\n".join(textwrap.wrap(base64.b64encode(text.encode()).decode(), 76))
+    found = judged(lines)
+    # The last one covers the rest.
+    assert (found.action, found.findings) == ("REDACT", FEW)
+    assert len(found.left) < len(lines) * FEW / 140
 
 
 def test_thousands_of_small_texts_that_hide_something_have_a_bound() -> None:

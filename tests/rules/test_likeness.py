@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addons.calls.clean_texts import CleanTexts
 from rules.answer_rules import decides_in_stream
 from rules.content import likely
 from rules.evaluate import evaluate
@@ -68,6 +69,22 @@ def test_a_text_without_signs_is_not_weighed(monkeypatch: pytest.MonkeyPatch) ->
     assert weighed == []
     action(book, CALM * 20 + ATTACK + CALM * 20)
     assert 0 < sum(map(len, weighed)) < 6 * AROUND
+
+
+def test_a_text_is_weighed_once_and_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A conversation of 200 turns was weighed at each turn."""
+    weighed: list[str] = []
+    monkeypatch.setattr(Scorer, "score", lambda _, text: weighed.append(text) or 0.1)
+    book = book_of("action: flag, match: {reads_like: injection}")
+    memory = CleanTexts().of("t", book.version)
+    parts = (Part(f"{CALM}{ATTACK}{CALM}", "user", "text", 0),)
+    for _ in range(3):
+        assert evaluate(book, Exchange(parts=parts), clean=memory).action == "ALLOW"
+        once = len(weighed)
+        memory = memory._memory.of("t", book.version)
+    assert once == len(set(weighed)) == len(weighed)
 
 
 def test_no_character_is_weighed_more_than_a_few_times(
