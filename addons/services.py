@@ -98,7 +98,7 @@ class Services:
             holder, spool, self._outboxes, distrust, self._certificates.report
         )
         providers = Directory(settings.providers)
-        names = Names(lambda host: providers.of(host) is not None)
+        names = Names(providers.has)
         resolver = Resolver(settings.upstream_map, settings.internal_hosts, names)
         resolver.guard(asyncio.get_running_loop())
         self.remembered = Remembered(self._limits_redis)
@@ -120,9 +120,7 @@ class Services:
             refuser,
             failures,
         )
-        bounds = Bounds(
-            connections, lambda host: providers.of(host) is not None, is_opaque
-        )
+        bounds = Bounds(connections, providers.has, is_opaque)
         self.layer_choice = LayerChoice(settings.control, bounds, tunnels)
         beside: list[Any] = [
             Handshakes(tunnels, connections, recorder, distrust),

@@ -3,16 +3,12 @@ nothing pass unless EARTHFLOW_FAIL_MODE=open.
 """
 
 import time
+from dataclasses import dataclass
 
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.failures import Failures
 from addons.providers.error_formats import FAILED, SLOW
 from addons.record.recorder import OpenRecord
-
-ANSWER = "earthflow_answer"  # in flow.metadata: the GuardedAnswer of a call
-# and: takes what is held of an answer, and says whether it is a stream after all, and has an
-# ANSWER from then on; taken away once that shows
-SNIFF = "earthflow_sniff"
 
 # Bytes that are judged on the loop; more in a thread, since a text of many short strings takes a
 # microsecond or three a byte.
@@ -68,3 +64,12 @@ class GuardedAnswer:
             return b"".join(self._answer.stop_judging())
         message = f"Earthflow could not judge this answer (decision {self._record.id})"
         return b"".join(self._answer.cut_off(message, FAILED))
+
+
+@dataclass
+class Piece:
+    """A piece of an answer that takes long to judge, and what of it is sent."""
+
+    answer: GuardedAnswer
+    data: bytes
+    passed: bytes = b""

@@ -13,13 +13,13 @@ from addons.answers.answer import (
     judge_whole,
     unreadable_by_head,
 )
-from addons.answers.guarded import ANSWER, SNIFF, GuardedAnswer
+from addons.answers.guarded import GuardedAnswer
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.failures import Failures
 from addons.calls.flow import Flow, Response
 from addons.calls.refusal import PASS, Refuse, Step, family_of, refused
 from addons.calls.signed_texts import Pair
-from addons.calls.state import AnswerPolicy, CallState
+from addons.calls.state import ANSWER, SNIFF, AnswerPolicy, CallState
 from addons.framing import SNIFFED, framing_by, framing_of
 from addons.framing.decode import Decoder, Undecodable, decoder_for
 from addons.framing.frame import Frame, Framing

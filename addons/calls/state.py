@@ -12,6 +12,10 @@ from rules.restore.restorer import Restorer
 from rules.rulebook import Rulebook
 
 STATE = "earthflow"
+ANSWER = "earthflow_answer"  # in flow.metadata: what judges the answer as it streams (answers/guarded.py)
+# and: takes what is held of an answer, and says whether it is a stream after all, and has an
+# ANSWER from then on; taken away once that shows
+SNIFF = "earthflow_sniff"
 # What the audit says in place of a path that was not judged, and of an unusual method.
 NOT_JUDGED, OTHER_METHOD = "(not judged)", "(other)"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -26,11 +26,12 @@ from mitmproxy import http
 from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from addons.answers.guarded import Piece
 from addons.api_relay import ApiRelay
 from addons.calls.flow import is_opaque, send_body
 from addons.calls.refusal import UNAVAILABLE, Refuse, Step
 from addons.gate import Gate
-from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED, Piece
+from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED
 from addons.mitm.layer_choice import LayerChoice
 from addons.network.connections import Connections
 from addons.network.resolver import mark_caller, mark_own_connections

@@ -38,7 +38,8 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers.guarded import ANSWER, SNIFF, GuardedAnswer
+from addons.answers.guarded import GuardedAnswer, Piece
+from addons.calls.state import ANSWER, SNIFF
 from addons.mitm.back_pressure import BackPressure
 from addons.mitm.handlers import read_on
 from addons.mitm.http1 import BoundedHttp1Server, Commands
@@ -48,8 +49,6 @@ from addons.mitm.http_hooks import (
     LEFT,
     REPLACED,
     AnswerTooLargeHook,
-    JudgeHook,
-    Piece,
     TooLargeHook,
     TooSlowHook,
 )
@@ -62,6 +61,14 @@ from addons.network.connections import Connections, Upload
 MAX_UNWANTED = 64 * 1024
 # Bytes of a whole answer that are held to be judged. Images in JSON have some 10 MB.
 MAX_ANSWER = 16 * 1024 * 1024
+
+
+@dataclass
+class JudgeHook(commands.StartHook):
+    """A piece of an answer is to be judged while others are served; the hook sets `passed`."""
+
+    name = "earthflow_judge"
+    piece: Piece
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,31 +5,12 @@ from dataclasses import dataclass
 from mitmproxy import http
 from mitmproxy.proxy import commands
 
-from addons.answers.guarded import GuardedAnswer
-
 # In flow.metadata: flow.response is the proxy's own reply, in place of the provider's;
 REPLACED = "earthflow_replaced"
 # and: it does not wait for the end of the call's body, which may never come.
 AT_ONCE = "earthflow_at_once"
 # and: the client ended the call, not the provider.
 LEFT = "earthflow_left"
-
-
-@dataclass
-class Piece:
-    """A piece of an answer that takes long to judge, and what of it is sent."""
-
-    answer: GuardedAnswer
-    data: bytes
-    passed: bytes = b""
-
-
-@dataclass
-class JudgeHook(commands.StartHook):
-    """A piece of an answer is to be judged while others are served; the hook sets `passed`."""
-
-    name = "earthflow_judge"
-    piece: Piece
 
 
 @dataclass

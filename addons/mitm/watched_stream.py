@@ -3,6 +3,7 @@ a client that waits gets keepalive bytes.
 """
 
 import time
+from typing import Protocol
 
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -18,7 +19,7 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from addons.answers.guarded import ANSWER, GuardedAnswer
+from addons.calls.state import ANSWER
 from addons.mitm.back_pressure import BackPressure
 from addons.mitm.http1 import Commands
 from addons.settings import Limits
@@ -26,6 +27,17 @@ from addons.settings import Limits
 # Seconds between two looks at a stream. A client hears something at least this often; SDKs
 # and load balancers give up after 30 to 60 seconds of silence.
 KEEPALIVE = 10.0
+
+
+class Answer(Protocol):
+    """An answer that streams (`answers/guarded.py`)."""
+
+    @property
+    def keepalive(self) -> bytes:
+        """Bytes without meaning for a client that waits while text is held, or none."""
+
+    def expire(self, why: str) -> bytes:
+        """It took too long; its last bytes, which say why."""
 
 
 class WatchedStream(HttpStream):
@@ -70,7 +82,7 @@ class WatchedStream(HttpStream):
         """End a stream that is idle or too old; else send keepalive bytes to a waiting client."""
         if self.server_state != self.state_stream_response_body:
             return
-        answer: GuardedAnswer | None = self.flow.metadata.get(ANSWER)
+        answer: Answer | None = self.flow.metadata.get(ANSWER)
         now = time.monotonic()
         if self._back_pressure.holds(self.stream_id):
             if self._back_pressure.is_stalled(
@@ -99,7 +111,7 @@ class WatchedStream(HttpStream):
     def _pause(self) -> float:
         return min(KEEPALIVE, self._limits.stream_idle_seconds)
 
-    def _expire(self, answer: GuardedAnswer | None, why: str) -> Commands:
+    def _expire(self, answer: Answer | None, why: str) -> Commands:
         if answer is not None:
             yield SendHttp(
                 ResponseData(self.stream_id, answer.expire(why)), self.context.client

@@ -41,6 +41,10 @@ class Directory:
         self._patterns = tuple(patterns)
         self.of = lru_cache(maxsize=4096)(self._of)
 
+    def has(self, host: str) -> bool:
+        """Whether a host is an AI provider's."""
+        return self.of(host) is not None
+
     def _of(self, host: str) -> Provider | None:
         """The provider behind a host name, or None for a host that is no AI provider's."""
         name = host.lower().rstrip(".")
