@@ -6,6 +6,7 @@ read, too (RFC 9110, section 8.4.1.2).
 """
 
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -80,7 +81,7 @@ class _Member(Protocol):
     def unused_data(self) -> bytes: ...
 
 
-class _Members[Decoding: _Member](_Bounded):
+class _Members[Decoding: _Member](_Bounded, ABC):
     """A body of members, one behind the other."""
 
     STEP = STEP  # bytes that are given to a member at a time
@@ -107,9 +108,9 @@ class _Members[Decoding: _Member](_Bounded):
                     left = self._take(left, pieces)
         return b"".join(pieces)
 
+    @abstractmethod
     def _take(self, data: bytes, pieces: list[bytes]) -> bytes:
         """Decode with the current member; what follows it is left."""
-        raise NotImplementedError
 
     def _next(self, data: bytes) -> bytes:
         """Begin the member that follows."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from addons.framing.frame import MAX_FRAME, Frame
+from addons.framing.frame import MAX_FRAME, Frame, Unfinished
 
 # length of all, length of the headers, checksum of both
 PRELUDE = struct.Struct(">III")
@@ -33,7 +33,7 @@ SIZES = {
 STRINGS = (6, 7)
 
 
-class EventStream:
+class EventStream(Unfinished):
     """The frames of one stream.
 
     An invalid message ends the reading; the rest is one unreadable frame.
@@ -42,22 +42,13 @@ class EventStream:
     keepalive = b""
 
     def __init__(self) -> None:
-        self._rest = bytearray()
-        self._broken = False
-
-    @property
-    def idle(self) -> bool:
-        return not self._rest and not self._broken
-
-    @property
-    def held(self) -> int:
-        return len(self._rest)
+        super().__init__()
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The messages that `chunk` completes."""
         self._rest += chunk
         frames: list[Frame] = []
-        while len(self._rest) >= PRELUDE.size and not self._broken:
+        while len(self._rest) >= PRELUDE.size and not self._passing:
             length, headers, checksum = PRELUDE.unpack_from(self._rest)
             sound = (
                 checksum == binascii.crc32(self._rest[:8])
@@ -67,11 +58,11 @@ class EventStream:
                 break
             raw = bytes(self._rest[:length])
             if not sound or int.from_bytes(raw[-4:]) != binascii.crc32(raw[:-4]):
-                self._broken = True
+                self._passing = True
                 break
             frames.append(_frame(raw, headers))
             del self._rest[:length]
-        if self._broken and self._rest:
+        if self._passing and self._rest:
             frames.append(Frame(bytes(self._rest), unreadable="opaque"))
             self._rest.clear()
         return frames

@@ -58,3 +58,21 @@ class Framing(Protocol):
 
         `first`: nothing was sent before it.
         """
+
+
+class Unfinished:
+    """What the framings of bytes share: the rest of a frame that is not whole yet."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._passing = False  # what comes passes unread: it is too large, or broken
+
+    @property
+    def idle(self) -> bool:
+        """As in `Framing`."""
+        return not self._rest and not self._passing
+
+    @property
+    def held(self) -> int:
+        """As in `Framing`."""
+        return len(self._rest)

@@ -4,14 +4,14 @@ what stands before it.
 
 import re
 
-from addons.framing.frame import MAX_FRAME, Frame
+from addons.framing.frame import MAX_FRAME, Frame, Unfinished
 
 OUTSIDE = re.compile(rb'["{}\[\]]')
 INSIDE = re.compile(rb'["\\]')
 BETWEEN = b"[, \t\r\n"
 
 
-class JsonArray:
+class JsonArray(Unfinished):
     """The frames of one stream.
 
     What is no object element is sent with the next one, and judged as text.
@@ -20,20 +20,11 @@ class JsonArray:
     keepalive = b"\n"
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        super().__init__()
         self._at = 0  # `rest` was searched up to here
         self._depth = 0
         self._in_string = False
         self._start = -1  # where the current element begins
-        self._passing = False
-
-    @property
-    def idle(self) -> bool:
-        return not self._rest and not self._passing
-
-    @property
-    def held(self) -> int:
-        return len(self._rest)
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The elements that `chunk` completes."""

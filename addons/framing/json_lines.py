@@ -1,24 +1,15 @@
 """JSON lines (Ollama, Cohere's first version): one document to a line."""
 
-from addons.framing.frame import MAX_FRAME, Frame
+from addons.framing.frame import MAX_FRAME, Frame, Unfinished
 
 
-class JsonLines:
+class JsonLines(Unfinished):
     """The frames of one stream."""
 
     keepalive = b""  # some readers fail at an empty line
 
     def __init__(self) -> None:
-        self._rest = bytearray()
-        self._passing = False
-
-    @property
-    def idle(self) -> bool:
-        return not self._rest and not self._passing
-
-    @property
-    def held(self) -> int:
-        return len(self._rest)
+        super().__init__()
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The lines that `chunk` completes."""

@@ -6,7 +6,7 @@ end, and is a frame without content.
 
 import re
 
-from addons.framing.frame import MAX_FRAME, Frame
+from addons.framing.frame import MAX_FRAME, Frame, Unfinished
 
 END = re.compile(rb"(?:\r\n|\n)(?:\r\n|\n|\r)|\r\r")
 LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -14,25 +14,20 @@ PLAIN = re.compile(rb"data: [^\r\n]*\n\n")  # the form of nearly all events
 BOM = b"\xef\xbb\xbf"
 
 
-class ServerSentEvents:
+class ServerSentEvents(Unfinished):
     """The frames of one stream."""
 
     keepalive = b":\n\n"
 
     def __init__(self) -> None:
-        self._rest = bytearray()
+        super().__init__()
         self._searched = 0
-        self._passing = False  # inside an event that is too large
         self._begun = False
         self._after_cr = False  # the last event ended in CR, and its LF may follow
 
     @property
     def idle(self) -> bool:
         return self._begun and not self._rest and not self._passing
-
-    @property
-    def held(self) -> int:
-        return len(self._rest)
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The events that `chunk` completes."""
