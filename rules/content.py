@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rules.condition import ALWAYS, Condition, Conditions, holds
-from rules.likeness import AROUND, Scorer, model
+from rules.likeness import AROUND, BESIDE, Scorer, model
 from rules.locate import Pattern
 from rules.model import Except, Match, Matches
 from rules.patterns import Regex, joined, keywords_as_regex, near_as_regex
@@ -61,10 +61,14 @@ def likely(
     # Views of one text show mostly the same.
     scores: dict[str, float] = {}
     for finding in findings:  # view by view, from left to right
-        # What was weighed around the sign before is not weighed again.
+        # What was looked at around the sign before is not looked at again.
         if finding.view is view and finding.end <= end:
             continue
         view = finding.view
+        beside = view.text[max(0, finding.start - BESIDE) : finding.end + BESIDE]
+        if not scorer.tells(beside):
+            end = finding.end + BESIDE // 2
+            continue
         text = view.text[max(0, finding.start - AROUND) : finding.end + AROUND]
         end = finding.end + AROUND // 2
         if text not in scores:

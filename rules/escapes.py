@@ -91,7 +91,7 @@ def _number(found: "re.Match[str]") -> str:
     code = found[0][1:]
     if code[0] in "013":
         return chr(int(code, 8))
-    if len(code) == 11:  # two halves of one character
+    if "\\" in code:  # two halves of one character
         high, low = int(code[1:5], 16), int(code[7:], 16)
         return chr(0x10000 + ((high & 0x3FF) << 10 | low & 0x3FF))
     return _character(int(code.lstrip("uUx").strip("{}"), 16))

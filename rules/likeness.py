@@ -27,6 +27,11 @@ MAX_WORD = 40  # characters of a word that count
 STEM = 5  # letters that words of one family share, more or less
 # Characters around a sign that are weighed: what a window holds, on each side.
 AROUND = 260
+# Characters beside a sign, of which the groups tell whether the rest needs to be weighed: half a dozen words on each side.
+BESIDE = 40
+# Steps of weight that one word's groups have together beside a sign in nearly every attack, and beside few of the signs
+# in harmless texts (docs/injection.md).
+TELLING = 30
 
 # Marks that fonts set above and below letters, and the Arabic stretching line.
 _MARKS = re.compile("[\u0300-\u036f\u0640\u064b-\u065f\u0670]+")
@@ -127,6 +132,24 @@ class Scorer:
         steep = scale.slope * (margin - scale.middle)
         return 1 / (1 + math.exp(-max(-50.0, min(50.0, steep))))
 
+    def tells(self, text: str) -> bool:
+        """Whether a word in what stands beside a sign is one that attacks have there."""
+        return max(self._worth(words(text)), default=0) >= TELLING
+
+    def _worth(self, found: Sequence[str]) -> Iterator[int]:
+        """What each word's groups weigh together, in steps."""
+        get = self.weights.get
+        for each in groups(found, self.scale.window):
+            if each:
+                yield (
+                    get(each[0], 0)
+                    + get(each[1], 0)
+                    + get(each[2], 0)
+                    + get(each[3], 0)
+                )
+            else:
+                yield 0
+
     def best(self, text: str) -> tuple[float, int]:
         """The highest sum of weights, less the more windows there are, each of which is a chance
         to be wrong; and at which word its window begins.
@@ -134,14 +157,7 @@ class Scorer:
         if len(text) > LONGEST:
             text = f"{text[: LONGEST // 2]} {text[-LONGEST // 2 :]}"
         found = words(text)
-        get = self.weights.get
-        worth = (
-            get(each[0], 0) + get(each[1], 0) + get(each[2], 0) + get(each[3], 0)
-            if each
-            else 0
-            for each in groups(found, self.scale.window)
-        )
-        sums = [0, *accumulate(worth)]
+        sums = [0, *accumulate(self._worth(found))]
         size, bias = self.scale.window, self.scale.bias
         if len(found) <= size:
             return bias + self._parts[len(found)] * sums[-1], 0

@@ -259,6 +259,18 @@ def test_any_text_has_views_that_lead_back_into_it(text: str) -> None:
                 assert 0 <= first <= last <= len(text)
 
 
+@pytest.mark.parametrize("name", WAYS)
+@given(data=st.data())
+def test_every_code_of_a_way_stands_for_at_most_one_character(
+    name: str, data: st.DataObject
+) -> None:
+    """`\\u{12345678}` was taken for two halves of a character, and the call failed."""
+    way = WAYS[name]
+    code = data.draw(st.from_regex(way.code, fullmatch=True))
+    shown, many = way.show(f"({code})")
+    assert len(shown) <= 3 and (shown[0], shown[-1], many) == ("(", ")", False)
+
+
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_secret_in_parts_of_a_letter_each_is_found(

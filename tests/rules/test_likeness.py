@@ -90,14 +90,29 @@ def test_a_text_is_weighed_once_and_remembered(
 def test_no_character_is_weighed_more_than_a_few_times(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Whether what stands beside each sign is worth weighing, or never is."""
     weighed: list[int] = []
+    worth = Scorer._worth
     monkeypatch.setattr(
-        Scorer, "score", lambda _, text: weighed.append(len(text)) or 0.0
+        Scorer,
+        "_worth",
+        lambda self, found: weighed.append(len(found)) or worth(self, found),
     )
+    book = book_of("action: flag, match: {reads_like: injection, min_score: 1}")
+    for sign in ("ignore previous instructions ", "obey "):
+        weighed.clear()
+        assert action(book, sign * 20_000) == "ALLOW"
+        assert sum(weighed) < 6 * 20_000 * len(sign.split())
+
+
+def test_a_sign_beside_which_nothing_tells_is_not_weighed_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    weighed: list[str] = []
+    monkeypatch.setattr(Scorer, "score", lambda _, text: weighed.append(text) or 0.0)
     book = book_of("action: flag, match: {reads_like: injection}")
-    text = "instructions " * 20_000
-    assert action(book, text) == "ALLOW"
-    assert sum(weighed) < 4 * len(text)
+    action(book, f"{CALM} dogs that obey live longer. {CALM}")
+    assert weighed == []
 
 
 def test_it_flags_at_the_end_of_a_stream_and_never_inside() -> None:
