@@ -36,6 +36,7 @@ from addons.record.recorder import Recorder
 from addons.record.spool import Spool, SpoolBusy, take_spool
 from addons.settings import ProxySettings
 from addons.status.health import Health
+from addons.status.loop_watch import LoopWatch
 from addons.status.metrics import Counts, MetricsPort
 from addons.tenants.compiled_cache import CompiledCache
 from addons.tenants.rate_limit import RateLimiter
@@ -86,6 +87,7 @@ class Services:
         self.limiter = RateLimiter(self._limits_redis, spool.worker)
         self.recorder = Recorder(spool, self.limiter.spend)
         self.connections = Connections(settings.limits, close_client)
+        self._loop_watch = LoopWatch()
         self._build_traffic(spool)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -141,6 +143,7 @@ class Services:
             distrust,
             self.health,
             self.limiter,
+            self._loop_watch,
             lambda: self._certificates.days,
         )
         self._metrics = (
@@ -163,7 +166,8 @@ class Services:
             services.limiter.report_spending(),
         ]
         services._tasks = [asyncio.create_task(_as_own(work)) for work in own]
-        services._tasks.append(asyncio.create_task(services.connections.run()))
+        beside = services.connections.run(), services._loop_watch.run()
+        services._tasks += map(asyncio.create_task, beside)
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())
         return services

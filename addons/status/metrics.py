@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
 from addons.record.recorder import Recorder
 from addons.status.health import Health
+from addons.status.loop_watch import LoopWatch
 from addons.tenants.rate_limit import RateLimiter
 from contract.version import VERSION
 
@@ -28,6 +34,7 @@ class Counts(Collector):
         distrust: Distrust,
         health: Health,
         limiter: RateLimiter,
+        loop: LoopWatch,
         days_left: Callable[[], Mapping[str, float]],
     ):
         self._recorder = recorder
@@ -35,12 +42,14 @@ class Counts(Collector):
         self._distrust = distrust
         self._health = health
         self._limiter = limiter
+        self._loop = loop
         self._days_left = days_left
 
     def collect(self) -> Iterable[Metric]:
         """The current values."""
         yield _build()
         yield _ends(self._days_left())
+        yield _stalls(*self._loop.stalls())
         recorder, connections = self._recorder, self._connections
         yield _counter(
             "decisions",
@@ -141,6 +150,15 @@ def _ends(left: Mapping[str, float]) -> Metric:
     for which, days in left.items():
         ends.add_metric([which], days * 24 * 3600)
     return ends
+
+
+def _stalls(bounds: list[tuple[str, float]], seconds: float) -> Metric:
+    text = (
+        "How late the event loop came to its work; while it is late, nobody is served."
+    )
+    stalls = HistogramMetricFamily("earthflow_loop_stall_seconds", text)
+    stalls.add_metric([], bounds, seconds)
+    return stalls
 
 
 def _counter(
