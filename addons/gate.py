@@ -7,9 +7,13 @@ call is sent or its refusal is.
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
+from addons.answers.guarded import MUCH, Piece
 from addons.answers.handle import AnswerHandler
+from addons.answers.streamed import StreamedAnswer
 from addons.calls.access import Access
 from addons.calls.failures import Failures, guarded
 from addons.calls.flow import Flow, is_opaque, path_of
@@ -79,7 +83,9 @@ class Gate:
         self._recorder, self._refuser = recorder, refuser
         self._max_body = settings.max_body
         self._block_status = int(settings.block_status)
-        self._answers = AnswerHandler(self._block_status, failures, judge.saw_signed)
+        self._answers = AnswerHandler(
+            self._block_status, failures, judge.saw_signed, judge.large_work
+        )
 
     # -- the head of a call -------------------------------------------------------------
 
@@ -336,7 +342,22 @@ class Gate:
         assert state is not None
         return self._answers.too_large(flow, state)
 
+    async def judge_piece(self, piece: Piece) -> None:
+        """Judge a piece of a streamed answer that takes long."""
+        await self._judge.large_work.run(_turn(piece.answer.tenant), piece.judge)
+
     # -- the end ------------------------------------------------------------------------
+
+    async def settle(self, flow: Flow) -> None:
+        """Judge what there is of a long answer that broke off, as `complete` records it."""
+        state = state_of(flow)
+        record = state.record if state is not None else None
+        if record is None or not isinstance(record.answer, StreamedAnswer):
+            return
+        if record.answer.size > MUCH:
+            judge = partial(getattr, record.answer, "verdict")
+            with suppress(Exception):  # which `complete` records
+                await self._judge.large_work.run(_turn(record.tenant), judge)
 
     def complete(self, flow: Flow, outcome: Outcome) -> None:
         """The exchange is over. It no longer counts as a call of its connection."""
@@ -364,3 +385,8 @@ class Gate:
         )
         message = f"{said}: {why} (decision {state.record.id})"
         return Refuse(unanswered(flow, state, message, code))
+
+
+def _turn(tenant: str) -> str:
+    """In whose name pieces of streams are judged: they wait for no large call."""
+    return f"streams of {tenant}"

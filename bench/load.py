@@ -33,9 +33,10 @@ RESPONSE = (
 Streamer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]  # of how many tokens
 
 
-def request(body: bytes) -> bytes:
+def request(body: bytes, host: str = HOST, encoding: str = "") -> bytes:
     """A chat call with this body, as HTTP/1.1 writes it."""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
+    head += f"Content-Encoding: {encoding}\r\n" if encoding else ""
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -76,11 +77,21 @@ async def upstream(folder: Path, stream: Streamer) -> tuple[asyncio.Server, Path
 class Client:
     """Keep-alive connections through a proxy, each a CONNECT and a TLS session opened once; or, not `proxied`, straight to an upstream."""
 
-    def __init__(self, port: int, key: str, trust: Path, *, proxied: bool = True):
-        self._port, self._key, self._proxied = port, key, proxied
+    def __init__(
+        self,
+        port: int,
+        key: str,
+        trust: Path,
+        *,
+        proxied: bool = True,
+        host: str = HOST,
+        alpn: str = "http/1.1",
+    ):
+        self._port, self._key, self._proxied, self._host = port, key, proxied, host
         self._context = ssl.create_default_context(cafile=str(trust))
         # Bare mitmproxy shows a leaf alone: what is trusted then is its issuer.
         self._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        self._context.set_alpn_protocols([alpn])
         self.streams: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
     async def connect(self, connections: int) -> None:
@@ -89,7 +100,7 @@ class Client:
             reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
             if self._proxied:
                 await self._tunnel(reader, writer)
-            await writer.start_tls(self._context, server_hostname=HOST)
+            await writer.start_tls(self._context, server_hostname=self._host)
             self.streams.append((reader, writer))
 
     async def _tunnel(
@@ -97,7 +108,7 @@ class Client:
     ) -> None:
         auth = b64encode(f"key:{self._key}".encode()).decode()
         writer.write(
-            f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
+            f"CONNECT {self._host}:443 HTTP/1.1\r\nHost: {self._host}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
         )
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head:

@@ -21,14 +21,18 @@ class Transcript:
         self._growing: dict[Name, tuple[Part, list[str]]] = {}
         self._complete: dict[Key, Part] = {}
         self._clean: set[Key] = set()
+        self._parts: tuple[Part, ...] | None = None  # where nothing was added since
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """The texts, as parts of an exchange."""
-        grown = (
-            part._replace(text="".join(texts)) for part, texts in self._growing.values()
-        )
-        return (*grown, *self._complete.values())
+        if self._parts is None:
+            grown = (
+                part._replace(text="".join(texts))
+                for part, texts in self._growing.values()
+            )
+            self._parts = (*grown, *self._complete.values())
+        return self._parts
 
     def start(self, piece: Piece) -> bool:
         """Add a piece to its first channel, which may be new; False where no more is kept."""
@@ -70,6 +74,7 @@ class Transcript:
         if self.kept + length > MAX_KEPT:
             return False
         self.kept += length
+        self._parts = None
         return True
 
 

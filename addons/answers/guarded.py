@@ -13,6 +13,8 @@ from addons.record.recorder import OpenRecord
 # Bytes that are judged on the loop; more in a thread, since a text of many short strings takes a
 # microsecond or three a byte.
 LARGE = 16 * 1024
+# Bytes of a stream whose texts together take long to judge: at its end, and where an event may be its last.
+MUCH = 256 * 1024
 
 
 class GuardedAnswer:
@@ -20,6 +22,11 @@ class GuardedAnswer:
 
     def __init__(self, answer: StreamedAnswer, record: OpenRecord, failures: Failures):
         self._answer, self._record, self._failures = answer, record, failures
+
+    @property
+    def tenant(self) -> str:
+        """Whose call it answers."""
+        return self._record.tenant
 
     @property
     def ended(self) -> bool:
@@ -33,7 +40,7 @@ class GuardedAnswer:
 
     def is_work(self, chunk: bytes) -> bool:
         """Whether others would have to wait while a chunk is judged."""
-        return len(chunk) + self._answer.held > LARGE
+        return len(chunk) + self._answer.held > LARGE or self._answer.size > MUCH
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk of the provider's; give the bytes to send."""
@@ -68,8 +75,19 @@ class GuardedAnswer:
 
 @dataclass
 class Piece:
-    """A piece of an answer that takes long to judge, and what of it is sent."""
+    """A piece of an answer, or its end (None); and what is sent then, once it is judged."""
 
     answer: GuardedAnswer
-    data: bytes
+    data: bytes | None
     passed: bytes = b""
+
+    @property
+    def is_work(self) -> bool:
+        """Whether others would have to wait while it is judged."""
+        return self.answer.is_work(self.data or b"")
+
+    def judge(self) -> None:
+        """Judge it."""
+        self.passed = (
+            self.answer.end() if self.data is None else self.answer.feed(self.data)
+        )

@@ -1,6 +1,5 @@
 """How the answer to a judged call is treated, by its head: passed and counted, held and judged whole, or judged as it streams."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from addons.answers.guarded import GuardedAnswer
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.failures import Failures
 from addons.calls.flow import Flow, Response
+from addons.calls.large_work import LargeWork
 from addons.calls.refusal import PASS, Refuse, Step, family_of, refused
 from addons.calls.signed_texts import Pair
 from addons.calls.state import ANSWER, SNIFF, AnswerPolicy, CallState
@@ -55,8 +55,10 @@ class AnswerHandler:
         block_status: int,
         failures: Failures,
         saw: Callable[[AnswerPolicy, Sequence[Pair]], None],
+        large_work: LargeWork,
     ):
         self._block_status, self._failures, self._saw = block_status, failures, saw
+        self._large_work = large_work
 
     def head(self, flow: Flow, state: CallState) -> Step:
         """Choose the treatment; refuse at once what the rules block by its head."""
@@ -154,7 +156,8 @@ class AnswerHandler:
             restorer=policy.restorer(),
         )
         quick = len(raw) <= LARGE and not encoding
-        answer = work() if quick else await asyncio.to_thread(work)
+        tenant = policy.context.tenant
+        answer = work() if quick else await self._large_work.run(tenant, work)
         if answer.verdict is not None and answer.verdict.action == "BLOCK":
             return self._refuse(flow, state, answer)
         record.answer = answer

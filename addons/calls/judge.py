@@ -1,6 +1,5 @@
 """Judges calls in a tenant's name: by its rules, under its keys; a large call in a thread."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 from addons.calls.clean_texts import CleanTexts
 from addons.calls.documents.reader import DocumentReader
+from addons.calls.large_work import LargeWork
 from addons.calls.originals import originals_of
 from addons.calls.reading import CallRequest, Judgement, Reading, judge
 from addons.calls.refused_texts import Candidates
@@ -52,14 +52,14 @@ class JudgedCall(NamedTuple):
 
 @dataclass(slots=True)
 class _Judging:
-    """A call, and by what it is judged. `quick`: beside other calls, not in a thread."""
+    """A call, and by what it is judged."""
 
     tenant: str
     reading: Reading
     book: Rulebook
     key: bytes
     clean: Clean
-    quick: bool
+    large_work: LargeWork | None  # None: it is judged at once, beside other calls
 
     async def again(self, **known: Any) -> Judgement:
         """Judge the call with more `known` of it: members of its exchange."""
@@ -71,7 +71,9 @@ class _Judging:
 
     async def run[Given](self, work: Callable[[], Given]) -> Given:
         """Do some work on the call."""
-        return work() if self.quick else await asyncio.to_thread(work)
+        if self.large_work is None:
+            return work()
+        return await self.large_work.run(self.tenant, work)
 
 
 class CallJudge:
@@ -81,6 +83,7 @@ class CallJudge:
         self._holder, self._remembered = holder, remembered
         self._clean_texts = CleanTexts()
         self._documents = DocumentReader()
+        self.large_work = LargeWork()
 
     def still(self, caller: Caller) -> Caller | None:
         """The same caller as of now; None where its key has ended. Raises NoSnapshot."""
@@ -100,14 +103,15 @@ class CallJudge:
         reading = (
             read(request, tenant.id)
             if small
-            else await asyncio.to_thread(read, request, tenant.id)
+            else await self.large_work.run(tenant.id, partial(read, request, tenant.id))
         )
         if reading.documents:
             texts = await self._documents.read(reading.documents, tenant.id)
             reading = reading.with_texts(texts)
         rulebook = current.ready_rulebook(tenant)
         if rulebook is None:
-            rulebook = await asyncio.to_thread(current.rulebook, tenant)
+            make_book = partial(current.rulebook, tenant)
+            rulebook = await self.large_work.run(tenant.id, make_book)
         book, key = rulebook, current.placeholder_key(tenant)
         clean = self._clean_texts.of(tenant.id, book.version)
         parts = reading.exchange.parts
@@ -124,7 +128,8 @@ class CallJudge:
             and len(parts) <= MANY
             and clean.fresh(part.text for part in parts) <= LARGE
         )
-        judging = _Judging(tenant.id, reading, book, key, clean, quick)
+        beside = None if quick else self.large_work
+        judging = _Judging(tenant.id, reading, book, key, clean, beside)
         judgement, prompt_hash, prompt = await judging.run(work)
         judgement = await self._with_memory(judging, judgement)
         make = partial(_answer_policy, judging, judgement.verdict)

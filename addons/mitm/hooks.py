@@ -16,7 +16,6 @@ Nothing here decides. The steps are guarded, and so is each hook around its step
 passes on what a hook that raised was asked about.
 """
 
-import asyncio
 import functools
 import inspect
 from collections.abc import Callable
@@ -169,9 +168,9 @@ class Hooks:
 
     async def earthflow_judge(self, piece: Piece) -> None:
         """A piece of an answer that takes long to judge."""
-        piece.passed = await asyncio.to_thread(piece.answer.feed, piece.data)
+        await self._gate.judge_piece(piece)
 
-    def error(self, flow: http.HTTPFlow) -> None:
+    async def error(self, flow: http.HTTPFlow) -> None:
         """A call broke off: its client left, or its provider failed."""
         if self._is_api(flow):
             self._connections.end_call(flow.client_conn)
@@ -186,6 +185,7 @@ class Hooks:
                 self._gate.cut_off(flow, why, by_client=by_client, reached=reached),
             )
         finally:
+            await self._gate.settle(flow)
             outcome: Outcome = "client_abort" if by_client else "upstream_error"
             self._gate.complete(flow, outcome)
 

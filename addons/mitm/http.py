@@ -249,29 +249,27 @@ class JudgedStream(WatchedStream):
             yield from super().state_stream_response_body(event)
             self._sent()
             return
-        if not isinstance(event, ResponseData):
-            passed = answer.end()
-        elif answer.is_work(event.data):
-            passed = yield from self._judge_beside(Piece(answer, event.data))
+        piece = Piece(answer, event.data if isinstance(event, ResponseData) else None)
+        if piece.is_work:
+            yield from self._judge_beside(piece)
         else:
-            passed = answer.feed(event.data)
-        if passed:
+            piece.judge()
+        if sent := piece.passed:
             self._silent = False
-            yield SendHttp(ResponseData(self.stream_id, passed), self.context.client)
+            yield SendHttp(ResponseData(self.stream_id, sent), self.context.client)
             self._sent()
         if isinstance(event, ResponseEndOfMessage):
             yield from self.send_response(already_streamed=True)
         elif answer.ended:
             yield from self._end()
 
-    def _judge_beside(self, piece: Piece) -> layer.CommandGenerator[bytes]:
+    def _judge_beside(self, piece: Piece) -> Commands:
         """Judge a piece while others are served, and take no more of this answer."""
         provider = self.context.server
         self._back_pressure.judging(self.stream_id, provider)
         yield JudgeHook(piece)
         if self._back_pressure.judged(self.stream_id, provider):
             yield SendHttp(Taken(self.stream_id), provider)
-        return piece.passed
 
     def flow_done(self) -> Commands:
         yield from super().flow_done()

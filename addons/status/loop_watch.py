@@ -8,6 +8,7 @@ import time
 import traceback
 from bisect import bisect_left
 from itertools import accumulate
+from types import FrameType
 
 logger = logging.getLogger("earthflow.loop")
 
@@ -15,7 +16,11 @@ TICK = 0.02  # seconds between two looks: a stall that is shorter is not seen
 # Upper bounds of stalls in seconds, fine around what is allowed (0.1).
 BOUNDS = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LOUD = 1.0  # seconds of a stall that is logged, with its place
-FRAMES = 6  # functions of the place that are named, the innermost last
+FRAMES = 6  # functions of the place that are named
+
+
+# Threads whose place is named: the loop's, and those that may keep it from the interpreter.
+SHOWN = ("MainThread", "large-work")
 
 
 class LoopWatch:
@@ -55,17 +60,25 @@ class LoopWatch:
             if last == told or time.monotonic() - last < LOUD:
                 continue
             told = last
-            if (frame := sys._current_frames().get(self._thread)) is not None:
-                stack = traceback.extract_stack(frame)[-FRAMES:]
-                # Places alone: no value of a variable is in a frame's summary.
-                place = ", ".join(f"{one.name} ({one.filename}:{one.lineno})" for one in stack)  # fmt: skip
-                logger.warning(
-                    "the event loop stands still for more than %.0f s, and nobody is served meanwhile; it is in %s",
-                    LOUD,
-                    place,
-                )
+            places = {thread.ident: thread.name for thread in threading.enumerate()}
+            stacks = [
+                f"{'the loop' if number == self._thread else name}: {_place(frame)}"
+                for number, frame in sys._current_frames().items()
+                if (name := places.get(number)) and name.startswith(SHOWN)
+            ]
+            logger.warning(
+                "the event loop stands still for more than %.1f s, and nobody is served meanwhile; %s",
+                LOUD,
+                "; ".join(sorted(stacks, reverse=True)),
+            )
 
     def stalls(self) -> tuple[list[tuple[str, float]], float]:
         """How often it was at most as late as each bound, the last of which is `+Inf`; and all lateness, seconds."""
         bounds = (*map(str, BOUNDS), "+Inf")
         return list(zip(bounds, accumulate(self._counts), strict=True)), self._sum
+
+
+def _place(frame: FrameType) -> str:
+    """Places alone, the innermost first: no value of a variable is in a frame's summary."""
+    stack = traceback.extract_stack(frame)[: -FRAMES - 1 : -1]
+    return " < ".join(f"{one.name} {one.filename}:{one.lineno}" for one in stack)

@@ -1,37 +1,20 @@
-"""`make hostile`: what clients and upstreams can do at their worst, and what becomes meanwhile of memory and of a caller who means well.
-
-Everything goes to loopback and ends by itself. Ends with 1 where memory or an outcome is out of bounds; latencies are shown, not judged,
-since nobody else's load is known here.
-"""
+"""What clients have sent of old to bring a proxy down: half-open connections, heads without end, bombs, deep JSON, an hour of a WebSocket."""
 
 import asyncio
 import base64
 import json
-import socket
 import ssl
-import sys
-import tempfile
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 
 import aiohttp
 import brotli
 import zstandard
 
-from bench.load import ANSWER, CALL, HOST, Client, request
-from cli.pretend import Providers
-from cli.settings import settings_of
-from cli.stack import Stack
-from cli.state_folder import claim
-from cli.trust import bundle_path
+from bench.hostile.target import HOST, Attack, Target
 
-RATE = 50  # calls a second of the caller who means well
-CALM_SECONDS = 10.0
-MAX_GROWTH = 64.0  # MB; reliability.md, T15 and T16
 HALF_OPEN, HEADS, SECONDS_TO_CLOSE = 1000, 100, 15
 BOMB = 10 * 1024**3  # bytes that a bomb decodes to
 PIECE = 64 * 1024 * 1024
@@ -45,92 +28,6 @@ SOUND = json.dumps(
         "audio": base64.b64encode(bytes(960)).decode(),
     }
 )
-
-
-@dataclass
-class Watch:
-    """The memory of a process, and the latencies of a caller, while something goes on."""
-
-    pid: int
-    caller: Client
-    peak: float = 0.0
-    taken: list[float] = field(default_factory=list)
-
-    @property
-    def memory(self) -> float:
-        """Resident, MB."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        return (
-            next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
-            / 1024
-        )
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Look and call until the end."""
-        self.peak, self.taken = self.memory, []
-        tasks = [asyncio.create_task(self._look()), asyncio.create_task(self._call())]
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _look(self) -> None:
-        while True:
-            self.peak = max(self.peak, self.memory)
-            await asyncio.sleep(0.02)
-
-    async def _call(self) -> None:
-        reader, writer = self.caller.streams[0]
-        due = time.perf_counter()
-        while True:
-            writer.write(request(CALL))
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                int(line[15:])
-                for line in head.split(b"\r\n")
-                if line.lower().startswith(b"content-length:")
-            )
-            await reader.readexactly(length)
-            self.taken.append((time.perf_counter() - due) * 1000)
-            due = max(due + 1 / RATE, time.perf_counter())
-            await asyncio.sleep(due - time.perf_counter())
-
-    def latency(self) -> tuple[float, float]:
-        """p50 and p99, ms."""
-        taken = sorted(self.taken) or [0.0]
-        return taken[len(taken) // 2], taken[len(taken) * 99 // 100]
-
-
-@dataclass
-class Attack:
-    """What is done, and what must come of it; `run` says what came, and whether that is right."""
-
-    name: str
-    run: Callable[["Target"], Awaitable[tuple[str, bool]]]
-
-
-@dataclass
-class Target:
-    """The proxy under attack, as somebody with a key of it."""
-
-    port: int
-    key: str
-    trust: Path
-
-    async def post(self, body: bytes, encoding: str = "") -> tuple[int, float]:
-        """One call on a connection of its own: status, seconds from its last byte to the answer."""
-        client = Client(self.port, self.key, self.trust)
-        await client.connect(1)
-        reader, writer = client.streams[0]
-        more = f"Content-Encoding: {encoding}\r\n" if encoding else ""
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {HOST}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        await writer.drain()
-        began = time.perf_counter()
-        status = int((await reader.readline()).split()[1])
-        client.close()
-        return status, time.perf_counter() - began
 
 
 async def _half_open(target: Target) -> tuple[str, bool]:
@@ -283,7 +180,8 @@ async def _dialogue(target: Target) -> tuple[str, bool]:
     )
 
 
-def _reply(message: str) -> list[str]:
+def reply(message: str) -> list[str]:
+    """What the pretend provider says to a message of the dialogue."""
     if "response.create" not in message:
         return []
     delta = {
@@ -307,66 +205,3 @@ ATTACKS = (
     *(_body(name, body) for name, body in _bodies()),
     Attack("an hour of a WebSocket", _dialogue),
 )
-
-
-async def run(folder: Path) -> int:
-    """All of it; the exit status."""
-    with Providers(
-        folder, reply=_reply, answer=lambda *_: json.loads(ANSWER)
-    ) as providers:
-        extra = {
-            "EARTHFLOW_UPSTREAM_MAP": providers.upstream_map,
-            "EARTHFLOW_UPSTREAM_CA": str(providers.ca_file),
-            "RATE_LIMIT_DEFAULT_RPM": "1000000",
-        }
-        with Stack(
-            settings_of(folder), lambda line: print(line, file=sys.stderr), extra
-        ) as stack:
-            trust = bundle_path(folder)
-            target = Target(stack.port, stack.new_key or "", trust)
-            caller = Client(stack.port, target.key, trust)
-            await caller.connect(1)
-            watch = Watch(stack.services["proxy"].process.pid, caller)
-            return await _attack(target, watch)
-
-
-async def _attack(target: Target, watch: Watch) -> int:
-    async with watch.running():
-        await asyncio.sleep(CALM_SECONDS)
-    async with watch.running():
-        await asyncio.sleep(CALM_SECONDS)
-    p50, p99 = watch.latency()
-    print(
-        f"calm: {RATE} calls a second, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {watch.memory:.0f} MB\n"
-    )
-    print(
-        "| attack | what came of it | memory, MB more at most | calls of others meanwhile: p50 / p99, ms | in bounds |"
-    )
-    print("|---|---|---|---|---|", flush=True)
-    failed = 0
-    for attack in ATTACKS:
-        before = watch.memory
-        async with watch.running():
-            outcome, right = await attack.run(target)
-        growth, (p50, p99) = watch.peak - before, watch.latency()
-        fine = right and growth <= MAX_GROWTH
-        failed += not fine
-        print(
-            f"| {attack.name} | {outcome} | {growth:.0f} | {p50:.1f} / {p99:.1f} | {'yes' if fine else 'NO'} |",
-            flush=True,
-        )
-    return 1 if failed else 0
-
-
-def main() -> None:
-    """Run it in a folder of its own."""
-    socket.setdefaulttimeout(60)
-    with tempfile.TemporaryDirectory(
-        prefix="earthflow-hostile-", ignore_cleanup_errors=True
-    ) as folder:
-        claim(Path(folder))
-        sys.exit(asyncio.run(run(Path(folder))))
-
-
-if __name__ == "__main__":
-    main()
