@@ -40,7 +40,7 @@ $(addprefix long-,$(PARTS)): long-%: $(VENV)/installed
 coverage: $(VENV)/installed  ## which lines the tests run, by package; a package below its floor fails
 	"$(BIN)/python" -m tests.support.coverage
 
-clients: $(VENV)/installed  ## every real SDK and command-line client against pretend providers; ten minutes, 2 GB (needs Node 20 and npm)
+clients: $(VENV)/installed  ## every real SDK and command-line client against pretend providers; a quarter of an hour, 2 GB (needs Node 20 and npm)
 	test -x .venv-clients/bin/python || "$(BIN)/python" -m venv .venv-clients
 	.venv-clients/bin/pip install -q -r tests/clients/requirements.txt
 	mkdir -p .venv-clients/npm && cp tests/clients/package.json .venv-clients/npm/

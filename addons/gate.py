@@ -120,6 +120,8 @@ class Gate:
             state.format = endpoint.format if endpoint is not None else None
             # Compressed messages have no bound on what they inflate to.
             headers.pop("sec-websocket-extensions", None)
+            if endpoint is None:
+                step = await self._opaque(flow, state)
         elif self._is_unreadable(flow, state):
             step = await self._opaque(flow, state)
         return step
@@ -183,13 +185,18 @@ class Gate:
                 "open a tunnel (CONNECT)"
             )
             return Refusal("upgrade", UPGRADE_REQUIRED, message)
+        path = path_of(flow)
+        known = state.provider.sockets.find(path) is not None
         if (
-            state.provider.sockets.find(path_of(flow)) is not None
+            (known or state.provider.passes_unread(path))
             and headers["upgrade"].lower() == "websocket"
             and headers.get("sec-websocket-version", "") == "13"
         ):
             return None
-        message = "Earthflow does not pass this kind of connection; use plain HTTPS"
+        message = (
+            "Earthflow does not pass this kind of connection; use plain HTTPS "
+            "(or ask your operator to name its path under `unread` of the provider)"
+        )
         return Refusal("upgrade", UPGRADE_REQUIRED, message, unreadable=("opaque",))
 
     def _unknown_host(self, flow: Flow, state: CallState) -> Refusal | None:
@@ -204,7 +211,7 @@ class Gate:
         return endpoint is None and is_opaque(flow)
 
     async def _opaque(self, flow: Flow, state: CallState) -> Step:
-        """A call whose body may never end is judged by its head, then streamed uninspected."""
+        """A call whose body may never end, or a WebSocket that nobody can read: judged by its head, then passed uninspected."""
         step = await self._judge_call(
             flow,
             state,
@@ -215,7 +222,8 @@ class Gate:
         )
         if isinstance(step, Allow) and state.record is not None:
             state.record.uncovered = "opaque"
-            flow.request.stream = state.record.count_up
+            if "upgrade" not in flow.request.headers:
+                flow.request.stream = state.record.count_up
         return step
 
     # -- a whole call -------------------------------------------------------------------

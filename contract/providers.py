@@ -12,7 +12,7 @@ import yaml
 
 HOST = re.compile(r"(?:[a-z0-9*.-]*[.-])?[a-z0-9-]+\.[a-z0-9-]+|localhost")
 PATH = re.compile(r"(?:/(?:[a-z0-9._:-]|\{model\}|\{\})+)*")
-
+ANY = "*"  # of paths: all that no list names
 
 PLACES = ("headers", "queries", "cookies")
 # Where a provider takes its credential, unless its entry says something else; and the rules
@@ -34,6 +34,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True):
     sockets: bool = True
     credentials: dict[str, list[str]] = {}
     tokens: list[str] = []
+    unread: list[str] = []
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,8 +50,9 @@ class Entry:
     `paths` are patterns of canonical paths with their wire format; `refusal` names an
     error format.
 
-    `sockets` are the paths where a WebSocket may be opened; it is refused under all
-    others.
+    `sockets` are the paths where a WebSocket may be opened. `unread` are those of which
+    nobody can read what is said there, and which are opened all the same, and flagged; ANY
+    stands for all that no list names. Under all other paths it is refused.
 
     `credentials` are the names of the places in a head where the provider takes a client's
     own credential, by kind of place (PLACES); `tokens` name the rules that find them.
@@ -63,6 +65,7 @@ class Entry:
     sockets: tuple[tuple[str, str], ...] = ()
     credentials: tuple[tuple[str, tuple[str, ...]], ...] = ()
     tokens: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def providers(more: Path | None = None) -> tuple[Entry, ...]:
@@ -148,7 +151,7 @@ def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
             for path, format in known.sockets.get(which, {}).items()
             if written.sockets
         ]
-    for path, _ in (*paths, *sockets):
+    for path in (*dict((*paths, *sockets)), *({*written.unread} - {ANY})):
         if not PATH.fullmatch(path):
             raise BadProviders(
                 f"{name}: provider `{provider}`: `{path}` is not a path; lower case, `{{model}}` or `{{}}`"
@@ -170,4 +173,5 @@ def _entry(provider: str, written: _Written, known: _File, name: str) -> Entry:
             for where, names in places.items()
         ),
         (*TOKENS, *written.tokens),
+        tuple(written.unread),
     )

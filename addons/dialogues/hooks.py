@@ -1,15 +1,16 @@
-"""The hooks of WebSockets to AI hosts: one `Dialogue` for each, and the guard of its messages."""
+"""The hooks of WebSockets to AI hosts: one `Dialogue` for each (`UnreadDialogue` where nobody can read it), and the guard of its messages."""
 
 from dataclasses import replace
 
 from addons.calls.failures import Failures
-from addons.calls.flow import Flow
+from addons.calls.flow import Flow, path_of
 from addons.calls.judge import CallJudge
 from addons.calls.reading import request_of
 from addons.calls.refusal import SWITCHING_PROTOCOLS, family_of
 from addons.calls.state import address_of, state_of
 from addons.dialogues.dialogue import FAILED, Dialogue, Handshake
 from addons.dialogues.message import SocketMessage
+from addons.dialogues.unread import UnreadDialogue
 from addons.network.connections import Connections
 from addons.record.recorder import Recorder
 from addons.tenants.rate_limit import RateLimiter
@@ -37,12 +38,13 @@ class DialogueHooks:
     def websocket_start(self, flow: Flow) -> None:
         """Messages follow. Without the Dialogue that is made here, none is sent."""
         state = state_of(flow)
-        if (
-            state is None
-            or state.provider is None
-            or state.format is None
-            or state.record is None
-        ):
+        if state is None or state.provider is None or state.record is None:
+            return
+        if state.format is None:
+            if state.provider.passes_unread(path_of(flow)):
+                self._recorder.lasts(state.record)
+                unread = UnreadDialogue(self._recorder, state.record)
+                flow.metadata[DIALOGUE] = unread
             return
         self._recorder.lasts(state.record)
         handshake = Handshake(
@@ -61,7 +63,7 @@ class DialogueHooks:
     async def earthflow_message(self, received: tuple[Flow, SocketMessage]) -> None:
         """A message was received; decide what is sent."""
         flow, message = received
-        dialogue: Dialogue | None = flow.metadata.get(DIALOGUE)
+        dialogue: Dialogue | UnreadDialogue | None = flow.metadata.get(DIALOGUE)
         if dialogue is None:
             message.close = CLOSE_FAILED
             return
@@ -74,7 +76,7 @@ class DialogueHooks:
     def websocket_end(self, flow: Flow) -> None:
         """The WebSocket is closed."""
         self._connections.end_call(flow.client_conn)
-        dialogue: Dialogue | None = flow.metadata.get(DIALOGUE)
+        dialogue: Dialogue | UnreadDialogue | None = flow.metadata.get(DIALOGUE)
         state = state_of(flow)
         if dialogue is not None:
             dialogue.end()

@@ -10,7 +10,7 @@ from pathlib import Path
 from addons.providers import anthropic, bedrock, gemini, mcp, openai, others
 from addons.providers.error_formats import FAMILIES
 from addons.providers.provider import CredentialPlaces, Format, Paths, Provider
-from contract.providers import BadProviders, Entry, providers
+from contract.providers import ANY, BadProviders, Entry, providers
 
 FORMATS: dict[str, Format] = {
     format.name: format
@@ -74,6 +74,7 @@ def _provider(entry: Entry) -> Provider:
             **{where: frozenset(names) for where, names in entry.credentials},
             tokens=entry.tokens,
         ),
+        _any_of(entry.unread),
     )
 
 
@@ -88,8 +89,13 @@ def _paths(entry: Entry, written: Iterable[tuple[str, str]]) -> Paths:
         if "{" in path:
             patterns.append((_pattern(path), path, FORMATS[name]))
         else:
-            exact.setdefault(path, FORMATS[name])
+            exact.setdefault(path or "/", FORMATS[name])
     return Paths(exact, tuple(patterns))
+
+
+def _any_of(paths: Iterable[str]) -> re.Pattern[str] | None:
+    written = [".*" if path == ANY else _pattern(path).pattern for path in paths]
+    return re.compile("|".join(written)) if written else None
 
 
 def _pattern(path: str) -> re.Pattern[str]:

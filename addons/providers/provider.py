@@ -115,7 +115,7 @@ class Provider:
     """The hosts of one provider.
 
     `family` is the error format for calls of unknown paths. `sockets` are the paths of
-    WebSockets.
+    WebSockets; `unread` matches those of WebSockets that pass without being read.
     """
 
     name: str
@@ -123,6 +123,11 @@ class Provider:
     paths: Paths = Paths()
     sockets: Paths = Paths()
     credentials: CredentialPlaces = CredentialPlaces()
+    unread: "re.Pattern[str] | None" = None
+
+    def passes_unread(self, path: str) -> bool:
+        """Whether a WebSocket may be opened under a canonical path, though nobody can read it."""
+        return self.unread is not None and self.unread.fullmatch(path) is not None
 
     def endpoint(self, method: str, path: str) -> Endpoint | None:
         """The endpoint of a call, by its canonical path; None where it has no prompt

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addons.calls.heads import canonical
 from addons.providers import FORMATS, Directory
 from addons.providers.json_call import JsonFormat
 from addons.providers.places import ROLES
@@ -919,3 +920,45 @@ def test_tokens_are_counted_in_every_shape(
     usage = Usage()
     usage.read(message)
     assert (usage.input_tokens, usage.output_tokens) == counts
+
+
+def test_the_root_of_a_host_is_a_path(tmp_path: Path) -> None:
+    """Tools that are served at the root were an unknown path, which `strict` refuses."""
+    (tmp_path / "mine.yaml").write_text(
+        "providers: {tools: {hosts: [tools.example], paths: {'': mcp}}}"
+    )
+    tools = Directory(tmp_path / "mine.yaml").of("tools.example")
+    assert tools is not None
+    endpoint = tools.endpoint("POST", canonical("/"))
+    assert endpoint is not None and endpoint.format.name == "mcp"
+
+
+@pytest.mark.parametrize(
+    ("unread", "passing", "refused"),
+    [
+        ("[/dictation, '/tools/{}']", ["/dictation", "/tools/7"], ["/", "/tools/7/x"]),
+        ("['*']", ["/", "/anything/else"], []),
+        ("[]", [], ["/", "/dictation"]),
+    ],
+)
+def test_an_operator_says_which_sockets_pass_unread(
+    tmp_path: Path, unread: str, passing: list[str], refused: list[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        f"providers: {{x: {{hosts: [x.example], paths: {{/v1: openai}}, unread: {unread}}}}}"
+    )
+    provider = Directory(tmp_path / "mine.yaml").of("x.example")
+    assert provider is not None
+    assert [path for path in passing if not provider.passes_unread(path)] == []
+    assert [path for path in refused if provider.passes_unread(path)] == []
+
+
+def test_claude_codes_own_sockets_are_named() -> None:
+    anthropic = Directory().of("api.anthropic.com")
+    assert anthropic is not None
+    for path in (
+        "/api/ws/speech_to_text/voice_stream",
+        "/v2/session_ingress/mcp/ws/a1",
+    ):
+        assert anthropic.passes_unread(path)
+    assert not anthropic.passes_unread("/v1/messages")

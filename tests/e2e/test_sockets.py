@@ -422,3 +422,30 @@ def test_where_nobody_knows_what_is_spoken_it_is_refused_so_that_clients_fall_ba
 ) -> None:
     assert refused(tenant, "https://api.openai.com/v1/unknown")[0] == "426"
     assert tenant.audit(1)[0]["reason"] == "upgrade"
+
+
+DICTATION = "api.anthropic.com/api/ws/speech_to_text/voice_stream"
+
+
+def test_dictation_passes_unread_and_flagged(dialogue: House, tenant: Tenant) -> None:
+    """Claude Code has no other way to hear: a refusal took it away."""
+    dialogue.providers.reply = lambda said: ["heard", said]
+    with open_socket(tenant, f"wss://{DICTATION}?encoding=linear16") as socket:
+        socket.send("not JSON, and no format that anybody lists")
+        assert [socket.recv(), socket.recv()] == [
+            "heard",
+            "not JSON, and no format that anybody lists",
+        ]
+    (row,) = tenant.audit(1)
+    assert (row["status"], row["coverage"]) == ("FLAG", "none")
+    assert row["unreadable"] == ["unknown_path"]
+    completion = row["completion"]
+    assert (completion["outcome"], completion["status"]) == ("ok", 101)
+    assert (completion["bytes_up"], completion["bytes_down"]) == (42, 47)
+
+
+def test_strict_refuses_what_it_cannot_read(house: House) -> None:
+    tenant = house.tenant("strict")
+    assert refused(tenant, f"https://{DICTATION}")[0] != "101"
+    (row,) = tenant.audit(1)
+    assert (row["status"], row["unreadable"]) == ("BLOCK", ["unknown_path"])

@@ -1,0 +1,36 @@
+"""A WebSocket of which nobody can read what is said: its provider's entry lets it pass, and the record says so.
+
+Its messages are counted and sent as they are.
+"""
+
+from addons.calls.refusal import SWITCHING_PROTOCOLS
+from addons.dialogues.dialogue import TOO_LARGE, AnswerTotals
+from addons.dialogues.message import Outgoing, SocketMessage
+from addons.record.recorder import OpenRecord, Recorder
+
+
+class UnreadDialogue:
+    """One of them."""
+
+    def __init__(self, recorder: Recorder, record: OpenRecord):
+        self._recorder, self._record = recorder, record
+        self._answers = record.answer = AnswerTotals(coverage="none")
+
+    async def take(self, message: SocketMessage) -> None:
+        """Send a message on."""
+        if message.large:
+            message.close = (TOO_LARGE, "The message exceeds EARTHFLOW_MAX_BODY")
+        elif not message.last:
+            if message.from_client:
+                self._record.bytes_up += len(message.content)
+            else:
+                self._answers.size += len(message.content)
+            sent = Outgoing(not message.from_client, message.is_text, message.content)
+            message.outgoing.append(sent)
+
+    def failed(self, message: SocketMessage, *, passes: bool) -> None:
+        """There is nothing that could fail but the sending itself."""
+
+    def end(self) -> None:
+        """The WebSocket is closed."""
+        self._recorder.complete(self._record, "ok", status=SWITCHING_PROTOCOLS)
