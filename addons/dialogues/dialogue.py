@@ -14,7 +14,7 @@ the call that they answer. No I/O but the judge's and the rate limiter's.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
@@ -31,28 +31,24 @@ from addons.calls.refusal import (
 )
 from addons.calls.state import AnswerPolicy
 from addons.dialogues.called_files import CalledFiles
-from addons.dialogues.message import Outgoing, SocketMessage
+from addons.dialogues.message import FAILED, TOO_LARGE, Outgoing, SocketMessage
 from addons.dialogues.responses import OpenResponses, asks_for_answer
+from addons.dialogues.totals import AnswerTotals
 from addons.framing.decode import NoEncoding
 from addons.framing.frame import Frame
 from addons.framing.messages import Messages
 from addons.providers.error_formats import Family, Why
-from addons.providers.provider import Format, Usage
+from addons.providers.provider import Format
 from addons.record.recorder import Address, OpenRecord, Recorder, blocked_message
 from addons.tenants.compiled_snapshot import Caller
 from addons.tenants.rate_limit import RateLimiter
 from contract.decision import Reason
-from rules.exchange import Coverage
 from rules.stream import Stream
-from rules.verdict import Verdict
 
-# Close codes: RFC 6455, section 7.4.1. A close frame's reason has at most 123 bytes (5.5).
-TOO_LARGE, FAILED = 1009, 1011
-MAX_REASON = 123
+MAX_REASON = 123  # bytes of a close frame's reason: RFC 6455, section 5.5
 MAX_RESTORED = 1000  # placeholders of earlier messages whose originals are kept
 # Kinds of texts that make a message a call of its own.
 SPEAKING = frozenset(("text", "tool_call", "tool_result", "tool_definition", "key"))
-STRENGTH = ("ALLOW", "FLAG", "REDACT", "BLOCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +65,6 @@ class Handshake:
     to: Address
     record: OpenRecord
     answer_policy: AnswerPolicy | None
-
-
-@dataclass
-class AnswerTotals:
-    """Several answers as one record tells of them. `spent_before`: tokens counted already."""
-
-    size: int = 0
-    usage: Usage = field(default_factory=Usage)
-    spent_before: int = 0
-    verdict: Verdict | None = None
-    coverage: Coverage = "full"
-
-    def add(self, answer: StreamedAnswer, *, with_tokens: bool = True) -> None:
-        """Add an answer; its tokens only where no other record has them."""
-        self.size += answer.size
-        if with_tokens:
-            self.usage.add(answer.usage)
-        if self.verdict is None or _strength(answer.verdict) > _strength(self.verdict):
-            self.verdict = answer.verdict
-        if answer.coverage != "full":
-            self.coverage = "partial"
-
-    def finish(self) -> None:
-        """Nothing is left to read."""
 
 
 class Dialogue:
@@ -315,10 +287,6 @@ class Dialogue:
         events = self._handshake.family.end(Why(why, decision))
         message.outgoing = [Outgoing(True, True, data) for _, data in events]
         message.close = (code, _short(why))
-
-
-def _strength(verdict: Verdict) -> int:
-    return STRENGTH.index(verdict.action)
 
 
 def _speaks(judged: JudgedCall) -> bool:

@@ -1,4 +1,4 @@
-"""The hooks of WebSockets to AI hosts: one `Dialogue` for each (`UnreadDialogue` where nobody can read it), and the guard of its messages."""
+"""The hooks of WebSockets to AI hosts: one `Dialogue` for each, or `UnreadDialogue`, and the guard of its messages."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from addons.calls.judge import CallJudge
 from addons.calls.reading import request_of
 from addons.calls.refusal import SWITCHING_PROTOCOLS, family_of
 from addons.calls.state import address_of, state_of
-from addons.dialogues.dialogue import FAILED, Dialogue, Handshake
-from addons.dialogues.message import SocketMessage
+from addons.dialogues.dialogue import Dialogue, Handshake
+from addons.dialogues.message import FAILED, SocketMessage
 from addons.dialogues.unread import UnreadDialogue
 from addons.network.connections import Connections
 from addons.record.recorder import Recorder

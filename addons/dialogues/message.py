@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+# Close codes: RFC 6455, section 7.4.1.
+TOO_LARGE, FAILED = 1009, 1011
+
 
 class Outgoing(NamedTuple):
     """A message to send."""

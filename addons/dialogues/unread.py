@@ -4,8 +4,8 @@ Its messages are counted and sent as they are.
 """
 
 from addons.calls.refusal import SWITCHING_PROTOCOLS
-from addons.dialogues.dialogue import TOO_LARGE, AnswerTotals
-from addons.dialogues.message import Outgoing, SocketMessage
+from addons.dialogues.message import TOO_LARGE, Outgoing, SocketMessage
+from addons.dialogues.totals import AnswerTotals
 from addons.record.recorder import OpenRecord, Recorder
 
 
