@@ -217,6 +217,34 @@ def test_every_cell_of_the_table_holds(
     assert not faults
 
 
+@pytest.fixture(scope="module")
+def http2() -> Iterator[House]:
+    with House(http2=True) as house:
+        yield house
+
+
+@pytest.mark.parametrize(
+    "row",
+    ROWS if thorough() else FIRST.values(),
+    ids=lambda row: f"{row.provider}-{row.label}",
+)
+def test_every_row_holds_of_a_provider_that_speaks_http2(
+    http2: House, row: Row
+) -> None:
+    """With small windows, interim answers, orderly GOAWAYs in the midst of answers, and resets behind them."""
+    preset = "strict" if row.shape in TEXTS and row.shape != "mcp" else "default"
+    who, front = http2.tenant(preset), http2.front
+    assert front is not None
+    before = front.calls
+    faults = {  # a client of HTTP/1.1 gets a provider's HTTP/1.1
+        how: found
+        for how in how_of(row)
+        if (found := run(http2, who, row, how, "h2"))
+    }
+    assert not faults
+    assert front.calls > before
+
+
 @pytest.mark.parametrize("format", NO_TEXT)
 def test_where_there_is_no_stream_one_that_comes_all_the_same_is_judged(
     house: House, caller: Tenant, format: str

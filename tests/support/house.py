@@ -24,6 +24,7 @@ from cli.stack import LOG_FILE, Stack
 from cli.state_folder import claim
 from cli.trust import bundle_path
 from tests.support import answers, scripted, shared
+from tests.support.http2_front import Http2Front
 from tests.support.plain_tls import PlainTLS
 
 if TYPE_CHECKING:
@@ -53,10 +54,14 @@ class House:
         self,
         extra: Mapping[str, str] | None = None,
         programs: Mapping[str, Sequence[str]] | None = None,
+        *,
+        http2: bool = False,
     ):
+        """`http2`: the pretend providers speak HTTP/2, as `front` does."""
         self.folder = claim(Path(tempfile.mkdtemp(prefix="ef-test-"))).folder
         self._extra, self._programs = dict(extra or {}), dict(programs or {})
-        self._exit = ExitStack()
+        self._exit, self._http2 = ExitStack(), http2
+        self.front: Http2Front | None = None
         self.said: list[str] = []
         # what the services of a house that could not be built wrote to standard error
         self.last_words = ""
@@ -69,6 +74,10 @@ class House:
                     self.folder, answer=answers.whole, hosts=(*HOSTS, *answers.HOSTS)
                 )
             )
+            if self._http2:
+                pair, port = self.folder / "providers.pem", self.providers.port
+                self.front = self._exit.enter_context(Http2Front(pair, port))
+                self.providers.port = self.front.port  # where the proxy finds them
             other = self._exit.enter_context(
                 PlainTLS(self.folder, OTHER_HOST, OTHER_CA)
             )
