@@ -7,13 +7,10 @@ call is sent or its refusal is.
 
 import re
 import time
-from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
-from addons.answers.guarded import MUCH, Piece
+from addons.answers.guarded import Piece
 from addons.answers.handle import AnswerHandler
-from addons.answers.streamed import StreamedAnswer
 from addons.calls.access import Access
 from addons.calls.failures import Failures, guarded
 from addons.calls.flow import Flow, is_opaque, path_of
@@ -205,10 +202,11 @@ class Gate:
         return self._access.forbidden(flow, state)
 
     def _is_unreadable(self, flow: Flow, state: CallState) -> bool:
-        """Whether it is a protocol that Earthflow cannot read, under no path that it knows."""
+        """Whether it is a protocol that Earthflow cannot read, under no path that it knows. A body with a length is read for what it is."""
         assert state.provider is not None
-        endpoint = state.provider.endpoint(flow.request.method, path_of(flow))
-        return endpoint is None and is_opaque(flow)
+        if not is_opaque(flow) or "content-length" in flow.request.headers:
+            return False
+        return state.provider.endpoint(flow.request.method, path_of(flow)) is None
 
     async def _opaque(self, flow: Flow, state: CallState) -> Step:
         """A call whose body may never end, or a WebSocket that nobody can read: judged by its head, then passed uninspected."""
@@ -323,6 +321,10 @@ class Gate:
         state, response = state_of(flow), flow.response
         if state is None or response is None or state.record is None:
             return PASS
+        for name in private_names(response.headers):
+            response.headers.pop(name, None)  # in whose name only the proxy speaks
+        # None was asked for; compressed messages have no bound on what they inflate to.
+        response.headers.pop("sec-websocket-extensions", None)
         upgraded = (
             response.status_code == SWITCHING_PROTOCOLS and state.format is not None
         )
@@ -352,20 +354,13 @@ class Gate:
 
     async def judge_piece(self, piece: Piece) -> None:
         """Judge a piece of a streamed answer that takes long."""
-        await self._judge.large_work.run(_turn(piece.answer.tenant), piece.judge)
+        await self._answers.judge_piece(piece)
 
     # -- the end ------------------------------------------------------------------------
 
     async def settle(self, flow: Flow) -> None:
-        """Judge what there is of a long answer that broke off, as `complete` records it."""
-        state = state_of(flow)
-        record = state.record if state is not None else None
-        if record is None or not isinstance(record.answer, StreamedAnswer):
-            return
-        if record.answer.size > MUCH:
-            judge = partial(getattr, record.answer, "verdict")
-            with suppress(Exception):  # which `complete` records
-                await self._judge.large_work.run(_turn(record.tenant), judge)
+        """Before `complete`: judge what there is of a long answer that broke off."""
+        await self._answers.settle(state_of(flow))
 
     def complete(self, flow: Flow, outcome: Outcome) -> None:
         """The exchange is over. It no longer counts as a call of its connection."""
@@ -393,8 +388,3 @@ class Gate:
         )
         message = f"{said}: {why} (decision {state.record.id})"
         return Refuse(unanswered(flow, state, message, code))
-
-
-def _turn(tenant: str) -> str:
-    """In whose name pieces of streams are judged: they wait for no large call."""
-    return f"streams of {tenant}"

@@ -76,10 +76,7 @@ class Stream[Payload]:
         key: bytes,
         restorer: Restorer | None = None,
     ):
-        """`exchange` is the answer's context, without parts. `key` makes placeholders.
-
-        `restorer` puts originals back.
-        """
+        """`exchange` is the answer's context, without parts. `key` makes placeholders; `restorer` puts originals back."""
         self.blocked: Verdict | None = None
         self.redacted = False
         self.size = 0
@@ -89,6 +86,7 @@ class Stream[Payload]:
         self._channels = Channels(book.stream.partial if book.stream else {})
         self._transcript = Transcript()
         self.text_of = self._transcript.text  # a channel's text so far
+        self.count_texts = self._transcript.count
         self._fired: dict[str, Fired] = {}
         self._events = 0  # taken so far
         self._waits = 0  # characters of the events that wait

@@ -34,6 +34,10 @@ class Transcript:
             self._parts = (*grown, *self._complete.values())
         return self._parts
 
+    def count(self) -> int:
+        """How many texts there are."""
+        return len(self._growing) + len(self._complete)
+
     def start(self, piece: Piece) -> bool:
         """Add a piece to its first channel, which may be new; False where no more is kept."""
         if not self._may_keep(len(piece.text)):

@@ -13,8 +13,13 @@ from addons.record.recorder import OpenRecord
 # Bytes that are judged on the loop; more in a thread, since a text of many short strings takes a
 # microsecond or three a byte.
 LARGE = 16 * 1024
-# Bytes of a stream whose texts together take long to judge: at its end, and where an event may be its last.
-MUCH = 256 * 1024
+# Strings of JSON in such a piece, by its quotes: each is a text of its own, and costs as much as 50 bytes.
+MANY_QUOTES = 400
+
+
+def is_large(chunk: bytes) -> bool:
+    """Whether others would have to wait while it is judged."""
+    return len(chunk) > LARGE or chunk.count(b'"') > MANY_QUOTES
 
 
 class GuardedAnswer:
@@ -40,7 +45,13 @@ class GuardedAnswer:
 
     def is_work(self, chunk: bytes) -> bool:
         """Whether others would have to wait while a chunk is judged."""
-        return len(chunk) + self._answer.held > LARGE or self._answer.size > MUCH
+        return (
+            len(chunk) + self._answer.held > LARGE
+            or self._answer.is_long
+            # How much is in what is packed, nobody knows before.
+            or (self._answer.is_packed and bool(chunk))
+            or is_large(chunk)
+        )
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk of the provider's; give the bytes to send."""

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +13,8 @@ from addons.answers.answer import (
     judge_whole,
     unreadable_by_head,
 )
-from addons.answers.guarded import GuardedAnswer
+from addons.answers.guarded import GuardedAnswer, Piece
+from addons.answers.heads import clean_head
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.failures import Failures
 from addons.calls.flow import Flow, Response
@@ -32,6 +34,7 @@ from rules.verdict import Verdict
 logger = logging.getLogger("earthflow.answers")
 
 LARGE = 32 * 1024  # bytes of a whole answer; a larger one is judged in a thread
+BLANKS = b" \t\r\n"  # which readers pass over, however many there are
 NO_BODY = (204, 304)  # status codes
 # Headers that describe a body as the provider sent it; they are wrong once it is edited.
 BODY_HEADERS = (
@@ -74,6 +77,7 @@ class AnswerHandler:
         if empty or policy is None or not _is_judged(policy):
             count(response, PassedAnswer(content_type, encoding), record)
             return PASS
+        clean_head(response, policy)
         format = state.format
         streams = policy.context.stream and format is not None and format.streams_text
         reason = unreadable_by_head(content_type, encoding, streams=streams)
@@ -98,6 +102,8 @@ class AnswerHandler:
         """Whether an answer to a call for a stream is one, though its type says it is not: then it
         is judged as one from now on.
         """
+        if not encoding:
+            held = held.lstrip(BLANKS)
         begin, decoder = decoder_for(encoding), decoder_for(encoding)
         assert flow.response is not None
         assert begin is not None
@@ -171,6 +177,20 @@ class AnswerHandler:
                 headers["content-length"] = str(len(answer.body))
         return PASS
 
+    async def judge_piece(self, piece: Piece) -> None:
+        """Judge a piece of a streamed answer beside the event loop."""
+        await self._large_work.run(_turn(piece.answer.tenant), piece.judge)
+
+    async def settle(self, state: CallState | None) -> None:
+        """Have the verdict on a long answer that broke off, beside the event loop."""
+        record = state.record if state is not None else None
+        if record is None or not isinstance(record.answer, StreamedAnswer):
+            return
+        if record.answer.is_long:
+            judge = partial(getattr, record.answer, "verdict")
+            with suppress(Exception):  # the recorder meets it again, and says so
+                await self._large_work.run(_turn(record.tenant), judge)
+
     def too_large(self, flow: Flow, state: CallState) -> Step:
         """A whole answer that is too large to be held streams unread, unless a rule blocks that."""
         policy, record = state.answer_policy, state.record
@@ -228,3 +248,8 @@ def _drop_body_headers(flow: Flow) -> None:
     if not response.is_http2 and flow.request.http_version != "HTTP/1.0":
         response.http_version = "HTTP/1.1"
         response.headers["transfer-encoding"] = "chunked"
+
+
+def _turn(tenant: str) -> str:
+    """In whose name pieces of streams are judged: they wait for no large call."""
+    return f"streams of {tenant}"

@@ -9,7 +9,7 @@ and where its text is settled at once, it is sent without any of the steps above
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from addons.answers.answer import may_have_usage, unparsed
@@ -55,6 +55,10 @@ class _ChunkTemplate:
         """Whether `chunk` fits, and its text may be sent at once; then it is accounted for."""
         text = text_between(chunk, self.head, self.tail)
         return text is not None and stream.release_at_once(self.channels, text)
+
+
+# Bytes of a stream, and texts: a text costs some 50 us.
+MUCH, MANY_TEXTS = 256 * 1024, 400
 
 
 class StreamedAnswer:
@@ -104,6 +108,16 @@ class StreamedAnswer:
         return (
             self._framing.keepalive if self._stream.waiting and not self.ended else b""
         )
+
+    @property
+    def is_long(self) -> bool:
+        """Whether all of it together takes long to judge, as is done at its end."""
+        return self.size > MUCH or self._stream.count_texts() > MANY_TEXTS
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is compressed."""
+        return not self._plain
 
     @property
     def held(self) -> int:
@@ -187,6 +201,7 @@ class StreamedAnswer:
     def _judge(self, frame: Frame) -> list[bytes]:
         """Read one event and judge it; give what may be sent now."""
         pieces = [_beside(frame.beside)] if frame.beside else []
+        pieces += self._taken_for_data(frame.beside)
         last = final = False
         bound: tuple[Bound, ...] = ()
         if frame.unreadable:
@@ -212,6 +227,16 @@ class StreamedAnswer:
         if frame.data and self._plain:
             self._learn_template(frame.raw, frame.data, pieces, passed)
         return passed
+
+    def _taken_for_data(self, beside: str) -> Iterator[Piece]:
+        """The texts of lines that are no data by the standard, and that a careless reader may take for some."""
+        for line in beside.splitlines():
+            written = line.strip(" \t\ufeff").removeprefix("data:").strip()
+            if not written.startswith(("{", "[")):
+                continue
+            texts = self._reader.read(written.encode())
+            if not isinstance(texts, Unreadable):
+                yield from (piece._replace(literal=NOWHERE) for piece in texts.pieces)
 
     def _text_of(self, bound: Bound) -> str:
         """A signed text, as the client has it."""

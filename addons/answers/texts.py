@@ -51,6 +51,8 @@ COMPLETE = frozenset(
     event_type response_id generation_id finishMessage stop_sequence url uri mimeType mime_type file_id code param
     """.split()  # noqa: SIM905
 )
+# But in a `delta` OpenAI's SDK joins all strings that it does not know better (`accumulate_delta`).
+JOINED = frozenset(("id", "name", "url", "uri", "file_id", "call_id", "status", "code"))
 # Keys under which bytes stand in base64, and what the bytes are.
 MEDIA = {
     "b64_json": "image",
@@ -247,7 +249,8 @@ class AnswerReader:
         is_call = _is_call(leaf, event)
         kind: Kind = "tool_call" if is_call else "text"
         tool = self._tool(leaf, name) if is_call else ""
-        if name in COMPLETE or not _is_string(leaf, last):
+        complete = name in COMPLETE and not (name in JOINED and "delta" in leaf.path)
+        if complete or not _is_string(leaf, last):
             return Piece(
                 leaf.text,
                 (),

@@ -79,6 +79,7 @@ class Response(Message, Protocol):
     """The answer to a call, or Earthflow's own reply in its place."""
 
     status_code: int
+    reason: str
 
 
 class Client(Hashable, Protocol):
@@ -99,6 +100,13 @@ class Client(Hashable, Protocol):
         """Whether it is still open."""
 
 
+class Socket(Protocol):
+    """What a WebSocket's flow knows of its end."""
+
+    close_code: int | None
+    closed_by_client: bool | None
+
+
 class Flow(Protocol):
     """One call on its way. `metadata` keeps what Earthflow knows of it (`calls.state`)."""
 
@@ -117,7 +125,7 @@ class Flow(Protocol):
         """Who calls."""
 
     @property
-    def websocket(self) -> object | None:
+    def websocket(self) -> Socket | None:
         """Not None once the call became a WebSocket."""
 
 

@@ -63,16 +63,15 @@ def state_of(flow: Flow) -> CallState | None:
 def address_of(flow: Flow, *, path: str = NOT_JUDGED) -> Address:
     """Where a call goes to and comes from, as the audit names it.
 
-    Of a call to an AI host, only what no client can write a secret into: the template of
-    a known path. `path` is what stands there for an unknown one.
+    Only what no client can write a secret into, but for the host: the template of a known path
+    of an AI host. `path` is what stands there for an unknown one.
     """
     request, peer, state = flow.request, flow.client_conn.peername, state_of(flow)
     client = peer[0] if peer else ""
+    method = request.method if request.method in METHODS else OTHER_METHOD
     if request.method == "CONNECT":
         return Address(request.host, "CONNECT", "", client)
     if state is None or state.provider is None:
-        written = request.path.partition("?")[0]
-        return Address(request.host, request.method, written, client)
-    method = request.method if request.method in METHODS else OTHER_METHOD
+        return Address(request.host, method, NOT_JUDGED, client)
     known = state.provider.template(path_of(flow))
     return Address(request.host, method, known or path, client)

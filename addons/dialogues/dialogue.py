@@ -13,12 +13,14 @@ settled. The handshake's record sums up all answers; tokens are counted once, in
 the call that they answer. No I/O but the judge's and the rate limiter's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
 
+from addons.answers.guarded import is_large
+from addons.answers.heads import passes
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.judge import CallJudge, JudgedCall
 from addons.calls.originals import joined
@@ -42,7 +44,7 @@ from addons.providers.provider import Format
 from addons.record.recorder import Address, OpenRecord, Recorder, blocked_message
 from addons.tenants.compiled_snapshot import Caller
 from addons.tenants.rate_limit import RateLimiter
-from contract.decision import Reason
+from contract.decision import Outcome, Reason
 from rules.stream import Stream
 
 MAX_REASON = 123  # bytes of a close frame's reason: RFC 6455, section 5.5
@@ -89,7 +91,10 @@ class Dialogue:
     async def take(self, message: SocketMessage) -> None:
         """Decide what becomes of a message: fill its `outgoing` and `close`."""
         if message.last:
-            self._settle(message)
+            await self._settle(message)
+            said = message.content.decode()
+            if said and self._policy is not None and not passes(self._policy, [said]):
+                message.content = b""
         elif message.large:
             why = "The message exceeds EARTHFLOW_MAX_BODY"
             refusal = Refusal("too_large", 413, why, ("too_large",), close=TOO_LARGE)
@@ -97,7 +102,7 @@ class Dialogue:
         elif message.from_client:
             await self._call(message)
         else:
-            self._answered(message)
+            await self._answered(message)
 
     def failed(self, message: SocketMessage, *, passes: bool) -> None:
         """A message could not be judged. It passes only where the operator allows that."""
@@ -113,11 +118,11 @@ class Dialogue:
             refusal = Refusal("engine_error", UNAVAILABLE, why, close=FAILED)
             self._refuse(message, refusal)
 
-    def end(self) -> None:
+    def end(self, outcome: Outcome) -> None:
         """The WebSocket is closed."""
-        self._end_turn()
+        self._end_turn(outcome)
         record = self._handshake.record
-        self._recorder.complete(record, "ok", status=SWITCHING_PROTOCOLS)
+        self._recorder.complete(record, outcome, status=SWITCHING_PROTOCOLS)
 
     # -- from the client ----------------------------------------------------------------
 
@@ -194,7 +199,7 @@ class Dialogue:
 
     # -- from the provider --------------------------------------------------------------
 
-    def _answered(self, message: SocketMessage) -> None:
+    async def _answered(self, message: SocketMessage) -> None:
         ended = self._responses.take(message.content)
         self._files.take(message.content)
         if self._policy is None:  # no rule concerns answers
@@ -203,11 +208,19 @@ class Dialogue:
         else:
             if self._answer is None:
                 self._answer = self._new_answer(self._policy)
-            self._send_to_client(message, self._answer.feed(message.content))
+            large = is_large(message.content) or self._answer.is_long
+            feed = partial(self._answer.feed, message.content)
+            self._send_to_client(message, await self._work(feed, large=large))
             if self._answer.ended or not self._responses.ids:
-                self._settle(message)
+                await self._settle(message)
         if ended:
             self._end_turn()
+
+    async def _work(
+        self, work: Callable[[], list[bytes]], *, large: bool
+    ) -> list[bytes]:
+        turn = f"messages to {self._handshake.caller.tenant.id}"
+        return await self._judge.large_work.run(turn, work) if large else work()
 
     def _new_answer(self, policy: AnswerPolicy) -> StreamedAnswer:
         stream: Stream[Frame] = Stream(
@@ -226,12 +239,13 @@ class Dialogue:
             partial(self._judge.saw_signed, policy),
         )
 
-    def _settle(self, message: SocketMessage) -> None:
+    async def _settle(self, message: SocketMessage) -> None:
         """Nothing can continue what is held: send it, or what ends the dialogue instead."""
         answer, self._answer = self._answer, None
         if answer is None:
             return
-        self._send_to_client(message, answer.end())
+        ended = await self._work(answer.end, large=answer.is_long)
+        self._send_to_client(message, ended)
         self._totals.add(answer, with_tokens=self._turn is None)
         if self._turn is None:
             tenant = self._handshake.caller.tenant.id
@@ -250,10 +264,10 @@ class Dialogue:
         """The record that an answer belongs to: the newest call's, or the handshake's."""
         return self._turn or self._handshake.record
 
-    def _end_turn(self) -> None:
+    def _end_turn(self, outcome: Outcome = "ok") -> None:
         turn, self._turn = self._turn, None
         if turn is not None:
-            self._recorder.complete(turn, "ok")
+            self._recorder.complete(turn, outcome)
 
     def _send_to_client(
         self, message: SocketMessage, contents: Sequence[bytes]

@@ -14,8 +14,10 @@ from addons.dialogues.unread import UnreadDialogue
 from addons.network.connections import Connections
 from addons.record.recorder import Recorder
 from addons.tenants.rate_limit import RateLimiter
+from contract.decision import Outcome
 
 DIALOGUE = "earthflow_dialogue"  # in flow.metadata: the Dialogue of a WebSocket
+BROKEN = (1002, 1006)  # close codes: RFC 6455, section 7.4.1
 CLOSE_FAILED = (FAILED, "Earthflow could not judge this message")
 
 
@@ -79,8 +81,16 @@ class DialogueHooks:
         dialogue: Dialogue | UnreadDialogue | None = flow.metadata.get(DIALOGUE)
         state = state_of(flow)
         if dialogue is not None:
-            dialogue.end()
+            dialogue.end(_outcome(flow))
         elif state is not None and state.record is not None:
             self._recorder.complete(
                 state.record, "upstream_error", status=SWITCHING_PROTOCOLS
             )
+
+
+def _outcome(flow: Flow) -> Outcome:
+    """How a WebSocket ended: a side that broke off, or whose frames were none, sent no close frame."""
+    ended = flow.websocket
+    if ended is None or ended.close_code not in BROKEN:
+        return "ok"
+    return "client_abort" if ended.closed_by_client else "upstream_error"

@@ -20,7 +20,8 @@ class SocketMessage:
     """A message that was received, and what is done about it.
 
     Only what stands in `outgoing` is sent; `close` (code and reason) ends the WebSocket.
-    `large`: it exceeds the limit and was not kept. `last`: it is no message: its side closes.
+    `large`: it exceeds the limit and was not kept. `last`: it is no message: its side closes, and
+    `content` is the reason that it gives, and that is sent on.
     """
 
     from_client: bool

@@ -7,6 +7,7 @@ from addons.calls.refusal import SWITCHING_PROTOCOLS
 from addons.dialogues.message import TOO_LARGE, Outgoing, SocketMessage
 from addons.dialogues.totals import AnswerTotals
 from addons.record.recorder import OpenRecord, Recorder
+from contract.decision import Outcome
 
 
 class UnreadDialogue:
@@ -31,6 +32,6 @@ class UnreadDialogue:
     def failed(self, message: SocketMessage, *, passes: bool) -> None:
         """There is nothing that could fail but the sending itself."""
 
-    def end(self) -> None:
+    def end(self, outcome: Outcome) -> None:
         """The WebSocket is closed."""
-        self._recorder.complete(self._record, "ok", status=SWITCHING_PROTOCOLS)
+        self._recorder.complete(self._record, outcome, status=SWITCHING_PROTOCOLS)

@@ -222,11 +222,17 @@ DECODERS: dict[str, Callable[[], Decoder]] = {
 }
 
 
+# Names of no encoding, of which clients read what comes as it is.
+NO_ENCODING = ("", "identity", "none")
+
+
 def decoder_for(encoding: str) -> Decoder | None:
     """A decoder for the value of a Content-Encoding header; None for an unknown or
     nested one.
     """
-    make = DECODERS.get(encoding.strip().lower() or "identity")
+    named = [name.strip() for name in encoding.lower().split(",")]
+    packed = [name for name in named if name not in NO_ENCODING] or ["identity"]
+    make = DECODERS.get(packed[0]) if len(packed) == 1 else None
     return make() if make else None
 
 

@@ -42,7 +42,7 @@ BENDS = (
     ),
     Bend(
         "mitmproxy.proxy.layers.http.Http2Client is OrderlyHttp2Client, and BufferedH2Connection "
-        "of its module is OrderlyH2Connection, with hyper-h2's _receive_goaway_frame",
+        "of its module is OrderlyH2Connection, with hyper-h2's _receive_goaway_frame and _receive_frame",
         "an orderly GOAWAY would cut all answers that are on their way, and control frames have no "
         "bound",
         "test_mitmproxy_makes_our_classes_where_it_made_its_own",

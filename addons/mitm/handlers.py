@@ -6,6 +6,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
+from weakref import WeakSet
 
 from mitmproxy import ctx
 from mitmproxy.connection import Client, Connection, ConnectionState
@@ -16,6 +17,11 @@ from mitmproxy.proxy.events import ConnectionClosed
 MAX_CONNECTIONS = 1000
 # Seconds of silence before TCP asks whether the other side is there, and between two questions.
 KEEPALIVE_IDLE, KEEPALIVE_EVERY = 60, 30
+
+# Bytes that are taken at once: of a flood of frames that have no content, some thousand.
+PIECE = 16 * 1024
+# Connections that were reset, and did not end.
+TORN: WeakSet[Connection] = WeakSet()
 
 Handling = Callable[[Any, Connection], Coroutine[Any, Any, None]]
 
@@ -71,35 +77,53 @@ def close_client(client: Hashable) -> None:
         io.handler.cancel("ended by a limit")
 
 
-class HeldReader:
-    """A reader that can be told to wait. Then the kernel's buffers fill, and TCP holds back the sender.
+class FairReader:
+    """A reader that gives others their turn between two pieces, and that can be told to wait.
 
-    Pausing its transport would not do: the reader resumes that by itself.
+    asyncio's gives what it has at once, and whoever sends fast is served alone. While it waits, the
+    kernel's buffers fill, and TCP holds back the sender. (Pausing its transport would not do: the
+    reader resumes that by itself.)
     """
 
-    def __init__(self, reader: Any):
-        self._reader = reader
+    def __init__(self, reader: Any, connection: Connection):
+        self._reader, self._connection = reader, connection
         self.may_read = asyncio.Event()
         self.may_read.set()
 
     async def read(self, size: int) -> bytes:
-        """As asyncio's reader."""
+        """As asyncio's reader, in pieces of at most PIECE bytes."""
+        await asyncio.sleep(0)
         await self.may_read.wait()
-        data: bytes = await self._reader.read(size)
+        try:
+            data: bytes = await self._reader.read(min(size, PIECE))
+        except OSError:
+            TORN.add(self._connection)  # mitmproxy takes it for an orderly end
+            raise
         return data
 
 
-def make_holdable(client: Hashable, connection: Connection) -> None:
-    """Let an upstream's reader be told to wait. Call before it is read from."""
+def read_fairly(client: Hashable, connection: Connection) -> None:
+    """Take turns in reading from a connection. Call before it is read from."""
     io = _io(client, connection)
-    if io is not None:
-        io.reader = HeldReader(io.reader)
+    if io is not None and io.reader is not None:
+        io.reader = FairReader(io.reader, connection)
+
+
+def allow_uploads(client: Client, upstream: Connection, size: int) -> None:
+    """Let the body of a call wait for an upstream that does not read.
+
+    Until all that is written is taken, mitmproxy reads from nobody on this client's connection, and
+    its other calls would wait. What waits is a body that was held and judged.
+    """
+    io = _io(client, upstream)
+    if io is not None and io.writer is not None:
+        io.writer.transport.set_write_buffer_limits(high=size + PIECE)
 
 
 def read_on(client: Connection, connection: Connection, read: bool) -> None:
     """Stop or begin to read from an upstream."""
     io = _io(client, connection)
-    if io is None or not isinstance(io.reader, HeldReader):
+    if io is None or not isinstance(io.reader, FairReader):
         return
     if read:
         io.reader.may_read.set()

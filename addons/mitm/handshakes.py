@@ -5,7 +5,12 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from addons.mitm.certificates import is_outer
-from addons.mitm.handlers import allow_connections, keep_alive, make_holdable
+from addons.mitm.handlers import (
+    allow_connections,
+    allow_uploads,
+    keep_alive,
+    read_fairly,
+)
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
 from addons.record.recorder import Address, Recorder
@@ -32,13 +37,15 @@ class Handshakes:
         if self._connections.open(client, _address(client)):
             allow_connections(client)
             keep_alive(client, client)
+            read_fairly(client, client)
         else:
             client.error = "too many connections"
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """An upstream is reached."""
         keep_alive(data.client, data.server)
-        make_holdable(data.client, data.server)
+        read_fairly(data.client, data.server)
+        allow_uploads(data.client, data.server, self._connections.limits.max_body)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
         """A handshake inside a tunnel succeeded: the client trusts our CA."""

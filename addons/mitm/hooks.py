@@ -30,6 +30,7 @@ from addons.api_relay import ApiRelay
 from addons.calls.flow import is_opaque, send_body
 from addons.calls.refusal import UNAVAILABLE, Refuse, Step
 from addons.gate import Gate
+from addons.mitm.error_page import unquoted
 from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED
 from addons.mitm.layer_choice import LayerChoice
 from addons.network.connections import Connections
@@ -177,9 +178,10 @@ class Hooks:
             _carry_out(flow, Refuse(self._api_relay.unreachable()))
             return
         by_client = LEFT in flow.metadata or not flow.client_conn.connected
+        reached = flow.server_conn.timestamp_start is not None
         why = flow.error.msg if flow.error else ""
         try:
-            reached = flow.server_conn.timestamp_start is not None
+            why = unquoted(why) if reached else why
             _carry_out(
                 flow,
                 self._gate.cut_off(flow, why, by_client=by_client, reached=reached),

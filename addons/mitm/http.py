@@ -61,6 +61,7 @@ from addons.network.connections import Connections, Upload
 MAX_UNWANTED = 64 * 1024
 # Bytes of a whole answer that are held to be judged. Images in JSON have some 10 MB.
 MAX_ANSWER = 16 * 1024 * 1024
+MAX_SNIFFS = 100  # looks at what is held, for whether it is a stream
 
 
 @dataclass
@@ -123,6 +124,7 @@ class JudgedStream(WatchedStream):
         super().__init__(context, stream_id, parent.limits, parent.back_pressure)
         self._parent = parent
         self._discarded = 0
+        self._sniffed = self._sniffs = 0  # bytes that were looked at, and how often
         self._upload: Upload | None = None
 
     def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:
@@ -221,7 +223,14 @@ class JudgedStream(WatchedStream):
     def _is_stream_after_all(self) -> bool:
         """Whether the answer that is held shows that it is a stream, whatever its type said."""
         sniff: Callable[[bytes], bool] | None = self.flow.metadata.get(SNIFF)
-        return sniff is not None and sniff(bytes(self.response_body_buf))
+        if sniff is None:
+            return False
+        held = self.response_body_buf
+        # All of it is looked at each time: with each of the first pieces, and when it has doubled.
+        if self._sniffs > MAX_SNIFFS and len(held) < 2 * self._sniffed:
+            return False
+        self._sniffed, self._sniffs = len(held), self._sniffs + 1
+        return sniff(bytes(held))
 
     def _stream_held(self) -> Commands:
         """Stream from now on, beginning with what is held."""
@@ -245,7 +254,9 @@ class JudgedStream(WatchedStream):
     def state_stream_response_body(self, event: events.Event) -> Commands:
         self._last_data = time.monotonic()
         answer: GuardedAnswer | None = self.flow.metadata.get(ANSWER)
-        if answer is None or isinstance(event, ResponseTrailers):
+        if answer is not None and isinstance(event, ResponseTrailers):
+            return  # unjudged, and no client of a model reads them
+        if answer is None:
             yield from super().state_stream_response_body(event)
             self._sent()
             return
@@ -319,11 +330,13 @@ class JudgedStream(WatchedStream):
         self._end_upload()
         if isinstance(event, RequestProtocolError):
             self.flow.metadata[LEFT] = True
-        silent = (
-            self.client_state == self.state_done
-            and self.server_state == self.state_wait_for_response_headers
+        silent = self.client_state == self.state_done and self.server_state in (
+            self.state_wait_for_response_headers,
+            self.state_consume_response_body,
         )
         if isinstance(event, ResponseProtocolError) and silent:
+            self.flow.response = None  # of an answer that is held, nothing was sent
+            self.response_body_buf.clear()
             yield from self._failed(event.message)
         else:
             yield from super().handle_protocol_error(event)

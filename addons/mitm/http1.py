@@ -24,6 +24,7 @@ from mitmproxy.proxy.layers.http._http1 import (
 )
 
 from addons.mitm.error_page import error_page
+from addons.mitm.handlers import TORN
 from addons.network.connections import Connections
 
 # Bytes of one head: its line and headers. Servers allow 8 to 64 KB; keys and cookies of our
@@ -183,6 +184,13 @@ class BoundedHttp1Client(Http1Client):
             why = f"there are more than {MAX_INTERIM} interim answers"
         if why and self.state == self.read_headers:
             yield from self._no_answer(why)
+
+    def read_body(self, event: events.Event) -> Commands:
+        if isinstance(event, events.ConnectionClosed) and self.conn in TORN:
+            # Without a length, an end would be the answer's.
+            yield from self._no_answer("the provider reset the connection")
+            return
+        yield from super().read_body(event)
 
     def _no_answer(self, why: str) -> Commands:
         yield commands.CloseConnection(self.conn)

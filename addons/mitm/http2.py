@@ -8,7 +8,6 @@ a stream's window         stays closed while its client takes nothing (`back_pre
 a provider's reset        is said to be the provider's, not the client's
 """
 
-import time
 from collections.abc import Iterable
 from typing import Any
 from weakref import WeakSet
@@ -29,22 +28,28 @@ from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
+from addons.mitm.budget import Budget
 from addons.mitm.error_page import body_of
 from addons.network.connections import Connections
 
-# The budget of one connection: at once, and per second afterwards. Browsers and SDKs send some ten
-# control frames at the beginning, and a ping in some seconds.
-AT_ONCE = 1000.0
-PER_SECOND = 100.0
-# What a frame costs of it. A reset call has cost us most of a call.
+# What an event costs of a connection's budget. A reset call has cost us most of a call.
 COSTS: dict[type[h2.events.Event], float] = {
     h2.events.PingReceived: 1,
+    h2.events.PingAckReceived: 1,
     h2.events.RemoteSettingsChanged: 1,
     h2.events.PriorityUpdated: 1,
     h2.events.UnknownFrameReceived: 1,
     h2.events.SettingsAcknowledged: 1,
+    h2.events.AlternativeServiceAvailable: 1,
+    h2.events.InformationalResponseReceived: 1,
     h2.events.StreamReset: 5,
+    # An honest peer sends two for 32 KB or so.
+    h2.events.WindowUpdated: 0.05,
 }
+# What each frame costs besides, with or without an event: also those of a stream that is over.
+FRAME = 0.01
+EMPTY = 0.5  # a piece of a body without content, and without an end
+SMALL, OF_SMALL = 16, 0.1  # bytes of a piece of a call that is too small to be honest
 # Bytes that are taken at a time, so that a flood is noticed within some hundred frames.
 SLICE = 8 * 1024
 # Bytes that a provider may send of one answer before its client has taken some: enough for 10 MB a
@@ -77,7 +82,7 @@ class OrderlyH2Connection(BufferedH2Connection):
 
     def __init__(self, config: h2.config.H2Configuration):
         super().__init__(config)
-        self._budget, self._filled = AT_ONCE, time.monotonic()
+        self._budget = Budget()
         # Bytes of streams whose window stays as it is, since nobody takes their bytes.
         self._kept: dict[int, int] = {}
         # Pieces of a stream that wait, and their bytes, when they were last counted.
@@ -120,14 +125,28 @@ class OrderlyH2Connection(BufferedH2Connection):
         return received
 
     def _spend(self, received: Iterable[h2.events.Event]) -> None:
-        spent = sum(COSTS.get(type(event), 0.0) for event in received)
-        if not spent:
-            return
-        now = time.monotonic()
-        filled = self._budget + (now - self._filled) * PER_SECOND
-        self._budget, self._filled = min(AT_ONCE, filled) - spent, now
-        if self._budget < 0:
+        spent = sum(map(self._cost, received))
+        if spent and self._budget.is_spent(spent):
             raise TooManyFrames
+
+    def _cost(self, event: h2.events.Event) -> float:
+        if not isinstance(event, h2.events.DataReceived):
+            return COSTS.get(type(event), 0.0)
+        if event.stream_ended is not None or len(event.data) >= SMALL:
+            return 0.0
+        # A provider's tokens are as small.
+        return (
+            0
+            if self.config.client_side and event.data
+            else OF_SMALL
+            if event.data
+            else EMPTY
+        )
+
+    def _receive_frame(self, frame: Any) -> Any:
+        if self._budget.is_spent(FRAME):
+            raise TooManyFrames
+        return super()._receive_frame(frame)
 
     def _receive_goaway_frame(self, frame: Any) -> Any:
         if frame.error_code == ErrorCodes.NO_ERROR:

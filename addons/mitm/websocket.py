@@ -15,6 +15,7 @@ from wsproto.connection import ConnectionState
 from wsproto.frame_protocol import CloseReason
 
 from addons.dialogues.message import SocketMessage
+from addons.mitm.budget import Budget
 
 # Bytes that a fragment of a message counts besides its own, so that a million empty ones
 # reach the limit, too: a list's slot and a bytes object.
@@ -39,6 +40,7 @@ class JudgedWebSocket(WebsocketLayer):
     def __init__(self, context: Context, flow: http.HTTPFlow):
         super().__init__(context, flow)
         self.max_message = DEFAULT_MAX_MESSAGE
+        self._budget = Budget()
         # bytes of the unfinished message, from the client (True) and the server (False)
         self._held = {True: 0, False: 0}
 
@@ -49,20 +51,36 @@ class JudgedWebSocket(WebsocketLayer):
         data = event.data if isinstance(event, events.DataReceived) else None
         source.receive_data(data)
         for received in source.events():
+            if self._spend(received):
+                end = CloseReason.POLICY_VIOLATION, "too many control frames"
+                yield from self._close(wsproto.events.CloseConnection(*end))
+                return
             if isinstance(received, Fragment):
                 yield from self._fragment(source, received, from_client)
             elif isinstance(received, wsproto.events.Ping):
                 # Answered here: its payload would reach the other side unjudged.
                 yield source.send2(received.response())
             elif isinstance(received, wsproto.events.CloseConnection):
+                self._note_end(received.code, from_client=from_client)
                 # First settle what is held of the other side's messages.
-                yield from self._pass(SocketMessage(from_client, last=True))
-                reason = "" if from_client else received.reason
+                said = b"" if from_client else (received.reason or "").encode()
+                last = SocketMessage(from_client, content=said, last=True)
+                yield from self._pass(last)
+                reason = last.content.decode()
                 yield from self._close(
                     wsproto.events.CloseConnection(received.code, reason)
                 )
             if self._handle_event == self.done:
                 return
+
+    def _spend(self, received: wsproto.events.Event) -> bool:
+        """Whether a frame that says nothing is one too many."""
+        silent = isinstance(received, wsproto.events.Ping | wsproto.events.Pong) or (
+            isinstance(received, Fragment)
+            and not received.data
+            and not received.message_finished
+        )
+        return silent and self._budget.is_spent(1)
 
     def _fragment(
         self, source: WebsocketConnection, fragment: Fragment, from_client: bool
@@ -95,6 +113,12 @@ class JudgedWebSocket(WebsocketLayer):
                 yield target.send2(wsproto.events.TextMessage(text))
             else:
                 yield target.send2(wsproto.events.BytesMessage(outgoing.content))
+
+    def _note_end(self, code: int, *, from_client: bool) -> None:
+        """How it ended, for the record."""
+        assert self.flow.websocket is not None
+        self.flow.websocket.close_code = code
+        self.flow.websocket.closed_by_client = from_client
 
     def _close(self, how: wsproto.events.CloseConnection) -> Commands:
         for side in (self.server_ws, self.client_ws):

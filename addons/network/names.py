@@ -42,7 +42,8 @@ class Names:
         self._known: dict[str, tuple[float, Answers | OSError]] = {}
         self._running: dict[str, asyncio.Future[Answers]] = {}
         self._threads: Counter[bool] = Counter()  # by whether they are a provider's
-        self._of_key: Counter[Hashable] = Counter()
+        # Of each key the names that it waits for, and how many of its calls do.
+        self._of_key: dict[Hashable, Counter[str]] = {}
 
     async def addresses(self, host: str, key: Hashable = None) -> Answers:
         """The addresses of a name, looked up for an Earthflow key. Raises OSError."""
@@ -51,9 +52,10 @@ class Names:
             if isinstance(known, OSError):
                 raise known
             return known
-        if self._of_key[key] >= OF_ONE and not self._is_provider(host):
+        asked = self._of_key.setdefault(key, Counter())
+        if host not in asked and len(asked) >= OF_ONE and not self._is_provider(host):
             raise Busy("too many names are looked up for this key; try again")
-        self._of_key[key] += 1
+        asked[host] += 1
         try:
             running = self._running.get(host) or self._start(host)
             # The look-up goes to its end for others, and for the memory.
@@ -64,9 +66,11 @@ class Names:
                 f"no name server answered within {DEADLINE:g} seconds"
             ) from None
         finally:
-            self._of_key[key] -= 1
-            if not self._of_key[key]:
-                del self._of_key[key]
+            asked[host] -= 1
+            if not asked[host]:
+                del asked[host]
+            if not asked:
+                self._of_key.pop(key, None)
 
     def _start(self, host: str) -> asyncio.Future[Answers]:
         of_provider = self._is_provider(host)

@@ -237,9 +237,7 @@ def test_every_row_holds_of_a_provider_that_speaks_http2(
     assert front is not None
     before = front.calls
     faults = {  # a client of HTTP/1.1 gets a provider's HTTP/1.1
-        how: found
-        for how in how_of(row)
-        if (found := run(http2, who, row, how, "h2"))
+        how: found for how in how_of(row) if (found := run(http2, who, row, how, "h2"))
     }
     assert not faults
     assert front.calls > before
