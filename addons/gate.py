@@ -7,6 +7,7 @@ call is sent or its refusal is.
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 from addons.answers.guarded import Piece
@@ -108,10 +109,7 @@ class Gate:
         elif is_probe(flow.request.host):
             step = Refuse(Reply(200, probe_answer(), {"content-type": "text/plain"}))
         elif state.provider is None:
-            state.record = self._recorder.tunnelled(
-                state.caller, address_of(flow), tunnel=False
-            )
-            flow.request.stream = state.record.count_up
+            step = await self._unopened(flow, state)
         elif "upgrade" in headers:
             endpoint = state.provider.sockets.find(path_of(flow))
             state.format = endpoint.format if endpoint is not None else None
@@ -122,6 +120,18 @@ class Gate:
         elif self._is_unreadable(flow, state):
             step = await self._opaque(flow, state)
         return step
+
+    async def _unopened(self, flow: Flow, state: CallState) -> Step:
+        """A plain call to a host that is no AI provider's: passed on and counted, but to no internal address."""
+        with suppress(OSError):  # the dial will say so
+            host, port = flow.request.host, flow.request.port
+            refusal = await self._tunnels.leads_inside(state.caller, host, port)
+            if refusal is not None:
+                return self._refuser.refuse(flow, refusal)
+        to = address_of(flow)
+        state.record = self._recorder.tunnelled(state.caller, to, tunnel=False)
+        flow.request.stream = state.record.count_up
+        return PASS
 
     def _admit(self, flow: Flow) -> CallState | Refuse:
         """Who calls: the tunnel's caller, or that of the call's own proxy key."""
@@ -190,10 +200,7 @@ class Gate:
             and headers.get("sec-websocket-version", "") == "13"
         ):
             return None
-        message = (
-            "Earthflow does not pass this kind of connection; use plain HTTPS "
-            "(or ask your operator to name its path under `unread` of the provider)"
-        )
+        message = "Earthflow does not pass this kind of connection; use plain HTTPS (or have its path named under `unread` of the provider)"
         return Refusal("upgrade", UPGRADE_REQUIRED, message, unreadable=("opaque",))
 
     def _unknown_host(self, flow: Flow, state: CallState) -> Refusal | None:

@@ -90,21 +90,28 @@ class Tunnels:
 
     async def _unopened(self, flow: Flow, state: CallState, tunnel: Tunnel) -> Step:
         """Whether an unopened tunnel may lead where it wants to; recorded either way."""
-        refusal = self._access.forbidden(flow, state)
-        if refusal is None:
-            try:
-                key = tunnel.caller.key.id
-                await self._resolver.resolve(tunnel.host, tunnel.port, key)
-            except InternalAddress as error:
-                refusal = Refusal("internal_address", 403, str(error))
-            except OSError as error:
-                return self._unresolved(flow, tunnel, error)
+        try:
+            refusal = self._access.forbidden(flow, state) or await self.leads_inside(
+                tunnel.caller, tunnel.host, tunnel.port
+            )
+        except OSError as error:
+            return self._unresolved(flow, tunnel, error)
         if refusal is not None:
             return self._refuser.refuse(flow, refusal)
         tunnel.record = self._recorder.tunnelled(
             tunnel.caller, address_of(flow), tunnel=True
         )
         return PASS
+
+    async def leads_inside(
+        self, caller: Caller, host: str, port: int
+    ) -> Refusal | None:
+        """Why nothing may go there: the name leads to an internal address. Raises OSError where it leads nowhere."""
+        try:
+            await self._resolver.resolve(host, port, caller.key.id)
+        except InternalAddress as error:
+            return Refusal("internal_address", 403, str(error))
+        return None
 
     def _unresolved(self, flow: Flow, tunnel: Tunnel, error: OSError) -> Refuse:
         reason = f"{tunnel.host} does not resolve: {error.strerror or error}"

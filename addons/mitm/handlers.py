@@ -120,6 +120,18 @@ def allow_uploads(client: Client, upstream: Connection, size: int) -> None:
         io.writer.transport.set_write_buffer_limits(high=size + PIECE)
 
 
+def expect_handshake(client: Client, upstream: Connection, seconds: float) -> None:
+    """End a connection to an upstream that has not finished its TLS handshake by then, if it is to have one."""
+
+    def look() -> None:
+        io = _io(client, upstream)
+        waits = upstream.tls and upstream.timestamp_tls_setup is None
+        if waits and io is not None and io.writer is not None:
+            io.writer.transport.abort()
+
+    asyncio.get_running_loop().call_later(seconds, look)
+
+
 def read_on(client: Connection, connection: Connection, read: bool) -> None:
     """Stop or begin to read from an upstream."""
     io = _io(client, connection)

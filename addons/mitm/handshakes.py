@@ -8,6 +8,7 @@ from addons.mitm.certificates import is_outer
 from addons.mitm.handlers import (
     allow_connections,
     allow_uploads,
+    expect_handshake,
     keep_alive,
     read_fairly,
 )
@@ -45,7 +46,9 @@ class Handshakes:
         """An upstream is reached."""
         keep_alive(data.client, data.server)
         read_fairly(data.client, data.server)
-        allow_uploads(data.client, data.server, self._connections.limits.max_body)
+        limits = self._connections.limits
+        allow_uploads(data.client, data.server, limits.max_body)
+        expect_handshake(data.client, data.server, limits.handshake_seconds)
 
     def tls_established_client(self, data: tls.TlsData) -> None:
         """A handshake inside a tunnel succeeded: the client trusts our CA."""

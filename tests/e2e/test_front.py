@@ -155,7 +155,18 @@ def test_control_itself_cannot_be_reached_by_way_of_the_proxy(
         "--noproxy",
         "",
     )
-    assert done.stdout == "502"
+    assert done.stdout == "403"
+
+
+def test_a_plain_call_to_an_internal_address_is_recorded_as_refused(
+    tenant: Tenant,
+) -> None:
+    """It was recorded as allowed, and then not dialled."""
+    url = "http://10.0.0.1/x"
+    done = tenant.curl("-o", "/dev/null", "-w", "%{http_code}", "--noproxy", "", url)
+    assert done.stdout == "403"
+    (row,) = tenant.audit(1)
+    assert (row["status"], row["reason"]) == ("BLOCK", "internal_address")
 
 
 def test_a_host_that_is_no_ai_provider_is_tunnelled_unopened_and_counted(

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 
@@ -25,7 +26,7 @@ from tests.support.house import (
     python,
 )
 from tests.support.raw import UPGRADE, knock, tls_tunnel, tunnel
-from tests.support.scripted import PREFACE, codes_of, request, settings
+from tests.support.scripted import PREFACE, URL, codes_of, request, settings
 from tests.support.shared import slack
 from tests.support.streams import SHAPES
 
@@ -467,3 +468,18 @@ def test_an_answer_that_its_client_does_not_read_is_reset(
     assert codes == [8]  # CANCEL
     completion = caller.audit(1)[0]["completion"]
     assert completion["outcome"] == "client_abort"
+
+
+def test_a_provider_that_never_shakes_hands_is_given_up(
+    strict: House, caller: Tenant
+) -> None:
+    """A client's own time-out ends with the proxy's handshake, which is done before."""
+    over = threading.Event()
+    strict.scripted._tls.sni_callback = lambda *_: over.wait(PATIENCE) and None
+    try:
+        status, said = caller.post(message("hello"), url=URL)
+    finally:
+        over.set()
+        strict.scripted._tls.sni_callback = None
+    assert (status, said["error"]["code"]) == (502, "earthflow_unreachable")
+    assert caller.audit(1)[0]["completion"]["outcome"] == "upstream_error"
