@@ -11,6 +11,7 @@ from pathlib import Path
 from contract.authority import issue, make_root
 
 HOST = "api.openai.com"
+CHAT = "/v1/chat/completions"
 PROSE = (
     "The river rises in the hills and runs past three towns before it meets the sea. "
 )
@@ -33,9 +34,11 @@ RESPONSE = (
 Streamer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]  # of how many tokens
 
 
-def request(body: bytes, host: str = HOST, encoding: str = "") -> bytes:
-    """A chat call with this body, as HTTP/1.1 writes it."""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
+def request(
+    body: bytes, host: str = HOST, encoding: str = "", path: str = CHAT
+) -> bytes:
+    """A call with this body, as HTTP/1.1 writes it."""
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-bench\r\n"
     head += f"Content-Encoding: {encoding}\r\n" if encoding else ""
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import Client, request
+from bench.load import CHAT, Client, request
 
 HOST = "us.api.openai.com"  # whose provider answers attackers alone
 
@@ -22,24 +22,26 @@ class Target:
     key: str
     trust: Path
 
-    async def post(self, body: bytes, encoding: str = "") -> tuple[int, float]:
+    async def post(
+        self, body: bytes, encoding: str = "", path: str = CHAT
+    ) -> tuple[int, float]:
         """One call on a connection of its own: status, seconds from its last byte to the answer."""
         client = Client(self.port, self.key, self.trust, host=HOST)
         await client.connect(1)
         reader, writer = client.streams[0]
-        writer.write(request(body, HOST, encoding))
+        writer.write(request(body, HOST, encoding, path))
         await writer.drain()
         began = time.perf_counter()
         status = int((await reader.readline()).split()[1])
         client.close()
         return status, time.perf_counter() - began
 
-    async def get(self, path: str) -> int:
-        """How many bytes the answer has, head included, read to its end."""
+    async def read(self, body: bytes) -> int:
+        """How many bytes the answer to a call has, head included, read to its end."""
         client = Client(self.port, self.key, self.trust, host=HOST)
         await client.connect(1)
         reader, writer = client.streams[0]
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        writer.write(request(body, HOST))
         read, last = 0, b""
         while not last.endswith(b"0\r\n\r\n") and (more := await reader.read(65536)):
             read, last = read + len(more), last[-5:] + more
