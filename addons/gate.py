@@ -211,7 +211,9 @@ class Gate:
     def _is_unreadable(self, flow: Flow, state: CallState) -> bool:
         """Whether it is a protocol that Earthflow cannot read, under no path that it knows. A body with a length is read for what it is."""
         assert state.provider is not None
-        if not is_opaque(flow) or "content-length" in flow.request.headers:
+        length = flow.request.headers.get("content-length", "")
+        held = length.isdecimal() and int(length[:10]) <= self._max_body
+        if held or not is_opaque(flow):
             return False
         return state.provider.endpoint(flow.request.method, path_of(flow)) is None
 
@@ -328,14 +330,13 @@ class Gate:
         state, response = state_of(flow), flow.response
         if state is None or response is None or state.record is None:
             return PASS
-        for name in private_names(response.headers):
-            response.headers.pop(name, None)  # in whose name only the proxy speaks
-        # None was asked for; compressed messages have no bound on what they inflate to.
-        response.headers.pop("sec-websocket-extensions", None)
-        upgraded = (
-            response.status_code == SWITCHING_PROTOCOLS and state.format is not None
-        )
-        if state.record.refused or upgraded:
+        if state.record.refused:
+            return PASS
+        # In these names only the proxy speaks. No extension was asked for, and compressed
+        # messages have no bound on what they inflate to.
+        for name in (*private_names(response.headers), "sec-websocket-extensions"):
+            response.headers.pop(name, None)
+        if response.status_code == SWITCHING_PROTOCOLS and state.format is not None:
             return PASS
         if self._connections.is_old(flow.client_conn) and not flow.request.is_http2:
             response.headers["connection"] = "close"

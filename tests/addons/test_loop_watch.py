@@ -51,7 +51,7 @@ async def test_a_stall_is_counted_and_its_place_is_logged(
     assert lasted > 0.2
     assert stalls(watch, 0.1) >= 1
     (warning,) = said
-    assert "stand (" in warning and "stands still" in warning
+    assert "< stand " in warning and "stands still" in warning
 
 
 def test_what_is_allowed_is_a_bound() -> None:

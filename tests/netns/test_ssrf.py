@@ -58,7 +58,7 @@ def test_what_may_be_reached_is_and_its_redirect_leads_nowhere(
     seen: dict[str, Any],
 ) -> None:
     """A client that follows a redirect asks again, and is refused: the control, without which silence would prove nothing."""
-    assert seen["control"] == "502 1"
+    assert seen["control"] == "403 1"
     assert seen["control_heard"] == [["93.184.216.34", 80]]
 
 
