@@ -367,7 +367,7 @@ class Gate:
     # -- the end ------------------------------------------------------------------------
 
     async def settle(self, flow: Flow) -> None:
-        """Before `complete`: judge what there is of a long answer that broke off."""
+        """Before `complete`: judge what there is of a long answer."""
         await self._answers.settle(state_of(flow))
 
     def complete(self, flow: Flow, outcome: Outcome) -> None:

@@ -182,7 +182,7 @@ class AnswerHandler:
         await self._large_work.run(_turn(piece.answer.tenant), piece.judge)
 
     async def settle(self, state: CallState | None) -> None:
-        """Have the verdict on a long answer that broke off, beside the event loop."""
+        """Have the verdict on a long answer that is over, beside the event loop."""
         record = state.record if state is not None else None
         if record is None or not isinstance(record.answer, StreamedAnswer):
             return

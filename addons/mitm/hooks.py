@@ -165,6 +165,7 @@ class Hooks:
             _carry_out(flow, await self._gate.whole_answer(flow))
         finally:
             if flow.websocket is None:
+                await self._gate.settle(flow)
                 self._gate.complete(flow, "ok")
 
     async def earthflow_judge(self, piece: Piece) -> None:

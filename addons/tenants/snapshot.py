@@ -32,6 +32,10 @@ from rules.complaint import BadRules
 from rules.hyperscan_engine import Store
 from rules.load import Library
 
+# Of the garbage collector: objects, and rounds of a younger generation. With Python's own, a call of
+# 100,000 values is walked through some ten times while it is read.
+THRESHOLD = (5_000, 10, 10)
+
 logger = logging.getLogger("earthflow.snapshot")
 
 LONG_POLL = 20  # seconds for which control may hold a poll
@@ -287,3 +291,4 @@ def _spare_the_collector() -> None:
     gc.unfreeze()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*THRESHOLD)

@@ -23,6 +23,7 @@ from cli.state_folder import claim
 from cli.trust import bundle_path
 
 CALM_SECONDS = 4.0
+WARM_SECONDS = 30.0  # in which a proxy compiles what only hostile texts need
 # What an attack may cost others: MB, seconds, ms beyond the longest wait in the calm while before.
 MOST_GROWTH, MOST_STALL, MOST_WAIT = 128.0, 0.1, 250.0
 # Names that begin with `silent` are never answered by the proxy's name server; those with `nobody` do not exist.
@@ -97,8 +98,7 @@ async def run(folder: Path, word: str) -> int:
 
 
 async def _attack(target: Target, watch: Watch, attacks: list[Attack]) -> int:
-    async with watch.running():
-        await asyncio.sleep(CALM_SECONDS)  # and a warm proxy
+    await asyncio.sleep(WARM_SECONDS)
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|", flush=True)
     failed = 0
