@@ -87,18 +87,21 @@ class FairReader:
 
     def __init__(self, reader: Any, connection: Connection):
         self._reader, self._connection = reader, connection
+        self._full = False
         self.may_read = asyncio.Event()
         self.may_read.set()
 
     async def read(self, size: int) -> bytes:
         """As asyncio's reader, in pieces of at most PIECE bytes."""
-        await asyncio.sleep(0)
+        if self._full:
+            await asyncio.sleep(0)
         await self.may_read.wait()
         try:
             data: bytes = await self._reader.read(min(size, PIECE))
         except OSError:
             TORN.add(self._connection)  # mitmproxy takes it for an orderly end
             raise
+        self._full = len(data) == PIECE  # then there may be more
         return data
 
 
