@@ -29,9 +29,17 @@ class LargeWork:
         self._asking[whose] += 1
         try:
             async with turn:
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, work)
+                return await self._done(work)
         finally:
             self._asking[whose] -= 1
             if not self._asking[whose]:
                 del self._asking[whose], self._turns[whose]
+
+    async def _done[Given](self, work: Callable[[], Given]) -> Given:
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            # A thread cannot be cancelled, and whoever is next must not meet it at the same answer.
+            await asyncio.wait([running])
+            raise
