@@ -238,13 +238,20 @@ def test_an_extension_that_nobody_asked_for_is_not_spoken(
 def test_a_name_that_is_slow_is_waited_for_by_all_who_ask_for_it() -> None:
     """Package managers open twenty connections to one host at once."""
 
+    all_have_asked = threading.Event()
+
     def slow(host: str, *_: Any, **more: Any) -> list[Any]:
-        time.sleep(0.2)
+        assert all_have_asked.wait(PATIENCE)
         return [(0, 0, 0, "", ("192.0.2.1", 0))]
 
     async def look_up() -> list[Any]:
         names = Names(look_up=slow)
-        asked = (names.addresses("registry.example", "key") for _ in range(20))
+        asked = [
+            asyncio.create_task(names.addresses("registry.example", "key"))
+            for _ in range(20)
+        ]
+        # Behind the first step of each task.
+        asyncio.get_running_loop().call_soon(all_have_asked.set)
         return await asyncio.gather(*asked, return_exceptions=True)
 
     assert asyncio.run(look_up()) == [["192.0.2.1"]] * 20

@@ -61,9 +61,15 @@ def test_min_score_is_the_least_that_counts() -> None:
         assert action(book_of(rule), ATTACK) == wanted
 
 
-def test_a_text_without_signs_is_not_weighed(monkeypatch: pytest.MonkeyPatch) -> None:
-    weighed: list[str] = []
-    monkeypatch.setattr(Scorer, "score", lambda _, text: weighed.append(text) or 0.0)
+@pytest.fixture
+def weighed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts whose score is asked for, each of which is low."""
+    texts: list[str] = []
+    monkeypatch.setattr(Scorer, "score", lambda _, text: texts.append(text) or 0.1)
+    return texts
+
+
+def test_a_text_without_signs_is_not_weighed(weighed: list[str]) -> None:
     book = book_of("action: flag, match: {reads_like: injection}")
     action(book, CALM * 20)
     assert weighed == []
@@ -71,12 +77,8 @@ def test_a_text_without_signs_is_not_weighed(monkeypatch: pytest.MonkeyPatch) ->
     assert 0 < sum(map(len, weighed)) < 6 * AROUND
 
 
-def test_a_text_is_weighed_once_and_remembered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_text_is_weighed_once_and_remembered(weighed: list[str]) -> None:
     """A conversation of 200 turns was weighed at each turn."""
-    weighed: list[str] = []
-    monkeypatch.setattr(Scorer, "score", lambda _, text: weighed.append(text) or 0.1)
     book = book_of("action: flag, match: {reads_like: injection}")
     memory = CleanTexts().of("t", book.version)
     parts = (Part(f"{CALM}{ATTACK}{CALM}", "user", "text", 0),)
@@ -106,10 +108,8 @@ def test_no_character_is_weighed_more_than_a_few_times(
 
 
 def test_a_sign_beside_which_nothing_tells_is_not_weighed_further(
-    monkeypatch: pytest.MonkeyPatch,
+    weighed: list[str],
 ) -> None:
-    weighed: list[str] = []
-    monkeypatch.setattr(Scorer, "score", lambda _, text: weighed.append(text) or 0.0)
     book = book_of("action: flag, match: {reads_like: injection}")
     action(book, f"{CALM} dogs that obey live longer. {CALM}")
     assert weighed == []
