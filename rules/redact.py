@@ -10,7 +10,7 @@ import hmac
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import groupby
 from operator import attrgetter
@@ -19,9 +19,12 @@ from typing import NamedTuple
 from rules.leaves import SHORT_NUMBER
 from rules.model import Redact
 
-# A string or a number of a valid JSON document, wherever a search from the left meets
-# one. Linear: there is one way to match.
-LITERAL = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*', re.DOTALL)
+# A number of a JSON document, or the beginning of a string, and its end if that is near; and
+# more of that string. Linear: there is one way to match. At most 130,000 characters at a time,
+# since a match keeps every other thread waiting, a millisecond here and 300 for 30 MB.
+_INSIDE = r'[^"\\]{0,65536}(?:\\.[^"\\]{0,64}){0,1000}("?)'
+_LITERAL = re.compile(rf'"{_INSIDE}|-?\d[\d.eE+-]*', re.DOTALL)
+_MORE = re.compile(_INSIDE, re.DOTALL)
 # A character that is written as an escape.
 ESCAPE = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.",
@@ -120,6 +123,16 @@ def merged(weighted: Iterable[tuple[int, Edit]]) -> tuple[Edit, ...]:
     return tuple(edit for _, edit in result)
 
 
+def literals(source: str) -> Iterator[tuple[int, int]]:
+    """Where the strings and numbers of a valid JSON document begin and end, in its order."""
+    end = 0
+    while found := _LITERAL.search(source, end):
+        start, end, closed = found.start(), found.end(), found[1]
+        while closed == "" and (more := _MORE.match(source, end)) and more[0]:
+            end, closed = more.end(), more[1]
+        yield start, end
+
+
 def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
     """The body with its edits made.
 
@@ -130,15 +143,16 @@ def splice(body: bytes, edits: Sequence[Edit]) -> bytes:
     source = body.decode("utf-8")
     pieces, done = [], 0
     # Both in one walk: literals and edits are in the order of the body.
-    literals = enumerate(LITERAL.finditer(source))
+    numbered = enumerate(literals(source))
     for wanted, group in groupby(
         sorted(edits, key=attrgetter("literal", "start")), key=attrgetter("literal")
     ):
-        token = next((match for number, match in literals if number == wanted), None)
-        if token is None:
+        span = next((span for number, span in numbered if number == wanted), None)
+        if span is None:
             raise ValueError(f"the body has no literal {wanted}")
-        pieces += [source[done : token.start()], _rewritten(token[0], list(group))]
-        done = token.end()
+        start, end = span
+        pieces += [source[done:start], _rewritten(source[start:end], list(group))]
+        done = end
     return "".join((*pieces, source[done:])).encode("utf-8")
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from rules.channels import Name, Piece
-from rules.redact import LITERAL
+from rules.redact import literals
 
 # What JSON writes as an escape, or what ends the string.
 NOT_PLAIN = re.compile(rb'["\\\x00-\x1f]')
@@ -106,13 +106,13 @@ def template_of(body: bytes, name: str, texts: Texts) -> Template | None:
     if len(continuing) != 1 or texts.last or texts.bound:
         return None
     literal = texts.pieces[continuing[0]].literal
-    found = next(islice(LITERAL.finditer(body.decode()), literal, None))
-    if not found[0].startswith('"'):
+    source = body.decode()
+    start, end = next(islice(literals(source), literal, None))
+    if source[start] != '"':
         return None
-    source = found.string
     return Template(
-        source[: found.start() + 1].encode(),
-        source[found.end() - 1 :].encode(),
+        source[: start + 1].encode(),
+        source[end - 1 :].encode(),
         name,
         texts,
         continuing[0],

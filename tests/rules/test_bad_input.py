@@ -13,7 +13,7 @@ from addons.providers.places import is_base64
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.locate import FEW, MAX_FINDINGS
-from rules.redact import splice
+from rules.redact import literals, splice
 from rules.sources import shipped
 from tests.support.shared import library
 
@@ -127,3 +127,12 @@ def test_very_many_assignments_leave_nothing() -> None:
     found = judged(text)
     assert (found.action, VALUE in found.left) == ("REDACT", False)
     assert found.findings < 20 * MAX_FINDINGS
+
+
+@pytest.mark.parametrize("length", [0, 1, 65_535, 65_536, 65_537, 200_000])
+@pytest.mark.parametrize("unit", ["a", '"', "\\", 'b"b', "1"])
+def test_literals_of_any_length_are_found_whole(length: int, unit: str) -> None:
+    written = [unit * length, 12, f"{'c' * length}{unit}", -3.5, unit * (length // 60)]
+    for document in (json.dumps(written), json.dumps(written, indent=1)):
+        found = [document[start:end] for start, end in literals(document)]
+        assert [json.loads(one) for one in found] == written
