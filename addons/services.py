@@ -33,7 +33,8 @@ from addons.network.resolver import Resolver, mark_own_connections
 from addons.providers import Directory
 from addons.record.outbox import Outbox
 from addons.record.recorder import Recorder
-from addons.record.spool import Spool, SpoolBusy, take_spool
+from addons.record.spool import SpoolBusy, take_spool
+from addons.record.writer import RecordWriter
 from addons.settings import ProxySettings
 from addons.status.health import Health
 from addons.status.loop_watch import LoopWatch
@@ -41,7 +42,7 @@ from addons.status.metrics import Counts, MetricsPort
 from addons.tenants.compiled_cache import CompiledCache
 from addons.tenants.rate_limit import RateLimiter
 from addons.tenants.remembered import Remembered
-from addons.tenants.snapshot import NoSnapshot, SnapshotHolder
+from addons.tenants.snapshot import NoSnapshot, OlderSnapshot, SnapshotHolder
 from addons.tunnels import Tunnels
 from contract.providers import BadProviders
 from contract.unwrap import WrongMasterKey, cache_key
@@ -56,6 +57,7 @@ LIMITS_TIMEOUT = 0.5
 REDIS_TIMEOUT = 5.0
 CANNOT_START = (
     NoSnapshot,
+    OlderSnapshot,
     SpoolBusy,
     BadCertificate,
     BadRules,
@@ -85,19 +87,20 @@ class Services:
             Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)
         ]
         self.limiter = RateLimiter(self._limits_redis, spool.worker)
-        self.recorder = Recorder(spool, self.limiter.spend)
+        self._writer = RecordWriter(spool, settings.audit_mode)
+        self.recorder = Recorder(self._writer, self.limiter.spend)
         self.connections = Connections(settings.limits, close_client)
         self._loop_watch = LoopWatch()
-        self._build_traffic(spool)
+        self._build_traffic()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _build_traffic(self, spool: Spool) -> None:
+    def _build_traffic(self) -> None:
         """The parts that a call passes, from the connection to the record."""
         settings, holder = self._settings, self.holder
         recorder, connections = self.recorder, self.connections
         distrust = Distrust(UNTRUSTED)
         self.health = Health(
-            holder, spool, self._outboxes, distrust, self._certificates.report
+            holder, self._writer, self._outboxes, distrust, self._certificates.report
         )
         providers = Directory(settings.providers)
         names = Names(providers.has)
@@ -162,6 +165,7 @@ class Services:
         own = [
             services.holder.run(),
             *(outbox.run() for outbox in services._outboxes),
+            services._writer.run(),
             services.limiter.count_proxies(),
             services.limiter.report_spending(),
         ]

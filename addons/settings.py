@@ -48,6 +48,9 @@ class ProxySettings(Core, Redis):
     fail_mode: Literal["closed", "open"] = Field(
         "closed", validation_alias="EARTHFLOW_FAIL_MODE"
     )
+    audit_mode: Literal["durable", "available"] = Field(
+        "durable", validation_alias="EARTHFLOW_AUDIT_MODE"
+    )
     block_status: Literal["400", "403", "451"] = Field(
         "400", validation_alias="EARTHFLOW_BLOCK_STATUS"
     )
@@ -108,6 +111,16 @@ class ProxySettings(Core, Redis):
                 ),
             }
         return values
+
+    @field_validator("audit_mode", mode="before")
+    @classmethod
+    def _not_yet_strict(cls, written: object) -> object:
+        if written == "strict":
+            raise ValueError(
+                "strict (each record on the disk before its call goes on) is not there yet; "
+                "durable survives a kill of any process, though not a power cut. Set durable or available"
+            )
+        return written
 
     @field_validator("internal_hosts", mode="before")
     @classmethod

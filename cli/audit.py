@@ -198,6 +198,8 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     completion = row["completion"] or {}
     rules = [fired["rule"] for fired in (*row["rules"], *completion.get("rules", ()))]
     outcome = completion.get("outcome", "")
+    if missing := row.get("missing"):
+        outcome = f"{missing['exchanges']} exchanges are not recorded"
     return {
         **{name: row.get(name) for name in COLUMNS},
         "rules": " ".join(dict.fromkeys(rules)),

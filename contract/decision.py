@@ -42,12 +42,29 @@ Reason = Literal[
     "distrust",
     "rate_limit",
     "token_budget",
+    "audit_full",
+    "audit_gap",
 ]
+# In `unreadable`: the record itself was cut, since it was too long, or its disk too full.
+CUT = "record_cut"
 # blocked: a rule blocked the answer
 Outcome = Literal["ok", "refused", "blocked", "upstream_error", "client_abort"]
 
 
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Exchanges of a tenant that could not be recorded, since the spool's disk was full.
+
+    `passed`: how many of them were not refused. `unfinished`: exchanges that are recorded, and
+    whose completions are not.
+    """
+
+    since: Time
+    exchanges: int = 0
+    passed: int = 0
+    unfinished: int = 0
 
 
 class Found(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -109,6 +126,9 @@ class Decision(
 
     `prompt` is there only where AUDIT_HASH_PROMPTS is false, sealed: `prompt_cipher` in
     unwrap.py opens it.
+
+    `missing`: this is no exchange, but says how many before it are not in the audit (reason
+    `audit_gap`).
     """
 
     schema: int = 1
@@ -135,6 +155,7 @@ class Decision(
     prompt_hash: str = ""
     prompt: str = ""
     client: str = ""
+    missing: Missing | None = None
 
 
 class Completion(

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from addons.calls.flow import Flow
 from addons.calls.refusal import (
+    AUDIT_FULL,
     PASS,
     UNAVAILABLE,
     Refusal,
@@ -29,6 +30,7 @@ from addons.calls.refusal import (
 from addons.calls.state import CallState, address_of, state_of
 from addons.providers.error_formats import FAILED
 from addons.record.recorder import Recorder
+from addons.record.spool import SpoolFull
 from addons.settings import ProxySettings
 from addons.status.health import Health
 from addons.tenants.snapshot import NoSnapshot
@@ -85,6 +87,8 @@ class Failures:
 
     def passes(self, error: Exception, where: str) -> bool:
         """Count and log a failure in `where`; whether what could not be judged passes."""
+        if isinstance(error, SpoolFull):
+            return False  # the writer of records says so once, and health
         self._health.count_failure()
         logger.error(
             "%s at %s in %s (EARTHFLOW_FAIL_MODE=%s)",
@@ -97,6 +101,8 @@ class Failures:
 
     def step(self, flow: Flow, error: Exception) -> Step:
         """What a failed step becomes: refused and recorded, or passed and recorded."""
+        if isinstance(error, SpoolFull):
+            return self._unrecorded(flow)
         passes = self.passes(error, "a hook")
         state = state_of(flow)
         why = str(error) if isinstance(error, NoSnapshot) else "engine_error"
@@ -108,6 +114,8 @@ class Failures:
                 refusal = Refusal("no_snapshot", UNAVAILABLE, message, code=FAILED)
                 return self._refuser.refuse(flow, refusal)
             return self._recorded(flow, state, place_of(error), passes)
+        except SpoolFull:
+            return self._unrecorded(flow)
         except Exception as second:  # not even a record: nothing may pass
             logger.critical(
                 "%s at %s while recording a failure",
@@ -116,6 +124,12 @@ class Failures:
             )
             message = "Earthflow cannot record this call, so it is refused."
             return Refuse(plain(UNAVAILABLE, message))
+
+    def _unrecorded(self, flow: Flow) -> Step:
+        """A call that would not be in the audit, whatever EARTHFLOW_FAIL_MODE."""
+        if state_of(flow) is None:
+            return Refuse(plain(UNAVAILABLE, AUDIT_FULL.message))
+        return self._refuser.refuse(flow, AUDIT_FULL)
 
     def _recorded(self, flow: Flow, state: CallState, place: str, passes: bool) -> Step:
         message = "Earthflow could not judge this call"

@@ -17,7 +17,7 @@ import msgspec
 
 from addons.calls.flow import Flow, path_of
 from addons.calls.state import CallState, address_of, state_of
-from addons.providers.error_formats import BLOCKED, FAMILIES, Family, Why
+from addons.providers.error_formats import BLOCKED, FAILED, FAMILIES, Family, Why
 from addons.record.recorder import OpenRecord, Recorder
 from contract.decision import Reason
 
@@ -25,7 +25,8 @@ from contract.decision import Reason
 SWITCHING_PROTOCOLS, REQUEST_TIMEOUT, CONTENT_TOO_LARGE = 101, 408, 413
 BAD_REQUEST = 400
 UPGRADE_REQUIRED, TOO_MANY_REQUESTS, BAD_GATEWAY, UNAVAILABLE = 426, 429, 502, 503
-POLICY_VIOLATION = 1008  # close code of a WebSocket: RFC 6455, section 7.4.1
+# Close codes of a WebSocket: RFC 6455, section 7.4.1, and IANA's registry.
+POLICY_VIOLATION, TRY_AGAIN_LATER = 1008, 1013
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ Step = Allow | Refuse
 PASS = Allow()
 
 
+FULL_AGAIN = 5.0  # seconds after which a disk may have room
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a call, or a WebSocket's message, is refused without asking the rules.
@@ -71,6 +75,17 @@ class Refusal:
     retry_after: float | None = None
     code: str = BLOCKED
     close: int = POLICY_VIOLATION
+
+
+# A call that would not be recorded.
+AUDIT_FULL = Refusal(
+    "audit_full",
+    UNAVAILABLE,
+    "Earthflow cannot record this call, since its disk is full, so it was not sent; try again later",
+    retry_after=FULL_AGAIN,
+    code=FAILED,
+    close=TRY_AGAIN_LATER,
+)
 
 
 class Refuser:
@@ -93,7 +108,9 @@ class Refuser:
         if state.record is not None:
             self._recorder.complete(state.record, "refused")
         state.record = record
-        message = f"{refusal.message} (decision {record.id})"
+        message = refusal.message
+        if record.written:
+            message += f" (decision {record.id})"
         retry_after, code = refusal.retry_after, refusal.code
         return Refuse(
             refused(flow, state, refusal.status, message, retry_after, code=code)
@@ -118,7 +135,8 @@ def refused(
         headers["x-should-retry"] = "false"
     else:
         headers["retry-after"] = str(max(1, ceil(retry_after)))
-        headers["x-earthflow-ratelimit"] = "1"
+        if status == TOO_MANY_REQUESTS:
+            headers["x-earthflow-ratelimit"] = "1"
     return _in_words_of(flow, state, status, message, headers, code)
 
 
@@ -173,7 +191,7 @@ def _in_words_of(
     worded = family_of(flow, state).refuse(why)
     all_headers = {
         "content-type": "application/json",
-        "x-earthflow-decision-id": record.id,
+        **({"x-earthflow-decision-id": record.id} if record.written else {}),
         **headers,
         **worded.headers,
     }

@@ -26,6 +26,7 @@ from addons.calls.judge import CallJudge, JudgedCall
 from addons.calls.originals import joined
 from addons.calls.reading import CallRequest, read_message
 from addons.calls.refusal import (
+    AUDIT_FULL,
     POLICY_VIOLATION,
     SWITCHING_PROTOCOLS,
     UNAVAILABLE,
@@ -42,6 +43,7 @@ from addons.framing.messages import Messages
 from addons.providers.error_formats import Family, Why
 from addons.providers.provider import Format
 from addons.record.recorder import Address, OpenRecord, Recorder, blocked_message
+from addons.record.spool import SpoolFull
 from addons.tenants.compiled_snapshot import Caller
 from addons.tenants.rate_limit import RateLimiter
 from contract.decision import Outcome, Reason
@@ -104,19 +106,27 @@ class Dialogue:
         else:
             await self._answered(message)
 
-    def failed(self, message: SocketMessage, *, passes: bool) -> None:
-        """A message could not be judged. It passes only where the operator allows that."""
+    def failed(self, message: SocketMessage, error: Exception, *, passes: bool) -> None:
+        """A message could not be judged, or recorded. It passes only where the operator allows that."""
         message.outgoing, message.close = [], None
-        if passes and not message.last:
-            caller = self._handshake.caller
-            record = self._recorder.passed(caller, self._to_message, "engine_error")
-            self._recorder.complete(record, "ok")
-            to_client = not message.from_client
-            message.outgoing = [Outgoing(to_client, message.is_text, message.content)]
-        else:
-            why = "Earthflow could not judge this message"
-            refusal = Refusal("engine_error", UNAVAILABLE, why, close=FAILED)
-            self._refuse(message, refusal)
+        why = "Earthflow could not judge this message"
+        refusal = Refusal("engine_error", UNAVAILABLE, why, close=FAILED)
+        if isinstance(error, SpoolFull):
+            refusal = AUDIT_FULL
+        elif passes and not message.last:
+            try:
+                self._pass_unjudged(message)
+                return
+            except SpoolFull:
+                refusal = AUDIT_FULL
+        self._refuse(message, refusal)
+
+    def _pass_unjudged(self, message: SocketMessage) -> None:
+        caller = self._handshake.caller
+        record = self._recorder.passed(caller, self._to_message, "engine_error")
+        self._recorder.complete(record, "ok")
+        to_client = not message.from_client
+        message.outgoing = [Outgoing(to_client, message.is_text, message.content)]
 
     def end(self, outcome: Outcome) -> None:
         """The WebSocket is closed."""
@@ -287,7 +297,8 @@ class Dialogue:
             unreadable=refusal.unreadable,
         )
         self._recorder.complete(record, "refused")
-        why = f"{refusal.message} (decision {record.id})"
+        known = f" (decision {record.id})" if record.written else ""
+        why = f"{refusal.message}{known}"
         self._stop(message, why, record.id, refusal.close)
 
     def _stop(

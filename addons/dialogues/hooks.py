@@ -73,7 +73,7 @@ class DialogueHooks:
             await dialogue.take(message)
         except Exception as error:
             passes = self._failures.passes(error, "a message")
-            dialogue.failed(message, passes=passes)
+            dialogue.failed(message, error, passes=passes)
 
     def websocket_end(self, flow: Flow) -> None:
         """The WebSocket is closed."""

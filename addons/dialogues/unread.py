@@ -29,7 +29,7 @@ class UnreadDialogue:
             sent = Outgoing(not message.from_client, message.is_text, message.content)
             message.outgoing.append(sent)
 
-    def failed(self, message: SocketMessage, *, passes: bool) -> None:
+    def failed(self, message: SocketMessage, error: Exception, *, passes: bool) -> None:
         """There is nothing that could fail but the sending itself."""
 
     def end(self, outcome: Outcome) -> None:

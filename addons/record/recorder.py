@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from addons.providers.provider import Usage
-from addons.record.spool import Spool
+from addons.record.writer import RecordWriter
 from addons.tenants.compiled_snapshot import Caller
 from contract.decision import (
     SCHEMA,
@@ -60,7 +60,8 @@ class OpenRecord:
 
     `refused`: Earthflow answers it itself. `tunnel`: it was not opened, or is a WebSocket, and
     may last. `expired`: it was ended for taking too long. `failure`: what went wrong.
-    `uncovered`: why nothing of it can be inspected (tunnelled, or opaque).
+    `uncovered`: why nothing of it can be inspected (tunnelled, or opaque). `written`: its
+    decision is in the spool.
     """
 
     id: str
@@ -74,6 +75,7 @@ class OpenRecord:
     expired: bool = False
     added_ms: float | None = None
     uncovered: str = ""
+    written: bool = True
     done: bool = False
     started: float = field(default_factory=time.monotonic)
 
@@ -94,15 +96,18 @@ class Address:
 
 
 class Recorder:
-    """Appends records to the spool, and counts them for the metrics."""
+    """Makes records, and counts them for the metrics.
+
+    What records that a call passes raises SpoolFull where it must not, since it cannot be recorded.
+    """
 
     def __init__(
         self,
-        spool: Spool,
+        writer: RecordWriter,
         spend: Callable[[str, int], None] = lambda tenant, tokens: None,
     ):
         """`spend` takes a tenant and the tokens that a provider counted for it."""
-        self._spool, self._spend = spool, spend
+        self.writer, self._spend = writer, spend
         # calls decided and not over, tunnels excepted: a stop waits for them
         self.under_way = 0
         # by action, reason, provider
@@ -227,8 +232,9 @@ class Recorder:
         tunnel: bool = False,
     ) -> OpenRecord:
         record = OpenRecord(new_id(), caller.tenant.id, refused, tunnel)
-        self._spool.append(
-            lambda place: Decision(
+
+        def make(place: Place) -> Decision:
+            return Decision(
                 schema=SCHEMA,
                 id=record.id,
                 time=datetime.now(UTC),
@@ -241,7 +247,9 @@ class Recorder:
                 client=to.client,
                 **decision,  # type: ignore[arg-type]
             )
-        )
+
+        passes = not refused and decision.get("reason") != "distrust"
+        record.written = self.writer.decision(make, record.tenant, passes=passes)
         if not tunnel:
             self.under_way += 1
         self.decisions[
@@ -281,7 +289,10 @@ class Recorder:
         def make(place: Place) -> Completion:
             return _completion(record, place, outcome, status, verdict, size, ended)
 
-        self._spool.append(make)
+        if record.written:
+            self.writer.completion(make, record.tenant)
+        else:
+            self.writer.unfinished()
         if answer:
             spent_before = getattr(answer, "spent_before", 0)
             self.spend(record.tenant, answer.usage, spent_before=spent_before)

@@ -5,8 +5,12 @@ named `<boot>-<first seq>`. Reading stops at a torn frame, left by a process tha
 killed while writing; its CRC is wrong. One writer per spool, by a lock that ends with
 its process. It survives kill -9; a power cut may lose what the kernel had not written
 yet.
+
+Before a record is written, room is kept on the disk for the completions that are owed, so
+that a disk that fills up can stop new exchanges and not the ends of old ones.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -17,7 +21,8 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from contract.decision import Place, Record, encode, new_id
+from addons.record.room import give_back, keep
+from contract.decision import CUT, Decision, Place, Record, encode, new_id
 
 HEADER = struct.Struct("<II")
 # Bytes of a segment: some 20,000 records. What PostgreSQL holds is freed in such steps.
@@ -27,8 +32,27 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 MAX_FRAME = 1024 * 1024
 
 
+# Bytes of a record that was cut: its few texts have 300 characters each, written with escapes.
+COMPLETION_BYTES = 4096
+MOST_REASONS = 8  # of a record that is cut
+STEP = 256 * 1024  # bytes for which room is kept at a time
+
+
+class SpoolFull(Exception):
+    """A record cannot be written, or none of those that would follow it."""
+
+
 class SpoolBusy(Exception):
     """Another process writes this spool."""
+
+
+def cut(record: Record) -> Record:
+    """The record without what can be long: its rules, a kept prompt."""
+    unreadable = (*record.unreadable[:MOST_REASONS], CUT)
+    shorter: dict[str, object] = {"rules": (), "unreadable": unreadable}
+    if isinstance(record, Decision):
+        shorter["prompt"] = ""
+    return msgspec.structs.replace(record, **shorter)
 
 
 class _Placed(msgspec.Struct):
@@ -52,7 +76,7 @@ class Frame(NamedTuple):
 class Spool:
     """One writer's spool.
 
-    `lost` counts records that this boot could not write; each record has the count
+    `lost` counts records of this boot that could not be written; each record has the count
     before it.
     """
 
@@ -67,45 +91,96 @@ class Spool:
         self.on_append: Callable[[], None] = lambda: None
         self._segment: BinaryIO | None = None
         self._size = 0
+        self._kept = 0  # bytes for which the segment has room
+        self._keeps = True  # whether its disk can keep room
 
-    def append(self, make: Callable[[Place], Record]) -> Record:
-        """Write the record that `make` gives for the next place.
+    def append(self, make: Callable[[Place], Record], owed: int = 0) -> Record:
+        """Write the record that `make` gives for the next place, and keep room for as many
+        completions as are `owed`.
 
-        A record that cannot be written is counted; nothing is raised.
+        Raises SpoolFull; then nothing was written.
         """
         record = make(Place(self.worker, self.boot, self.seq, self.lost))
         # Encoded before anything is written: a record that cannot be encoded leaves no gap.
         payload = encode(record)
+        if len(payload) > MAX_FRAME:
+            record = cut(record)
+            payload = encode(record)
+        frame = HEADER.pack(len(payload), zlib.crc32(payload)) + payload
         try:
-            if len(payload) > MAX_FRAME:
-                raise OSError("a record is larger than a frame")
-            self._write(HEADER.pack(len(payload), zlib.crc32(payload)) + payload)
-        except OSError:
-            self.lost += 1
-            self._close_segment()
-            return record
+            self._make_room(len(frame), owed * COMPLETION_BYTES)
+            self._write(frame)
+        except OSError as error:
+            raise SpoolFull(f"the spool cannot be written: {error.strerror}") from error
         self.seq += 1
         self.on_append()
         return record
 
+    def has_room(self, owed: int) -> bool:
+        """Whether one more record could be written, and those that are `owed`."""
+        try:
+            self._make_room(COMPLETION_BYTES, owed * COMPLETION_BYTES)
+        except OSError:
+            return False
+        return True
+
+    def _make_room(self, frame: int, behind: int) -> None:
+        """Have room for a frame, and for bytes `behind` it. Raises OSError."""
+        if self._segment is None or self._size + frame > SEGMENT_BYTES:
+            try:
+                self._next_segment(frame + behind)
+            except OSError:
+                if self._segment is None:
+                    raise
+                # The old one has the room that was kept, and so becomes longer than others.
+        needed = self._size + frame + behind
+        if needed > self._kept and self._keeps:
+            assert self._segment is not None
+            self._kept = self._keep(self._segment.fileno(), needed)
+
+    def _next_segment(self, needed: int) -> None:
+        path = self.folder / f"{self.boot}-{self.seq:012d}.spool"
+        segment = open(path, "xb", buffering=0)  # noqa: SIM115
+        try:
+            kept = self._keep(segment.fileno(), needed)
+        except OSError:
+            segment.close()
+            path.unlink()
+            raise
+        self._close_segment()
+        self._segment, self._size, self._kept = segment, 0, kept
+
+    def _keep(self, file: int, needed: int) -> int:
+        """Keep room for as many bytes, in steps where there is enough. Gives how many.
+
+        Raises OSError where there is no room.
+        """
+        step = -(-needed // STEP) * STEP
+        try:
+            self._keeps = keep(file, step)
+        except OSError:
+            self._keeps = keep(file, needed)
+            return needed
+        return step
+
     def _write(self, frame: bytes) -> None:
-        if self._segment is None or self._size + len(frame) > SEGMENT_BYTES:
-            self._close_segment()
-            path = self.folder / f"{self.boot}-{self.seq:012d}.spool"
-            self._segment = open(path, "xb", buffering=0)  # noqa: SIM115
+        assert self._segment is not None
         written = self._segment.write(frame)
         # A full disk took a part of it: cut that off, so that the next frame is readable.
         if written != len(frame):
             self._segment.truncate(self._size)
-            raise OSError("the spool's disk is full")
+            self._segment.seek(self._size)
+            self._kept = self._size
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._size += written
 
     def _close_segment(self) -> None:
         if self._segment is not None:
             if not self._size:
                 Path(self._segment.name).unlink(missing_ok=True)
+            give_back(self._segment.fileno(), self._size)
             self._segment.close()
-        self._segment, self._size = None, 0
+        self._segment, self._size, self._kept = None, 0, 0
 
     def segments(self) -> list[Path]:
         """All segments, oldest first, those of earlier boots included."""
@@ -130,7 +205,7 @@ def read_frames(segment: Path, offset: int = 0) -> Iterator[tuple[Frame, int]]:
         while len(header := file.read(HEADER.size)) == HEADER.size:
             length, checksum = HEADER.unpack(header)
             payload = file.read(length) if length <= MAX_FRAME else b""
-            if len(payload) != length or zlib.crc32(payload) != checksum:
+            if not length or len(payload) != length or zlib.crc32(payload) != checksum:
                 return
             offset += HEADER.size + length
             yield Frame(payload, _placed.decode(payload).place), offset

@@ -6,7 +6,7 @@ from typing import Any
 
 from addons.network.distrust import Distrust
 from addons.record.outbox import Outbox
-from addons.record.spool import Spool
+from addons.record.writer import FULL, RecordWriter
 from addons.tenants.snapshot import NoSnapshot, SnapshotHolder
 from contract.version import VERSION
 
@@ -19,13 +19,13 @@ class Health:
     def __init__(
         self,
         holder: SnapshotHolder,
-        spool: Spool,
+        writer: RecordWriter,
         outboxes: Sequence[Outbox],
         distrust: Distrust,
         certificates: Callable[[], dict[str, Any]],
     ):
         self._holder = holder
-        self._spool = spool
+        self._writer = writer
         self._outboxes = outboxes
         self._distrust = distrust
         self._certificates = certificates
@@ -37,6 +37,16 @@ class Health:
         """A hook raised."""
         self.failures += 1
         self._failed = time.monotonic()
+
+    def _spool(self) -> dict[str, Any]:
+        """Whether records can be written, and how many were not."""
+        writer, lost = self._writer, {"lost": self._writer.lost}
+        writer.recover()
+        if not writer.full:
+            return {"status": "OK", **lost}
+        status = "DOWN" if writer.mode == "durable" else "DEGRADED"
+        detail = f"its disk cannot be written to; {FULL[writer.mode]}"
+        return {"status": status, "detail": detail, **lost}
 
     def live(self) -> dict[str, Any]:
         """The event loop runs, or nobody would read this."""
@@ -56,10 +66,7 @@ class Health:
         redis_up = all(outbox.up for outbox in self._outboxes)
         checks: dict[str, dict[str, Any]] = {
             "snapshot": snapshot,
-            "spool": {
-                "status": "DEGRADED" if self._spool.lost else "OK",
-                "lost": self._spool.lost,
-            },
+            "spool": self._spool(),
             "redis": {"status": "OK"}
             if redis_up
             else {"status": "DEGRADED", "detail": "away; records wait in the spool"},

@@ -67,6 +67,19 @@ class Counts(Collector):
         yield _counter(
             "uncovered_bytes", unseen, ("why", "direction"), recorder.uncovered.items()
         )
+        writer = recorder.writer
+        unseen = "Exchanges, and ends of exchanges, that could not be recorded, since the disk was full."
+        yield _counter(
+            "unrecorded",
+            unseen,
+            ("what",),
+            (((what,), count) for what, count in writer.unrecorded.items()),
+        )
+        yield GaugeMetricFamily(
+            "earthflow_spool_full",
+            "1 while records cannot be written.",
+            value=writer.full,
+        )
         gone = "Handshakes of clients that do not trust the interception CA."
         yield _counter(
             "distrusted_handshakes",

@@ -1,5 +1,5 @@
-"""Tenants, keys and rulebooks as this proxy knows them: swapped as a whole, sealed on
-disk, never older than before.
+"""Tenants, keys and rulebooks as this proxy knows them: swapped as a whole, then sealed on
+disk, never older than before, not even after a start.
 
 `CompiledSnapshot` is one snapshot, ready to use. `SnapshotHolder` has the newest, by a
 long poll of control. A broken snapshot, or an older one, changes nothing. Where control
@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import time
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import aiohttp
 import msgspec
 
 from addons.tenants.compiled_snapshot import CompiledSnapshot
+from addons.tenants.newest_mark import read_mark, write_mark
 from contract.snapshot import (
     MARK,
     Snapshot,
@@ -65,7 +67,7 @@ class SnapshotHolder:
         max_age: int,
         store: Store | None = None,
     ):
-        self._path = path
+        self._path, self._mark = path, path.with_name("snapshot.newest")
         self._control_url = control_url
         self._master = master
         self._max_age = max_age
@@ -225,7 +227,8 @@ class SnapshotHolder:
                 raise OSError(f"control answered {answer.status}")
         self._confirmed = time.time()
         # so that a restart knows its age
-        await asyncio.to_thread(os.utime, self._path)
+        with suppress(OSError):
+            await asyncio.to_thread(os.utime, self._path)
 
     async def _tell_keys(self, snapshot: Snapshot) -> None:
         """Tell a control whose database was restored which keys are known here."""
@@ -238,18 +241,35 @@ class SnapshotHolder:
     def _take(self, sealed: bytes) -> None:
         """Compile, keep on disk, swap. In a thread: compiling rules takes a while."""
         snapshot = unseal(sealed, self._master)
-        if self._current and snapshot.version < self._current.snapshot.version:
+        newest = (
+            self._current.snapshot.version if self._current else read_mark(self._mark)
+        )
+        if snapshot.version < newest:
             raise OlderSnapshot(
-                f"it is version {snapshot.version}, but {self._current.snapshot.version} is known"
+                f"it is version {snapshot.version}, but {newest} is known"
+                f"{'' if self._current else f' here; if control has a new database, remove {self._mark}'}"
             )
         current = CompiledSnapshot(snapshot, self._master, self._store, self._current)
-        temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(sealed)
-        temporary.chmod(0o600)
-        temporary.replace(self._path)
         before, self._current = self._current, current
+        self._keep(sealed, snapshot.version)
         if before is not None:
             current.compile_as(before)
+
+    def _keep(self, sealed: bytes, version: int) -> None:
+        """Keep it on disk, for a start without control. A disk that is full stops nothing:
+        the mark says then that what is kept is too old.
+        """
+        try:
+            write_mark(self._mark, version)
+            temporary = self._path.with_suffix(".new")
+            temporary.touch(0o600)
+            temporary.write_bytes(sealed)
+            temporary.replace(self._path)
+        except OSError as error:
+            logger.error(
+                "the snapshot cannot be kept on disk (%s); it is used, and a start without control would need it",
+                error.strerror,
+            )
 
     def _load(self) -> bool:
         """Take the snapshot on disk, as old as its file."""
@@ -260,9 +280,15 @@ class SnapshotHolder:
             self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             return False
         try:
-            self._current = CompiledSnapshot(
-                unseal(sealed, self._master), self._master, self._store
-            )
+            snapshot = unseal(sealed, self._master)
+            if snapshot.version < (newest := read_mark(self._mark)):
+                logger.warning(
+                    "the snapshot on disk is version %d, and %d was known here; it is not used, since keys may have ended since",
+                    snapshot.version,
+                    newest,
+                )
+                return False
+            self._current = CompiledSnapshot(snapshot, self._master, self._store)
         except BadRules as error:
             logger.warning("the snapshot on disk cannot be used: %s", error.places)
             return False

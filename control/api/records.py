@@ -13,6 +13,7 @@ from contract.decision import (
     Coverage,
     Decision,
     Fired,
+    Missing,
     Outcome,
     Place,
     Reason,
@@ -82,6 +83,7 @@ class Line(msgspec.Struct, kw_only=True):
     size: Count = 0
     prompt_hash: str = ""
     client: str = ""
+    missing: Missing | None = None
     completion: Ending | None = None
 
 

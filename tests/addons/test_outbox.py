@@ -117,6 +117,7 @@ async def test_a_record_of_a_version_we_do_not_know_is_sent_as_it_is(
 ) -> None:
     spool, control = Spool(tmp_path), Control()
     payload = b'{"kind":"omen","place":{"worker":"w","boot":"b","seq":0}}'
+    assert spool.has_room(0)
     spool._write(
         spool_module.HEADER.pack(len(payload), spool_module.zlib.crc32(payload))
         + payload

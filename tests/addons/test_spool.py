@@ -81,25 +81,6 @@ def test_segments_are_rotated_and_none_is_lost(
     assert seqs(spool) == list(range(30))
 
 
-def test_what_cannot_be_written_is_counted_and_the_next_record_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spool = Spool(tmp_path)
-    spool.append(record)
-    write = spool._write
-
-    def full(frame: bytes) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(spool, "_write", full)
-    spool.append(record)
-    spool.append(record)
-    monkeypatch.setattr(spool, "_write", write)
-    after = spool.append(record)
-    assert (spool.lost, after.place.seq, after.place.lost) == (2, 1, 2)
-    assert seqs(spool) == [0, 1]
-
-
 def test_a_spool_has_one_writer_and_its_name_stays(tmp_path: Path) -> None:
     first = Spool(tmp_path)
     with pytest.raises(SpoolBusy):

@@ -195,6 +195,7 @@ def test_without_a_proxy_nothing_is_served_until_old_keys_are_accepted(
     for name in ("proxy", "control"):
         stop(house.stack.services[name].process)
     (house.folder / "snapshot.sealed").unlink()
+    (house.folder / "snapshot.newest").unlink()
     earthflow(house, "restore", file, "--replace", "--passphrase-file", passphrase)
     house.stack.start_control()
     assert "earthflow restore --accept-old-keys" in postgres_check(house)["detail"]

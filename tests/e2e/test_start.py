@@ -85,6 +85,7 @@ BAD_SETTINGS = [
         "EARTHFLOW_UPSTREAM_MAP must be a list",
     ),
     ("proxy", {"EARTHFLOW_FAIL_MODE": "maybe"}, "EARTHFLOW_FAIL_MODE"),
+    ("proxy", {"EARTHFLOW_AUDIT_MODE": "strict"}, "is not there yet"),
 ]
 BAD_STARTS = [
     BAD_SETTINGS[0],

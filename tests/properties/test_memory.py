@@ -43,15 +43,16 @@ def some_texts(rng: Random) -> list[str]:
     ]
 
 
-# What a model makes of a text depends on the texts beside it, and is remembered by itself.
-WEIGHED = "injection.reads-like"
+# What a model makes of a text depends on the beginning of the next one, and is remembered by itself;
+# the second rule counts its points.
+WEIGHED = ("injection.reads-like", "score.injection")
 
 
 def said(verdict: Verdict) -> list[tuple[str, list[object]]]:
     return [
         (one.rule.id, sorted({finding.places for finding in one.findings}))
         for one in verdict.fired
-        if one.rule.id != WEIGHED
+        if one.rule.id not in WEIGHED
     ]
 
 
