@@ -82,7 +82,7 @@ class Gate:
         self._max_body = settings.max_body
         self._block_status = int(settings.block_status)
         self._answers = AnswerHandler(
-            self._block_status, failures, judge.saw_signed, judge.large_work
+            self._block_status, failures, judge.saw_signed, judge.answer_work
         )
 
     # -- the head of a call -------------------------------------------------------------
@@ -336,8 +336,8 @@ class Gate:
         # messages have no bound on what they inflate to.
         for name in (*private_names(response.headers), "sec-websocket-extensions"):
             response.headers.pop(name, None)
-        if response.status_code == SWITCHING_PROTOCOLS and state.format is not None:
-            return PASS
+        if response.status_code == SWITCHING_PROTOCOLS:
+            return self._answers.switched(flow, state)
         if self._connections.is_old(flow.client_conn) and not flow.request.is_http2:
             response.headers["connection"] = "close"
         response.stream = True

@@ -117,7 +117,7 @@ class ProxySettings(Core, Redis):
     def _not_yet_strict(cls, written: object) -> object:
         if written == "strict":
             raise ValueError(
-                "strict (each record on the disk before its call goes on) is not there yet; "
+                "strict (each record on the disk before its call is sent) is not there yet; "
                 "durable survives a kill of any process, though not a power cut. Set durable or available"
             )
         return written

@@ -12,12 +12,12 @@ and each character passes these states:
 """
 
 from bisect import insort
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from rules.exchange import Kind, Part, Role
+from rules.exchange import NOWHERE, Kind, Part, Role
 from rules.partial_match import NOTHING, PartialMatches, is_plain
 from rules.redact import Edit
 
@@ -68,7 +68,8 @@ class Channel:
     before this position was sent unsettled. `strict`: such text may still become a
     match, so nothing unsettled is sent any more. `covered` is the end of the last edit
     whose replacement was sent. `plain`: the window is ASCII without escapes. `waits`: a
-    placeholder in it, at `waits_at`, is not decided; before `decided` all are.
+    placeholder in it, at `waits_at`, is not decided; before `decided` all are. `fixed`: stretches
+    of the text that cannot be edited.
     """
 
     part: Part
@@ -87,18 +88,27 @@ class Channel:
     waits_at: int = 0
     decided: int = 0
     edits: list[Edit] = field(default_factory=list)
+    fixed: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def length(self) -> int:
         """The length of the text so far."""
         return self.base + len(self.window)
 
-    def add(self, text: str, event: int) -> int:
+    def add(self, piece: Piece, event: int) -> int:
         """Take a text of an event; the position at which it starts."""
         start = self.length
-        self.window += text
+        self.window += piece.text
         self.last_event = event
+        if piece.literal == NOWHERE:
+            old = (one for one in self.fixed if one[1] > self.base)
+            self.fixed = [*old, (start, self.length)]
         return start
+
+    def is_fixed(self, start: int, end: int) -> bool:
+        """Whether a part of this stretch of the window cannot be edited."""
+        start, end = start + self.base, end + self.base
+        return any(first < end and start < last for first, last in self.fixed)
 
     def settle(self, settled: int) -> bool:
         """Move `settled` to a position of the window; False where text that was sent
@@ -316,3 +326,24 @@ def settled_now(
         return True
     channel, before = scanned[number]
     return channel.base + start < channel.settled and channel.base + end > before
+
+
+def with_fixed(
+    parts: tuple[Part, ...],
+    places: Iterable[tuple[int, int, int]],
+    scanned: Sequence[tuple[Channel, int]],
+) -> tuple[Part, ...]:
+    """The parts, the first of which are the windows of these channels. One with a place that cannot
+    be edited stands nowhere.
+    """
+    fixed = {
+        text
+        for text, start, end in places
+        if text < len(scanned) and scanned[text][0].is_fixed(start, end)
+    }
+    if not fixed:
+        return parts
+    return tuple(
+        part._replace(literal=NOWHERE) if number in fixed else part
+        for number, part in enumerate(parts)
+    )

@@ -119,7 +119,8 @@ def is_single(content: Content) -> bool:
 def of_one_text(content: Content) -> bool:
     """Whether a text in which it found nothing can be remembered: no other text would change that.
 
-    A model weighs the beginning of the next text of a message, too; that was there the first time.
+    A model also looks at the beginning of the next text. That is accepted: what it found is kept even
+    if another text follows later.
     """
     if isinstance(content, Need):
         return content.count <= 1

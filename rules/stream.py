@@ -44,6 +44,7 @@ from rules.channels import (
     edits_of,
     insert_edit,
     settled_now,
+    with_fixed,
 )
 from rules.commands.calls import StreamedCalls
 from rules.evaluate import decide, evaluate
@@ -140,7 +141,7 @@ class Stream[Payload]:
                     complete.append(piece)
                 continue
             channels = self._channels_of(piece, spans) if piece.text else ()
-            starts = [channel.add(piece.text, self._events) for channel in channels]
+            starts = [channel.add(piece, self._events) for channel in channels]
             for channel, start in zip(channels, starts, strict=True):
                 spans.append(Span(channel, start, channel.length, piece.literal))
                 touched[channel] = None
@@ -311,8 +312,7 @@ class Stream[Payload]:
             self._keep(complete, [], 0)
         if book is None or (not scanned and not complete):
             return ()
-        # For this call `literal` is the index in `parts`, so that edits can be
-        # assigned. NOWHERE is kept: such a text cannot be edited.
+        # Here `literal` is the index in `parts`, so that edits can be assigned.
         parts = [
             *(channel.part._replace(text=channel.window) for channel, _ in scanned),
             *complete,
@@ -332,6 +332,8 @@ class Stream[Payload]:
         self._keep(complete, findings, len(scanned))
         if not findings:
             return ()
+        places = (place for finding in findings for place in finding.places)
+        numbered = with_fixed(numbered, places, scanned)
         exchange = replace(self._exchange, parts=numbered)
         verdict = decide(book, exchange, findings, key=self._key)
         self._fired.update({one.rule.id: one for one in verdict.fired})

@@ -1,5 +1,6 @@
 """An answer that is passed unchanged, or judged in one piece. Bytes in, bytes out; no I/O."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 import msgspec
@@ -7,7 +8,8 @@ import msgspec
 from addons.answers.template import Bound
 from addons.answers.texts import AnswerReader
 from addons.framing import FRAMINGS, PACKED, framing_of
-from addons.framing.decode import Undecodable, decode, decoder_for
+from addons.framing.charset import is_utf8, text_in
+from addons.framing.decode import NO_ENCODING, Undecodable, decode, decoder_for
 from addons.providers.provider import Usage
 from rules.channels import ALL, Piece
 from rules.evaluate import evaluate
@@ -19,6 +21,14 @@ from rules.rulebook import Rulebook
 from rules.verdict import Verdict
 
 MAX_READ = 8 * 1024 * 1024  # decoded bytes of a whole answer kept for its token counts
+# Of a longer document only the last object of counts is read: this is done on the event loop.
+MAX_PARSED = 256 * 1024
+COUNTS = re.compile(
+    rb'"(usage\w*|token_count)"\s*:\s*(\{[^{}]{0,2000}(?:\{[^{}]{0,500}\}[^{}]{0,500}){0,8}\})'
+)
+SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
+UNKNOWN = "unknown_encoding"
+BLANKS = b" \t\r\n\xef\xbb\xbf"  # before JSON, and a byte order mark
 OPAQUE = {
     "audio": "audio",
     "image": "image",
@@ -78,11 +88,20 @@ class PassedAnswer:
         self._whole = bytearray()
 
     def _read(self, data: bytes) -> None:
-        if may_have_usage(data):
-            try:
-                self.usage.read(msgspec.json.decode(data))
-            except (ValueError, RecursionError):
-                return
+        if not may_have_usage(data):
+            return
+        if len(data) > MAX_PARSED:
+            data = _counts_in(data)
+        try:
+            self.usage.read(msgspec.json.decode(data))
+        except (ValueError, RecursionError):
+            return
+
+
+def _counts_in(data: bytes) -> bytes:
+    """A document of the last counts that stand in a long one."""
+    found = COUNTS.match(data, max(0, data.rfind(b'"usage')))
+    return b'{"%b":%b}' % found.groups() if found else b""
 
 
 @dataclass
@@ -107,15 +126,11 @@ def may_have_usage(data: bytes) -> bool:
     return b'"usage' in data or b"_count" in data
 
 
-def unreadable_by_head(
-    content_type: str, encoding: str, *, streams: bool = False
-) -> str:
+def unreadable_by_head(content_type: str, *, streams: bool = False) -> str:
     """Why nothing of an answer can be read, one of `rules.exchange.REASONS`; empty where it can.
 
     `streams`: the call asked for a stream of text, so its client reads one whatever the type.
     """
-    if decoder_for(encoding) is None:
-        return "unknown_encoding"
     kind = content_type.partition(";")[0].strip().lower()
     family, _, name = kind.partition("/")
     if (
@@ -126,6 +141,11 @@ def unreadable_by_head(
     ):
         return ""
     return "document" if name == "pdf" else OPAQUE.get(family, "opaque")
+
+
+def looks_readable(begin: bytes) -> bool:
+    """Whether a body begins as JSON does: then clients read it, whatever its type says it is."""
+    return begin.lstrip(BLANKS)[:1] in (b"{", b"[", b'"')
 
 
 def judge_whole(
@@ -143,7 +163,10 @@ def judge_whole(
     Never raises. `key` makes the placeholders; `restorer` puts originals back.
     """
     context = replace(context, stream=False, size=len(raw))
-    decoded = decode(raw, encoding)
+    decoded, strange = decode(raw, encoding), tuple[str, ...]()
+    if isinstance(decoded, Unreadable) and decoded.reason == UNKNOWN:
+        # Most clients then take the bytes as they are.
+        decoded, strange = raw, (UNKNOWN,)
     if not isinstance(decoded, Unreadable) and decoded.startswith(PACKED):
         decoded = Unreadable("opaque")
     if isinstance(decoded, Unreadable):
@@ -161,14 +184,32 @@ def judge_whole(
         usage.read(texts.document)
         pieces, unreadable = list(texts.pieces), texts.unreadable
         bound = texts.bound
+    if not is_utf8(decoded, content_type):
+        written = text_in(decoded, content_type)
+        if isinstance(written, Unreadable):
+            strange += (written.reason,)
+        else:
+            pieces += unparsed(written.encode("utf-8", "replace"))
     parts = tuple(piece.part for piece in pieces)
-    exchange = replace(context, parts=parts, unreadable=unreadable)
+    exchange = replace(context, parts=parts, unreadable=(*unreadable, *strange))
     verdict = evaluate(book, exchange, key=key)
     edits = with_originals(verdict.edits, pieces, restorer)
     if restorer is not None:
         verdict = with_restored(verdict, *restorer.counts)
     body = splice(decoded, edits) if edits and verdict.action != "BLOCK" else None
+    if body is None and _has_beside(raw, encoding):
+        body = decoded
     return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body, bound)
+
+
+def _has_beside(raw: bytes, encoding: str) -> bool:
+    """Whether the encoded form holds more than what it decodes to: a gzip member's name, comment or
+    extra field (RFC 1952, section 2.3), a skippable frame of zstd (RFC 8878, section 3.1.2).
+    """
+    if decoder_for(encoding) is None or encoding.strip() in NO_ENCODING:
+        return False
+    named = raw.startswith(b"\x1f\x8b") and bool(raw[3:4].strip(b"\0\x01"))
+    return named or SKIPPABLE.search(raw) is not None or b"\x1f\x8b\x08" in raw[1:]
 
 
 def unparsed(data: bytes) -> list[Piece]:

@@ -14,6 +14,7 @@ everything of one kind. So a text belongs to several channels at once, and
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from rules.channels import ALL, Name
@@ -77,12 +78,12 @@ def channels_of(leaf: Leaf, event: str, kind: str, name: str) -> tuple[Name, ...
     )
 
 
-def _number(index: object) -> object:
-    """An index as a number, however it was written."""
-    try:
-        return int(index)  # type: ignore[call-overload]
-    except (TypeError, ValueError, OverflowError):
-        return 0
+def _number(index: Any) -> int:
+    """An index as a number, however it was written: 1, "1", 1.0."""
+    for read in (int, lambda written: int(float(written))):
+        with suppress(TypeError, ValueError, OverflowError):
+            return int(read(index))
+    return 0
 
 
 def ids_of(around: Sequence[Any]) -> Ids:
@@ -91,8 +92,8 @@ def ids_of(around: Sequence[Any]) -> Ids:
     for container in around:
         if type(container) is dict and not INDEXES.isdisjoint(container):
             ids += [
-                container[key]
+                _number(container[key])
                 for key in ORDERED_INDEXES
-                if type(container.get(key)) is int
+                if container.get(key) is not None
             ]
     return tuple(ids)

@@ -11,35 +11,62 @@ from addons.calls.flow import Response
 from addons.calls.state import AnswerPolicy
 from rules.evaluate import evaluate
 from rules.exchange import NOWHERE, Part
+from rules.verdict import Verdict
 
-# Fields whose values are a number, a date or one of few words.
-PLAIN = frozenset(
+# Fields of the body's form, which the proxy reads itself.
+FORM = frozenset(
+    ("content-length", "content-encoding", "transfer-encoding", "connection", "upgrade")
+)
+# Fields that a client must give back, or follow, as they are: without them its session or its upload ends.
+# What stands there is the provider's own.
+OF_SESSIONS = frozenset(
     """
-    content-type content-length content-encoding transfer-encoding connection keep-alive date expires last-modified age server via vary
-    upgrade sec-websocket-accept sec-websocket-protocol sec-websocket-extensions cache-control
+    mcp-session-id location content-location x-goog-upload-url x-goog-upload-control-url retry-after
+    sec-websocket-accept
     """.split()  # noqa: SIM905
+)
+MAX_FIELDS = (
+    200  # of an answer; honest ones have some thirty, and each is a text of its own
 )
 
 
 def clean_head(response: Response, policy: AnswerPolicy) -> None:
-    """Leave out what the rules would not let pass."""
+    """Leave out what the rules would not let pass, and fields beyond MAX_FIELDS."""
     response.reason = responses.get(response.status_code, "")
-    fields = [
-        (name.decode("latin-1").lower(), value.decode("latin-1"))
-        for name, value in response.headers.fields
+    fields = response.headers.fields
+    judged = [
+        number
+        for number, (name, _) in enumerate(fields)
+        if (lower := name.decode("latin-1").lower()) not in FORM
+        and lower not in OF_SESSIONS
     ]
-    told = [(name, value) for name, value in fields if name not in PLAIN]
-    if passes(policy, (f"{name}: {value}" for name, value in told)):
-        return
-    for name, value in told:
-        if not passes(policy, [f"{name}: {value}"]):
-            response.headers.pop(name, None)
+    left_out = set(judged[MAX_FIELDS:])
+    judged = judged[:MAX_FIELDS]
+    texts = [b": ".join(fields[number]).decode("latin-1") for number in judged]
+    verdict = _judged(policy, texts)
+    if verdict.action not in ("ALLOW", "FLAG"):
+        found = {
+            place[0]
+            for fired in verdict.fired
+            if fired.rule.action in ("redact", "block")
+            for finding in fired.findings
+            for place in finding.places
+        }
+        left_out |= {judged[one] for one in found or range(len(judged))}
+    if left_out:
+        kind = response.headers.get("content-type", "")
+        response.headers.fields = tuple(
+            one for number, one in enumerate(fields) if number not in left_out
+        )
+        if kind and "content-type" not in response.headers:
+            response.headers["content-type"] = kind.partition(";")[0].strip()
 
 
 def passes(policy: AnswerPolicy, texts: Iterable[str]) -> bool:
     """Whether no rule takes anything out of these texts, or blocks for them."""
+    return _judged(policy, texts).action in ("ALLOW", "FLAG")
+
+
+def _judged(policy: AnswerPolicy, texts: Iterable[str]) -> Verdict:
     parts = tuple(Part(text, "other", "field", NOWHERE) for text in texts)
-    verdict = evaluate(
-        policy.book, replace(policy.context, parts=parts), key=policy.key
-    )
-    return verdict.action in ("ALLOW", "FLAG")
+    return evaluate(policy.book, replace(policy.context, parts=parts), key=policy.key)

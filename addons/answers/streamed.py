@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 from addons.answers.answer import may_have_usage, unparsed
 from addons.answers.template import Bound, Template, text_between
-from addons.answers.texts import AnswerReader
+from addons.answers.texts import ENDING, ENDS, AnswerReader
 from addons.calls.signed_texts import Pair
 from addons.framing import PACKED
 from addons.framing.decode import Decoder, NoEncoding, Undecodable
 from addons.framing.frame import Frame, Framing
-from addons.providers.error_formats import BLOCKED, UNREADABLE, Ending
+from addons.providers.error_formats import BLOCKED, TORN, UNREADABLE, Ending
 from addons.providers.provider import Usage
 from rules.channels import Name, Piece, Released
 from rules.exchange import NOWHERE, Coverage, Kind, Unreadable
@@ -57,8 +57,9 @@ class _ChunkTemplate:
         return text is not None and stream.release_at_once(self.channels, text)
 
 
-# Bytes of a stream, and texts: a text costs some 50 us.
-MUCH, MANY_TEXTS = 256 * 1024, 400
+# Bytes of a stream, and texts: a text costs some 10 us at the end.
+MUCH, MANY_TEXTS = 256 * 1024, 1_000
+LAST = tuple(end.encode() for end in ENDS)
 
 
 class StreamedAnswer:
@@ -81,6 +82,7 @@ class StreamedAnswer:
         self.size = 0
         self.usage = Usage()
         self.ended = False
+        self.torn = False  # it broke off, by its encoding
         self._framing, self._decoder, self._stream = framing, decoder, stream
         self._end_events, self._message, self._saw = end_events, message, saw
         self._reader = AnswerReader()
@@ -113,6 +115,10 @@ class StreamedAnswer:
     def is_long(self) -> bool:
         """Whether all of it together takes long to judge, as is done at its end."""
         return self.size > MUCH or self._stream.count_texts() > MANY_TEXTS
+
+    def may_conclude(self, chunk: bytes) -> bool:
+        """Whether all of it may be judged together once this chunk was taken."""
+        return ENDING.search(chunk) is not None or any(map(chunk.__contains__, LAST))
 
     @property
     def is_packed(self) -> bool:
@@ -156,7 +162,9 @@ class StreamedAnswer:
         if self.ended or not self._judging:
             return []
         if not self._decoder.complete:
+            self.torn = True
             self._stream.cannot_read("bad_encoding")
+            return self.cut_off("The provider's answer broke off", TORN)
         self._unread += self._framing.end()
         passed = self._judge_unread()
         return passed if self.ended else passed + self._written(self._stream.end())

@@ -51,8 +51,14 @@ COMPLETE = frozenset(
     event_type response_id generation_id finishMessage stop_sequence url uri mimeType mime_type file_id code param
     """.split()  # noqa: SIM905
 )
-# But in a `delta` OpenAI's SDK joins all strings that it does not know better (`accumulate_delta`).
-JOINED = frozenset(("id", "name", "url", "uri", "file_id", "call_id", "status", "code"))
+# But in a `delta` OpenAI's SDK joins all strings but an index and a type (`accumulate_delta`). What is bound to
+# a signature, or says nothing, stays whole.
+APART = frozenset(
+    """
+    type signature encrypted_content obfuscation p index output_index content_index summary_index contentBlockIndex
+    """.split()  # noqa: SIM905
+)
+ROLES = frozenset(("assistant", "user", "system", "developer", "tool", "model"))
 # Keys under which bytes stand in base64, and what the bytes are.
 MEDIA = {
     "b64_json": "image",
@@ -110,12 +116,13 @@ WHOLE_KEYS = frozenset(("type", "sequence_number", "response"))
 # methods, keys of results.
 MESSAGE_KEYS = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
 METHOD = re.compile(
-    r"(?:sampling/createMessage|elicitation/create|roots/list|ping|notifications/[\w/]+)\Z"
+    r"(?:sampling/createMessage|elicitation/create|roots/list|ping|(?:tasks|notifications)/[\w/]+)\Z"
 )
 RESULT_KEYS = frozenset(
     """
     content structuredContent isError tools resources resourceTemplates contents prompts messages description completion roots
     nextCursor protocolVersion capabilities serverInfo instructions model role stopReason action task tasks _meta
+    taskId status statusMessage createdAt lastUpdatedAt ttl pollInterval
     """.split()  # noqa: SIM905
 )
 # Events after which a client waits for no other.
@@ -201,7 +208,7 @@ class AnswerReader:
             # Logprobs repeat the text as tokens and bytes, which are not read
             unreadable["opaque"] = None
         last = event.endswith(ENDS) or ENDING.search(body) is not None
-        final = name in FINAL or kind_of_event in FINAL
+        final = not FINAL.isdisjoint((name, *event.split(" ")))
         return Texts(
             tuple(pieces), last, tuple(unreadable), document, tuple(bound), final
         )
@@ -249,7 +256,8 @@ class AnswerReader:
         is_call = _is_call(leaf, event)
         kind: Kind = "tool_call" if is_call else "text"
         tool = self._tool(leaf, name) if is_call else ""
-        complete = name in COMPLETE and not (name in JOINED and "delta" in leaf.path)
+        joined = "delta" in leaf.path and name not in APART and leaf.text not in ROLES
+        complete = name in COMPLETE and not joined
         if complete or not _is_string(leaf, last):
             return Piece(
                 leaf.text,
@@ -293,7 +301,13 @@ def _is_whole(document: Any) -> bool:
         return False
     if "jsonrpc" in document:
         return MESSAGE_KEYS.issuperset(document) and _is_mcp(document)
-    return document.get("type") in WHOLE and WHOLE_KEYS.issuperset(document)
+    kind = document.get("type")
+    return (
+        type(kind) is str
+        and kind in WHOLE
+        and WHOLE_KEYS.issuperset(document)
+        and type(document.get("response")) is dict
+    )
 
 
 def _is_mcp(message: dict[str, Any]) -> bool:
@@ -301,7 +315,22 @@ def _is_mcp(message: dict[str, Any]) -> bool:
     if "method" in message:
         return METHOD.match(str(message["method"])) is not None
     result = message.get("result")
-    return result is None or (type(result) is dict and RESULT_KEYS.issuperset(result))
+    if type(result) is not dict:
+        return result is None
+    return (
+        RESULT_KEYS.issuperset(result)
+        and type(result.get("status", "")) is str
+        and _is_mcp_task(result.get("task"))
+    )
+
+
+def _is_mcp_task(task: Any) -> bool:
+    """A2A has tasks, too, which are streamed in pieces."""
+    return task is None or (
+        type(task) is dict
+        and "taskId" in task
+        and task.keys().isdisjoint(("artifacts", "history"))
+    )
 
 
 def _arguments(leaf: Leaf) -> Mapping[str, Any] | None:

@@ -23,9 +23,7 @@ OPAQUE = (
 class Headers(Protocol):
     """Header fields by name, in any case; a name may stand several times."""
 
-    @property
-    def fields(self) -> tuple[tuple[bytes, bytes], ...]:
-        """All fields, in their order."""
+    fields: tuple[tuple[bytes, bytes], ...]  # all, in their order
 
     def get(self, name: str, default: str, /) -> str:
         """The value, or `default`."""

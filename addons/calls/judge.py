@@ -1,5 +1,6 @@
 """Judges calls in a tenant's name: by its rules, under its keys; a large call in a thread."""
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,11 +26,12 @@ from rules.verdict import Verdict
 logger = logging.getLogger("earthflow.judge")
 
 # A call is judged in a thread, so that the event loop serves others meanwhile, where it has
-# more characters than this that were not judged before (10 ms or so of scanning),
-LARGE = 32 * 1024
+# more characters than this that were not judged before (some ms of scanning, and 100 where they are
+# written in several encodings at once),
+LARGE = 8 * 1024
 # more bytes than this, or a compressed body (reading it alone takes as long),
 HUGE = 256 * 1024
-# or more texts than this (evaluating them does).
+# or more texts than this (evaluating them does; reading four times as many strings does, too).
 MANY = 1_000
 
 # a call and its tenant's name -> the reading
@@ -83,7 +85,7 @@ class CallJudge:
         self._holder, self._remembered = holder, remembered
         self._clean_texts = CleanTexts()
         self._documents = DocumentReader()
-        self.large_work = LargeWork()
+        self.large_work, self.answer_work = LargeWork(), LargeWork()
 
     def still(self, caller: Caller) -> Caller | None:
         """The same caller as of now; None where its key has ended. Raises NoSnapshot."""
@@ -99,7 +101,11 @@ class CallJudge:
     ) -> JudgedCall:
         """Read a call and judge it. Raises NoSnapshot."""
         current, tenant = self._holder.current, caller.tenant
-        small = len(request.body) <= HUGE and not request.encoding
+        small = (
+            len(request.body) <= HUGE
+            and not request.encoding
+            and request.body.count(b'"') <= 4 * MANY
+        )
         reading = (
             read(request, tenant.id)
             if small
@@ -111,7 +117,7 @@ class CallJudge:
         rulebook = current.ready_rulebook(tenant)
         if rulebook is None:
             make_book = partial(current.rulebook, tenant)
-            rulebook = await self.large_work.run(tenant.id, make_book)
+            rulebook = await asyncio.to_thread(make_book)
         book, key = rulebook, current.placeholder_key(tenant)
         clean = self._clean_texts.of(tenant.id, book.version)
         parts = reading.exchange.parts

@@ -1,7 +1,8 @@
-"""Work that takes long, done beside the event loop: for each tenant one large call and one piece of a stream at a time, and few in all.
+"""Work that takes long, done beside the event loop: for each tenant one at a time, and few in all.
 
-Threads share one interpreter, so more of them make nothing faster: each is one more that the loop has to wait for, at every step. They
-give way after SWITCH seconds, so that the loop, which has hundreds of short steps to do, comes late to nobody.
+Calls and answers have threads of their own, so that an answer that streams does not wait for other people's large calls. Python runs one
+thread at a time, so more threads make nothing faster; they hand over every SWITCH seconds, since the event loop, which has hundreds of
+short steps to do, waits as long at each.
 """
 
 import asyncio
@@ -9,8 +10,9 @@ import sys
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
-THREADS = 3  # pieces of work that are done at the same time
+THREADS = 2  # pieces of work that are done at the same time
 SWITCH = 0.0005  # seconds; Python's own is ten times as long
 
 
@@ -40,6 +42,10 @@ class LargeWork:
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
-            # A thread cannot be cancelled, and whoever is next must not meet it at the same answer.
-            await asyncio.wait([running])
+            # A thread cannot be cancelled, and the next piece of work may change the same answer.
+            while not running.done():
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # nobody waits for it any more; its text is not for logs
             raise

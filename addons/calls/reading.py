@@ -14,9 +14,10 @@ from addons.calls.documents.job import Text
 from addons.calls.flow import Flow
 from addons.calls.head_parts import head_parts
 from addons.calls.heads import canonical
+from addons.framing.charset import is_utf8
 from addons.framing.decode import decode
 from addons.providers import mcp
-from addons.providers.any_body import Write, is_utf8, read_any
+from addons.providers.any_body import Write, read_any
 from addons.providers.form import is_form, read_form
 from addons.providers.provider import (
     UNSENT,

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from addons.answers.answer import judge_whole, unreadable_by_head
+from addons.answers.answer import judge_whole, looks_readable, unreadable_by_head
 from addons.answers.streamed import StreamedAnswer
 from addons.answers.texts import AnswerReader
 from addons.calls.heads import canonical
@@ -102,7 +102,7 @@ class CaseJudge:
         call = read(request, self.tenant)
         content_type = _header(case.headers, "content-type", "application/json")
         encoding = _header(case.headers, "content-encoding")
-        opaque = unreadable_by_head(content_type, encoding)
+        opaque = "" if looks_readable(body) else unreadable_by_head(content_type)
         context = replace(
             call.exchange,
             direction="response",

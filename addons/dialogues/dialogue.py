@@ -13,6 +13,7 @@ settled. The handshake's record sums up all answers; tokens are counted once, in
 the call that they answer. No I/O but the judge's and the rate limiter's.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -88,6 +89,7 @@ class Dialogue:
         self._responses, self._files = OpenResponses(), CalledFiles()
         # reasons for which messages without text were unreadable, and were recorded
         self._recorded: set[tuple[str, ...]] = set()
+        self._kinds: deque[bool] = deque()  # whether messages that are judged are text
         self._totals = handshake.record.answer = AnswerTotals()
 
     async def take(self, message: SocketMessage) -> None:
@@ -218,8 +220,11 @@ class Dialogue:
         else:
             if self._answer is None:
                 self._answer = self._new_answer(self._policy)
-            large = is_large(message.content) or self._answer.is_long
+            large = is_large(message.content) or (
+                self._answer.is_long and self._answer.may_conclude(message.content)
+            )
             feed = partial(self._answer.feed, message.content)
+            self._kinds.append(message.is_text)
             self._send_to_client(message, await self._work(feed, large=large))
             if self._answer.ended or not self._responses.ids:
                 await self._settle(message)
@@ -229,8 +234,8 @@ class Dialogue:
     async def _work(
         self, work: Callable[[], list[bytes]], *, large: bool
     ) -> list[bytes]:
-        turn = f"messages to {self._handshake.caller.tenant.id}"
-        return await self._judge.large_work.run(turn, work) if large else work()
+        tenant = self._handshake.caller.tenant.id
+        return await self._judge.answer_work.run(tenant, work) if large else work()
 
     def _new_answer(self, policy: AnswerPolicy) -> StreamedAnswer:
         stream: Stream[Frame] = Stream(
@@ -256,6 +261,7 @@ class Dialogue:
             return
         ended = await self._work(answer.end, large=answer.is_long)
         self._send_to_client(message, ended)
+        self._kinds.clear()
         self._totals.add(answer, with_tokens=self._turn is None)
         if self._turn is None:
             tenant = self._handshake.caller.tenant.id
@@ -282,9 +288,10 @@ class Dialogue:
     def _send_to_client(
         self, message: SocketMessage, contents: Sequence[bytes]
     ) -> None:
-        message.outgoing += [
-            Outgoing(True, message.is_text, content) for content in contents
-        ]
+        for content in contents:
+            # One message leaves for each that arrived, in their order.
+            is_text = self._kinds.popleft() if self._kinds else message.is_text
+            message.outgoing.append(Outgoing(True, is_text, content))
 
     # -- refusing -----------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """The hooks of WebSockets to AI hosts: one `Dialogue` for each, or `UnreadDialogue`, and the guard of its messages."""
 
 from dataclasses import replace
+from functools import partial
 
 from addons.calls.failures import Failures
 from addons.calls.flow import Flow, path_of
@@ -17,7 +18,7 @@ from addons.tenants.rate_limit import RateLimiter
 from contract.decision import Outcome
 
 DIALOGUE = "earthflow_dialogue"  # in flow.metadata: the Dialogue of a WebSocket
-BROKEN = (1002, 1006)  # close codes: RFC 6455, section 7.4.1
+BROKEN = (1002, 1006, 1007)  # close codes: RFC 6455, section 7.4.1
 CLOSE_FAILED = (FAILED, "Earthflow could not judge this message")
 
 
@@ -45,7 +46,8 @@ class DialogueHooks:
         if state.format is None:
             if state.provider.passes_unread(path_of(flow)):
                 self._recorder.lasts(state.record)
-                unread = UnreadDialogue(self._recorder, state.record)
+                still = partial(self._judge.still, state.caller)
+                unread = UnreadDialogue(self._recorder, state.record, still)
                 flow.metadata[DIALOGUE] = unread
             return
         self._recorder.lasts(state.record)

@@ -42,7 +42,6 @@ class _Response(msgspec.Struct):
 class _Content(msgspec.Struct, rename="camel"):
     turn_complete: bool = False
     interrupted: bool = False
-    generation_complete: bool = False
 
 
 class _ProviderMessage(
@@ -126,7 +125,7 @@ class OpenResponses:
 
     def _take_content(self, content: _Content) -> bool:
         ended = content.turn_complete or content.interrupted
-        if ended or content.generation_complete:
+        if ended:  # transcriptions may follow `generationComplete`
             self.ids.discard("")
         else:
             self._add("")

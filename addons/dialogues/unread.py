@@ -3,7 +3,9 @@
 Its messages are counted and sent as they are.
 """
 
-from addons.calls.refusal import SWITCHING_PROTOCOLS
+from collections.abc import Callable
+
+from addons.calls.refusal import POLICY_VIOLATION, SWITCHING_PROTOCOLS
 from addons.dialogues.message import TOO_LARGE, Outgoing, SocketMessage
 from addons.dialogues.totals import AnswerTotals
 from addons.record.recorder import OpenRecord, Recorder
@@ -13,14 +15,19 @@ from contract.decision import Outcome
 class UnreadDialogue:
     """One of them."""
 
-    def __init__(self, recorder: Recorder, record: OpenRecord):
-        self._recorder, self._record = recorder, record
+    def __init__(
+        self, recorder: Recorder, record: OpenRecord, still: Callable[[], object]
+    ):
+        """`still`: its caller, None where the key has ended."""
+        self._recorder, self._record, self._still = recorder, record, still
         self._answers = record.answer = AnswerTotals(coverage="none")
 
     async def take(self, message: SocketMessage) -> None:
         """Send a message on."""
         if message.large:
             message.close = (TOO_LARGE, "The message exceeds EARTHFLOW_MAX_BODY")
+        elif message.from_client and self._still() is None:
+            message.close = POLICY_VIOLATION, "The Earthflow key has ended"
         elif not message.last:
             if message.from_client:
                 self._record.bytes_up += len(message.content)

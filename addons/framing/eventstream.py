@@ -31,6 +31,13 @@ SIZES = {
 }
 # Types of header values that are texts: bytes and string.
 STRINGS = (6, 7)
+# Names of headers that Amazon's own streams have.
+KNOWN_NAMES = frozenset(
+    (":event-type", ":content-type", ":message-type", ":exception-type")
+)
+MALFORMED = ":malformed"
+# What Bedrock fills its documents up with (`p`), so that their length tells nothing.
+PADDING = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class EventStream(Unfinished):
@@ -40,9 +47,6 @@ class EventStream(Unfinished):
     """
 
     keepalive = b""
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The messages that `chunk` completes."""
@@ -63,7 +67,7 @@ class EventStream(Unfinished):
             frames.append(_frame(raw, headers))
             del self._rest[:length]
         if self._passing and self._rest:
-            frames.append(Frame(bytes(self._rest), unreadable="opaque"))
+            frames.append(Frame(bytes(self._rest), unreadable="bad_json"))
             self._rest.clear()
         return frames
 
@@ -94,16 +98,23 @@ class EventStream(Unfinished):
 
 def _frame(raw: bytes, headers: int) -> Frame:
     payload = raw[PRELUDE.size + headers : -4]
-    told = dict(_headers(raw[PRELUDE.size : PRELUDE.size + headers]))
-    beside = "\n".join(told.values())
-    name = told.get(":event-type", "")
+    told = list(_headers(raw[PRELUDE.size : PRELUDE.size + headers]))
+    beside = "\n".join(
+        text for one in told for text in one if text and text not in KNOWN_NAMES
+    )
+    if (MALFORMED, "") in told:
+        return Frame(raw, payload or None, "", beside, unreadable="bad_json")
+    name = dict(told).get(":event-type", "")
     document = _wrapping(payload)
     if document is None:
         return Frame(raw, payload or None, name, beside)
+    if payload.count(b'"bytes"') > 1:
+        return Frame(raw, payload, name, beside, unreadable="duplicate_key")
     others = {key: value for key, value in document.items() if key != "bytes"}
-    beside += (
-        "\n" + msgspec.json.encode(others).decode() if others.keys() - {"p"} else ""
-    )
+    if PADDING.startswith(str(others.get("p", "-"))):
+        del others["p"]
+    if others:
+        beside += "\n" + msgspec.json.encode(others).decode()
     try:
         return Frame(raw, base64.b64decode(document["bytes"]), name, beside)
     except ValueError:
@@ -124,7 +135,7 @@ def _wrapping(payload: bytes) -> dict[str, Any] | None:
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, str]]:
-    """Names and texts. Values of other types are skipped, and so is what is malformed."""
+    """Names and texts; values of other types are no text. MALFORMED ends them where no more can be read."""
     at = 0
     while at < len(data):
         end = at + 1 + data[at]
@@ -138,6 +149,7 @@ def _headers(data: bytes) -> Iterator[tuple[str, str]]:
         elif kind in SIZES:
             at += SIZES[kind]
         else:
+            yield MALFORMED, ""
             return
 
 

@@ -1,15 +1,15 @@
-"""JSON lines (Ollama, Cohere's first version): one document to a line."""
+"""JSON lines (Ollama, Cohere's first version): one document to a line. A JSON text sequence is read as such, too."""
 
 from addons.framing.frame import MAX_FRAME, Frame, Unfinished
+
+BLANKS = b" \t\r\n"
+SEPARATOR = b"\x1e"  # before each document of a JSON text sequence (RFC 7464)
 
 
 class JsonLines(Unfinished):
     """The frames of one stream."""
 
     keepalive = b""  # some readers fail at an empty line
-
-    def __init__(self) -> None:
-        super().__init__()
 
     def feed(self, chunk: bytes) -> list[Frame]:
         """The lines that `chunk` completes."""
@@ -27,8 +27,10 @@ class JsonLines(Unfinished):
         return [self._frame(rest)] if rest else []
 
     def rewritten(self, frame: Frame, data: bytes) -> bytes:
-        """The line, with its own line end."""
-        return data + frame.raw[len(frame.raw.rstrip(b"\r\n")) :]
+        """The line, with what it begins and ends with."""
+        raw = frame.raw
+        begin = raw[: len(raw) - len(raw.lstrip(SEPARATOR))]
+        return begin + data + raw[len(raw.rstrip(b"\r\n")) :]
 
     def own_frame(self, name: str, data: bytes, *, first: bool) -> bytes:
         """A line of our own."""
@@ -38,7 +40,7 @@ class JsonLines(Unfinished):
         if self._passing:
             self._passing = False
             return Frame(raw, unreadable="too_large")
-        return Frame(raw, raw.strip() or None)
+        return Frame(raw, raw.strip(BLANKS + SEPARATOR) or None)
 
     def _too_large(self) -> list[Frame]:
         if len(self._rest) <= MAX_FRAME:

@@ -20,6 +20,7 @@ KEEPALIVE_IDLE, KEEPALIVE_EVERY = 60, 30
 
 # Bytes that are taken at once: of a flood of frames that have no content, some thousand.
 PIECE = 16 * 1024
+KEPT = 64 * 1024  # bytes that may still wait for an upstream when its client has left
 # Connections that were reset, and did not end.
 TORN: WeakSet[Connection] = WeakSet()
 
@@ -116,11 +117,20 @@ def allow_uploads(client: Client, upstream: Connection, size: int) -> None:
     """Let the body of a call wait for an upstream that does not read.
 
     Until all that is written is taken, mitmproxy reads from nobody on this client's connection, and
-    its other calls would wait. What waits is a body that was held and judged.
+    its other calls would wait.
     """
     io = _io(client, upstream)
     if io is not None and io.writer is not None:
-        io.writer.transport.set_write_buffer_limits(high=size + PIECE)
+        io.writer.transport.set_write_buffer_limits(high=size + size // 256 + PIECE)
+
+
+def abandon_uploads(client: Client) -> None:
+    """Give up what still waits for an upstream of a client that has left."""
+    handler = _handler(client)
+    for io in [] if handler is None else list(handler.transports.values()):
+        transport = io.writer.transport if io.writer is not None else None
+        if transport is not None and transport.get_write_buffer_size() > KEPT:
+            transport.abort()
 
 
 def expect_handshake(client: Client, upstream: Connection, seconds: float) -> None:

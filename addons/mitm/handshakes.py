@@ -47,7 +47,9 @@ class Handshakes:
         keep_alive(data.client, data.server)
         read_fairly(data.client, data.server)
         limits = self._connections.limits
-        allow_uploads(data.client, data.server, limits.max_body)
+        tunnel = self._tunnels.of(data.client)
+        if tunnel is None or tunnel.opened:
+            allow_uploads(data.client, data.server, limits.max_body)
         expect_handshake(data.client, data.server, limits.handshake_seconds)
 
     def tls_established_client(self, data: tls.TlsData) -> None:

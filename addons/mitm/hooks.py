@@ -31,6 +31,7 @@ from addons.calls.flow import is_opaque, send_body
 from addons.calls.refusal import UNAVAILABLE, Refuse, Step
 from addons.gate import Gate
 from addons.mitm.error_page import unquoted
+from addons.mitm.handlers import abandon_uploads
 from addons.mitm.http_hooks import AT_ONCE, LEFT, REPLACED
 from addons.mitm.layer_choice import LayerChoice
 from addons.network.connections import Connections
@@ -96,6 +97,9 @@ class Hooks:
 
     def client_disconnected(self, client: Client) -> None:
         """A client's connection is closed."""
+        tunnel = self._tunnels.of(client)
+        if tunnel is not None and tunnel.opened:
+            abandon_uploads(client)
         self._tunnels.disconnected(client)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
@@ -208,7 +212,8 @@ def _carry_out(flow: http.HTTPFlow, step: Step) -> None:
     """Send what a step allows, or its reply."""
     if isinstance(step, Refuse):
         reply = step.reply
-        flow.response = http.Response.make(reply.status, reply.body, reply.headers)
+        body = b"" if flow.request.method == "HEAD" else reply.body
+        flow.response = http.Response.make(reply.status, body, reply.headers)
     elif step.body is not None:
         send_body(flow.request, step.body)
 

@@ -61,6 +61,7 @@ from addons.network.connections import Connections, Upload
 MAX_UNWANTED = 64 * 1024
 # Bytes of a whole answer that are held to be judged. Images in JSON have some 10 MB.
 MAX_ANSWER = 16 * 1024 * 1024
+NO_BODY = (204, 304)  # status codes
 MAX_SNIFFS = 100  # looks at what is held, for whether it is a stream
 
 
@@ -254,8 +255,8 @@ class JudgedStream(WatchedStream):
     def state_stream_response_body(self, event: events.Event) -> Commands:
         self._last_data = time.monotonic()
         answer: GuardedAnswer | None = self.flow.metadata.get(ANSWER)
-        if answer is not None and isinstance(event, ResponseTrailers):
-            return  # unjudged, and no client of a model reads them
+        if self._is_unwanted(event):
+            return
         if answer is None:
             yield from super().state_stream_response_body(event)
             self._sent()
@@ -273,6 +274,26 @@ class JudgedStream(WatchedStream):
             yield from self.send_response(already_streamed=True)
         elif answer.ended:
             yield from self._end()
+
+    def _is_unwanted(self, event: events.Event) -> bool:
+        """Whether a part of an answer is not sent: trailers, which nobody judges and no client of a
+        model reads, and a body where none may be.
+        """
+        if isinstance(event, ResponseTrailers):
+            bounds = self._parent.bounds
+            return bounds.capped(self.flow.request.host) and not bounds.endless(
+                self.flow
+            )
+        return isinstance(event, ResponseData) and self._has_no_body
+
+    @property
+    def _has_no_body(self) -> bool:
+        answered = self.flow.response and self.flow.response.status_code in NO_BODY
+        return self.flow.request.method == "HEAD" or bool(answered)
+
+    def state_consume_response_body(self, event: events.Event) -> Commands:
+        if not self._is_unwanted(event):
+            yield from super().state_consume_response_body(event)
 
     def _judge_beside(self, piece: Piece) -> Commands:
         """Judge a piece while others are served, and take no more of this answer."""
@@ -355,7 +376,7 @@ class JudgedStream(WatchedStream):
         yield DropStream(self.stream_id)
 
     def _answer(self, response: http.Response) -> Commands:
-        content = response.raw_content or b""
+        content = b"" if self._has_no_body else response.raw_content or b""
         yield SendHttp(
             ResponseHeaders(self.stream_id, response, False), self.context.client
         )

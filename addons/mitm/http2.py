@@ -85,19 +85,24 @@ class OrderlyH2Connection(BufferedH2Connection):
         self._budget = Budget()
         # Bytes of streams whose window stays as it is, since nobody takes their bytes.
         self._kept: dict[int, int] = {}
-        # Pieces of a stream that wait, and their bytes, when they were last counted.
-        self._waiting: dict[int, tuple[int, int]] = {}
+        # What waited of a stream when it was last counted, and its bytes.
+        self._waiting: dict[int, tuple[tuple[int, ...], int]] = {}
         if config.client_side:
             self.local_settings.initial_window_size = WINDOW
             self.local_settings.acknowledge()
 
     def waits(self, stream: int) -> int:
         """Bytes of a stream that its peer has not taken yet."""
-        pieces = self.stream_buffers.get(stream, ())
-        known, size = self._waiting.get(stream, (0, 0))
-        if len(pieces) != known:  # else none came, and none was taken whole
+        pieces = self.stream_buffers.get(stream)
+        if not pieces:
+            self._waiting.pop(stream, None)
+            return 0
+        first = pieces[0]
+        seen = len(pieces), id(first), len(first.data), id(pieces[-1])
+        known, size = self._waiting.get(stream, ((), 0))
+        if seen != known:  # else none arrived, and none was taken
             size = sum(max(len(piece.data), LEAST) for piece in pieces)
-            self._waiting[stream] = len(pieces), size
+            self._waiting[stream] = seen, size
         return size
 
     def hold_back(self, stream: int) -> None:
@@ -134,14 +139,9 @@ class OrderlyH2Connection(BufferedH2Connection):
             return COSTS.get(type(event), 0.0)
         if event.stream_ended is not None or len(event.data) >= SMALL:
             return 0.0
-        # A provider's tokens are as small.
-        return (
-            0
-            if self.config.client_side and event.data
-            else OF_SMALL
-            if event.data
-            else EMPTY
-        )
+        if not event.data:
+            return EMPTY
+        return 0.0 if self.config.client_side else OF_SMALL  # a provider's tokens
 
     def _receive_frame(self, frame: Any) -> Any:
         if self._budget.is_spent(FRAME):

@@ -53,6 +53,7 @@ class JudgedWebSocket(WebsocketLayer):
         for received in source.events():
             if self._spend(received):
                 end = CloseReason.POLICY_VIOLATION, "too many control frames"
+                self._note_end(CloseReason.ABNORMAL_CLOSURE, from_client=from_client)
                 yield from self._close(wsproto.events.CloseConnection(*end))
                 return
             if isinstance(received, Fragment):

@@ -22,20 +22,8 @@ from rules.redact import Edit, splice
 Write = Callable[[bytes, Sequence[Edit]], bytes]
 
 URL_FORM = "application/x-www-form-urlencoded"
-CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';,]*)", re.IGNORECASE)
-UTF_8 = ("", "utf-8", "utf8", "us-ascii", "ascii")
-# Of these, ASCII is written as in UTF-8. Older clients in Java name them without need.
-LIKE_ASCII = ("iso-8859-1", "latin1", "windows-1252")
 # A text with one of these may be of a protocol that counts its bytes: it is not edited.
 CONTROLS = re.compile("[\x00-\x07\x0e-\x1a\x1c-\x1f\x7f]")
-
-
-def is_utf8(body: bytes, content_type: str) -> bool:
-    """Whether a reader who follows the declared charset reads what we read."""
-    return all(
-        name.lower() in UTF_8 or (name.lower() in LIKE_ASCII and body.isascii())
-        for name in CHARSET.findall(content_type)
-    )
 
 
 def read_any(body: bytes, content_type: str) -> tuple[Call, Write] | None:

@@ -10,6 +10,7 @@ Before a record is written, room is kept on the disk for the completions that ar
 that a disk that fills up can stop new exchanges and not the ends of old ones.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -21,7 +22,6 @@ from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from addons.record.room import give_back, keep
 from contract.decision import CUT, Decision, Place, Record, encode, new_id
 
 HEADER = struct.Struct("<II")
@@ -36,6 +36,9 @@ MAX_FRAME = 1024 * 1024
 COMPLETION_BYTES = 4096
 MOST_REASONS = 8  # of a record that is cut
 STEP = 256 * 1024  # bytes for which room is kept at a time
+KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
+# Errors of fallocate(2) where a system or a file system does not offer it.
+NOT_OFFERED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
 class SpoolFull(Exception):
@@ -178,7 +181,8 @@ class Spool:
         if self._segment is not None:
             if not self._size:
                 Path(self._segment.name).unlink(missing_ok=True)
-            give_back(self._segment.fileno(), self._size)
+            # Gives back the room that was kept behind the end.
+            self._segment.truncate(self._size)
             self._segment.close()
         self._segment, self._size, self._kept = None, 0, 0
 
@@ -194,6 +198,31 @@ class Spool:
         """Release the spool; its content stays."""
         self._close_segment()
         os.close(self._lock)
+
+
+def _fallocate() -> Callable[[int, int, int, int], int] | None:
+    call = getattr(ctypes.CDLL(None, use_errno=True), "fallocate", None)
+    if call is not None:
+        call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return call
+
+
+_keep_room = _fallocate()
+
+
+def keep(file: int, size: int) -> bool:
+    """Keep room for a file of this size, in bytes: blocks behind its end, which no reader sees and
+    no other process can take. False where that is not offered; there a full disk shows when it is
+    written to. Raises OSError where there is no room.
+    """
+    if _keep_room is None:
+        return False
+    if _keep_room(file, KEEP_SIZE, 0, size) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in NOT_OFFERED:
+        return False
+    raise OSError(number, os.strerror(number))
 
 
 def read_frames(segment: Path, offset: int = 0) -> Iterator[tuple[Frame, int]]:

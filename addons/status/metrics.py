@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
 from addons.record.recorder import Recorder
+from addons.record.writer import RecordWriter
 from addons.status.health import Health
 from addons.status.loop_watch import LoopWatch
 from addons.tenants.rate_limit import RateLimiter
@@ -67,19 +68,7 @@ class Counts(Collector):
         yield _counter(
             "uncovered_bytes", unseen, ("why", "direction"), recorder.uncovered.items()
         )
-        writer = recorder.writer
-        unseen = "Exchanges, and ends of exchanges, that could not be recorded, since the disk was full."
-        yield _counter(
-            "unrecorded",
-            unseen,
-            ("what",),
-            (((what,), count) for what, count in writer.unrecorded.items()),
-        )
-        yield GaugeMetricFamily(
-            "earthflow_spool_full",
-            "1 while records cannot be written.",
-            value=writer.full,
-        )
+        yield from _spool(recorder.writer)
         gone = "Handshakes of clients that do not trust the interception CA."
         yield _counter(
             "distrusted_handshakes",
@@ -163,6 +152,14 @@ def _ends(left: Mapping[str, float]) -> Metric:
     for which, days in left.items():
         ends.add_metric([which], days * 24 * 3600)
     return ends
+
+
+def _spool(writer: RecordWriter) -> Iterable[Metric]:
+    text = "Exchanges, and ends of exchanges, that could not be recorded, since the disk was full."
+    counted = (((what,), count) for what, count in writer.unrecorded.items())
+    yield _counter("unrecorded", text, ("what",), counted)
+    text = "1 while records cannot be written."
+    yield GaugeMetricFamily("earthflow_spool_full", text, value=writer.full)
 
 
 def _stalls(bounds: list[tuple[str, float]], seconds: float) -> Metric:

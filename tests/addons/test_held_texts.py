@@ -37,6 +37,9 @@ def fed(answer: StreamedAnswer, *events: bytes) -> bytes:
         {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "token: sk-"}},
         {"jsonrpc": "2.0", "id": 3, "result": {"content": [{"type": "text", "text": "AKIA"}]}},
         {"jsonrpc": "2.0", "id": 4, "error": {"code": -1, "message": "AKIA"}},
+        {"jsonrpc": "2.0", "id": 5, "method": "tasks/get", "params": {"taskId": "AKIA"}},
+        {"jsonrpc": "2.0", "id": 6, "result": {"task": {"taskId": "786", "status": "working", "statusMessage": "AKIA", "createdAt": "2026-11-25T10:30:00Z", "ttl": 60000}}},
+        {"jsonrpc": "2.0", "id": 7, "result": {"taskId": "786", "status": "failed", "statusMessage": "AKIA", "createdAt": "2026-11-25T10:30:00Z", "lastUpdatedAt": "2026-11-25T10:40:00Z", "ttl": 60000, "pollInterval": 5000}},
     ],
 )  # fmt: skip
 def test_a_message_whose_sender_waits_for_an_answer_is_sent_at_once(
@@ -68,6 +71,8 @@ def test_a_mark_of_such_messages_takes_nothing_apart_that_a_client_joins() -> No
     "document",
     [
         lambda half: {"jsonrpc": "2.0", "id": 1, "result": {"kind": "artifact-update", "artifact": {"parts": [{"text": half}]}, "append": True}},
+        lambda half: {"jsonrpc": "2.0", "id": 1, "result": {"task" if half == KEY[:9] else "artifactUpdate": {"id": "t", "artifacts": [{"parts": [{"text": half}]}]}}},
+        lambda half: {"jsonrpc": "2.0", "id": 1, "result": {"taskId": "t", "status": {"message": {"parts": [{"text": half}]}}}},
         lambda half: {"jsonrpc": "2.0", "method": "session/update", "params": {"update": {"content": {"text": half}}}},
         lambda half: {"type": "chunk", "response": {"text": half}},
     ],

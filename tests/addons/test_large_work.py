@@ -1,6 +1,7 @@
 """Large work is done in turns: one piece in a name at a time, those of others meanwhile."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -78,10 +79,37 @@ async def test_who_leaves_keeps_the_turn_until_the_work_is_done() -> None:
     large, work = LargeWork(), Work()
     left = asyncio.create_task(large.run("a", work))
     await work.begins(1)
-    left.cancel()
     after = asyncio.create_task(large.run("a", work))
+    for _ in range(2):  # a second time, too
+        left.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert large._turns["a"].locked()
+        assert not left.done()
+    assert not work.begun.acquire(timeout=0.05)
     work.go.set()
     await after
     with pytest.raises(asyncio.CancelledError):
         await left
     assert (work.most, work.done) == (1, 2)
+
+
+async def test_what_is_raised_when_nobody_waits_any_more_is_told_to_nobody() -> None:
+    large, begun, go = LargeWork(), threading.Event(), threading.Event()
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: told.append(what))
+
+    def fail() -> None:
+        begun.set()
+        assert go.wait(PATIENCE)
+        raise ValueError("a text of a call")
+
+    left = asyncio.create_task(large.run("a", fail))
+    assert await asyncio.to_thread(begun.wait, PATIENCE)
+    left.cancel()
+    go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await left
+    del left
+    gc.collect()
+    assert told == []
