@@ -84,7 +84,10 @@ class Services:
         self._redis = _redis(settings, REDIS_TIMEOUT)
         self._limits_redis = _redis(settings, LIMITS_TIMEOUT)
         self._outboxes = [
-            Outbox(one, self._redis, self.holder.watermark) for one in (spool, *orphans)
+            Outbox(
+                one, self._redis, self.holder.watermark, lambda: self.holder.record_key
+            )
+            for one in (spool, *orphans)
         ]
         self.limiter = RateLimiter(self._limits_redis, spool.worker)
         self._writer = RecordWriter(spool, settings.audit_mode)

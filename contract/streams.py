@@ -3,9 +3,10 @@
 Nothing in it can add a key or weaken a rule.
 """
 
-# The stream of records. An entry has one field, FIELD, with `decision.encode` bytes.
+# The stream of records. An entry has `decision.encode` bytes in FIELD, and in MAC their
+# `proof.record_mac`, without which only proxies of earlier versions write.
 RECORDS = "ef:1:records"
-FIELD = b"r"
+FIELD, MAC = b"r", b"m"
 GROUP = "control"  # the consumer group of the audit
 # One reader at a time, under a lock in PostgreSQL: the order is kept, and its own
 # backlog is read first.

@@ -9,6 +9,7 @@ from control import openapi
 from control.errors import errors
 from control.idempotency import once
 from control.jobs import deliver, follow, ingest, reload, retain
+from control.proofs import proofs
 from control.routes import ROUTES
 from control.state import STATE, State
 
@@ -17,7 +18,9 @@ MAX_REQUEST = 1024 * 1024  # bytes
 
 def application(state: State) -> web.Application:
     """The API over a state."""
-    app = web.Application(middlewares=[errors, once], client_max_size=MAX_REQUEST)
+    app = web.Application(
+        middlewares=[proofs, errors, once], client_max_size=MAX_REQUEST
+    )
     app[STATE], app[openapi.DESCRIBED] = state, openapi.describe(ROUTES)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)

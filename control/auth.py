@@ -128,15 +128,19 @@ def named(request: web.Request, part: str = "id") -> str:
     return id
 
 
+WAY = web.RequestKey("way", Way)
+
+
 async def proxy(request: web.Request) -> Way:
-    """How to serve this proxy.
+    """How to serve this proxy; what it is answered will carry a proof.
 
     Raises ApiError 401 where its master key does not open the database.
     """
     state = request.app[STATE]
     given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
     if hmac.compare_digest(given, f"Bearer {state.vault.proxy_token}".encode()):
-        return Way(state.vault.wrapped, seal_key(state.vault.master))
+        request[WAY] = Way(state.vault.wrapped, seal_key(state.vault.master))
+        return request[WAY]
     if len(given) == len(f"Bearer {state.vault.proxy_token}"):
         for row in (
             await master_keys.every(state.pool)
@@ -146,7 +150,8 @@ async def proxy(request: web.Request) -> Way:
                 and row.seal
                 and hmac.compare_digest(given, b"Bearer " + state.vault.open(row.token))
             ):
-                return Way(row.wrapped, state.vault.open(row.seal))
+                request[WAY] = Way(row.wrapped, state.vault.open(row.seal))
+                return request[WAY]
     raise ApiError(
         401,
         "unauthorized",

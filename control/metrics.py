@@ -24,6 +24,13 @@ HELP = {
     "rule_violations": "Rules that fired, on calls and on answers.",
     "requests": "Exchanges that are over.",
     "tokens": "Tokens, as providers counted them.",
+    "quarantined_records": "Records that were not stored: forged, or unreadable.",
+}
+
+
+# So that an alarm has something to compare with before the first.
+NONE_YET = {
+    Series("quarantined_records", (why,)): 0 for why in ("forged", "unreadable")
 }
 
 
@@ -84,7 +91,7 @@ class _Fleet(Collector):
         """The values as they were read."""
         for name, labels in LABELS.items():
             family = CounterMetricFamily(f"earthflow_{name}", HELP[name], labels=labels)
-            for series, value in self._counts.items():
+            for series, value in {**NONE_YET, **self._counts}.items():
                 if series.name == name:
                     family.add_metric(series.labels, value)
             yield family

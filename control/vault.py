@@ -6,6 +6,7 @@ import os
 
 from cryptography.fernet import Fernet
 
+from contract.proof import record_key
 from contract.unwrap import proxy_token, unwrap
 
 
@@ -21,6 +22,7 @@ class Vault:
         self.proxy_token = proxy_token(master)
         self._data_key = unwrap(master, wrapped).decode()
         self._fernet = Fernet(self._data_key)
+        self.record_key = record_key(self._data_key)
 
     def wrap(self, secret: bytes) -> str:
         """A secret as it may be stored and sent."""

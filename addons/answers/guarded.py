@@ -4,7 +4,6 @@ nothing pass unless EARTHFLOW_FAIL_MODE=open.
 
 import time
 from dataclasses import dataclass
-from functools import partial
 
 from addons.answers.loop_budget import LoopBudget
 from addons.answers.streamed import StreamedAnswer
@@ -69,7 +68,7 @@ class GuardedAnswer:
         if self._record.first_byte is None:
             self._record.first_byte = time.monotonic()
         try:
-            return b"".join(self._budget.judge(partial(self._answer.feed, chunk)))
+            return b"".join(self._budget.judge(self._answer.feed, chunk))
         except Exception as error:
             return self._failed(error)
 

@@ -15,12 +15,14 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
 from addons.record.spool import Frame, Spool, read_frames
-from contract.streams import FIELD, RECORDS, SENT, sent_field
+from contract.proof import record_mac
+from contract.streams import FIELD, MAC, RECORDS, SENT, sent_field
 
 logger = logging.getLogger("earthflow.outbox")
 
@@ -39,8 +41,16 @@ Watermark = Callable[[str, str], Awaitable[int | None]]
 class Outbox:
     """Sends one spool. `up`: whether Redis took the last batch."""
 
-    def __init__(self, spool: Spool, redis: "aioredis.Redis", watermark: Watermark):
+    def __init__(
+        self,
+        spool: Spool,
+        redis: "aioredis.Redis",
+        watermark: Watermark,
+        key: Callable[[], bytes | None] = lambda: None,
+    ):
+        """`key` signs records, where there is one."""
         self.spool = spool
+        self._key = key
         self.up = True
         self._redis = redis
         self._watermark = watermark
@@ -99,11 +109,11 @@ class Outbox:
         was gone.
         """
         last = batch[-1].place
-        mark = sent_field(last.worker, last.boot)
+        mark, key = sent_field(last.worker, last.boot), self._key()
         async with self._redis.pipeline(transaction=True) as pipeline:
             pipeline.hget(SENT, mark)
             for frame in batch:
-                pipeline.xadd(RECORDS, {FIELD: frame.payload})
+                pipeline.xadd(RECORDS, _fields(frame.payload, key))
             pipeline.hset(SENT, mark, str(last.seq))
             marked = (await pipeline.execute())[0]
         if self._lost(last.boot, marked):
@@ -179,6 +189,13 @@ class Outbox:
                     type(error).__name__,
                 )
         self.up = up
+
+
+def _fields(payload: bytes, key: bytes | None) -> dict[Any, Any]:
+    """The entry of a record, signed where there is a key."""
+    if key is None:
+        return {FIELD: payload}
+    return {FIELD: payload, MAC: record_mac(key, payload)}
 
 
 def _first_seq(segment: Path) -> int:

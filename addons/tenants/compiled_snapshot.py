@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from contract.keys import digest, parse
+from contract.proof import record_key
 from contract.snapshot import KeyEntry, Snapshot, TenantEntry
 from contract.unwrap import placeholder_key, prompt_cipher, unwrap
 from rules.exchange import Part
@@ -48,6 +49,8 @@ class CompiledSnapshot:
         self._data_key = (
             unwrap(master, snapshot.data_key).decode() if snapshot.data_key else master
         )
+        # Of records; control of an earlier version has no data key, and asks for no MAC.
+        self.record_key = record_key(self._data_key) if snapshot.data_key else None
         self._pepper = unwrap(self._data_key, snapshot.pepper)
         self._keys = {key.id: key for key in snapshot.keys}
         self._tenants = {tenant.id: tenant for tenant in snapshot.tenants}

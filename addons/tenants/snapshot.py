@@ -8,18 +8,22 @@ is away, the last good one is used until EARTHFLOW_SNAPSHOT_MAX_AGE.
 
 import asyncio
 import gc
+import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
 
 from addons.tenants.compiled_snapshot import CompiledSnapshot
 from addons.tenants.newest_mark import read_mark, write_mark
+from contract.proof import NONCE, PROOF, is_proven, new_nonce
 from contract.snapshot import (
     MARK,
     Snapshot,
@@ -29,6 +33,7 @@ from contract.snapshot import (
 from contract.unwrap import (
     WrongMasterKey,
     proxy_token,
+    seal_key,
 )
 from rules.complaint import BadRules
 from rules.hyperscan_engine import Store
@@ -50,6 +55,13 @@ class OlderSnapshot(Exception):
 
     It is not taken.
     """
+
+
+class _Told(NamedTuple):
+    """What control answered."""
+
+    status: int
+    body: bytes
 
 
 class NoSnapshot(Exception):
@@ -77,6 +89,7 @@ class SnapshotHolder:
         self._warming: asyncio.Task[None] | None = None
         self._confirmed = 0.0  # when control last confirmed it, as time.time()
         self._session: aiohttp.ClientSession | None = None
+        self._proves = False  # control's answers have carried a proof
 
     @property
     def current(self) -> CompiledSnapshot:
@@ -91,6 +104,11 @@ class SnapshotHolder:
                 f"control has been away for longer than {self._max_age} s (EARTHFLOW_SNAPSHOT_MAX_AGE)"
             )
         return self._current
+
+    @property
+    def record_key(self) -> bytes | None:
+        """The key that signs records; None where nobody asks for that."""
+        return self._current.record_key if self._current is not None else None
 
     @property
     def age(self) -> float:
@@ -179,12 +197,8 @@ class SnapshotHolder:
         None where control cannot tell.
         """
         try:
-            async with self._client.get(
-                f"{self._control_url}/internal/watermark/{worker}/{boot}"
-            ) as answer:
-                return (
-                    int((await answer.json())["seq"]) if answer.status == 200 else None
-                )
+            told = await self._ask("GET", f"/internal/watermark/{worker}/{boot}")
+            return int(json.loads(told.body)["seq"]) if told.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
             return None
 
@@ -206,25 +220,22 @@ class SnapshotHolder:
         if self._current:
             held = self._current.snapshot
             have = {"If-None-Match": str(held.version), MARK: held.mark}
-        async with self._client.get(
-            f"{self._control_url}/internal/snapshot",
-            params={"wait": str(wait)},
-            headers=have,
-        ) as answer:
-            if answer.status == 401:
-                raise WrongMasterKey(
-                    "control refuses this proxy: its EARTHFLOW_MASTER_KEY is another one"
-                )
-            if answer.status == 200:
-                sealed = await answer.read()
-                await asyncio.to_thread(self._take, sealed)
-            elif answer.status == 409 and self._current is not None:
-                await self._tell_keys(self._current.snapshot)
-                raise OSError(
-                    "control was restored, and was told the keys that are known here"
-                )
-            elif answer.status != 304:
-                raise OSError(f"control answered {answer.status}")
+        told = await self._ask(
+            "GET", "/internal/snapshot", params={"wait": str(wait)}, headers=have
+        )
+        if told.status == 401:
+            raise WrongMasterKey(
+                "control refuses this proxy: its EARTHFLOW_MASTER_KEY is another one"
+            )
+        if told.status == 200:
+            await asyncio.to_thread(self._take, told.body)
+        elif told.status == 409 and self._current is not None:
+            await self._tell_keys(self._current.snapshot)
+            raise OSError(
+                "control was restored, and was told the keys that are known here"
+            )
+        elif told.status != 304:
+            raise OSError(f"control answered {told.status}")
         self._confirmed = time.time()
         # so that a restart knows its age
         with suppress(OSError):
@@ -233,10 +244,29 @@ class SnapshotHolder:
     async def _tell_keys(self, snapshot: Snapshot) -> None:
         """Tell a control whose database was restored which keys are known here."""
         body = msgspec.json.encode(known_keys(snapshot))
-        url = f"{self._control_url}/internal/keys"
-        async with self._client.post(url, data=body) as answer:
-            if answer.status != 200:
-                raise OSError(f"control answered {answer.status}")
+        told = await self._ask("POST", "/internal/keys", data=body)
+        if told.status != 200:
+            raise OSError(f"control answered {told.status}")
+
+    async def _ask(
+        self, method: str, path: str, headers: Mapping[str, str] = {}, **more: Any
+    ) -> _Told:
+        """Ask control, and check that the answer is its own. Raises OSError where it is not.
+
+        A control of an earlier version proves nothing; one that ever did must always.
+        """
+        nonce = new_nonce()
+        async with self._client.request(
+            method, self._control_url + path, headers={**headers, NONCE: nonce}, **more
+        ) as answer:
+            body, proof = await answer.read(), answer.headers.get(PROOF, "")
+            proven = is_proven(
+                proof, seal_key(self._master), nonce, path, answer.status, body
+            )
+            self._proves = self._proves or proven
+            if not proven and answer.status != 401 and (proof or self._proves):
+                raise OSError("an answer in control's name is not control's")
+            return _Told(answer.status, body)
 
     def _take(self, sealed: bytes) -> None:
         """Compile, keep on disk, swap. In a thread: compiling rules takes a while."""

@@ -18,7 +18,8 @@ import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from contract.decision import decode, time_of
-from contract.streams import CONSUMER, FIELD, GROUP, RECORDS
+from contract.proof import is_signed
+from contract.streams import CONSUMER, FIELD, GROUP, MAC, RECORDS
 from control.state import State
 from control.store import audit
 from control.store.audit import Arrival, Partitions, Unreadable
@@ -43,6 +44,9 @@ REFUSED = (
     ValueError,
     OverflowError,
 )
+
+FORGED = "forged: its MAC is wrong"
+UNSIGNED = "forged: it has no MAC, and its proxy signs"
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -75,6 +79,7 @@ async def _ingest(state: State, connection: Connection) -> None:
     entries.
     """
     partitions = Partitions()
+    signers = await audit.signers(connection)
     await _group(state)
     start = "0"
     while True:
@@ -96,13 +101,16 @@ async def _ingest(state: State, connection: Connection) -> None:
             # check that when the stream is quiet.
             start = ">" if start == "0" else "0"
             continue
-        arrivals, unreadable = _read(entries, state.settings.retention_days)
+        arrivals, unreadable = _read(
+            entries, state.settings.retention_days, state.vault.record_key, signers
+        )
         for one in unreadable:
             logger.error(
                 "entry %s is no record and is kept in quarantine: %s",
                 one.entry,
                 one.reason,
             )
+        await audit.note_signers(connection, signers)
         await _store(connection, partitions, arrivals, unreadable)
         ids = [entry for entry, _ in entries]
         async with state.redis.pipeline(transaction=True) as pipeline:
@@ -157,14 +165,22 @@ async def _group(state: State) -> None:
 
 
 def _read(
-    entries: list[Entry], retention_days: int
+    entries: list[Entry], retention_days: int, key: bytes, signers: set[str]
 ) -> tuple[list[Arrival], list[Unreadable]]:
-    """The records; what is none is kept aside with its reason, never dropped."""
+    """The records; what is none is kept aside with its reason, never dropped.
+
+    A record without its proxy's MAC is none, and moves no watermark. `signers` are the workers
+    that sign; those that begin to are added. Others are proxies of an earlier version.
+    """
     arrivals, unreadable = [], []
     now = datetime.now(UTC)
     oldest = now - timedelta(days=retention_days)
     for entry, fields in entries:
         payload = fields.get(FIELD, b"") if fields else b""
+        mac = fields.get(MAC, b"") if fields else b""
+        if mac and not is_signed(mac, key, payload):
+            unreadable.append(Unreadable(entry.decode(), payload, FORGED))
+            continue
         try:
             record = decode(payload)
             made = time_of(record.id)
@@ -184,6 +200,11 @@ def _read(
                     f"{type(error).__name__}: {error}"[:500].replace("\0", "?"),
                 )
             )
+            continue
+        if mac:
+            signers.add(record.place.worker)
+        elif record.place.worker in signers:
+            unreadable.append(Unreadable(entry.decode(), payload, UNSIGNED))
             continue
         if not oldest <= made <= now + AHEAD:
             unreadable.append(

@@ -15,6 +15,9 @@ from control.store.database import Connection, Pool
 INGEST_LOCK, PARTITIONS_LOCK = 0x696E67657374, 0x64617973
 # PostgreSQL's integer.
 MAX_INTEGER = 2**31 - 1
+# Rows of the quarantine, and bytes of each: whoever can write to Redis must not fill the database. Beyond them
+# what is set aside is only counted.
+MOST_SET_ASIDE, MOST_PAYLOAD = 1_000, 1024 * 1024
 MOST_TOKENS = 10**9  # tokens that one exchange is believed to have cost
 BETWEEN = "\x1f"  # rules of one record
 COLUMNS = {
@@ -147,10 +150,14 @@ async def _follow(
     """What follows from new records of our proxies."""
     await keys.mark_used(connection, _used(new))
     await deliveries.queue(connection, new)
-    await tally.add(connection, tally.counted(new))
+    await tally.add(connection, tally.counted(new) + tally.set_aside(unreadable))
     await connection.cursor().executemany(
-        "INSERT INTO quarantine (entry, payload, reason) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
-        [(one.entry, one.payload, one.reason) for one in unreadable],
+        "INSERT INTO quarantine (entry, payload, reason) SELECT %s, %s, %s "
+        "WHERE (SELECT count(*) FROM quarantine) < %s ON CONFLICT DO NOTHING",
+        [
+            (one.entry, one.payload[:MOST_PAYLOAD], one.reason, MOST_SET_ASIDE)
+            for one in unreadable
+        ],
     )
     kept_aside = [one.place for one in unreadable if one.place is not None]
     await _advance(
@@ -262,6 +269,20 @@ def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:
         else:
             runs.append((number, number))
     return runs
+
+
+async def signers(connection: Connection) -> set[str]:
+    """The workers whose records were signed."""
+    rows = await connection.execute("SELECT worker FROM signer")
+    return {row["worker"] for row in await rows.fetchall()}
+
+
+async def note_signers(connection: Connection, workers: set[str]) -> None:
+    """Note workers whose records are signed."""
+    await connection.execute(
+        "INSERT INTO signer (worker) SELECT * FROM unnest(%s::text[]) ON CONFLICT DO NOTHING",
+        (sorted(workers),),
+    )
 
 
 async def watermark(connection: Connection, worker: str, boot: str) -> int:

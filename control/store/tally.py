@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from contract.decision import Completion, Decision, Record
 from control.store.database import Connection, Pool
@@ -24,6 +24,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "rule_violations": ("rule", "action", "tenant"),
     "requests": ("outcome", "tenant"),
     "tokens": ("direction", "tenant"),
+    "quarantined_records": ("why",),
 }
 
 
@@ -46,6 +47,25 @@ def counted(records: Iterable[Record]) -> Counter[Series]:
                 max(0, one.output_tokens or 0), MOST_TOKENS
             )
     return counts
+
+
+class SetAside(Protocol):
+    """What is kept in quarantine."""
+
+    @property
+    def reason(self) -> str:
+        """Why; the word before a colon is its kind."""
+
+
+def set_aside(records: Iterable[SetAside]) -> Counter[Series]:
+    """What records that are kept in quarantine add."""
+    return Counter(
+        Series(
+            "quarantined_records",
+            ("forged" if one.reason.startswith("forged") else "unreadable",),
+        )
+        for one in records
+    )
 
 
 async def add(connection: Connection, counts: Mapping[Series, int]) -> None:

@@ -1,15 +1,19 @@
 """A snapshot on disk: used at a start without control, and never where a newer one was known; used from control whatever the disk says."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from cryptography.fernet import Fernet
 
 from addons.tenants import snapshot as module
 from addons.tenants.newest_mark import read_mark, write_mark
 from addons.tenants.snapshot import NoSnapshot, OlderSnapshot, SnapshotHolder
+from contract.proof import NONCE, PROOF, proof_of
 from contract.snapshot import Snapshot, seal
 from contract.unwrap import seal_key
 from tests.support.shared import MASTER_KEY
@@ -95,3 +99,52 @@ def test_a_mark_that_is_none_is_no_mark(tmp_path: Path, content: str) -> None:
     assert read_mark(path) == 2**63 - 1
     write_mark(path, 7)
     assert read_mark(path) == 7
+
+
+@asynccontextmanager
+async def control_that_says(
+    folder: Path, proofs: list[str | None]
+) -> AsyncIterator[SnapshotHolder]:
+    """A holder that asks somebody who proves as told: right, not at all (None), or something else."""
+    before = ""
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal before
+        body, told = b'{"seq":5}', proofs.pop(0)
+        right = proof_of(
+            seal_key(MASTER_KEY), request.headers[NONCE], request.path, 200, body
+        )
+        proof = {"right": right, "replayed": before, None: ""}.get(told, told or "")
+        before = right
+        return web.Response(body=body, headers={PROOF: proof} if proof else {})
+
+    app = web.Application()
+    app.router.add_get("/internal/watermark/w/b", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    holder = new(folder)
+    holder._control_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        yield holder
+    finally:
+        await holder.close()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("proofs", "seen"),
+    [
+        (["right", "right"], [5, 5]),
+        ([None, None], [5, 5]),  # control of an earlier version
+        ([None, "right", None], [5, 5, None]),
+        (["right", "replayed"], [5, None]),
+        (["0" * 64], [None]),
+        (["no proof"], [None]),
+    ],
+)
+async def test_a_watermark_is_believed_only_if_control_said_it(
+    tmp_path: Path, proofs: list[str | None], seen: list[int | None]
+) -> None:
+    async with control_that_says(tmp_path, list(proofs)) as holder:
+        assert [await holder.watermark("w", "b") for _ in proofs] == seen

@@ -6,15 +6,17 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 
 from cli.engines import Engines
 from contract.decision import Completion, Decision, Place, Record, encode, new_id
-from contract.streams import FIELD, GROUP, RECORDS
+from contract.proof import record_mac
+from contract.streams import FIELD, GROUP, MAC, RECORDS
 from control.jobs import ingest
 from control.state import State
-from control.store import audit, database, search
+from control.store import audit, database, search, tally
 from tests.support.house import PATIENCE
 
 
@@ -236,3 +238,58 @@ async def test_a_time_without_a_zone_is_kept_aside_and_holds_up_nothing(
     await send(state, decision(0), odd, decision(2))
     assert len(await ingested(state, 2)) == 2
     assert await one(state, "SELECT count(*) FROM quarantine") == 1
+
+
+async def signed(state: State, *records: Record, key: bytes | None = None) -> None:
+    """Send records as a proxy does, or as somebody with another key."""
+    for record in records:
+        payload = encode(record)
+        mac = record_mac(key or state.vault.record_key, payload)
+        await state.redis.xadd(RECORDS, {FIELD: payload, MAC: mac})
+
+
+async def test_what_is_forged_is_set_aside_and_moves_no_watermark(state: State) -> None:
+    first, second, third = decision(0), decision(1), decision(2)
+    await signed(state, first)
+    await ingested(state, 1)
+    await signed(state, second, key=b"another")
+    await send(state, third)  # without a MAC, in the name of a proxy that signs
+    moved = encode(second).replace(b'"seq":1', b'"seq":2')
+    mac = record_mac(state.vault.record_key, encode(second))
+    await state.redis.xadd(RECORDS, {FIELD: moved, MAC: mac})
+    await send(state, other := decision_of("another-worker"))  # of an earlier version
+    rows = await ingested(state, 2)
+    assert {row.decision.id for row in rows} == {first.id, other.id}
+    assert await audit.watermark_of(state.pool, "w", "b") == 0
+    forged = "SELECT count(*) FROM quarantine WHERE reason LIKE 'forged%'"
+    assert await one(state, forged) == 3
+    counts = {
+        series.labels: value
+        for series, value in (await tally.read(state.pool)).items()
+        if series.name == "quarantined_records"
+    }
+    assert counts == {("forged",): 3}
+    # The proxy itself sends them again: nothing was lost, nothing is doubled.
+    await signed(state, first, second, third)
+    assert len(await ingested(state, 4)) == 4
+    assert await audit.watermark_of(state.pool, "w", "b") == 2
+
+
+def decision_of(worker: str) -> Decision:
+    return msgspec.structs.replace(decision(0), place=Place(worker, "b", 0))
+
+
+async def test_a_flood_of_forged_records_does_not_fill_the_database(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "MOST_SET_ASIDE", 5)
+    for number in range(12):
+        payload = b"x" * (audit.MOST_PAYLOAD + number)
+        await state.redis.xadd(RECORDS, {FIELD: payload, MAC: "00"})
+    await signed(state, decision(0))
+    await ingested(state, 1)
+    assert await one(state, "SELECT count(*) FROM quarantine") == 5
+    longest = await one(state, "SELECT max(length(payload)) FROM quarantine")
+    assert longest == audit.MOST_PAYLOAD
+    series = tally.Series("quarantined_records", ("forged",))
+    assert (await tally.read(state.pool))[series] == 12
