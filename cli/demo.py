@@ -25,8 +25,9 @@ from cli.errors import CommandError
 from cli.output import emit_table
 from cli.processes import wait_until
 from cli.run import client_environment
+from cli.secrets_file import CLIENT_KEY
 from cli.settings import UpSettings, settings_of
-from cli.stack import CLIENT_KEY, Stack
+from cli.stack import Stack
 from cli.state_folder import claim
 from cli.up import end_on_signals, interrupted
 

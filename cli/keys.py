@@ -3,7 +3,7 @@ readers of metrics.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +14,8 @@ from cli.confirm import Yes, confirm
 from cli.errors import USAGE, CommandError
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
-from cli.secrets_file import write_private
+from cli.secrets_file import CLIENT_KEY, follow_rotation, write_private
+from cli.settings import UpSettings
 
 app = typer.Typer(
     help="Keys: list, create, revoke, rotate; the master key.", no_args_is_help=True
@@ -139,7 +140,10 @@ def rotate(
     if to is not None and not dry_run:
         _rotate_into(to, body)
         return
-    emit_rows(columns, control().post("/v1/keys/rotate", body)["rotated"], output)
+    rotated = control().post("/v1/keys/rotate", body)["rotated"]
+    if not dry_run:
+        _follow(rotated)
+    emit_rows(columns, rotated, output)
 
 
 def _rotate_into(path: Path, body: Mapping[str, object]) -> None:
@@ -155,7 +159,16 @@ def _rotate_into(path: Path, body: Mapping[str, object]) -> None:
         path.unlink()
         raise
     write_private(path, json.dumps(rotated, indent=2) + "\n")
+    _follow(rotated)
     typer.echo(f"Rotated {len(rotated)} keys; the new ones are in {path}.", err=True)
+
+
+def _follow(rotated: Iterable[Mapping[str, str]]) -> None:
+    state = UpSettings().state_dir
+    if follow_rotation(state, rotated):
+        typer.echo(
+            f"`earthflow run` uses the new key in {state / CLIENT_KEY}.", err=True
+        )
 
 
 def _of(tenant: str | None) -> str:

@@ -17,8 +17,8 @@ import typer
 
 from cli.errors import BAD_CONFIGURATION, CommandError
 from cli.relay import Way
+from cli.secrets_file import CLIENT_KEY
 from cli.settings import UpSettings, environment
-from cli.stack import CLIENT_KEY
 from cli.trust import write_trust
 from contract.providers import BadProviders, ai_hosts, providers
 

@@ -4,14 +4,16 @@ file.
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 
 from cli.errors import BAD_CONFIGURATION, CommandError
+from contract.keys import parse
 
 FILE = "secrets.env"
+CLIENT_KEY = "client-key"  # a tenant's key, for `earthflow run` on this machine
 MASTER, ADMIN = "EARTHFLOW_MASTER_KEY", "EARTHFLOW_ADMIN_API_KEY"
 
 
@@ -46,6 +48,22 @@ def read_or_make(
             BAD_CONFIGURATION,
         )
     return {name: found[name] for name in (MASTER, ADMIN)} | told, False
+
+
+def follow_rotation(state: Path, rotated: Iterable[Mapping[str, str]]) -> bool:
+    """Take up the new key where the one that this machine keeps for its programs was rotated;
+    whether it was. The old one ends soon, and they would be turned away.
+    """
+    path = state / CLIENT_KEY
+    try:
+        kept = parse(path.read_text().strip())
+    except OSError:
+        return False
+    for one in rotated:
+        if kept is not None and one["old"] == kept.id:
+            write_private(path, one["api_key"])
+            return True
+    return False
 
 
 def read(state: Path) -> dict[str, str]:

@@ -23,9 +23,6 @@ from cli.state_folder import claim, one_at_a_time
 from cli.trust import write_trust
 
 START_SECONDS = 90.0
-CLIENT_KEY = (
-    "client-key"  # the default tenant's key, for `earthflow run` on this machine
-)
 DEFAULT_TENANT = "default"
 # bytes; a longer log is put aside at the next start
 LOG_FILE = "services.log"
@@ -235,7 +232,9 @@ class Stack:
             # a default tenant was deleted; its id stays with its audit
             made = self.control.post("/v1/tenants", wanted)
         key: str = made["api_key"]
-        secrets_file.write_private(self.settings.state_dir / CLIENT_KEY, key)
+        secrets_file.write_private(
+            self.settings.state_dir / secrets_file.CLIENT_KEY, key
+        )
         self._say(f"tenant key  {key}   (tenant {made['id']}; shown once)")
         return key
 

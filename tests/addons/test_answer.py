@@ -14,7 +14,9 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addons.answers import answer as answer_module
 from addons.answers.answer import (
+    MAX_PARSED,
     MAX_READ,
     PassedAnswer,
     judge_whole,
@@ -430,6 +432,29 @@ def test_an_answer_over_the_bound_is_not_kept_for_its_tokens() -> None:
         reader.feed(b" " * 65536)
     assert counts(reader, WHOLE) == (None, None)
     assert reader.size > MAX_READ
+
+
+COUNTED = {"prompt_tokens": 8, "completion_tokens": 2, "details": {"cached": 3}}
+
+
+def test_of_a_long_document_only_the_last_counts_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    decoded: list[bytes] = []
+    decode = answer_module.msgspec.json.decode
+
+    def watched(data: bytes) -> object:
+        decoded.append(data)
+        return decode(data)
+
+    monkeypatch.setattr(answer_module.msgspec.json, "decode", watched)
+    vector = {"data": [0.5] * MAX_PARSED, "usage": COUNTED}
+    told = json.dumps(vector).encode()
+    assert counts(PassedAnswer("application/json", ""), told) == (8, 2)
+    assert max(map(len, decoded)) < 200
+    many = b'{"usage":[' + b"[]," * MAX_PARSED + b"1]}"
+    assert counts(PassedAnswer("application/json", ""), many) == (None, None)
+    assert max(map(len, decoded)) < 200
 
 
 @given(

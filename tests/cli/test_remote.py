@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.secrets_file import CLIENT_KEY
 from tests.support.house import EARTHFLOW, House, command_environment, message
 
 
@@ -221,3 +223,44 @@ def test_a_place_that_is_no_earthflow_is_said(earthflow: Any, house: House) -> N
         "not an Earthflow" in earthflow("keys", "list", "a b").stderr
         or "404" in earthflow("keys", "list", "a b").stderr
     )
+
+
+def test_the_key_of_this_machines_programs_follows_a_rotation(
+    house: House, earthflow: Any, tmp_path: Path
+) -> None:
+    made = json.loads(
+        earthflow("tenants", "create", "Own", "--id", "own-cli", "-o", "json").stdout
+    )
+    kept = tmp_path / CLIENT_KEY
+    told = command_environment(
+        house,
+        EARTHFLOW_URL=house.stack.control.url,
+        EARTHFLOW_STATE_DIR=str(tmp_path),
+    )
+
+    def rotate(tenant: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [EARTHFLOW, "keys", "rotate", "--tenant-id", tenant, "-o", "json", *words],
+            env=told,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    try:
+        kept.write_text(made["api_key"])
+        rotate("own-cli", "--dry-run")
+        assert kept.read_text() == made["api_key"]
+        (rotated,) = json.loads((done := rotate("own-cli")).stdout)
+        assert kept.read_text() == rotated["api_key"]
+        assert kept.stat().st_mode & 0o777 == 0o600
+        assert str(kept) in done.stderr
+        into = tmp_path / "new-keys.json"
+        rotate("own-cli", "--to", str(into))
+        newest = {one["api_key"] for one in json.loads(into.read_text())}
+        assert kept.read_text() in newest
+        kept.write_text("of somebody else")
+        assert str(kept) not in rotate("own-cli").stderr
+        assert kept.read_text() == "of somebody else"
+    finally:
+        earthflow("tenants", "delete", "own-cli", "--yes")
