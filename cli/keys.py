@@ -5,7 +5,7 @@ readers of metrics.
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -163,7 +163,7 @@ def _rotate_into(path: Path, body: Mapping[str, object]) -> None:
     typer.echo(f"Rotated {len(rotated)} keys; the new ones are in {path}.", err=True)
 
 
-def _follow(rotated: Iterable[Mapping[str, str]]) -> None:
+def _follow(rotated: Iterable[Mapping[str, Any]]) -> None:
     state = UpSettings().state_dir
     if follow_rotation(state, rotated):
         typer.echo(

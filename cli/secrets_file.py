@@ -6,6 +6,7 @@ import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from cryptography.fernet import Fernet
 
@@ -50,7 +51,7 @@ def read_or_make(
     return {name: found[name] for name in (MASTER, ADMIN)} | told, False
 
 
-def follow_rotation(state: Path, rotated: Iterable[Mapping[str, str]]) -> bool:
+def follow_rotation(state: Path, rotated: Iterable[Mapping[str, Any]]) -> bool:
     """Take up the new key where the one that this machine keeps for its programs was rotated;
     whether it was. The old one ends soon, and they would be turned away.
     """
@@ -60,7 +61,7 @@ def follow_rotation(state: Path, rotated: Iterable[Mapping[str, str]]) -> bool:
     except OSError:
         return False
     for one in rotated:
-        if kept is not None and one["old"] == kept.id:
+        if kept is not None and kept.id in one["old"]:
             write_private(path, one["api_key"])
             return True
     return False
