@@ -58,12 +58,56 @@ TOO_MUCH = ApiError(
     "That takes too long to find.",
     "Ask for a shorter time: from=…&to=….",
 )
+AGAIN = {"Retry-After": "5"}
 POSTGRES_AWAY = ApiError(
     503,
     "database_away",
     "PostgreSQL does not answer.",
     "Try again; see /health/ready.",
+    AGAIN,
 )
+# What PostgreSQL says of itself where it answers and can do nothing (its appendix A, error codes).
+POSTGRES_UNFIT: dict[type[psycopg.Error], ApiError] = {
+    psycopg.errors.ReadOnlySqlTransaction: ApiError(
+        503,
+        "database_read_only",
+        "PostgreSQL only reads at the moment, as after a failover; nothing was changed.",
+        "Let POSTGRES_HOST name the primary, or wait until this one is.",
+        AGAIN,
+    ),
+    psycopg.errors.TooManyConnections: ApiError(
+        503,
+        "database_crowded",
+        "PostgreSQL takes no more connections; nothing was changed.",
+        "Raise its max_connections, or see who holds them: SELECT * FROM pg_stat_activity.",
+        AGAIN,
+    ),
+    psycopg.errors.DiskFull: ApiError(
+        503,
+        "database_full",
+        "PostgreSQL's disk is full; nothing was changed.",
+        "Give it more room, or lower AUDIT_RETENTION_DAYS.",
+        AGAIN,
+    ),
+    psycopg.errors.CannotConnectNow: ApiError(
+        503,
+        "database_starting",
+        "PostgreSQL starts or ends at the moment.",
+        "Try again; see /health/ready.",
+        AGAIN,
+    ),
+}
+
+
+def unfit(error: Exception) -> ApiError | None:
+    """What is wrong with PostgreSQL by this error of its; None where nothing is."""
+    for kind, told in POSTGRES_UNFIT.items():
+        if isinstance(error, kind):
+            return told
+    away = isinstance(error, psycopg.OperationalError | PoolTimeout)
+    return POSTGRES_AWAY if away else None
+
+
 INTERNAL = ApiError(
     500,
     "internal",
@@ -123,10 +167,6 @@ async def _handled(
         return _shape(request_id, UNSTORABLE)
     except psycopg.errors.QueryCanceled:
         return _shape(request_id, TOO_MUCH)
-    except (psycopg.OperationalError, PoolTimeout) as error:
-        name = type(error).__name__
-        logger.warning("PostgreSQL is away (%s); request %s", name, request_id)
-        return _shape(request_id, POSTGRES_AWAY)
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -138,6 +178,9 @@ async def _handled(
         )
         return shaped
     except Exception as error:
+        if (told := unfit(error)) is not None:
+            logger.warning("%s; request %s", told.message, request_id)
+            return _shape(request_id, told)
         logger.error(
             "%s in request %s",
             type(error).__name__,

@@ -9,7 +9,7 @@ from redis.exceptions import RedisError
 
 from contract.version import VERSION
 from control.api.internal import RESTORED
-from control.errors import answer
+from control.errors import POSTGRES_AWAY, POSTGRES_UNFIT, answer, unfit
 from control.state import STATE, State
 from control.store import snapshots
 
@@ -64,12 +64,27 @@ async def ready(request: web.Request) -> web.Response:
 
 async def _database(state: State) -> dict[str, object]:
     try:
-        served = await asyncio.wait_for(snapshots.served(state.pool), PATIENCE)
+        served, reads_only = await asyncio.wait_for(_asked(state), PATIENCE)
+        if reads_only:
+            told = POSTGRES_UNFIT[psycopg.errors.ReadOnlySqlTransaction]
+            return {"status": "DOWN", "detail": f"{told.message} {told.hint}"}
         if served.held:
             return {"status": "DEGRADED", "detail": RESTORED}
         return {"status": "OK", "snapshot": served.version}
-    except (psycopg.Error, PoolTimeout, TimeoutError):
-        return {"status": "DOWN", "detail": "PostgreSQL does not answer"}
+    except (psycopg.Error, PoolTimeout, TimeoutError) as error:
+        told = unfit(error) or POSTGRES_AWAY
+        return {"status": "DOWN", "detail": told.message}
+
+
+async def _asked(state: State) -> tuple[snapshots.Served, bool]:
+    """What is served, and whether the database only reads."""
+    async with state.pool.connection() as connection:
+        found = await connection.execute(
+            "SELECT current_setting('transaction_read_only') AS only"
+        )
+        row = await found.fetchone()
+    assert row is not None
+    return await snapshots.served(state.pool), row["only"] == "on"
 
 
 async def _queue(state: State) -> dict[str, object]:

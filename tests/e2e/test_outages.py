@@ -1,9 +1,12 @@
 """Things end, fail and come back: no call goes by unjudged, no record is lost."""
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
+from typing import Any
 
+import psycopg
 import pytest
 
 from cli.engines import Engines
@@ -241,6 +244,44 @@ def test_postgresql_may_be_away_while_calls_go_on_and_are_recorded_afterwards(
         shaky.stack.control.post("/v1/tenants", {"name": "x"})
     engines(shaky).postgres.start(own=True)
     assert caller.audit(1)[0]["status"] == "ALLOW"
+
+
+def test_a_database_that_only_reads_says_so_and_heals_by_itself(
+    shaky: House, caller: Tenant
+) -> None:
+    """As a replica does after a failover, until it is the primary."""
+    url = shaky.stack.environment()["EARTHFLOW_DATABASE_URL"]
+    control = shaky.stack.services["control"].port
+
+    def only_reads(on: bool) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            row = connection.execute("SELECT current_database()").fetchone()
+            assert row is not None
+            how = "SET default_transaction_read_only = on" if on else "RESET default_transaction_read_only"  # fmt: skip
+            connection.execute(f'ALTER DATABASE "{row[0]}" {how}'.encode())
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    def of_postgres() -> dict[str, Any]:
+        body = curl("-s", shaky.url("/health/ready", control)).stdout
+        found: dict[str, Any] = json.loads(body)["checks"]["postgres"]
+        return found
+
+    only_reads(True)
+    try:
+        assert wait_until(lambda: of_postgres()["status"] == "DOWN", PATIENCE)
+        assert "only reads" in of_postgres()["detail"]
+        assert health_status(shaky, control, "") == "503"
+        with pytest.raises(CommandError, match="only reads"):
+            shaky.stack.control.post("/v1/tenants", {"name": "x"})
+        assert caller.post(message("hello"))[0] == 200
+    finally:
+        only_reads(False)
+    assert wait_until(lambda: of_postgres()["status"] == "OK", PATIENCE)
+    assert caller.audit(1)[0]["status"] == "ALLOW"
+    assert shaky.stack.control.post("/v1/tenants", {"name": "x"})["id"]
 
 
 def test_with_control_away_the_proxy_starts_and_judges_from_its_sealed_snapshot(
