@@ -1,7 +1,9 @@
 """The charset that a Content-Type declares. Everything is read as UTF-8; a reader that follows another charset sees other text."""
 
 import codecs
+import encodings
 import re
+from encodings import aliases
 
 from rules.exchange import Unreadable
 
@@ -10,6 +12,8 @@ UTF_8 = ("", "utf-8", "utf8", "us-ascii", "ascii")
 # Of these, ASCII is written as in UTF-8. Older clients in Java name them without need.
 LIKE_ASCII = ("iso-8859-1", "latin1", "windows-1252")
 # Python's codecs of names and of source code: no charsets, and some take quadratic time.
+# Python remembers every name that it is asked for, so it is asked for none that it does not have.
+KNOWN = frozenset(aliases.aliases) | frozenset(aliases.aliases.values())
 NO_CHARSET = ("punycode", "idna", "undefined", "unicode-escape", "raw-unicode-escape")
 
 
@@ -34,6 +38,8 @@ def hides_ascii(content_type: str) -> bool:
 def text_in(body: bytes, content_type: str) -> str | Unreadable:
     """The text as a reader of the declared charset has it. Total."""
     name = charsets_of(content_type)[0]
+    if encodings.normalize_encoding(name) not in KNOWN:
+        return Unreadable("unknown_encoding")
     try:
         codec = codecs.lookup(name)
         if codec.name in NO_CHARSET or not codec._is_text_encoding:
