@@ -64,7 +64,7 @@ async def ready(request: web.Request) -> web.Response:
 
 async def _database(state: State) -> dict[str, object]:
     try:
-        served, reads_only = await asyncio.wait_for(_asked(state), PATIENCE)
+        served, reads_only = await asyncio.wait_for(_looked_up(state), PATIENCE)
         if reads_only:
             told = POSTGRES_UNFIT[psycopg.errors.ReadOnlySqlTransaction]
             return {"status": "DOWN", "detail": f"{told.message} {told.hint}"}
@@ -76,7 +76,7 @@ async def _database(state: State) -> dict[str, object]:
         return {"status": "DOWN", "detail": told.message}
 
 
-async def _asked(state: State) -> tuple[snapshots.Served, bool]:
+async def _looked_up(state: State) -> tuple[snapshots.Served, bool]:
     """What is served, and whether the database only reads."""
     async with state.pool.connection() as connection:
         found = await connection.execute(
