@@ -79,7 +79,7 @@ POSTGRES_UNFIT: dict[type[psycopg.Error], ApiError] = {
         503,
         "database_crowded",
         "PostgreSQL takes no more connections; nothing was changed.",
-        "Raise its max_connections, or see who holds them: SELECT * FROM pg_stat_activity.",
+        "Raise its max_connections, or see in pg_stat_activity who holds them.",
         AGAIN,
     ),
     psycopg.errors.DiskFull: ApiError(
