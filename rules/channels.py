@@ -12,6 +12,7 @@ and each character passes these states:
 """
 
 from bisect import insort
+from collections import deque
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -88,7 +89,7 @@ class Channel:
     waits_at: int = 0
     decided: int = 0
     edits: list[Edit] = field(default_factory=list)
-    fixed: list[tuple[int, int]] = field(default_factory=list)
+    fixed: deque[tuple[int, int]] = field(default_factory=deque)
 
     @property
     def length(self) -> int:
@@ -101,8 +102,9 @@ class Channel:
         self.window += piece.text
         self.last_event = event
         if piece.literal == NOWHERE:
-            old = (one for one in self.fixed if one[1] > self.base)
-            self.fixed = [*old, (start, self.length)]
+            while self.fixed and self.fixed[0][1] <= self.base:
+                self.fixed.popleft()
+            self.fixed.append((start, self.length))
         return start
 
     def is_fixed(self, start: int, end: int) -> bool:
@@ -223,7 +225,12 @@ class Channels:
 
     def _split(self, channel: Channel, names: Sequence[Name]) -> Channel:
         """Part some names of a channel from the others."""
-        other = replace(channel, names=set(names), edits=list(channel.edits))
+        other = replace(
+            channel,
+            names=set(names),
+            edits=list(channel.edits),
+            fixed=channel.fixed.copy(),
+        )
         channel.names.difference_update(names)
         self._by_name.update(dict.fromkeys(names, other))
         return other

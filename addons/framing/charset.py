@@ -11,9 +11,9 @@ CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s\"';,]*)", re.IGNORECASE)
 UTF_8 = ("", "utf-8", "utf8", "us-ascii", "ascii")
 # Of these, ASCII is written as in UTF-8. Older clients in Java name them without need.
 LIKE_ASCII = ("iso-8859-1", "latin1", "windows-1252")
-# Python's codecs of names and of source code: no charsets, and some take quadratic time.
 # Python remembers every name that it is asked for, so it is asked for none that it does not have.
 KNOWN = frozenset(aliases.aliases) | frozenset(aliases.aliases.values())
+# Python's codecs of names and of source code: no charsets, and some take quadratic time.
 NO_CHARSET = ("punycode", "idna", "undefined", "unicode-escape", "raw-unicode-escape")
 
 
