@@ -5,6 +5,7 @@ import msgspec
 from addons.calls.flow import Flow, path_of
 from addons.calls.refusal import BAD_GATEWAY, Reply
 from addons.status.health import Health
+from contract.proof import RELAYED, relayed_mac
 
 # A proxy in front of control sets these; from a client they could be forged.
 FORWARDED = (
@@ -13,15 +14,18 @@ FORWARDED = (
     "x-forwarded-proto",
     "x-forwarded-host",
     "x-real-ip",
+    RELAYED,
 )
 INTERNAL = "/internal"  # paths between proxy and control alone
 
 
 class ApiRelay:
-    """Relays to control. `certificates`: clients must show one, but for health."""
+    """Relays to control, to whom the `token` of proxies proves whose address it passes on. `certificates`: clients must show
+    one, but for health.
+    """
 
-    def __init__(self, health: Health, *, certificates: bool):
-        self._health, self._certificates = health, certificates
+    def __init__(self, health: Health, token: str, *, certificates: bool):
+        self._health, self._token, self._certificates = health, token, certificates
 
     def relay(self, flow: Flow) -> Reply | None:
         """The proxy's own reply; None where the request, prepared here, goes to control."""
@@ -40,7 +44,9 @@ class ApiRelay:
         headers, peer = request.headers, flow.client_conn.peername
         for name in FORWARDED:
             headers.pop(name, None)
-        headers["x-forwarded-for"] = peer[0] if peer else "unknown"
+        address = peer[0] if peer else "unknown"
+        headers["x-forwarded-for"] = address
+        headers[RELAYED] = relayed_mac(self._token, address)
         headers["x-forwarded-proto"] = "https" if flow.client_conn.tls else "http"
         request.stream = True
         return None

@@ -45,7 +45,7 @@ from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import NoSnapshot, OlderSnapshot, SnapshotHolder
 from addons.tunnels import Tunnels
 from contract.providers import BadProviders
-from contract.unwrap import WrongMasterKey, cache_key
+from contract.unwrap import WrongMasterKey, cache_key, proxy_token
 from rules.complaint import BadRules
 
 logger = logging.getLogger("earthflow.proxy")
@@ -130,15 +130,16 @@ class Services:
         )
         bounds = Bounds(connections, providers.has, is_opaque)
         self.layer_choice = LayerChoice(settings.control, bounds, tunnels)
-        beside: list[Any] = [
-            Handshakes(tunnels, connections, recorder, distrust),
-            DialogueHooks(judge, self.limiter, recorder, connections, failures),
-        ]
+        handshakes = Handshakes(tunnels, connections, recorder, distrust)
+        dialogues = DialogueHooks(judge, self.limiter, recorder, connections, failures)
+        beside: list[Any] = [handshakes, dialogues]
+        certified, token = settings.tls_ca is not None, proxy_token(settings.master)
+        relay = ApiRelay(self.health, token, certificates=certified)
         self.hooks = Hooks(
             gate,
             tunnels,
             self.layer_choice,
-            ApiRelay(self.health, certificates=settings.tls_ca is not None),
+            relay,
             connections,
             settings.control,
             beside,

@@ -14,14 +14,14 @@ from cli.output import Output, RowsOutput, emit, emit_rows, plain
 from cli.remote import control
 
 app = typer.Typer(
-    help="The audit: search, show, stats, tail, export, import, migrate.",
+    help="The audit: search, show, stats, tail, admin, export, import, migrate.",
     no_args_is_help=True,
 )
 app.command()(migrate)
 app.command("import")(take_in)
 
-# Rows of a page, and seconds between looks of `tail`.
-PAGE, LOOK_SECONDS = 500, 1.0
+# Rows of a page of an export; rows of one look of `tail`, and seconds between looks.
+PAGE, LOOK, LOOK_SECONDS = 500, 100, 1.0
 COLUMNS = (
     "time",
     "tenant",
@@ -32,6 +32,18 @@ COLUMNS = (
     "rules",
     "outcome",
     "id",
+)
+
+ADMIN_COLUMNS = (
+    "at",
+    "actor",
+    "address",
+    "action",
+    "object",
+    "tenant",
+    "outcome",
+    "before",
+    "after",
 )
 
 Tenant = Annotated[str | None, typer.Option("--tenant", help="Of one tenant.")]
@@ -131,13 +143,12 @@ def tail(
     seen: set[str] = set()
     while count is None or shown < count:
         time.sleep(LOOK_SECONDS)
-        rows = [
-            row
-            for row in reversed(
-                api.get(f"/v1/audit?{query}&{begun}&limit={PAGE}")["audit"]
-            )
-            if row["id"] not in seen
-        ]
+        rows: list[dict[str, Any]] = []
+        for page in _pages(api, f"{query}&{begun}", LOOK):
+            new = [row for row in page if row["id"] not in seen]
+            rows = [*reversed(new), *rows]
+            if len(new) < len(page):
+                break
         for row in rows[: None if count is None else count - shown]:
             if output == "jsonl":
                 emit_rows(COLUMNS, [row], "jsonl")
@@ -160,6 +171,25 @@ def tail(
                     ).isoformat()
                 }
             )
+
+
+@app.command()
+def admin(
+    actor: Annotated[str | None, typer.Option("--actor", help="By this key's id; or environment, control, host.")] = None,
+    object: Annotated[str | None, typer.Option("--object", help="The id of what was changed.")] = None,
+    action: Annotated[str | None, typer.Option("--action", help="Such as keys.revoke, or keys for all of these.")] = None,
+    tenant: Tenant = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", help="done, forbidden, not_found, …")] = None,
+    since: Since = None, until: Until = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="The most to list.")] = 50,
+    output: RowsOutput = "table",
+) -> None:  # fmt: skip
+    """List who changed what, newest first."""
+    asked = locals() | {"from": since, "to": until}
+    names = ("actor", "object", "action", "tenant", "outcome", "from", "to")
+    query = urlencode({name: asked[name] for name in names if asked[name]})
+    rows = control().get(f"/v1/audit/admin?{query}&limit={limit}")["entries"]
+    emit_rows(ADMIN_COLUMNS, rows, output)
 
 
 def _query(told: Mapping[str, Any]) -> str:
@@ -185,10 +215,12 @@ def _query(told: Mapping[str, Any]) -> str:
     )
 
 
-def _pages(api: Control, query: str) -> Iterator[list[dict[str, Any]]]:
+def _pages(
+    api: Control, query: str, limit: int = PAGE
+) -> Iterator[list[dict[str, Any]]]:
     cursor: str | None = ""
     while cursor is not None:
-        page = api.get(f"/v1/audit?{query}&limit={PAGE}{cursor}")
+        page = api.get(f"/v1/audit?{query}&limit={limit}{cursor}")
         yield page["audit"]
         cursor = f"&{urlencode({'cursor': page['next']})}" if page["next"] else None
 

@@ -12,6 +12,7 @@ import re
 
 NONCE = "Earthflow-Nonce"
 PROOF = "Earthflow-Proof"
+RELAYED = "Earthflow-Relayed"
 NONCE_SHAPE = re.compile(r"[0-9a-f]{32}")
 
 
@@ -35,6 +36,11 @@ def is_proven(
         proof.encode("utf-8", "replace"),
         proof_of(seal, nonce, path, status, body).encode(),
     )
+
+
+def relayed_mac(token: str, address: str) -> str:
+    """The MAC, by the token of proxies, with which a proxy says that it passes on a request of this address to control."""
+    return hmac.digest(token.encode(), f"relayed\n{address}".encode(), "sha256").hex()
 
 
 def record_key(data_key: str) -> bytes:

@@ -19,7 +19,7 @@ from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey
 from control.app import application
 from control.keyring import Keyring
-from control.rule_files import hash_of, read_sources, signature
+from control.rule_files import hash_of, own_hashes, read_sources, signature
 from control.settings import ControlSettings
 from control.state import State
 from control.store import database, keys, master_keys, snapshots
@@ -50,7 +50,7 @@ async def serve(settings: ControlSettings) -> int:
                 vault.open(await snapshots.pepper(pool, vault.new_secret()))
             )
             keyring.take(*await keys.known(pool))
-            await snapshots.note_rules(pool, hash_of(rules))
+            await snapshots.note_rules(pool, hash_of(rules), own_hashes(rules))
         except (BadRules, WrongMasterKey, database.ChangedMigration) as error:
             return _say(str(error), BAD_CONFIGURATION)
         except (database.Unreachable, database.Unusable) as error:

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from control import openapi
+from control.administered import administered
 from control.errors import errors
 from control.idempotency import once
 from control.jobs import deliver, follow, ingest, reload, retain
 from control.proofs import proofs
 from control.routes import ROUTES
 from control.state import STATE, State
+from control.understood import understood
 
 MAX_REQUEST = 1024 * 1024  # bytes
 
@@ -19,9 +21,11 @@ MAX_REQUEST = 1024 * 1024  # bytes
 def application(state: State) -> web.Application:
     """The API over a state."""
     app = web.Application(
-        middlewares=[proofs, errors, once], client_max_size=MAX_REQUEST
+        middlewares=[proofs, errors, administered, once, understood],
+        client_max_size=MAX_REQUEST,
     )
-    app[STATE], app[openapi.DESCRIBED] = state, openapi.describe(ROUTES)
+    app[STATE] = state
+    openapi.install(app, ROUTES)
     for route in ROUTES:
         app.router.add_route(route.method, route.path, route.handler)
         if route.method == "GET":

@@ -13,16 +13,21 @@ from contract.unwrap import seal_key
 from control.errors import CALLER, ApiError
 from control.state import STATE
 from control.store import master_keys
+from control.store.admin_audit import UNDER_WAY
 from control.store.keys import Role
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
+ENVIRONMENT = "environment"  # whose key it is that the settings have
+
+
 class Caller(NamedTuple):
-    """Who calls. Only the role tenant has a `tenant`."""
+    """Who calls, by the id of a key. Only the role tenant has a `tenant`."""
 
     role: Role
     tenant: str | None = None
+    key: str = ENVIRONMENT
 
 
 class Way(NamedTuple):
@@ -45,6 +50,7 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
     if who is None:
         wait = request.app[STATE].guesses.wait(_address(request), request.remote or "")
         if wait:
+            request.app[STATE].unauthorized += 1
             await request.app[STATE].guesses.slow()
             raise ApiError(
                 429,
@@ -52,18 +58,37 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
                 "Too many wrong keys came from this address.",
                 headers={"Retry-After": str(wait)},
             )
-        raise ApiError(
-            401,
-            "unauthorized",
-            "This key is not valid here.",
-            "Send the admin key or a tenant's key as X-API-Key.",
-        )
+        raise _unauthorized(request, "This key is not valid here.")
     request[CALLER] = who.tenant or who.role
+    if (act := UNDER_WAY.get()) is not None:
+        act.actor, act.role = who.key, who.role
+        act.tenant = act.tenant if who.role == "admin" else who.tenant
     if who.role == "metrics" and not metrics:
-        raise ApiError(
-            403, "forbidden", "This key reads /v1/dashboard/metrics and nothing else."
-        )
+        message = "This key reads /v1/dashboard/metrics and nothing else."
+        raise _forbidden(request, who, message)
     return who
+
+
+def _unauthorized(request: web.Request, message: str) -> ApiError:
+    request.app[STATE].unauthorized += 1
+    hint = "Send the admin key or a tenant's key as X-API-Key."
+    return ApiError(401, "unauthorized", message, hint)
+
+
+def _forbidden(
+    request: web.Request, who: Caller, message: str, hint: str = ""
+) -> ApiError:
+    """The refusal of what a role may not do; of too many in a minute, each of which is an entry of the audit, that they are."""
+    wait = request.app[STATE].guesses.refused(who.key)
+    if wait:
+        return ApiError(
+            429,
+            "too_many_refused",
+            "This key asked too often for what it may not do.",
+            "Use a key of the right role.",
+            {"Retry-After": str(wait)},
+        )
+    return ApiError(403, "forbidden", message, hint)
 
 
 def _known(request: web.Request, text: str) -> Caller | None:
@@ -76,7 +101,7 @@ def _known(request: web.Request, text: str) -> Caller | None:
     if any(admins):
         return Caller("admin")
     key = state.keyring.find(text)
-    return Caller(key.role, key.tenant) if key is not None else None
+    return Caller(key.role, key.tenant, key.id) if key is not None else None
 
 
 def _address(request: web.Request) -> str:
@@ -89,10 +114,10 @@ def _address(request: web.Request) -> str:
 
 async def admin(request: web.Request) -> None:
     """Raises ApiError 401 or 403 for anybody but an admin."""
-    if (await caller(request)).role != "admin":
-        raise ApiError(
-            403,
-            "forbidden",
+    if (who := await caller(request)).role != "admin":
+        raise _forbidden(
+            request,
+            who,
             "This needs an admin's key.",
             "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key.",
         )
@@ -100,10 +125,10 @@ async def admin(request: web.Request) -> None:
 
 async def reader_of_metrics(request: web.Request) -> None:
     """An admin, or a key for metrics. Raises ApiError 401 or 403 for anybody else."""
-    if (await caller(request, metrics=True)).role == "tenant":
-        raise ApiError(
-            403,
-            "forbidden",
+    if (who := await caller(request, metrics=True)).role == "tenant":
+        raise _forbidden(
+            request,
+            who,
             "This needs an admin's key, or one for metrics.",
             "POST /v1/keys makes one.",
         )
@@ -161,22 +186,17 @@ async def proxy(request: web.Request) -> Way:
 
 def _presented(request: web.Request) -> str:
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
-    given = {
-        request.headers.get("X-API-Key", ""),
+    given: set[str] = {
+        *request.headers.getall("X-API-Key", []),
         bearer.strip() if scheme.lower() == "bearer" else "",
     } - {""}
     if len(given) > 1:
         raise ApiError(
             400,
             "two_keys",
-            "X-API-Key and Authorization carry different keys.",
+            "The request carries different keys.",
             "Send one of them.",
         )
     if not given:
-        raise ApiError(
-            401,
-            "unauthorized",
-            "No key was sent.",
-            "Send the admin key or a tenant's key as X-API-Key.",
-        )
+        raise _unauthorized(request, "No key was sent.")
     return given.pop()

@@ -16,6 +16,7 @@ from contract.decision import new_id
 
 logger = logging.getLogger("earthflow.api")
 
+REQUEST_ID = web.RequestKey("request_id", str)
 CALLER = web.RequestKey("caller", str)  # in the log: a role, or a tenant's id
 # What a handler may raise, sorted by what it means for a caller who retries.
 NOTHING_DONE = (web.HTTPException, psycopg.DataError)
@@ -49,6 +50,9 @@ class ApiError(Exception):
         self.headers = dict(headers or {})
 
 
+NO_TENANT = ApiError(
+    404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
+)
 UNSTORABLE = ApiError(
     400, "bad_request", "A value holds what cannot be stored or searched for."
 )
@@ -135,6 +139,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     Each request is one line in the log, by its route, never by its path or query.
     """
     request_id, began = new_id(), time.monotonic()
+    request[REQUEST_ID] = request_id
     response = await _handled(request, handler, request_id)
     if not response.prepared:
         response.headers.setdefault("x-request-id", request_id)
@@ -161,33 +166,41 @@ async def _handled(
     """The answer. What was not foreseen tells nothing of its inside."""
     try:
         return await handler(request)
-    except ApiError as error:
-        return _shape(request_id, error)
-    except (psycopg.DataError, psycopg.errors.ProgramLimitExceeded):
-        return _shape(request_id, UNSTORABLE)
-    except psycopg.errors.QueryCanceled:
-        return _shape(request_id, TOO_MUCH)
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        code = (error.reason or "error").lower().replace(" ", "_")
-        message = f"{error.reason}: {request.method} {request.path}"
-        shaped = _shape(request_id, ApiError(error.status, code, message))
-        shaped.headers.update(
-            {name: value for name, value in error.headers.items() if name == "Allow"}
-        )
-        return shaped
+        told = answer_to(error)
+        told.message += f": {request.method} {request.path}"
+        told.headers |= {
+            name: value for name, value in error.headers.items() if name == "Allow"
+        }
+        return _shape(request_id, told)
     except Exception as error:
-        if (told := unfit(error)) is not None:
+        told = answer_to(error)
+        if told is INTERNAL:
+            logger.error(
+                "%s in request %s",
+                type(error).__name__,
+                request_id,
+                exc_info=logger.isEnabledFor(logging.DEBUG),
+            )
+        elif unfit(error) is not None:
             logger.warning("%s; request %s", told.message, request_id)
-            return _shape(request_id, told)
-        logger.error(
-            "%s in request %s",
-            type(error).__name__,
-            request_id,
-            exc_info=logger.isEnabledFor(logging.DEBUG),
-        )
-        return _shape(request_id, INTERNAL)
+        return _shape(request_id, told)
+
+
+def answer_to(error: Exception) -> ApiError:
+    """What answers this error; INTERNAL where it was not foreseen."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, psycopg.DataError | psycopg.errors.ProgramLimitExceeded):
+        return UNSTORABLE
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return TOO_MUCH
+    if isinstance(error, web.HTTPException):
+        code = (error.reason or "error").lower().replace(" ", "_")
+        return ApiError(error.status, code, error.reason or "Error")
+    return unfit(error) or INTERNAL
 
 
 def _shape(request_id: str, error: ApiError) -> web.Response:

@@ -30,11 +30,11 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
     key = request.headers.get(HEADER)
     if key is None or request.method != "POST" or not request.path.startswith("/v1/"):
         return await handler(request)
-    if not KEY.fullmatch(key):
+    if len(request.headers.getall(HEADER)) > 1 or not KEY.fullmatch(key):
         raise ApiError(
             400,
             "bad_idempotency_key",
-            f"{HEADER} has 1 to 200 visible ASCII characters.",
+            f"There is one {HEADER}, of 1 to 200 visible ASCII characters.",
         )
     state, who = request.app[STATE], await auth.caller(request, metrics=True)
     if (

@@ -19,6 +19,8 @@ MOST_ADDRESSES = 10_000
 NOBODYS = "0" * 64
 # wrong keys of one address, before it must wait
 TRIES = 20
+# What a key asks for and may not do, and each time is an entry: some 30 MB a day of the busiest one.
+REFUSALS = 300
 # The window of the limits below.
 TRIES_SECONDS = 60.0
 # Wrong keys of a peer that may be a proxy and speak for many.
@@ -90,6 +92,10 @@ class Guesses:
             *([self._wait(f"peer {peer}", PEER_TRIES)] if peer else []),
         ]
         return max(waits)
+
+    def refused(self, key: str) -> int:
+        """Count a request that this key may not make; the seconds for which it must wait, or 0."""
+        return self._wait(f"key {key}", REFUSALS)
 
     def _wait(self, address: str, tries: int) -> int:
         now = time.monotonic()

@@ -25,12 +25,15 @@ HELP = {
     "requests": "Exchanges that are over.",
     "tokens": "Tokens, as providers counted them.",
     "quarantined_records": "Records that were not stored: forged, or unreadable.",
+    "unauthorized_requests": "Requests to the API without a valid key.",
 }
 
 
 # So that an alarm has something to compare with before the first.
 NONE_YET = {
-    Series("quarantined_records", (why,)): 0 for why in ("forged", "unreadable")
+    Series("quarantined_records", ("forged",)): 0,
+    Series("quarantined_records", ("unreadable",)): 0,
+    Series("unauthorized_requests", ()): 0,
 }
 
 

@@ -3,7 +3,7 @@ and their types.
 """
 
 import html
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, get_args
 
 import msgspec
@@ -60,6 +60,9 @@ class Route(NamedTuple):
 
 
 DESCRIBED = web.AppKey("described", dict[str, Any])
+# By handler, of the routes that are described: what it does, such as tenants.create, and what its query may have.
+ACTIONS = web.AppKey("actions", dict[Any, str])
+PARAMETERS = web.AppKey("parameters", dict[Any, tuple[str, ...]])
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -123,7 +126,7 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     by_type = dict(zip(ordered, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in described:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(
+        paths.setdefault(route.path, {})[route.method.lower()] = _described(
             route, by_type
         )
     return {
@@ -145,13 +148,21 @@ def describe(routes: Iterable[Route]) -> dict[str, Any]:
     }
 
 
-def _operation_id(route: Route) -> str:
-    """The noun and the verb. Ids are public: they stay when a module gets a better name."""
+def install(app: web.Application, routes: Sequence[Route]) -> None:
+    """Let the application know what its routes are."""
+    described = [route for route in routes if route.answers is not None]
+    app[DESCRIBED] = describe(routes)
+    app[ACTIONS] = {route.handler: ".".join(_operation(route)) for route in described}
+    app[PARAMETERS] = {route.handler: route.query for route in described}
+
+
+def _operation(route: Route) -> tuple[str, str]:
+    """The noun and the verb. They are public: they stay when a module gets a better name."""
     noun = route.handler.__module__.rpartition(".")[2]
-    return f"{PUBLIC_NOUNS.get(noun, noun)}_{route.handler.__name__}"
+    return PUBLIC_NOUNS.get(noun, noun), route.handler.__name__
 
 
-def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+def _described(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     named = [part[1:-1] for part in route.path.split("/") if part.startswith("{")]
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": ID} for name in named
@@ -167,7 +178,7 @@ def _operation(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
     ]
     parameters += [KEY_HEADER] if route.method == "POST" else []
     operation: dict[str, Any] = {
-        "operationId": _operation_id(route),
+        "operationId": "_".join(_operation(route)),
         "tags": [route.path.split("/")[2]],
         "summary": " ".join((route.handler.__doc__ or "").split()),
         "parameters": parameters,

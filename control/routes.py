@@ -5,6 +5,7 @@
 
 from control import health, metrics, openapi
 from control.api import (
+    admin_audit,
     archive,
     audit,
     authorities,
@@ -86,7 +87,13 @@ ROUTES = (
         webhooks.Replayed,
         webhooks.Replay,
     ),
-    Route("POST", "/v1/webhooks/{id}/secret", webhooks.new_secret, webhooks.NewSecret),
+    Route(
+        "POST",
+        "/v1/webhooks/{id}/secret",
+        webhooks.new_secret,
+        webhooks.NewSecret,
+        webhooks.SecretChange,
+    ),
     Route("GET", "/v1/keys", keys.of_nobody, keys.Keys),
     Route(
         "POST", "/v1/keys", keys.create_for_nobody, keys.KeyView, keys.NewRoleKey, 201
@@ -134,6 +141,13 @@ ROUTES = (
         audit.search,
         audit.Page,
         query=(*FOUND_BY, "limit", "cursor"),
+    ),
+    Route(
+        "GET",
+        "/v1/audit/admin",
+        admin_audit.search,
+        admin_audit.Entries,
+        query=(*admin_audit.FILTERS, "limit", "cursor"),
     ),
     Route("GET", "/v1/audit/stats", audit.stats, audit.Stats, query=FOUND_BY),
     Route("POST", "/v1/audit/import", archive.take_in, archive.Imported, LINES),

@@ -46,6 +46,15 @@ def read_sources(folder: Path | None) -> dict[str, str]:
     return sources
 
 
+def own_hashes(sources: Mapping[str, str]) -> dict[str, str]:
+    """What tells the operator's own files from other versions of them, by name."""
+    return {
+        name: hashlib.sha256(text.encode()).hexdigest()[:16]
+        for name, text in sources.items()
+        if name not in shipped()
+    }
+
+
 def signature(folder: Path | None) -> Signature:
     """Changes when a file is added, removed or written."""
     found = []

@@ -25,6 +25,8 @@ from contract.version import VERSION
 PREFIX = "whsec_"
 # Characters; longer ones are refused by common servers, too.
 MAX_URL = 2000
+# For a name to resolve when a webhook is made; one that does not is looked up again for each delivery.
+RESOLVE_SECONDS = 2.0
 # Threads, and names in question: silent name servers hold a thread for 30 s each.
 RESOLVERS, MOST_ASKED = 32, 1000
 
@@ -108,8 +110,9 @@ class Sender:
 
     def start(self) -> None:
         """Open the session."""
+        self._resolver = _Resolver(self)
         connector = aiohttp.TCPConnector(
-            resolver=_Resolver(self),
+            resolver=self._resolver,
             ssl=self._tls,
             limit=0,
             force_close=True,
@@ -150,6 +153,20 @@ class Sender:
         except (aiohttp.ClientError, OSError, ValueError) as failure:
             error = _reason(failure)
         return Answer(status, error, round((time.monotonic() - began) * 1000))
+
+    async def denied(self, url: str) -> str:
+        """Why the host of this URL is not connected to; empty where it is, or is not known yet."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        try:
+            self.check(host, host)
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                await self._resolver.resolve(host, parts.port or 443)
+        except Denied as denied:
+            return str(denied)
+        except (OSError, ValueError):  # no answer is in time, or at all
+            return ""
+        return ""
 
     def check(self, host: str, address: str) -> None:
         """Raises Denied where the host is a literal address that must not be connected

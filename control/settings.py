@@ -1,5 +1,6 @@
 """The settings of control, read once from the environment and frozen."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -90,6 +91,7 @@ class Postgres(Settings):
         )
 
 
+Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
 AdminKey = Annotated[SecretStr, AfterValidator(own_secret)]
 
 
@@ -105,6 +107,9 @@ class ControlSettings(Core, Redis, Postgres):
     )
     dashboard_port: int = Field(
         8080, validation_alias="EARTHFLOW_DASHBOARD_PORT", ge=0, le=65535
+    )
+    trusted_proxies: Annotated[Networks, NoDecode] = Field(
+        frozenset(), validation_alias="EARTHFLOW_TRUSTED_PROXIES"
     )
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     start_timeout: NonNegativeInt = Field(
@@ -145,6 +150,19 @@ class ControlSettings(Core, Redis, Postgres):
                 'must have at least 32 characters. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
             )
         return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _read_networks(cls, written: object) -> object:
+        if not isinstance(written, str):
+            return written
+        try:
+            names = filter(None, map(str.strip, written.split(",")))
+            return frozenset(map(ipaddress.ip_network, names))
+        except ValueError:
+            raise ValueError(
+                "must be a list of addresses and networks, such as 10.0.0.7,192.168.8.0/24"
+            ) from None
 
     @field_validator("webhook_internal", mode="before")
     @classmethod

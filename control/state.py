@@ -41,7 +41,10 @@ class State:
     guesses: Guesses = field(default_factory=Guesses)
     # by tenant: running searches and counts
     readers: Counter[str] = field(default_factory=Counter)
+    # exports that were noted: whose, with which filters -> when
+    exports: dict[tuple[object, ...], float] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    unauthorized: int = 0  # requests without a valid key, not yet in the tally
     ending: bool = False  # we stop: no poll may wait any longer
     ingest_detail: str = ""  # why records cannot be stored now; empty where they can
 

@@ -9,9 +9,10 @@ from aiohttp import web
 from contract.decision import encode, time_of
 from control import auth
 from control.api.records import records_of
-from control.errors import answer
+from control.errors import ApiError, answer
 from control.state import STATE
 from control.store import audit
+from control.store.admin_audit import changed, changing
 from control.store.audit import Arrival, Partitions
 
 TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -50,12 +51,18 @@ async def take_in(request: web.Request) -> web.Response:
             arrivals += _arrivals(number, line, oldest, now)
         except (ValueError, RecursionError) as error:
             refused.append(RefusedLine(number, str(error)[:200]))
-    async with state.pool.connection() as connection:
+    if not lines:
+        raise ApiError(
+            400, "nothing", "There are no lines in the body.", "Send lines of JSON."
+        )
+    async with changing(state.pool) as connection:
         stored = (
             await audit.store(connection, Partitions(), arrivals, [], live=False)
             if arrivals
             else 0
         )
+        told = {"read": len(lines), "stored": stored, "refused": len(refused)}
+        changed("", None, {}, told)
     return answer(
         Imported(len(lines), stored, len(lines) - len(refused) - stored, refused)
     )

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import time
 import uuid
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from typing import get_args
@@ -20,12 +21,16 @@ from control.api.paging import limit_of
 from control.api.records import Exchange, Said, shown
 from control.errors import ApiError, answer
 from control.state import STATE
+from control.store import admin_audit
 from control.store import search as store
+from control.store.admin_audit import UNDER_WAY
 from control.store.database import Pool
 from control.store.search import Place, Sought
 from rules.complaint import likely
 
 MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
+# Rows of a page that a person looks at; who takes more at a time takes them away, which is noted.
+MOST_LOOKED_AT, HOUR, MOST_EXPORTS = 100, 3600.0, 10_000
 MOST_READERS = 8  # searches of one tenant at a time; three of all tenants
 LONGEST = 300  # characters of a value to search for
 FILTERS = (
@@ -101,9 +106,10 @@ async def search(request: web.Request) -> web.Response:
 
     A tenant sees its own.
     """
-    sought = await _sought(request, "limit", "cursor")
+    sought = await _sought(request)
     limit = limit_of(request)
     after = _after(request)
+    await _note_export(request, limit)
     async with _reading(request, sought) as pool:
         rows = await store.search(pool, sought, limit=limit, after=after)
     following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
@@ -127,7 +133,42 @@ async def show(request: web.Request) -> web.Response:
             "GET /v1/audit finds them; old ones are dropped.",
         )
     row, wrapped, prompt = found
-    return answer(shown(row, _prompt(request, prompt, wrapped)))
+    opened = _prompt(request, prompt, wrapped)
+    if opened is not None:
+        await _note(request, "prompts.open", id, row.decision.tenant)
+    return answer(shown(row, opened))
+
+
+async def _note(
+    request: web.Request,
+    action: str,
+    object: str,
+    tenant: str | None,
+    after: Mapping[str, object] | None = None,
+) -> None:
+    """An entry of what was read, before it is shown."""
+    act = UNDER_WAY.get()
+    assert act is not None
+    act.action, act.object, act.tenant = action, object, tenant
+    await admin_audit.note(request.app[STATE].pool, act, after=after)
+
+
+async def _note_export(request: web.Request, limit: int) -> None:
+    """Note that somebody takes many exchanges at a time: once an hour for the same filters, not for each page."""
+    if limit <= MOST_LOOKED_AT:
+        return
+    told = {name: value for name, value in request.query.items() if name in FILTERS}
+    act, noted = UNDER_WAY.get(), request.app[STATE].exports
+    assert act is not None
+    whose = (act.actor, act.address, *sorted(told.items()))
+    if time.monotonic() - noted.pop(whose, -HOUR) < HOUR and "cursor" in request.query:
+        noted[whose] = time.monotonic()
+        return
+    tenant = told.get("tenant") or act.tenant
+    await _note(request, "audit.export", tenant or "all tenants", tenant, told)
+    noted[whose] = time.monotonic()
+    while len(noted) > MOST_EXPORTS:
+        noted.pop(next(iter(noted)))
 
 
 def _prompt(request: web.Request, kept: str, wrapped: str) -> list[Said] | None:
@@ -207,19 +248,15 @@ def _quantiles(values: Sequence[float] | None) -> Quantiles | None:
     return Quantiles(*values) if values is not None else None
 
 
-async def _sought(request: web.Request, *also: str) -> Sought:
+async def _sought(request: web.Request) -> Sought:
     """What the query asks for, within what its sender may see. Raises ApiError."""
     who = await auth.caller(request)
-    for name in request.query:
-        if name not in (*FILTERS, *also):
-            raise ApiError(
-                400,
-                "unknown_parameter",
-                f"There is no parameter {name[:50]}.",
-                likely(name, (*FILTERS, *also)),
-            )
-    told = {name: _value(request, name) for name in FILTERS if name in request.query}
-    since, until = (_time(told.pop(name, None), name) for name in ("from", "to"))
+    told = {
+        name: _value(request, name)
+        for name in FILTERS
+        if name in request.query and name not in ("from", "to")
+    }
+    since, until = times_of(request)
     if who.role != "admin":
         if who.tenant is None or told.get("tenant", who.tenant) != who.tenant:
             raise ApiError(404, "not_found", "There is no such tenant.")
@@ -238,21 +275,33 @@ def _value(request: web.Request, name: str) -> str:
             f"That {name} does not exist.",
             likely(value, WORDS[name]),
         )
-    if len(value) > LONGEST or "\0" in value:
+    if not 0 < len(value) <= LONGEST or "\0" in value:
         raise ApiError(
-            400, f"bad_{name}", f"{name} is too long, or holds what no record holds."
+            400,
+            f"bad_{name}",
+            f"{name} is empty, too long, or holds what no record holds.",
         )
     return value
+
+
+def times_of(request: web.Request) -> tuple[datetime | None, datetime | None]:
+    """`from` and `to` of the query. Raises ApiError."""
+    since, until = (_time(request.query.get(name), name) for name in ("from", "to"))
+    if since is not None and until is not None and since > until:
+        raise ApiError(
+            400, "bad_range", "`from` is after `to`.", "Give the earlier time as from."
+        )
+    return since, until
 
 
 def _time(text: str | None, name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
-        if not 1970 <= time.year < 3000:
+        at = datetime.fromisoformat(text)
+        if not 1970 <= at.year < 3000:
             raise ValueError
-        return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+        return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     except ValueError:
         raise ApiError(
             400,

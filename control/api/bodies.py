@@ -2,6 +2,7 @@
 declares a form; typed; errors are sentences.
 """
 
+import json
 import re
 from typing import Any, get_args, get_type_hints
 
@@ -11,6 +12,8 @@ from aiohttp import web
 from control.errors import ApiError
 from rules.complaint import likely
 
+# A text of one line, for people: no control characters, and none that change the direction of what is shown.
+SHOWN = r"[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 NOT_OFFERED = re.compile(r"Invalid enum value '(.*)' - at `\$\.(\w+)")
 
 
@@ -21,16 +24,36 @@ class Deleted(msgspec.Struct):
 
 
 async def body_of[Body: msgspec.Struct](
-    request: web.Request, kind: type[Body], example: str
+    request: web.Request, kind: type[Body], example: str, *, empty: bool = False
 ) -> Body:
-    """The body as a `kind`. Raises ApiError 400, with an example as its hint."""
+    """The body as a `kind`; where it may be `empty`, that is `{}`. Raises ApiError 400, with an example as its hint."""
+    content = await request.read()
     try:
-        return msgspec.json.decode(await request.read(), type=kind)
+        read = msgspec.json.decode(content or b"{}" if empty else content, type=kind)
+        json.loads(content or b"{}", object_pairs_hook=_once)
+        return read
+    except _Twice as twice:
+        raise ApiError(
+            400, "given_twice", f"The field {twice} is given twice.", "Give it once."
+        ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = _nearest(kind, str(error)) or f"Send {example}."
         raise ApiError(
             400, "bad_request", f"The body is not what is expected: {error}", hint
         ) from None
+
+
+class _Twice(Exception):
+    """An object has this field twice."""
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    seen: set[str] = set()
+    for name, _ in pairs:
+        if name in seen:
+            raise _Twice(name[:50])
+        seen.add(name)
+    return {}
 
 
 def _nearest(kind: type[msgspec.Struct], message: str) -> str:

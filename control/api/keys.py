@@ -9,8 +9,8 @@ from aiohttp import web
 
 from contract import keys as contract_keys
 from control import auth
-from control.api.bodies import body_of
-from control.errors import ApiError, answer
+from control.api.bodies import SHOWN, body_of
+from control.errors import NO_TENANT, ApiError, answer
 from control.state import STATE, State
 from control.store import keys
 from control.store.keys import Key, Minted, Role
@@ -24,7 +24,7 @@ KINDS: dict[Role, str] = {
 }
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=365 * DAY)]
 Lifetime = Annotated[int, msgspec.Meta(ge=1, le=3650 * DAY)]
-Name = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Name = Annotated[str, msgspec.Meta(max_length=200, pattern=rf"^{SHOWN}*\Z")]
 
 
 class NewKey(msgspec.Struct, forbid_unknown_fields=True):
@@ -150,9 +150,7 @@ async def _create(
     )
     key = await keys.add(state.pool, tenant, role, wanted.name, minted, not_after)
     if key is None:
-        raise ApiError(
-            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
-        )
+        raise NO_TENANT
     await state.tell_proxies()
     return answer(_shown(key, text), 201)
 
@@ -194,9 +192,7 @@ async def rotate(request: web.Request) -> web.Response:
     )
     of = await keys.to_rotate(state.pool, wanted.tenant_id)
     if wanted.tenant_id is not None and not of:
-        raise ApiError(
-            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
-        )
+        raise NO_TENANT
     if wanted.dry_run:
         return answer(RotationView(True, [RotatedView(tenant=tenant) for tenant in of]))
     minted = {tenant: _mint(state, "tenant") for tenant in of}

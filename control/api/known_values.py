@@ -9,7 +9,7 @@ from aiohttp import web
 
 from control import auth
 from control.api.bodies import Deleted, body_of
-from control.errors import ApiError, answer
+from control.errors import NO_TENANT, ApiError, answer
 from control.state import STATE
 from control.store import known_values, tenants
 from control.store.known_values import New, TooMany
@@ -86,9 +86,7 @@ async def put(request: web.Request) -> web.Response:
             409, "too_many", f"Nothing was added. {error}", "Remove some first."
         ) from None
     if not there:
-        raise ApiError(
-            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
-        )
+        raise NO_TENANT
     await state.tell_proxies()
     return answer(await _of(request, id))
 
@@ -115,9 +113,7 @@ async def delete(request: web.Request) -> web.Response:
 async def _of(request: web.Request, id: str) -> Secrets:
     pool = request.app[STATE].pool
     if await tenants.one(pool, id) is None:
-        raise ApiError(
-            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
-        )
+        raise NO_TENANT
     return Secrets(
         [
             SecretView(one.name, one.any_case, one.created)

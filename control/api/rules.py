@@ -6,6 +6,8 @@ from aiohttp import web
 from control import auth
 from control.errors import answer
 from control.state import STATE
+from control.store import admin_audit
+from control.store.admin_audit import UNDER_WAY
 from rules.sources import PRESETS, shipped
 
 
@@ -27,6 +29,9 @@ async def export(request: web.Request) -> web.Response:
     Admin only.
     """
     await auth.admin(request)
+    act = UNDER_WAY.get()
+    assert act is not None
+    await admin_audit.note(request.app[STATE].pool, act)
     state = request.app[STATE]
     own = {name: text for name, text in state.rules.items() if name not in shipped()}
     return answer(

@@ -11,19 +11,20 @@ from aiohttp import web
 from contract import keys
 from control import auth
 from control.api import webhooks
-from control.api.bodies import Deleted, body_of
-from control.errors import ApiError, answer
+from control.api.bodies import SHOWN, Deleted, body_of
+from control.errors import NO_TENANT, ApiError, answer
 from control.state import STATE
 from control.store import tenants
+from control.store.admin_audit import about
 from control.store.tenants import Tenant, TenantExists
 
 # Labels of a tenant.
 MAX_LABELS = 50
 
 Name = Annotated[
-    str, msgspec.Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")
+    str, msgspec.Meta(min_length=1, max_length=200, pattern=rf"^{SHOWN}+\Z")
 ]
-Label = Annotated[str, msgspec.Meta(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Label = Annotated[str, msgspec.Meta(max_length=200, pattern=rf"^{SHOWN}*\Z")]
 Labels = Annotated[dict[Label, Label], msgspec.Meta(max_length=MAX_LABELS)]
 PerMinute = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 TokensPerDay = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
@@ -57,7 +58,7 @@ class Changes(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     max_tokens_per_day: TokensPerDay | msgspec.UnsetType | None = msgspec.UNSET
     retention_days: Days | msgspec.UnsetType | None = msgspec.UNSET
     labels: Labels | msgspec.UnsetType = msgspec.UNSET
-    # the URL of a webhook that replaces all others
+    # another URL, with a secret of its own, for the webhook that reading a tenant shows; null removes that one
     webhook: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
@@ -111,6 +112,7 @@ async def create(request: web.Request) -> web.Response:
             key_digest=keys.digest(state.keyring.pepper, key.secret),
         )
     except TenantExists:
+        about(values["id"])
         message = (
             f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
         )
@@ -145,7 +147,7 @@ async def change(request: web.Request) -> web.Response:
     url, webhook, secret = values.pop("webhook", msgspec.UNSET), None, None
     if url is not msgspec.UNSET:
         webhook, secret = (
-            webhooks.new_values(request, url, ["BLOCK"])
+            await webhooks.new_values(request, url, ["BLOCK"])
             if url is not None
             else ({}, None)
         )
@@ -168,9 +170,7 @@ async def delete(request: web.Request) -> web.Response:
 
 def _there(tenant: Tenant | None) -> Tenant:
     if tenant is None:
-        raise ApiError(
-            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
-        )
+        raise NO_TENANT
     return tenant
 
 

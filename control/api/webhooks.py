@@ -13,13 +13,13 @@ from aiohttp import web
 from control import auth
 from control.api.bodies import Deleted, body_of
 from control.api.paging import limit_of
-from control.errors import ApiError, answer
+from control.errors import NO_TENANT, ApiError, answer
 from control.sender import complaint, shown
 from control.state import STATE
 from control.store import deliveries as queue
-from control.store import webhooks
+from control.store import tenants, webhooks
 from control.store.deliveries import Delivery
-from control.store.webhooks import Webhook
+from control.store.webhooks import StillTwo, Webhook
 
 Status = Literal["ALLOW", "FLAG", "REDACT", "BLOCK"]
 Statuses = Annotated[list[Status], msgspec.Meta(min_length=1, max_length=4)]
@@ -43,6 +43,12 @@ class Replay(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a replay: one delivery, or all that were given up."""
 
     delivery: str | None = None
+
+
+class SecretChange(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a change of the secret, which may be left out. `end_old`: the old one signs no more, as where it is known to others."""
+
+    end_old: bool = False
 
 
 class WebhookView(msgspec.Struct, kw_only=True):
@@ -117,15 +123,11 @@ class NewSecret(msgspec.Struct):
 
 async def of_tenant(request: web.Request) -> web.Response:
     """A tenant's webhooks, without their secrets. A tenant sees its own."""
-    id = await auth.tenant_of(request)
-    return answer(
-        Webhooks(
-            [
-                _shown(one)
-                for one in await webhooks.of_tenant(request.app[STATE].pool, id)
-            ]
-        )
-    )
+    id, pool = await auth.tenant_of(request), request.app[STATE].pool
+    if await tenants.one(pool, id) is None:
+        raise NO_TENANT
+    found = await webhooks.of_tenant(pool, id)
+    return answer(Webhooks([_shown(one) for one in found]))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -137,16 +139,14 @@ async def create(request: web.Request) -> web.Response:
         NewWebhook,
         '{"url": "https://hooks.example.com/earthflow", "statuses": ["BLOCK"]}',
     )
-    values, secret = new_values(request, wanted.url, wanted.statuses)
+    values, secret = await new_values(request, wanted.url, wanted.statuses)
     made = await webhooks.create(state.pool, auth.named(request), values)
     if made is None:
-        raise ApiError(
-            404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
-        )
+        raise NO_TENANT
     return answer(_shown(made, secret), 201)
 
 
-def new_values(
+async def new_values(
     request: web.Request, url: str, statuses: list[Status]
 ) -> tuple[dict[str, object], str]:
     """A new webhook as it is stored, and its secret as it is shown.
@@ -156,15 +156,16 @@ def new_values(
     secret = os.urandom(32)
     values = {
         "id": f"wh-{secrets.token_hex(6)}",
-        "url": url_of(url),
+        "url": await url_of(request, url),
         "statuses": list(dict.fromkeys(statuses)),
     }
     return {**values, "secret": request.app[STATE].vault.wrap(secret)}, shown(secret)
 
 
-def url_of(url: str) -> str:
+async def url_of(request: web.Request, url: str) -> str:
     """The URL. Raises ApiError where a webhook cannot have it."""
-    if problem := complaint(url):
+    problem = complaint(url) or await request.app[STATE].sender.denied(url)
+    if problem:
         raise ApiError(
             400,
             "bad_url",
@@ -183,7 +184,7 @@ async def change(request: web.Request) -> web.Response:
     """Change a webhook, or have a disabled one tried again. Admin only."""
     await auth.admin(request)
     wanted = await body_of(request, WebhookChanges, '{"statuses": ["BLOCK", "REDACT"]}')
-    url = url_of(wanted.url) if wanted.url is not None else None
+    url = await url_of(request, wanted.url) if wanted.url is not None else None
     return answer(
         _shown(
             _there(
@@ -266,13 +267,26 @@ async def replay(request: web.Request) -> web.Response:
 async def new_secret(request: web.Request) -> web.Response:
     """Make a new secret.
 
-    It is shown here and never again; the old one also signs for a day. Admin only.
+    It is shown here and never again; the old one also signs for a day, or ends now with `end_old`. Admin only.
     """
     await auth.admin(request)
     state, secret = request.app[STATE], os.urandom(32)
-    if not await webhooks.new_secret(
-        state.pool, auth.named(request), state.vault.wrap(secret)
-    ):
+    id, wrapped = auth.named(request), state.vault.wrap(secret)
+    wanted = await body_of(
+        request, SecretChange, '{"end_old": true}, or {}', empty=True
+    )
+    try:
+        there = await webhooks.new_secret(
+            state.pool, id, wrapped, end_old=wanted.end_old
+        )
+    except StillTwo:
+        raise ApiError(
+            409,
+            "two_secrets",
+            "The secret was changed less than a day ago, and the one before it still signs.",
+            'Wait until the receiver has the new one, or send {"end_old": true}: then only the newest signs.',
+        ) from None
+    if not there:
         raise _nothing()
     return answer(NewSecret(request.match_info["id"], shown(secret)))
 

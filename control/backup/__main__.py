@@ -60,6 +60,8 @@ def perform(job: Job) -> dict[str, Any] | None:
 
 
 def _backup(job: Job, here: Deployment) -> dict[str, Any] | None:
+    if not dump.note_backup(here.conninfo):
+        _say("the audit of administration cannot note here that a backup is made")
     if job.file == "-":
         _write(sys.stdout.buffer, job.passphrase, here)
         return None

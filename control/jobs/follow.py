@@ -1,5 +1,5 @@
 """Keeps the keyring as PostgreSQL has it, whoever changed it, and reports to PostgreSQL
-when keys were used.
+when keys were used, and how many requests had none.
 """
 
 import asyncio
@@ -9,7 +9,8 @@ import psycopg
 from psycopg_pool import PoolTimeout
 
 from control.state import State
-from control.store import keys, snapshots
+from control.store import keys, snapshots, tally
+from control.store.tally import Series
 
 logger = logging.getLogger("earthflow.keys")
 
@@ -33,6 +34,9 @@ async def run(state: State) -> None:
 
 
 async def _tell(state: State) -> None:
+    if (count := state.unauthorized) > 0:
+        await tally.count(state.pool, Series("unauthorized_requests", ()), count)
+        state.unauthorized -= count
     used, state.keyring.used = state.keyring.used, {}
     if not used:
         return

@@ -10,7 +10,7 @@ import time
 import psycopg
 from psycopg_pool import PoolTimeout
 
-from control.rule_files import Signature, hash_of, read_sources, signature
+from control.rule_files import Signature, hash_of, own_hashes, read_sources, signature
 from control.state import State
 from control.store import snapshots
 from rules.complaint import BadRules
@@ -65,7 +65,7 @@ async def _take(state: State, seen: Signature) -> bool:
     if await asyncio.to_thread(signature, folder) != seen:
         return False
     name = hash_of(sources)
-    await snapshots.note_rules(state.pool, name)
+    await snapshots.note_rules(state.pool, name, own_hashes(sources))
     state.rules, state.rules_hash, state.rules_complaint = sources, name, ""
     logger.info("rules %s take effect", name[:12])
     await state.tell_proxies()

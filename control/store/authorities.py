@@ -16,6 +16,7 @@ from contract.authority import (
     sign_issuer,
     signs_leaves_only,
 )
+from control.store.admin_audit import changed, changing
 from control.store.database import Connection, Pool
 from control.vault import Vault
 
@@ -59,7 +60,7 @@ async def add(
 
     `beside` another one, which it will replace. Raises NotNow.
     """
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         found = [root for root in await _read(connection) if root.retired is None]
         if found and not beside:
@@ -86,12 +87,13 @@ async def add(
                 vault.wrap(made.key_pem) if made else None,
             ),
         )
+        changed(fingerprint(new), None, {}, {"key": "sealed" if made else "offline"})
         return await _read(connection)
 
 
 async def retire(pool: Pool) -> list[Root]:
     """End a change: only the newest root stays in use; all roots. Raises NotNow."""
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
         found = [root for root in await _read(connection) if root.retired is None]
         if len(found) < 2:
@@ -100,6 +102,8 @@ async def retire(pool: Pool) -> list[Root]:
             "UPDATE authority SET retired = now() WHERE retired IS NULL AND sha256 <> %s",
             (found[-1].sha256,),
         )
+        used = [root.sha256 for root in found]
+        changed(used[-1], None, {"in_use": used}, {"in_use": used[-1:]})
         return await _read(connection)
 
 

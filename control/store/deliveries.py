@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from contract.decision import Decision, Record, new_id
+from control.store.admin_audit import changed, changing
 from control.store.database import Connection, Pool
 
 MAX_EVENTS = 100  # decisions in one delivery
@@ -158,12 +159,15 @@ async def add_test(pool: Pool, id: str) -> str | None:
     It counts as given up until it is delivered.
     """
     delivery = new_id()
-    async with pool.connection() as connection:
+    async with changing(pool) as connection:
         done = await connection.execute(
             "INSERT INTO delivery (id, webhook, events, body, state, ended) SELECT %s, id, 0, %s, 'dead', now() FROM webhook WHERE id = %s",
             (delivery, _message("test", []), id),
         )
-        return delivery if done.rowcount else None
+        if not done.rowcount:
+            return None
+        changed(id, await _tenant_of(connection, id), {}, {"delivery": delivery})
+        return delivery
 
 
 DUE = (
@@ -279,13 +283,24 @@ async def log(
 
 async def replay(pool: Pool, webhook: str, delivery: str | None) -> int:
     """Send a delivery again, or all that were given up. How many."""
-    async with pool.connection() as connection:
+    async with changing(pool) as connection:
         done = await connection.execute(
             "UPDATE delivery SET state = 'waiting', created = now(), attempts = 0, due = now(), ended = NULL "
             "WHERE webhook = %(webhook)s AND events > 0 AND CASE WHEN %(id)s::uuid IS NULL THEN state = 'dead' ELSE id = %(id)s::uuid END",
             {"webhook": webhook, "id": delivery},
         )
+        if done.rowcount:
+            tenant = await _tenant_of(connection, webhook)
+            changed(webhook, tenant, {}, {"replayed": done.rowcount})
         return done.rowcount
+
+
+async def _tenant_of(connection: Connection, webhook: str) -> str | None:
+    rows = await connection.execute(
+        "SELECT tenant FROM webhook WHERE id = %s", (webhook,)
+    )
+    row = await rows.fetchone()
+    return row["tenant"] if row else None
 
 
 async def waiting(pool: Pool) -> Mapping[str, int]:

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from control.store import admin_audit
 from control.store.audit import partition_of
 from control.store.database import BUMP, apply_migrations, our_tables
 
@@ -140,6 +141,7 @@ def load(
         _raise_sequences(connection)
         apply_migrations(connection)
         connection.execute("INSERT INTO restored DEFAULT VALUES ON CONFLICT DO NOTHING")
+        admin_audit.note_with(connection, "backups.restore", "database")
         finish()
 
 
@@ -160,7 +162,21 @@ def accept_keys(conninfo: str) -> bool:
     with _in_words(), psycopg.connect(conninfo) as connection:
         done = connection.execute("DELETE FROM restored").rowcount
         connection.execute(BUMP.encode())
+        admin_audit.note_with(connection, "backups.accept_keys", "database")
         return bool(done)
+
+
+def note_backup(conninfo: str) -> bool:
+    """Note in the audit of administration that somebody reads all of the database; whether it could be noted, as in a replica
+    or an older database it cannot.
+    """
+    with _in_words():
+        try:
+            with psycopg.connect(conninfo) as connection:
+                admin_audit.note_with(connection, "backups.make", "database")
+        except (psycopg.errors.ReadOnlySqlTransaction, psycopg.errors.UndefinedTable):
+            return False
+        return True
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from control.store.admin_audit import changed, changing
 from control.store.database import Connection, Pool
 from control.store.tenants import bump
 
@@ -115,7 +116,7 @@ async def add(
 
     None: there is no such tenant.
     """
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         rows = await connection.execute(
             "INSERT INTO api_key (id, digest, role, name, not_after, tenant) "
             "SELECT %(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s::timestamptz, %(tenant)s "
@@ -130,22 +131,29 @@ async def add(
             },
         )
         row = await rows.fetchone()
-        if row is not None:
-            await bump(connection)
-        return Key(**row) if row is not None else None
+        if row is None:
+            return None
+        await bump(connection)
+        told = {"role": role, "name": name, "not_after": not_after}
+        changed(minted.id, tenant, {}, told)
+        return Key(**row)
 
 
 async def revoke(pool: Pool, tenant: str | None, key: str) -> bool:
     """Revoke a key. Whether it worked until now."""
-    async with pool.connection() as connection, connection.transaction():
-        done = await connection.execute(
-            "UPDATE api_key SET not_after = now() "
-            "WHERE id = %s AND tenant IS NOT DISTINCT FROM %s AND (not_after IS NULL OR not_after > now())",
+    async with changing(pool) as connection:
+        rows = await connection.execute(
+            "UPDATE api_key k SET not_after = now() FROM api_key b WHERE b.id = k.id AND k.id = %s "
+            "AND k.tenant IS NOT DISTINCT FROM %s AND (k.not_after IS NULL OR k.not_after > now()) "
+            "RETURNING b.not_after AS before, k.not_after AS after",
             (key, tenant),
         )
-        if done.rowcount:
+        row = await rows.fetchone()
+        if row is not None:
             await bump(connection)
-        return bool(done.rowcount)
+            told = [{"not_after": row[name]} for name in ("before", "after")]
+            changed(key, tenant, *told)
+        return row is not None
 
 
 async def to_rotate(pool: Pool, tenant: str | None) -> list[str]:
@@ -165,7 +173,7 @@ async def rotate(
 
     All in one transaction.
     """
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         rotated = [
             await _rotate(connection, tenant, new, revoke_after)
             for tenant, new in minted.items()
@@ -193,4 +201,6 @@ async def _rotate(
         )
     ).fetchone()
     assert row is not None
+    ending = {"keys": [new.id], "old": old, "old_until": row["ends"]}
+    changed(new.id, tenant, {"keys": old}, ending)
     return Rotated(tenant, old, new.id, row["ends"])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from control.store.admin_audit import changed, changing
 from control.store.database import Connection, Pool
 from control.store.tenants import bump
 from rules.known import MAX_VALUES
@@ -46,32 +47,38 @@ async def put(pool: Pool, tenant: str, values: Iterable[New]) -> bool:
     """Add values, or replace those of the same names, and raise the snapshot's version, in one
     transaction. Whether there is such a tenant. Raises TooMany.
     """
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         found = await connection.execute(
             "SELECT id FROM tenant WHERE id = %s AND deleted IS NULL FOR UPDATE",
             (tenant,),
         )
         if await found.fetchone() is None:
             return False
+        names: dict[str, list[str]] = {"added": [], "replaced": []}
         for one in values:
-            await connection.execute(
+            rows = await connection.execute(
                 "INSERT INTO known_value (tenant, name, value, any_case) VALUES (%s, %s, %s, %s) ON CONFLICT (tenant, name) "
-                "DO UPDATE SET value = excluded.value, any_case = excluded.any_case, created = now()",
+                "DO UPDATE SET value = excluded.value, any_case = excluded.any_case, created = now() "
+                "RETURNING xmax = 0 AS new",
                 (tenant, *one),
             )
+            row = await rows.fetchone()
+            names["added" if row and row["new"] else "replaced"].append(one.name)
         await bump(connection)  # first, since it holds off others
         await _bound(connection, tenant)
+        changed(tenant, tenant, {}, {name: all for name, all in names.items() if all})
         return True
 
 
 async def delete(pool: Pool, tenant: str, name: str) -> bool:
     """Forget a value, on every proxy. Whether there was one."""
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         done = await connection.execute(
             "DELETE FROM known_value WHERE tenant = %s AND name = %s", (tenant, name)
         )
         if done.rowcount:
             await bump(connection)
+            changed(name, tenant)
         return bool(done.rowcount)
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from contract.unwrap import WrongMasterKey, key_id, seal_key, unwrap
+from control.store.admin_audit import changed, changing
 from control.store.database import Connection, Pool
 from control.vault import Vault, new_vault
 
@@ -75,7 +76,7 @@ async def rotate(pool: Pool, vault: Vault, new: str) -> Masters:
 
     In one transaction, in which the new key has opened every secret. Raises NotNow.
     """
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         await _lock(connection)
         found = await _read(connection)
         if found.pending:
@@ -98,7 +99,7 @@ async def rotate(pool: Pool, vault: Vault, new: str) -> Masters:
         )
         await _add(connection, key_id(new), vault.under(new))
         await _open_all(connection, new)
-        return await _read(connection)
+        return await _changed(connection, found)
 
 
 async def verify(pool: Pool, master: str) -> int:
@@ -115,7 +116,7 @@ async def finalize(pool: Pool, vault: Vault) -> Masters:
 
     Raises NotNow.
     """
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         await _lock(connection)
         found = await _read(connection)
         if not found.pending:
@@ -128,12 +129,12 @@ async def finalize(pool: Pool, vault: Vault) -> Masters:
         await connection.execute(
             "DELETE FROM master_key WHERE id <> %s", (key_id(vault.master),)
         )
-        return await _read(connection)
+        return await _changed(connection, found)
 
 
 async def abort(pool: Pool, vault: Vault) -> Masters:
     """Undo a rotation: only the old key opens, as before. Raises NotNow."""
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         await _lock(connection)
         found = await _read(connection)
         if not found.pending:
@@ -146,7 +147,7 @@ async def abort(pool: Pool, vault: Vault) -> Masters:
             "DELETE FROM master_key WHERE id <> %s", (key_id(vault.master),)
         )
         await connection.execute("UPDATE master_key SET token = NULL, seal = NULL")
-        return await _read(connection)
+        return await _changed(connection, found)
 
 
 async def _lock(connection: Connection) -> None:
@@ -158,6 +159,14 @@ async def _read(connection: Connection) -> Masters:
         "SELECT id, wrapped, token, seal, added FROM master_key ORDER BY generation"
     )
     return Masters([Master(**row) for row in await rows.fetchall()])
+
+
+async def _changed(connection: Connection, before: Masters) -> Masters:
+    """The master keys as they are now, and an entry of what was changed."""
+    after = await _read(connection)
+    old, new = ([row.id for row in found.rows] for found in (before, after))
+    changed(new[-1], None, {"keys": old}, {"keys": new})
+    return after
 
 
 async def _add(connection: Connection, id: str, wrapped: str) -> None:

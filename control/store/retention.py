@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import psycopg
 
-from control.store import idempotency
+from control.store import admin_audit, idempotency
 from control.store.database import LOCK_TIMEOUT, Connection
 
 LOCK = 0x72657461
@@ -67,7 +67,7 @@ async def drop_tenants_rows(connection: Connection, today: date) -> int:
 
 
 async def drop_logs(connection: Connection, days: int) -> None:
-    """Delete old ended deliveries, and idempotent answers older than a day.
+    """Delete old ended deliveries, entries of the audit of administration, and idempotent answers older than a day.
 
     What waits stays.
     """
@@ -77,6 +77,7 @@ async def drop_logs(connection: Connection, days: int) -> None:
         "AND d.ended < now() - least(%s, make_interval(days => coalesce(t.retention_days, %s)))",
         (LOGS, days),
     )
+    await admin_audit.forget(connection, date.today() - timedelta(days=days))
     await connection.execute(
         "DELETE FROM quarantine WHERE arrived < now() - make_interval(days => %s)",
         (days,),

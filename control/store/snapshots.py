@@ -1,7 +1,7 @@
 """What proxies are served: the version, and the content of a snapshot."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from contract.snapshot import (
     Snapshot,
     TenantEntry,
 )
+from control.store.admin_audit import UNDER_WAY, Act, changed, changing
 from control.store.database import Connection, Pool
 from control.store.tenants import bump
 
@@ -63,14 +64,22 @@ async def served(pool: Pool, told: tuple[int, str] | None = None) -> Served:
     return Served(**row) if row else Served(0, "")
 
 
-async def note_rules(pool: Pool, hash: str) -> None:
-    """Raise the version where the rule sources differ from those last served."""
-    async with pool.connection() as connection, connection.transaction():
-        changed = await connection.execute(
-            "UPDATE snapshot SET rules = %s WHERE rules <> %s", (hash, hash)
-        )
-        if changed.rowcount:
-            await bump(connection)
+async def note_rules(pool: Pool, hash: str, files: Mapping[str, str]) -> None:
+    """Raise the version where the rule sources differ from those last served. `files` are the hashes of the operator's own."""
+    token = UNDER_WAY.set(Act("rules.reload", actor="control", role="control"))
+    try:
+        async with changing(pool) as connection:
+            rows = await connection.execute(
+                "UPDATE snapshot s SET rules = %s FROM snapshot b WHERE s.rules <> %s RETURNING b.rules AS before",
+                (hash, hash),
+            )
+            row = await rows.fetchone()
+            if row is not None:
+                await bump(connection)
+                new = {"version": hash, "files": dict(files)}
+                changed("rules", None, {"version": row["before"]}, new)
+    finally:
+        UNDER_WAY.reset(token)
 
 
 async def hold(pool: Pool) -> None:

@@ -25,6 +25,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "requests": ("outcome", "tenant"),
     "tokens": ("direction", "tenant"),
     "quarantined_records": ("why",),
+    "unauthorized_requests": (),
 }
 
 
@@ -66,6 +67,12 @@ def set_aside(records: Iterable[SetAside]) -> Counter[Series]:
         )
         for one in records
     )
+
+
+async def count(pool: Pool, series: Series, value: int) -> None:
+    """Add to one count."""
+    async with pool.connection() as connection, connection.transaction():
+        await add(connection, {series: value})
 
 
 async def add(connection: Connection, counts: Mapping[Series, int]) -> None:

@@ -9,6 +9,7 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from control.store import webhooks
+from control.store.admin_audit import changed, changing, without_secrets
 from control.store.database import BUMP, Connection, Pool
 
 
@@ -41,7 +42,7 @@ async def create(
     """Create a tenant with its first key, and raise the snapshot's version, in one
     transaction. `values` are columns. Raises TenantExists.
     """
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
         names = sql.SQL(", ").join(map(sql.Identifier, values))
         holders = sql.SQL(", ").join([sql.Placeholder()] * len(values))
         try:
@@ -56,7 +57,9 @@ async def create(
             (key_id, values["id"], key_digest),
         )
         await bump(connection)
-        return (await _read(connection, values["id"]))[0]
+        made = (await _read(connection, values["id"]))[0]
+        changed(made.id, made.id, {}, _told(made))
+        return made
 
 
 async def change(
@@ -69,15 +72,14 @@ async def change(
 
     None: there is no such tenant.
 
-    `webhook` replaces all webhooks; an empty one removes them.
+    `webhook` takes the place of the first one, which reading a tenant shows; an empty one removes that. Others stay.
     """
-    async with pool.connection() as connection, connection.transaction():
-        if not await _read(connection, id):
+    async with changing(pool) as connection:
+        before = next(iter(await _read(connection, id)), None)
+        if before is None:
             return None
         if webhook is not None:
-            await connection.execute("DELETE FROM webhook WHERE tenant = %s", (id,))
-            if webhook:
-                await webhooks.insert(connection, id, webhook)
+            await webhooks.set_first(connection, id, webhook)
         if values:
             settings = sql.SQL(", ").join(
                 sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder())
@@ -88,22 +90,26 @@ async def change(
             ).format(settings, sql.Placeholder())
             await connection.execute(query, [*map(_stored, values.values()), id])
             await bump(connection)
-        return next(iter(await _read(connection, id)), None)
+        after = next(iter(await _read(connection, id)), None)
+        changed(id, id, _told(before), _told(after) if after else {})
+        return after
 
 
 async def delete(pool: Pool, id: str) -> bool:
     """End a tenant: its keys stop at once, its audit stays. Whether there was one."""
-    async with pool.connection() as connection, connection.transaction():
+    async with changing(pool) as connection:
+        before = next(iter(await _read(connection, id)), None)
         done = await connection.execute(
             "UPDATE tenant SET deleted = now() WHERE id = %s AND deleted IS NULL", (id,)
         )
-        if done.rowcount:
+        if before is not None and done.rowcount:
             await connection.execute(
                 "UPDATE webhook SET disabled = 'its tenant was deleted' WHERE tenant = %s",
                 (id,),
             )
             await connection.execute("DELETE FROM known_value WHERE tenant = %s", (id,))
             await bump(connection)
+            changed(id, id, _told(before), {})
         return bool(done.rowcount)
 
 
@@ -130,6 +136,16 @@ async def _read(connection: Connection, id: str | None = None) -> list[Tenant]:
         {"id": id},
     )
     return [Tenant(**row) for row in await rows.fetchall()]
+
+
+def _told(tenant: Tenant) -> dict[str, object]:
+    """A tenant as the audit of administration tells of it."""
+    told = tenant._asdict() | {"webhook": without_secrets(tenant.webhook)}
+    return {
+        "rules_preset" if name == "preset" else name: value
+        for name, value in told.items()
+        if name not in ("id", "created")
+    }
 
 
 def _stored(value: object) -> object:

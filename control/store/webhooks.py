@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from control.store.admin_audit import changed, changing, without_secrets
 from control.store.database import Connection, Pool
 
 LOCK = 0x77656268
@@ -11,6 +12,10 @@ LOCK = 0x77656268
 SECRET_GRACE = timedelta(hours=24)
 
 COLUMNS = "id, tenant, url, statuses, created, disabled, failures, not_before"
+
+
+class StillTwo(Exception):
+    """The secret was changed less than a day ago, and the one before still signs."""
 
 
 class Webhook(NamedTuple):
@@ -31,8 +36,11 @@ class Webhook(NamedTuple):
 
 async def create(pool: Pool, tenant: str, values: Mapping[str, Any]) -> Webhook | None:
     """Add a webhook. None: there is no such tenant."""
-    async with pool.connection() as connection:
-        return await insert(connection, tenant, values)
+    async with changing(pool) as connection:
+        made = await insert(connection, tenant, values)
+        if made is not None:
+            changed(made.id, tenant, {}, _told(made))
+        return made
 
 
 async def insert(
@@ -46,6 +54,28 @@ async def insert(
     )
     row = await rows.fetchone()
     return Webhook(**row) if row else None
+
+
+async def set_first(
+    connection: Connection, tenant: str, values: Mapping[str, Any]
+) -> None:
+    """Give the first webhook of a tenant another URL and secret, or make it; without `values` remove it."""
+    rows = await connection.execute(
+        "SELECT id FROM webhook WHERE tenant = %s ORDER BY created, id LIMIT 1 FOR UPDATE",
+        (tenant,),
+    )
+    first = await rows.fetchone()
+    if first is None:
+        if values:
+            await insert(connection, tenant, values)
+    elif values:
+        await connection.execute(
+            "UPDATE webhook SET url = %s, secret = %s, previous_secret = NULL, disabled = NULL, failures = 0, not_before = now() "
+            "WHERE id = %s",
+            (values["url"], values["secret"], first["id"]),
+        )
+    else:
+        await connection.execute("DELETE FROM webhook WHERE id = %s", (first["id"],))
 
 
 async def of_tenant(pool: Pool, tenant: str) -> list[Webhook]:
@@ -73,7 +103,8 @@ async def change(
     pool: Pool, id: str, url: str | None, statuses: Sequence[str] | None
 ) -> Webhook | None:
     """Set what is not None. A disabled webhook is tried again, from the start."""
-    async with pool.connection() as connection:
+    async with changing(pool) as connection:
+        before = await _locked(connection, id)
         rows = await connection.execute(
             "UPDATE webhook SET url = coalesce(%(url)s, url), statuses = coalesce(%(statuses)s::text[], statuses), "
             f"disabled = NULL, failures = 0, not_before = now() WHERE id = %(id)s RETURNING {COLUMNS}".encode(),
@@ -88,30 +119,43 @@ async def change(
             "UPDATE delivery SET due = now() WHERE webhook = %s AND state = 'waiting'",
             (id,),
         )
-    return Webhook(**row) if row else None
+        if before is None or row is None:
+            return None
+        after = Webhook(**row)
+        changed(id, after.tenant, _told(before), _told(after))
+        return after
 
 
 async def delete(pool: Pool, id: str) -> bool:
     """Delete a webhook, its queue and its log. Whether there was one."""
-    async with pool.connection() as connection:
-        return bool(
-            (
-                await connection.execute("DELETE FROM webhook WHERE id = %s", (id,))
-            ).rowcount
-        )
+    async with changing(pool) as connection:
+        before = await _locked(connection, id)
+        await connection.execute("DELETE FROM webhook WHERE id = %s", (id,))
+        if before is not None:
+            changed(id, before.tenant, _told(before), {})
+        return before is not None
 
 
-async def new_secret(pool: Pool, id: str, wrapped: str) -> bool:
-    """Set a new secret; the old one also signs for a day.
+async def new_secret(
+    pool: Pool, id: str, wrapped: str, *, end_old: bool = False
+) -> bool:
+    """Set a new secret; the old one also signs for a day, unless it is to `end_old`.
 
-    Whether there is such a webhook.
+    Whether there is such a webhook. Raises StillTwo where an older one still signs.
     """
-    async with pool.connection() as connection:
+    async with changing(pool) as connection:
+        webhook = await _locked(connection, id)
+        if webhook is None:
+            return False
         done = await connection.execute(
-            "UPDATE webhook SET previous_secret = secret, previous_until = now() + %s, secret = %s WHERE id = %s",
-            (SECRET_GRACE, wrapped, id),
+            "UPDATE webhook SET previous_secret = CASE WHEN %(end)s THEN NULL ELSE secret END, previous_until = now() + %(grace)s, "
+            "secret = %(new)s WHERE id = %(id)s AND (%(end)s OR previous_secret IS NULL OR previous_until <= now())",
+            {"end": end_old, "grace": SECRET_GRACE, "new": wrapped, "id": id},
         )
-        return bool(done.rowcount)
+        if not done.rowcount:
+            raise StillTwo(id)
+        changed(id, webhook.tenant, {}, {"secret": "new", "old_ended": end_old})
+        return True
 
 
 async def disable(pool: Pool, webhook: str, why: str) -> None:
@@ -124,3 +168,21 @@ async def disable(pool: Pool, webhook: str, why: str) -> None:
             "UPDATE delivery SET state = 'dead', ended = now() WHERE webhook = %s AND state = 'waiting'",
             (webhook,),
         )
+
+
+async def _locked(connection: Connection, id: str) -> Webhook | None:
+    """A webhook that nobody else changes until the transaction ends."""
+    rows = await connection.execute(
+        f"SELECT {COLUMNS} FROM webhook WHERE id = %s FOR UPDATE".encode(), (id,)
+    )
+    row = await rows.fetchone()
+    return Webhook(**row) if row else None
+
+
+def _told(webhook: Webhook) -> dict[str, object]:
+    """A webhook as the audit of administration tells of it."""
+    return {
+        "url": without_secrets(webhook.url),
+        "statuses": webhook.statuses,
+        "disabled": webhook.disabled,
+    }

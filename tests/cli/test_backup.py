@@ -189,7 +189,9 @@ def test_what_is_restored_is_what_there_was(
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     found = {one.table: one for one in contents(empty).tables}
-    assert told["rows"] == sum(one.rows for one in found.values()) - 1  # `restored`
+    assert (
+        told["rows"] == sum(one.rows for one in found.values()) - 2
+    )  # `restored`, and that in the audit
     assert found["restored"].rows == 1
     with psycopg.connect(empty) as connection:
         count = connection.execute("SELECT count(*) FROM decision WHERE tenant = %s", (tenant.id,)).fetchone()  # fmt: skip

@@ -159,7 +159,7 @@ def calls(house: House) -> Iterator[Calls]:
 
 
 TENANTS_OWN = {
-    "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/secrets", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}", "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/stats",
+    "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/secrets", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}", "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/admin", "/v1/audit/stats",
     "/v1/audit/{id}",
 }  # fmt: skip
 OPEN = {"/v1/openapi.json", "/v1/docs"}

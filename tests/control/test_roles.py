@@ -57,6 +57,22 @@ def test_another_admin_is_one_until_it_is_revoked(house: House) -> None:
     assert ask(house, "/v1/keys", *mine, *ELSEWHERE)[0] == 401
 
 
+def test_the_audit_names_the_client_behind_a_proxy_of_ours_and_believes_no_other(
+    house: House,
+) -> None:
+    known = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
+    for port, seen in (
+        (house.stack.port, "127.0.0.9"),
+        (house.stack.control.url.rpartition(":")[2], "127.0.0.9"),
+    ):
+        done = curl(
+            "-sS", "-o", "/dev/null", "-w", "%header{x-request-id}", "--interface", "127.0.0.9", "--noproxy", "*",
+            "-X", "DELETE", "-H", f"X-API-Key: {known}", "-H", "X-Forwarded-For: 203.0.113.7", f"http://127.0.0.1:{port}/v1/tenants/none",
+        )  # fmt: skip
+        (entry,) = house.stack.control.get(f"/v1/audit/admin?request={done.stdout}")["entries"]  # fmt: skip
+        assert (entry["address"], entry["outcome"]) == (seen, "not_found")
+
+
 def test_a_key_says_when_it_was_last_used(house: House, tenant: Tenant) -> None:
     def used() -> bool:
         (key,) = house.stack.control.get(f"/v1/tenants/{tenant.id}/keys")["keys"]

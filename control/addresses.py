@@ -1,0 +1,41 @@
+"""The address that a request comes from, as far as those on its way may be believed."""
+
+import hmac
+import ipaddress
+
+from aiohttp import web
+
+from contract.proof import RELAYED, relayed_mac
+from control.state import STATE
+
+FORWARDED = "X-Forwarded-For"
+LONGEST = 64  # characters of an address, with its zone
+
+
+def address_of(request: web.Request) -> str:
+    """The client's address: the peer's own, unless the peer is a proxy of ours, which proves it, or one that
+    EARTHFLOW_TRUSTED_PROXIES names. Then what it says, from its end, up to the first that is neither.
+    """
+    peer = request.remote or "unknown"
+    said = request.headers.get(FORWARDED, "")
+    state = request.app[STATE]
+    mac = request.headers.get(RELAYED, "").encode("utf-8", "surrogateescape")
+    ours = relayed_mac(state.vault.proxy_token, said).encode()
+    if hmac.compare_digest(mac, ours):
+        peer, said = said, ""
+    named = state.settings.trusted_proxies
+    hops = [hop.strip() for hop in said.split(",")] if said else []
+    while hops and _is_in(peer, named):
+        peer = hops.pop()
+    return peer[:LONGEST] if peer.isprintable() else "unreadable"
+
+
+def _is_in(
+    address: str,
+    networks: frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network],
+) -> bool:
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return any(ip in one for one in networks if one.version == ip.version)

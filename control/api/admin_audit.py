@@ -1,0 +1,82 @@
+"""`/v1/audit/admin`: who changed what, newest first."""
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from control import auth
+from control.api.audit import times_of
+from control.api.paging import limit_of
+from control.errors import ApiError, answer
+from control.state import STATE
+from control.store import admin_audit
+from control.store.admin_audit import Wanted
+
+FILTERS = ("request", "actor", "object", "action", "tenant", "outcome", "from", "to")
+
+
+class EntryView(msgspec.Struct, kw_only=True):
+    """An act: who (`actor` is a key's id, `environment`, `control` or `host`), what, with which outcome, and what of the object
+    was otherwise before. `request` is the id of the request, in control's log.
+    """
+
+    id: str
+    at: datetime
+    request: str
+    actor: str
+    role: str
+    address: str
+    action: str
+    object: str
+    tenant: str | None
+    outcome: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+class Entries(msgspec.Struct):
+    """Acts, newest first. `next` is the cursor of the following page, if there may be one."""
+
+    entries: list[EntryView]
+    next: str | None
+
+
+async def search(request: web.Request) -> web.Response:
+    """Who changed what. `action` is one such as tenants.create, or a noun such as tenants. A tenant sees its own."""
+    who = await auth.caller(request)
+    wanted = {
+        name: request.query[name]
+        for name in FILTERS
+        if name in request.query and name not in ("from", "to")
+    }
+    if who.role != "admin":
+        if wanted.get("tenant", who.tenant) != who.tenant:
+            raise ApiError(404, "not_found", "There is no such tenant.")
+        wanted["tenant"] = who.tenant or ""
+    since, until = times_of(request)
+    limit = limit_of(request)
+    rows = await admin_audit.search(
+        request.app[STATE].pool,
+        Wanted(**wanted, since=since, until=until),
+        limit=limit,
+        after=_cursor(request),
+    )
+    shown = [EntryView(**row._asdict()) for row in rows]
+    return answer(Entries(shown, rows[-1].id if len(rows) == limit else None))
+
+
+def _cursor(request: web.Request) -> str | None:
+    text = request.query.get("cursor")
+    try:
+        return str(uuid.UUID(text)) if text is not None else None
+    except ValueError:
+        raise ApiError(
+            400,
+            "bad_cursor",
+            "That is no cursor.",
+            "Take it from `next` of the page before.",
+        ) from None
