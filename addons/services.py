@@ -153,11 +153,9 @@ class Services:
             self._loop_watch,
             lambda: self._certificates.days,
         )
-        self._metrics = (
-            MetricsPort(counts, settings.metrics_host, settings.metrics_port)
-            if settings.metrics_port is not None
-            else None
-        )
+        self._metrics = None
+        if (port := settings.metrics_port) is not None:
+            self._metrics = MetricsPort(counts, settings.metrics_host, port)
 
     @classmethod
     async def start(

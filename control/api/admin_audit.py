@@ -1,47 +1,25 @@
 """`/v1/audit/admin`: who changed what, newest first."""
 
 import uuid
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from control import auth
 from control.api.audit import times_of
-from control.api.paging import limit_of
+from control.api.paging import BAD_CURSOR, limit_of
 from control.errors import ApiError, answer
 from control.state import STATE
 from control.store import admin_audit
-from control.store.admin_audit import Wanted
+from control.store.admin_audit import Entry, Wanted
 
 FILTERS = ("request", "actor", "object", "action", "tenant", "outcome", "from", "to")
-
-
-class EntryView(msgspec.Struct, kw_only=True):
-    """An act: who (`actor` is a key's id, `environment`, `control` or `host`), what, with which outcome, and what of the object
-    was otherwise before. `request` is the id of the request, in control's log.
-    """
-
-    id: str
-    at: datetime
-    request: str
-    actor: str
-    role: str
-    address: str
-    action: str
-    object: str
-    tenant: str | None
-    outcome: str
-    before: Mapping[str, Any]
-    after: Mapping[str, Any]
 
 
 class Entries(msgspec.Struct):
     """Acts, newest first. `next` is the cursor of the following page, if there may be one."""
 
-    entries: list[EntryView]
+    entries: list[Entry]
     next: str | None
 
 
@@ -65,8 +43,7 @@ async def search(request: web.Request) -> web.Response:
         limit=limit,
         after=_cursor(request),
     )
-    shown = [EntryView(**row._asdict()) for row in rows]
-    return answer(Entries(shown, rows[-1].id if len(rows) == limit else None))
+    return answer(Entries(rows, rows[-1].id if len(rows) == limit else None))
 
 
 def _cursor(request: web.Request) -> str | None:
@@ -74,9 +51,4 @@ def _cursor(request: web.Request) -> str | None:
     try:
         return str(uuid.UUID(text)) if text is not None else None
     except ValueError:
-        raise ApiError(
-            400,
-            "bad_cursor",
-            "That is no cursor.",
-            "Take it from `next` of the page before.",
-        ) from None
+        raise BAD_CURSOR from None

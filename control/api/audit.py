@@ -17,7 +17,7 @@ from cryptography.fernet import InvalidToken
 from contract.decision import Action, Outcome, Reason
 from contract.unwrap import prompt_cipher
 from control import auth
-from control.api.paging import limit_of
+from control.api.paging import BAD_CURSOR, limit_of
 from control.api.records import Exchange, Said, shown
 from control.errors import ApiError, answer
 from control.state import STATE
@@ -323,9 +323,4 @@ def _after(request: web.Request) -> Place | None:
         day, id = base64.urlsafe_b64decode(text.encode()).decode().split(" ")
         return Place(date.fromisoformat(day), str(uuid.UUID(id)))
     except (ValueError, binascii.Error):
-        raise ApiError(
-            400,
-            "bad_cursor",
-            "That is no cursor.",
-            "Take it from `next` of the page before.",
-        ) from None
+        raise BAD_CURSOR from None

@@ -8,6 +8,9 @@ from control.errors import ApiError
 
 # Rows of a page: some 500 KB of JSON.
 MAX_LIMIT = 1000
+BAD_CURSOR = ApiError(
+    400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before."
+)
 
 
 def limit_of(request: web.Request) -> int:

@@ -56,8 +56,10 @@ class Act:
     noted: bool = False  # it has its entry
 
 
-class Entry(NamedTuple):
-    """An act as it is kept."""
+class Entry(msgspec.Struct, kw_only=True):
+    """An act as it is kept. `actor` is as in Act; `outcome` is done, or why not; `before` has what of the object was otherwise.
+    `request` is the id of the request, in control's log.
+    """
 
     id: str
     at: datetime
