@@ -145,9 +145,18 @@ class Calls:
             "X-Forwarded-For": "wrong keys are counted by address, and these are nobody else's"
         }
         headers |= {"X-API-Key": self.keys[role]} if self.keys[role] else {}
-        return requests.request(
+        answered = requests.request(
             method, url, headers=headers, data=b"[", timeout=PATIENCE
-        ).status_code
+        )
+        self.request = answered.headers["x-request-id"]
+        return answered.status_code
+
+    def entries(self) -> list[str]:
+        """The outcomes in the audit of administration of the last request."""
+        query = f"/v1/audit/admin?request={self.request}"
+        return [
+            one["outcome"] for one in self.house.stack.control.get(query)["entries"]
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +211,12 @@ def test_each_role_reaches_its_own_and_nothing_else(
         (method, path) in CHANGES_ALL or path.startswith("/v1/master/")
     ):
         return  # has tests of its own, and would end what the others ask for
-    assert calls.status(role, method, path) in expected(role, method, path)
+    status = calls.status(role, method, path)
+    assert status in expected(role, method, path)
+    if status == 403:
+        assert calls.entries() == ["forbidden"]
+    elif status not in (401, 429) and method != "GET":
+        assert len(calls.entries()) == 1
 
 
 def test_a_tenant_finds_only_its_own_exchanges(calls: Calls, house: House) -> None:
