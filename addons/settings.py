@@ -4,16 +4,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from contract.settings import Core, Redis, host_names
+from contract.setting_report import print_report
+from contract.setting_types import (
+    LARGEST_PORT,
+    Age,
+    ControlURL,
+    Host,
+    ListenHost,
+    ListenPort,
+    Patience,
+    StartPatience,
+    address_of,
+    host_names,
+    host_of,
+    url_of,
+)
+from contract.settings import Core, Redis
 
 Address = tuple[str, int]
 
@@ -38,12 +47,10 @@ PROJECT = Path(__file__).resolve().parent
 class ProxySettings(Core, Redis):
     """Settings of `earthflow proxy` and of the addon under mitmdump."""
 
-    port: int = Field(8443, validation_alias="EARTHFLOW_PORT", ge=0, le=65535)
-    listen_host: str = Field("", validation_alias="EARTHFLOW_LISTEN_HOST")
-    control_url: str = Field(
-        "http://127.0.0.1:8080",
-        validation_alias="EARTHFLOW_CONTROL_URL",
-        pattern=r"^http://[^/\s]+$",
+    port: ListenPort = Field(8443, validation_alias="EARTHFLOW_PORT")
+    listen_host: ListenHost = Field("", validation_alias="EARTHFLOW_LISTEN_HOST")
+    control_url: ControlURL = Field(
+        "http://127.0.0.1:8080", validation_alias="EARTHFLOW_CONTROL_URL"
     )
     fail_mode: Literal["closed", "open"] = Field(
         "closed", validation_alias="EARTHFLOW_FAIL_MODE"
@@ -54,34 +61,32 @@ class ProxySettings(Core, Redis):
     block_status: Literal["400", "403", "451"] = Field(
         "400", validation_alias="EARTHFLOW_BLOCK_STATUS"
     )
-    max_body: PositiveInt = Field(
-        32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY"
+    # bytes; a call is held in memory several times over while it is read
+    max_body: int = Field(
+        32 * 1024 * 1024, validation_alias="EARTHFLOW_MAX_BODY", ge=1024, le=2**30
     )
-    connections_per_address: PositiveInt = Field(
-        1024, validation_alias="EARTHFLOW_CONNECTIONS_PER_ADDRESS"
+    # as many as a system has ports
+    connections_per_address: int = Field(
+        1024, validation_alias="EARTHFLOW_CONNECTIONS_PER_ADDRESS", ge=1, le=65_535
     )
-    handshake_timeout: PositiveInt = Field(
+    handshake_timeout: Patience = Field(
         15, validation_alias="EARTHFLOW_HANDSHAKE_TIMEOUT"
     )
-    connection_max_age: PositiveInt = Field(
+    connection_max_age: Age = Field(
         3600, validation_alias="EARTHFLOW_CONNECTION_MAX_AGE"
     )
-    stream_idle_timeout: PositiveInt = Field(
+    stream_idle_timeout: Patience = Field(
         300, validation_alias="EARTHFLOW_STREAM_IDLE_TIMEOUT"
     )
-    stream_max_age: PositiveInt = Field(
-        3600, validation_alias="EARTHFLOW_STREAM_MAX_AGE"
-    )
+    stream_max_age: Age = Field(3600, validation_alias="EARTHFLOW_STREAM_MAX_AGE")
     metrics_port: int | None = Field(
-        None, validation_alias="EARTHFLOW_METRICS_PORT", ge=0, le=65535
+        None, validation_alias="EARTHFLOW_METRICS_PORT", ge=0, le=LARGEST_PORT
     )
-    metrics_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_METRICS_HOST")
-    snapshot_max_age: PositiveInt = Field(
+    metrics_host: Host = Field("127.0.0.1", validation_alias="EARTHFLOW_METRICS_HOST")
+    snapshot_max_age: Age = Field(
         24 * 3600, validation_alias="EARTHFLOW_SNAPSHOT_MAX_AGE"
     )
-    start_timeout: NonNegativeInt = Field(
-        30, validation_alias="EARTHFLOW_START_TIMEOUT"
-    )
+    start_timeout: StartPatience = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
     tls_cert: Path | None = Field(None, validation_alias="TLS_CERT_PATH")
     tls_key: Path | None = Field(None, validation_alias="TLS_KEY_PATH")
     tls_ca: Path | None = Field(None, validation_alias="TLS_CA_PATH")
@@ -166,12 +171,8 @@ class ProxySettings(Core, Redis):
     @property
     def control(self) -> Address:
         """Control's host and port."""
-        host, _, port = self.control_url.removeprefix("http://").rpartition(":")
-        return (
-            (host.strip("[]"), int(port))
-            if host and port.isdigit()
-            else (self.control_url.removeprefix("http://"), 80)
-        )
+        parts = url_of(self.control_url, ("http",), self.control_url)
+        return parts.hostname or "", parts.port or 80
 
     @property
     def compiled_dir(self) -> Path:
@@ -192,9 +193,13 @@ class ProxySettings(Core, Redis):
 def _mapping(entry: str) -> tuple[Address, Address]:
     """`api.example.com=127.0.0.1:9443` -> ((name, 443), (address, port))."""
     name, _, target = entry.partition("=")
-    host, _, port = target.rpartition(":")
-    if not (name and host and port.isdigit()):
+    try:
+        return (host_of(name.strip()), 443), address_of(target)
+    except ValueError:
         raise ValueError(
             "EARTHFLOW_UPSTREAM_MAP must be a list like api.example.com=127.0.0.1:9443,…"
-        )
-    return (name.strip(), 443), (host, int(port))
+        ) from None
+
+
+if __name__ == "__main__":
+    print_report(ProxySettings)

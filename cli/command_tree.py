@@ -32,6 +32,7 @@ PLACES = {
     "secrets": "cli.known_secrets:app",
     "webhooks": "cli.webhooks:app",
     "context": "cli.context:app",
+    "config": "cli.config:app",
 }
 # What stands behind these is another program's command line.
 PASS_ON = {"allow_extra_args": True, "allow_interspersed_args": False}

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from contract.settings import Folder, Settings
+from contract.setting_types import Folder, ListenHost, ListenPort, ProxyURL, ServerURL
+from contract.settings import Settings
 
 
 def _default_state() -> Path:
@@ -45,25 +46,25 @@ class UpSettings(Settings):
     env: Literal["development", "staging", "production"] = Field(
         "development", validation_alias="EARTHFLOW_ENV"
     )
-    port: int = Field(8443, validation_alias="EARTHFLOW_PORT")
-    dashboard_port: int = Field(8080, validation_alias="EARTHFLOW_DASHBOARD_PORT")
-    listen_host: str = Field("127.0.0.1", validation_alias="EARTHFLOW_LISTEN_HOST")
+    port: ListenPort = Field(8443, validation_alias="EARTHFLOW_PORT")
+    dashboard_port: ListenPort = Field(
+        8080, validation_alias="EARTHFLOW_DASHBOARD_PORT"
+    )
+    listen_host: ListenHost = Field(
+        "127.0.0.1", validation_alias="EARTHFLOW_LISTEN_HOST"
+    )
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     providers: Path | None = Field(None, validation_alias="EARTHFLOW_PROVIDERS")
     api_key: SecretStr | None = Field(None, validation_alias="EARTHFLOW_API_KEY")
     # URL of the API, for `tenants`, `keys`, …
-    url: str | None = Field(
-        None, validation_alias="EARTHFLOW_URL", pattern=r"^https?://[^@\s]+$"
-    )
+    url: ServerURL = Field(None, validation_alias="EARTHFLOW_URL")
     context: str | None = Field(None, validation_alias="EARTHFLOW_CONTEXT")
     config_dir: Folder = Field(
         default_factory=_default_config, validation_alias="EARTHFLOW_CONFIG_DIR"
     )
     # For `run` and `doctor`: where the proxy is, if not on this machine; the CA that it
     # opens AI hosts with; how its own certificate is checked.
-    proxy_url: str | None = Field(
-        None, validation_alias="EARTHFLOW_PROXY_URL", pattern=r"^https?://[^/@\s]+$"
-    )
+    proxy_url: ProxyURL = Field(None, validation_alias="EARTHFLOW_PROXY_URL")
     ca_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CA_CERT")
     proxy_ca: Path | None = Field(None, validation_alias="EARTHFLOW_PROXY_CA")
     client_cert: Path | None = Field(None, validation_alias="EARTHFLOW_CLIENT_CERT")

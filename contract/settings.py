@@ -4,77 +4,31 @@ Settings are read once from the environment into a frozen object; secrets print 
 stars.
 """
 
-import re
+import logging
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, Self
-from urllib.parse import quote, urlsplit
+from typing import Any, Literal, NoReturn, Self
+from urllib.parse import quote
 
-from cryptography.fernet import Fernet
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.logs import set_up
-
-BAD_CONFIGURATION = 78  # sysexits.h EX_CONFIG
-MINT_MASTER_KEY = 'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
-
-
-def _fernet_key(value: SecretStr) -> SecretStr:
-    try:
-        Fernet(value.get_secret_value())
-    except ValueError:
-        raise ValueError(
-            f"must be a Fernet key: 44 base64 characters holding exactly 32 bytes. Make one with: {MINT_MASTER_KEY}"
-        ) from None
-    return value
-
-
-def _redis_url(value: SecretStr | None) -> SecretStr | None:
-    if value is not None and not value.get_secret_value().startswith(
-        ("redis://", "rediss://", "unix://")
-    ):
-        raise ValueError("must be a URL such as redis://:password@host:6379/0")
-    if value is not None and (password := urlsplit(value.get_secret_value()).password):
-        own_secret(SecretStr(password))
-    return value
-
-
-def _absolute(value: Path) -> Path:
-    return value.expanduser().absolute()
-
-
-def host_names(written: str) -> frozenset[str]:
-    """The names in a list such as `llm.corp.example,ollama.corp.example`. Raises ValueError."""
-    names = frozenset(
-        name.strip().lower() for name in written.split(",") if name.strip()
-    )
-    if any(set(name) & set("*/: ") for name in names):
-        raise ValueError(
-            "must be a list of host names, such as llm.corp.example,ollama.corp.example"
-        )
-    return names
-
-
-# What documents and examples write where a secret belongs.
-EXAMPLE = re.compile(
-    r"<.*>|(?:your|my)[-_][a-z_-]+|(?:change|replace)[-_]?me[a-z_-]*", re.IGNORECASE
+from contract.setting_names import is_service_link, unknown
+from contract.setting_types import (
+    MINT_MASTER_KEY,
+    Folder,
+    Host,
+    MasterKey,
+    Password,
+    Port,
+    RedisURL,
 )
 
+logger = logging.getLogger("earthflow.settings")
 
-def own_secret[T: SecretStr | None](value: T) -> T:
-    """A secret that is not an example's. Raises ValueError."""
-    if value is not None and EXAMPLE.fullmatch(value.get_secret_value()):
-        raise ValueError(
-            'is still an example\'s. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
-        )
-    return value
-
-
-Password = Annotated[SecretStr | None, AfterValidator(own_secret)]
-MasterKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
-RedisURL = Annotated[SecretStr | None, AfterValidator(_redis_url)]
-Folder = Annotated[Path, AfterValidator(_absolute)]
+BAD_CONFIGURATION = 78  # sysexits.h EX_CONFIG
 
 
 class Settings(BaseSettings):
@@ -96,7 +50,7 @@ class Settings(BaseSettings):
         return {
             name: value
             for name, value in values.items()
-            if not (name.endswith("_PORT") and str(value).startswith("tcp://"))
+            if not is_service_link(name, str(value))
         }
 
 
@@ -123,19 +77,21 @@ class Core(Settings):
         return self.master_key.get_secret_value()
 
     def set_up_logging(self) -> None:
-        """Log from `log_level` up: as JSON, or for people in development."""
+        """Log from `log_level` up: as JSON, or for people in development. The first lines name what looks like a setting and is none."""
         level = "WARNING" if self.log_level == "WARN" else self.log_level
         set_up(
             level, self.log_format or ("text" if self.env == "development" else "json")
         )
+        for sentence in unknown(os.environ):
+            logger.warning("%s", sentence)
 
 
 class Redis(Settings):
     """Where Redis is: the parts, or one URL that overrules them."""
 
     redis_url: RedisURL = Field(None, validation_alias="EARTHFLOW_REDIS_URL")
-    redis_host: str = Field("redis", validation_alias="REDIS_HOST")
-    redis_port: int = Field(6379, validation_alias="REDIS_PORT")
+    redis_host: Host = Field("redis", validation_alias="REDIS_HOST")
+    redis_port: Port = Field(6379, validation_alias="REDIS_PORT")
     redis_password: Password = Field(None, validation_alias="REDIS_PASSWORD")
     redis_tls: bool = Field(False, validation_alias="REDIS_TLS")
     redis_ca: Path | None = Field(None, validation_alias="REDIS_CA")
@@ -166,9 +122,9 @@ class Redis(Settings):
             if self.redis_password
             else ""
         )
-        return self._with_ca(
-            f"{'rediss' if self.redis_tls else 'redis'}://{password}{self.redis_host}:{self.redis_port}/0"
-        )
+        host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
+        scheme = "rediss" if self.redis_tls else "redis"
+        return self._with_ca(f"{scheme}://{password}{host}:{self.redis_port}/0")
 
     def _with_ca(self, url: str) -> str:
         if self.redis_ca is None or not url.startswith("rediss://"):
@@ -176,6 +132,21 @@ class Redis(Settings):
         return (
             f"{url}{'&' if '?' in url else '?'}ssl_ca_certs={quote(str(self.redis_ca))}"
         )
+
+
+# What pydantic finds wrong -> what the value must be, with the edge where there is one.
+SENTENCES = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number, and not an infinite one",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
 
 
 def explain(error: ValidationError) -> list[str]:
@@ -188,14 +159,20 @@ def explain(error: ValidationError) -> list[str]:
         ]:  # about several settings together; the sentence names them
             sentences.append(message)
             continue
-        name = str(problem["loc"][0])
-        if problem["type"] == "missing":
+        name, kind = str(problem["loc"][0]), problem["type"]
+        if kind == "missing":
             hint = (
                 f"Make one with: {MINT_MASTER_KEY}"
                 if name == "EARTHFLOW_MASTER_KEY"
                 else "It is required; see .env.example."
             )
             message = f"is not set. {hint}"
+        elif kind in SENTENCES:
+            edges = {
+                edge: int(at) if isinstance(at, float) and at.is_integer() else at
+                for edge, at in problem.get("ctx", {}).items()
+            }
+            message = SENTENCES[kind].format(**edges) + "."
         sentences.append(f"{name} {message[0].lower() + message[1:]}")
     return sentences
 

@@ -1,31 +1,30 @@
 """The settings of control, read once from the environment and frozen."""
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Self
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from pydantic import (
-    AfterValidator,
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from contract.settings import (
-    Core,
+from contract.setting_report import print_report
+from contract.setting_types import (
+    AdminKey,
+    DatabaseHost,
+    Host,
+    ListenPort,
+    Networks,
     Password,
-    Redis,
-    Settings,
+    Port,
+    PreviousAdminKey,
+    StartPatience,
+    address_of,
     host_names,
+    networks,
     own_secret,
 )
+from contract.settings import Core, Redis, Settings
 from contract.snapshot import Rate
 from control.sender import Sender
 
@@ -36,8 +35,8 @@ class Postgres(Settings):
     database_url: SecretStr | None = Field(
         None, validation_alias="EARTHFLOW_DATABASE_URL"
     )
-    postgres_host: str = Field("postgres", validation_alias="POSTGRES_HOST")
-    postgres_port: int = Field(5432, validation_alias="POSTGRES_PORT")
+    postgres_host: DatabaseHost = Field("postgres", validation_alias="POSTGRES_HOST")
+    postgres_port: Port = Field(5432, validation_alias="POSTGRES_PORT")
     postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
     postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
     postgres_password: Password = Field(None, validation_alias="POSTGRES_PASSWORD")
@@ -47,7 +46,9 @@ class Postgres(Settings):
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
         try:
             parts = conninfo_to_dict(value.get_secret_value() if value else "")
-        except ProgrammingError:
+            for port in filter(None, str(parts.get("port", "")).split(",")):
+                address_of(f"localhost:{port}")
+        except (ProgrammingError, ValueError):
             raise ValueError(
                 "must be a URL such as postgresql://user:password@host:5432/name"
             ) from None
@@ -91,78 +92,60 @@ class Postgres(Settings):
         )
 
 
-Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
-AdminKey = Annotated[SecretStr, AfterValidator(own_secret)]
-
-
 class ControlSettings(Core, Redis, Postgres):
     """Settings of `earthflow control`."""
 
     admin_key: AdminKey = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")
-    admin_key_previous: Password = Field(
+    admin_key_previous: PreviousAdminKey = Field(
         None, validation_alias="EARTHFLOW_ADMIN_API_KEY_PREVIOUS"
     )
-    dashboard_host: str = Field(
+    dashboard_host: Host = Field(
         "127.0.0.1", validation_alias="EARTHFLOW_DASHBOARD_HOST"
     )
-    dashboard_port: int = Field(
-        8080, validation_alias="EARTHFLOW_DASHBOARD_PORT", ge=0, le=65535
+    dashboard_port: ListenPort = Field(
+        8080, validation_alias="EARTHFLOW_DASHBOARD_PORT"
     )
     trusted_proxies: Annotated[Networks, NoDecode] = Field(
         frozenset(), validation_alias="EARTHFLOW_TRUSTED_PROXIES"
     )
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
-    start_timeout: NonNegativeInt = Field(
-        30, validation_alias="EARTHFLOW_START_TIMEOUT"
-    )
+    start_timeout: StartPatience = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
 
-    rate_limit_rpm: PositiveInt = Field(1000, validation_alias="RATE_LIMIT_DEFAULT_RPM")
-    rate_limit_burst: PositiveFloat = Field(
-        1.5, validation_alias="RATE_LIMIT_BURST_FACTOR"
+    # the same edge as a tenant's own limit
+    rate_limit_rpm: int = Field(
+        1000, validation_alias="RATE_LIMIT_DEFAULT_RPM", ge=1, le=1_000_000
     )
-    rate_limit_window: PositiveInt = Field(
-        60, validation_alias="RATE_LIMIT_WINDOW_SECONDS"
+    rate_limit_burst: float = Field(
+        1.5, validation_alias="RATE_LIMIT_BURST_FACTOR", ge=0.1, le=1000
     )
-    webhook_retries: NonNegativeInt = Field(3, validation_alias="WEBHOOK_MAX_RETRIES")
-    webhook_timeout: PositiveFloat = Field(
-        5, validation_alias="WEBHOOK_TIMEOUT_SECONDS"
+    rate_limit_window: int = Field(
+        60, validation_alias="RATE_LIMIT_WINDOW_SECONDS", ge=1, le=24 * 3600
     )
-    webhook_backoff: PositiveInt = Field(
-        500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS"
+    # each waits twice as long as the one before; longer waits are those of the long retry
+    webhook_retries: int = Field(3, validation_alias="WEBHOOK_MAX_RETRIES", ge=0, le=10)
+    # an attempt holds one of a webhook's four places
+    webhook_timeout: float = Field(
+        5, validation_alias="WEBHOOK_TIMEOUT_SECONDS", ge=0.1, le=300
     )
-    webhook_long_hours: PositiveInt = Field(
-        72, validation_alias="WEBHOOK_LONG_RETRY_HOURS", le=24 * 90
+    webhook_backoff: int = Field(
+        500, validation_alias="WEBHOOK_RETRY_BACKOFF_MS", ge=1, le=60_000
+    )
+    webhook_long_hours: int = Field(
+        72, validation_alias="WEBHOOK_LONG_RETRY_HOURS", ge=1, le=24 * 90
     )
     webhook_internal: Annotated[frozenset[str], NoDecode] = Field(
         frozenset(), validation_alias="WEBHOOK_INTERNAL_HOSTS"
     )
     webhook_ca: Path | None = Field(None, validation_alias="WEBHOOK_CA")
-    retention_days: PositiveInt = Field(
-        365, validation_alias="AUDIT_RETENTION_DAYS", le=36_500
+    retention_days: int = Field(
+        365, validation_alias="AUDIT_RETENTION_DAYS", ge=1, le=36_500
     )
     hash_prompts: bool = Field(True, validation_alias="AUDIT_HASH_PROMPTS")
-
-    @field_validator("admin_key", "admin_key_previous")
-    @classmethod
-    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 32:
-            raise ValueError(
-                'must have at least 32 characters. Make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
-            )
-        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
     def _read_networks(cls, written: object) -> object:
-        if not isinstance(written, str):
-            return written
-        try:
-            names = filter(None, map(str.strip, written.split(",")))
-            return frozenset(map(ipaddress.ip_network, names))
-        except ValueError:
-            raise ValueError(
-                "must be a list of addresses and networks, such as 10.0.0.7,192.168.8.0/24"
-            ) from None
+        return networks(written) if isinstance(written, str) else written
 
     @field_validator("webhook_internal", mode="before")
     @classmethod
@@ -196,3 +179,7 @@ class ControlSettings(Core, Redis, Postgres):
     def rate(self) -> Rate:
         """The rate limit of tenants that have none of their own."""
         return Rate(self.rate_limit_rpm, self.rate_limit_burst, self.rate_limit_window)
+
+
+if __name__ == "__main__":
+    print_report(ControlSettings)

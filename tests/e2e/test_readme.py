@@ -33,6 +33,7 @@ DOCUMENTS = "".join(
         "docs/security.md",
         "docs/audit-log.md",
         "docs/operating.md",
+        "docs/settings.md",
     )
 )
 COMMANDS = [
@@ -84,6 +85,12 @@ def test_a_command_of_the_readme_runs(
 ) -> None:
     (tmp_path / "audit_v1.jsonl").write_text(LOG)
     (tmp_path / "audit_v2.jsonl").write_text("")
+    required = ("EARTHFLOW_MASTER_KEY", "EARTHFLOW_ADMIN_API_KEY")
+    secrets = {name: house.stack.secrets[name] for name in required}
+    lines = {**secrets, "POSTGRES_PASSWORD": "a-password-of-this-test"}
+    (tmp_path / ".env").write_text(
+        "".join(f"{name}={value}\n" for name, value in lines.items())
+    )
     line = command.replace("localhost:8443", f"localhost:{house.stack.port}").replace(
         "curl ", "curl -sSf "
     )
