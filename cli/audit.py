@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 import typer
@@ -100,7 +100,7 @@ def show(
 def export(
     tenant: Tenant = None, status: Status = None, rule: Rule = None, provider: Provider = None, host: Host = None, model: Model = None,
     reason: Reason = None, text: Text = None, since: Since = None, until: Until = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="jsonl or csv.")] = "jsonl",
+    output: Annotated[Literal["jsonl", "csv"], typer.Option("--output", "-o", help="jsonl or csv.")] = "jsonl",
 ) -> None:  # fmt: skip
     """Write all exchanges that match, newest first, page by page: any number in flat
     memory.
@@ -134,7 +134,8 @@ def tail(
         int | None, typer.Option("--count", help="End after this many.")
     ] = None,
     output: Annotated[
-        str, typer.Option("--output", "-o", help="text or jsonl.")
+        Literal["text", "jsonl"],
+        typer.Option("--output", "-o", help="text or jsonl."),
     ] = "text",
 ) -> None:
     """Follow decisions as they are made, until Ctrl-C."""

@@ -28,7 +28,7 @@ from cli.run import client_environment
 from cli.secrets_file import CLIENT_KEY
 from cli.settings import UpSettings, settings_of
 from cli.stack import Stack
-from cli.state_folder import claim
+from cli.state_folder import claim, make
 from cli.up import end_on_signals, interrupted
 
 if TYPE_CHECKING:
@@ -305,7 +305,7 @@ def _folder() -> Iterator[Path]:
     """
     if "state_dir" in UpSettings().model_fields_set:
         folder = UpSettings().state_dir
-        folder.mkdir(parents=True, exist_ok=True)
+        make(folder)
         yield folder
         return
     with tempfile.TemporaryDirectory(

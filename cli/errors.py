@@ -1,6 +1,7 @@
 """The error of a command: one sentence, and an exit status that scripts can tell apart."""
 
 FAILED, USAGE, AUTHENTICATION, BAD_CONFIGURATION = 1, 2, 4, 78
+FAULT = 70  # sysexits.h EX_SOFTWARE: ours
 
 
 class CommandError(Exception):

@@ -11,6 +11,19 @@ from pathlib import Path
 from typing import IO
 
 PR_SET_PDEATHSIG = 1
+_inherited: list[int] = []  # the umask that we were started with
+
+
+def tighten_umask() -> None:
+    """Let nobody but its owner write a file of ours, whatever the umask that we were started with."""
+    _inherited.append(os.umask(0o077))
+    os.umask(_inherited[-1] | 0o022)
+
+
+def give_back_umask() -> None:
+    """Have again the umask that we were started with, for a program of the user's own."""
+    if _inherited:
+        os.umask(_inherited.pop())
 
 
 def end_with_parent(

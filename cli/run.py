@@ -16,6 +16,7 @@ import msgspec
 import typer
 
 from cli.errors import BAD_CONFIGURATION, CommandError
+from cli.processes import give_back_umask
 from cli.relay import Way
 from cli.secrets_file import CLIENT_KEY
 from cli.settings import UpSettings, environment
@@ -71,6 +72,7 @@ def run(
         )
     else:
         told = client_environment(settings, "", start_relay(way))
+    give_back_umask()
     try:
         os.execvpe(context.args[0], context.args, told)  # noqa: S606  (the user's own program; it takes our place, signals and status too)
     except FileNotFoundError:

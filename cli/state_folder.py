@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.errors import BAD_CONFIGURATION, CommandError
+
 MARK = ".earthflow"
 
 
@@ -25,8 +27,8 @@ class Home:
 
 
 def claim(folder: Path) -> Home:
-    """The folder with its mark, made at the first time."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The folder with its mark, made at the first time. Raises CommandError where it can be none."""
+    make(folder)
     mark = folder / MARK
     if not mark.exists():
         own = not any(folder.iterdir())
@@ -40,6 +42,17 @@ def claim(folder: Path) -> Home:
             temporary.unlink()
     name, kind = mark.read_text().split()
     return Home(folder, name, kind == "own")
+
+
+def make(folder: Path) -> None:
+    """Make the folder where it is not there. Raises CommandError where it can be none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise CommandError(
+            f"EARTHFLOW_STATE_DIR is {folder}, where no folder can be: a file stands there or above it.",
+            BAD_CONFIGURATION,
+        ) from None
 
 
 @contextmanager
