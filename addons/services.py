@@ -39,12 +39,14 @@ from addons.settings import ProxySettings
 from addons.status.health import Health
 from addons.status.loop_watch import LoopWatch
 from addons.status.metrics import Counts, MetricsPort
+from addons.status.report import report
 from addons.tenants.compiled_cache import CompiledCache
 from addons.tenants.rate_limit import RateLimiter
 from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import NoSnapshot, OlderSnapshot, SnapshotHolder
 from addons.tunnels import Tunnels
 from contract.providers import BadProviders
+from contract.proxy_report import EVERY
 from contract.unwrap import WrongMasterKey, cache_key, proxy_token
 from rules.complaint import BadRules
 
@@ -152,10 +154,17 @@ class Services:
             self.limiter,
             self._loop_watch,
             lambda: self._certificates.days,
+            self._outboxes,
+            holder,
         )
-        self._metrics = None
-        if (port := settings.metrics_port) is not None:
-            self._metrics = MetricsPort(counts, settings.metrics_host, port)
+        self._build_port(counts)
+
+    def _build_port(self, counts: Counts) -> None:
+        settings, self._metrics = self._settings, None
+        if settings.metrics_port is not None:
+            self._metrics = MetricsPort(
+                counts, settings.metrics_host, settings.metrics_port
+            )
 
     @classmethod
     async def start(
@@ -170,6 +179,7 @@ class Services:
             services._writer.run(),
             services.limiter.count_proxies(),
             services.limiter.report_spending(),
+            services._tell_control(),
         ]
         services._tasks = [asyncio.create_task(_as_own(work)) for work in own]
         beside = services.connections.run(), services._loop_watch.run()
@@ -177,6 +187,15 @@ class Services:
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())
         return services
+
+    async def _tell_control(self) -> None:
+        """Tell control what waits here, every few seconds until cancelled."""
+        while True:
+            told = report(
+                self.holder, self.recorder, self._outboxes, self._certificates.days
+            )
+            await self.holder.report(told)
+            await asyncio.sleep(EVERY)
 
     def follow(self, certificates: OwnCertificates, inner: Any) -> None:
         """Take up renewed certificates; `inner` is mitmproxy's TLS addon."""

@@ -43,6 +43,7 @@ def _told(api: Control) -> dict[str, Any]:
             **{name: check["status"] for name, check in health["checks"].items()},
         },
         "certificates": _certificates(api, health["checks"]),
+        "backlog": _backlog(api),
         "tenants": len(api.get("/v1/tenants")["tenants"]),
         "last_hour": {
             "exchanges": stats["total"],
@@ -53,6 +54,21 @@ def _told(api: Control) -> dict[str, Any]:
             one["rule"]: one["count"] for one in stats["top_triggered_rules"][:5]
         },
         "master_key": {"state": rotation["state"], "in_use": rotation["in_use"]},
+    }
+
+
+def _backlog(api: Control) -> dict[str, Any]:
+    """What waits in the proxies, and which of them are away."""
+    proxies = api.get("/v1/proxies")["proxies"]
+    oldest = [one["oldest_unsent"] for one in proxies if one["oldest_unsent"]]
+    return {
+        "proxies": sum(not one["away"] for one in proxies),
+        "away": sum(one["away"] for one in proxies),
+        "unsent": sum(one["unsent_records"] for one in proxies),
+        "oldest_seconds": round(max(oldest, default=0)),
+        "spool_bytes": sum(one["spool_bytes"] for one in proxies),
+        "unrecorded": sum(one["unrecorded"] for one in proxies),
+        "in_flight": sum(one["in_flight"] for one in proxies),
     }
 
 

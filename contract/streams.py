@@ -23,6 +23,8 @@ def sent_field(worker: str, boot: str) -> str:
     return f"{worker}:{boot}"
 
 
+# Written by control now and then: whether Redis takes anything.
+PROBE = "ef:1:probe"
 PROXIES = "ef:1:proxies"  # sorted set: "<worker>" -> when it last reported
 
 

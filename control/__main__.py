@@ -14,6 +14,8 @@ import redis.asyncio as aioredis
 import uvloop
 from aiohttp import web
 from pydantic import ValidationError
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey
@@ -59,6 +61,7 @@ async def serve(settings: ControlSettings) -> int:
             settings.redis,
             socket_connect_timeout=REDIS_TIMEOUT,
             socket_timeout=REDIS_TIMEOUT,
+            retry=Retry(NoBackoff(), 1),  # a job tries again by itself
         )
         opened.push_async_callback(redis.aclose)
         return await _run(

@@ -26,6 +26,7 @@ QUIET = (
     "/health",
     "/health/ready",
     "/internal/snapshot",
+    "/internal/report",
     "/internal/watermark/{worker}/{boot}",
 )
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -5,11 +5,11 @@ import asyncio
 import psycopg
 from aiohttp import web
 from psycopg_pool import PoolTimeout
-from redis.exceptions import RedisError
 
 from contract.version import VERSION
 from control.api.internal import RESTORED
 from control.errors import POSTGRES_AWAY, POSTGRES_UNFIT, answer, unfit
+from control.redis_queue import redis_trouble
 from control.state import STATE, State
 from control.store import snapshots
 
@@ -88,11 +88,7 @@ async def _looked_up(state: State) -> tuple[snapshots.Served, bool]:
 
 
 async def _queue(state: State) -> dict[str, object]:
-    try:
-        await asyncio.wait_for(state.redis.ping(), PATIENCE)
-    except (RedisError, OSError, TimeoutError):
-        return {
-            "status": "DEGRADED",
-            "detail": "Redis does not answer; proxies keep their records until it does",
-        }
+    if (said := await redis_trouble(state.redis)) is not None:
+        detail = f"Redis {said}. Proxies keep their records until it takes them"
+        return {"status": "DEGRADED", "detail": detail}
     return {"status": "OK"}

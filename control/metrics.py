@@ -2,20 +2,21 @@
 control process, under the guide's names and conventional ones.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from redis.exceptions import RedisError
 
-from contract.streams import GROUP, RECORDS
+from contract.proxy_report import SILENT, ProxyReport
 from contract.version import VERSION
 from control import auth
+from control.redis_queue import Queue, redis_trouble, waiting
 from control.state import STATE, State
-from control.store import deliveries, tally
+from control.store import deliveries, proxies, tally
+from control.store.proxies import Proxy
 from control.store.tally import LABELS, Series
 
 MINUTES = 5  # the window of the guide's rates
@@ -49,8 +50,10 @@ async def metrics(request: web.Request) -> web.Response:
         _Fleet(
             await tally.read(state.pool),
             await tally.recent(state.pool, MINUTES),
-            await _waiting(state),
+            await waiting(state.redis),
+            await redis_trouble(state.redis) is None,
             await deliveries.waiting(state.pool),
+            await proxies.every(state.pool),
             state,
         )
     )
@@ -59,35 +62,23 @@ async def metrics(request: web.Request) -> web.Response:
     )
 
 
-async def _waiting(state: State) -> int | None:
-    """Records in Redis that are not stored yet; None where Redis does not tell."""
-    try:
-        groups: list[dict[str, Any]] = await state.redis.xinfo_groups(RECORDS)
-    except (RedisError, OSError):
-        return None
-    return next(
-        (
-            int(group.get("lag") or 0) + int(group["pending"])
-            for group in groups
-            if group["name"] == GROUP.encode()
-        ),
-        0,
-    )
-
-
 class _Fleet(Collector):
     def __init__(
         self,
         counts: Mapping[Series, int],
         recent: Mapping[str, Any],
-        waiting: int | None,
+        queue: Queue | None,
+        redis_up: bool,
         hooks: Mapping[str, int],
+        proxies: Sequence[Proxy],
         state: State,
     ):
         self._counts = counts
         self._recent = recent
-        self._waiting = waiting
+        self._queue = queue or Queue(0, 0.0)
+        self._redis_up = redis_up
         self._hooks = hooks
+        self._proxies = proxies
         self._state = state
 
     def collect(self) -> Iterable[Metric]:
@@ -98,7 +89,17 @@ class _Fleet(Collector):
                 if series.name == name:
                     family.add_metric(series.labels, value)
             yield family
-        recent, complaint = self._recent, self._state.rules_complaint
+        yield from self._of_the_last_minutes()
+        yield from self._of_records()
+        yield from _of_proxies(self._proxies)
+        build = GaugeMetricFamily(
+            "earthflow_build_info", "The version that runs.", labels=["version"]
+        )
+        build.add_metric([VERSION], 1)
+        yield build
+
+    def _of_the_last_minutes(self) -> Iterable[Metric]:
+        recent = self._recent
         decided = max(1, recent["decided"])
         over = f"over the last {MINUTES} minutes"
         yield _gauge(
@@ -122,18 +123,23 @@ class _Fleet(Collector):
             f"The same, in the unit that Prometheus wants, {over}.",
             seconds,
         )
+
+    def _of_records(self) -> Iterable[Metric]:
         yield _gauge(
             "rules_reload_success",
             "Whether the rule files, as they are, take effect.",
-            0.0 if complaint else 1.0,
+            0.0 if self._state.rules_complaint else 1.0,
         )
-        yield _gauge(
-            "redis_up", "Whether Redis answers.", 0.0 if self._waiting is None else 1.0
-        )
+        yield _gauge("redis_up", "Whether Redis takes records.", float(self._redis_up))
         yield _gauge(
             "audit_waiting_records",
             "Records in Redis that are not in PostgreSQL yet.",
-            float(self._waiting or 0),
+            self._queue.records,
+        )
+        yield _gauge(
+            "audit_oldest_waiting_seconds",
+            "Age of the record in Redis that waits longest; 0 where none does.",
+            self._queue.oldest,
         )
         yield _gauge(
             "webhook_waiting",
@@ -143,11 +149,33 @@ class _Fleet(Collector):
         yield _gauge(
             "webhook_dead", "Deliveries that were given up.", self._hooks["dead"]
         )
-        build = GaugeMetricFamily(
-            "earthflow_build_info", "The version that runs.", labels=["version"]
-        )
-        build.add_metric([VERSION], 1)
-        yield build
+
+
+# Of each proxy: name of the metric, what it is, and its value.
+OF_PROXY: tuple[tuple[str, str, Callable[[ProxyReport], float]], ...] = (
+    ("redis_up", "Whether Redis takes a proxy's records.", lambda one: not one.redis),
+    ("spool_bytes", "Bytes of records on a proxy's disk.", lambda one: one.spool_bytes),
+    ("spool_full", "Whether a proxy cannot write records.", lambda one: one.spool_full),
+    ("unsent_records", "Records of a proxy that Redis has not taken.", lambda one: one.unsent_records),
+    ("oldest_unsent_seconds", "Age of the record that waits longest for Redis; 0 where none does.", lambda one: one.oldest_unsent or 0.0),
+    ("unrecorded", "Exchanges of a proxy's run, and ends of exchanges, that could not be recorded.", lambda one: one.unrecorded),
+    ("snapshot_age_seconds", "Since control last said that what a proxy knows is the newest.", lambda one: one.snapshot_age),
+    ("requests_in_flight", "Exchanges of a proxy that are decided and not over.", lambda one: one.in_flight),
+    ("certificate_days", "Until a proxy's interception CA ends.", lambda one: one.certificate_days or 0.0),
+)  # fmt: skip
+
+
+def _of_proxies(proxies: Sequence[Proxy]) -> Iterable[Metric]:
+    text = "Whether a proxy told of itself in the last half minute."
+    up = GaugeMetricFamily("earthflow_proxy_up", text, labels=["proxy"])
+    for one in proxies:
+        up.add_metric([one.report.worker], float(one.silent <= SILENT))
+    yield up
+    for name, text, value in OF_PROXY:
+        family = GaugeMetricFamily(f"earthflow_proxy_{name}", text, labels=["proxy"])
+        for one in proxies:
+            family.add_metric([one.report.worker], float(value(one.report)))
+        yield family
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -13,6 +13,7 @@ from control.api import (
     keys,
     known_values,
     master_keys,
+    proxies,
     rules,
     tenants,
     webhooks,
@@ -134,6 +135,7 @@ ROUTES = (
         authorities.NewIssuer,
     ),
     Route("POST", "/v1/ca/finish", authorities.finish, authorities.Roots),
+    Route("GET", "/v1/proxies", proxies.every, proxies.Proxies),
     Route("GET", "/v1/rules", rules.export, rules.Rules),
     Route(
         "GET",
@@ -157,5 +159,6 @@ ROUTES = (
     Route("GET", "/v1/docs", openapi.page),
     Route("GET", "/internal/snapshot", internal.snapshot),
     Route("POST", "/internal/keys", internal.keys),
+    Route("POST", "/internal/report", internal.report),
     Route("GET", "/internal/watermark/{worker}/{boot}", internal.watermark),
 )

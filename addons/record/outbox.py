@@ -12,16 +12,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
-from addons.record.spool import Frame, Spool, read_frames
+from addons.record.spool import Frame, Spool, count_frames, read_frames
 from contract.proof import record_mac
+from contract.redis_trouble import trouble
 from contract.streams import FIELD, MAC, RECORDS, SENT, sent_field
 
 logger = logging.getLogger("earthflow.outbox")
@@ -36,6 +37,15 @@ RETRY_SECONDS = 1.0
 # (worker, boot) -> the highest seq that PostgreSQL holds without a gap, -1 for none;
 # None where control cannot tell.
 Watermark = Callable[[str, str], Awaitable[int | None]]
+
+
+class Waiting(NamedTuple):
+    """Of a segment: the bytes that are `kept`, and what Redis has not taken; the id of its `first` record."""
+
+    kept: int
+    records: int
+    bytes: int
+    first: str
 
 
 class Outbox:
@@ -57,6 +67,8 @@ class Outbox:
         self._news = asyncio.Event()
         self._offsets: dict[Path, int] = {}  # up to where each segment was sent
         self._sent: dict[str, int] = {}  # by boot: the highest seq sent
+        self._counts: dict[Path, int] = {}  # of segments that nobody writes any more
+        self.trouble = ""  # why Redis takes nothing; empty where it does
         spool.on_append = self._news.set
 
     async def run(self) -> None:
@@ -77,6 +89,38 @@ class Outbox:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), CHECK_SECONDS)
                 await asyncio.sleep(LINGER_SECONDS)
+
+    def waiting(self) -> Iterator[Waiting]:
+        """What of each segment Redis has not taken, oldest first; `first` is known of the first one alone."""
+        segments, begun = self.spool.segments(), False
+        for segment, following in zip_longest(segments, segments[1:]):
+            done = self._offsets.get(segment, 0)
+            with contextlib.suppress(FileNotFoundError):  # it was deleted meanwhile
+                size = segment.stat().st_size
+                if done >= size:
+                    yield Waiting(size, 0, 0, "")
+                    continue
+                seq, id = _first_seq(segment), ""
+                if not begun and (frame := next(read_frames(segment, done), None)):
+                    seq, id = frame[0].place.seq, frame[0].id
+                begun = True
+                count = max(0, self._end(segment, following) - seq)
+                yield Waiting(size, count, size - done, id)
+
+    def _end(self, segment: Path, following: Path | None) -> int:
+        """The seq behind a segment's last record."""
+        boot = segment.name.rpartition("-")[0]
+        if self.spool.writing(segment):
+            return self.spool.seq
+        if following is not None and following.name.startswith(f"{boot}-"):
+            return _first_seq(following)
+        return _first_seq(segment) + self._counted(segment)
+
+    def _counted(self, segment: Path) -> int:
+        """The frames of the last segment of an earlier run, which nobody writes any more."""
+        if segment not in self._counts:
+            self._counts[segment] = count_frames(segment)
+        return self._counts[segment]
 
     async def flush(self) -> None:
         """Send what is there now, for a clean end.
@@ -180,13 +224,14 @@ class Outbox:
             del self._sent[boot]
 
     def _up(self, up: bool, error: Exception | None = None) -> None:
+        self.trouble = trouble(error) if error is not None else ""
         if up != self.up:
             if up:
                 logger.info("Redis is back; the spool is being sent")
             else:
                 logger.warning(
-                    "records cannot be sent (%s); they wait in the spool",
-                    type(error).__name__,
+                    "records cannot be sent: Redis %s; they wait in the spool",
+                    self.trouble,
                 )
         self.up = up
 

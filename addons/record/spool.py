@@ -59,21 +59,23 @@ def cut(record: Record) -> Record:
 
 
 class _Placed(msgspec.Struct):
-    """Only the place of a record: a sender needs no more, and so can send records of
+    """Only the id and the place of a record: a sender needs no more, and so can send records of
     other versions.
     """
 
     place: Place
+    id: str = ""
 
 
 _placed = msgspec.json.Decoder(_Placed)
 
 
 class Frame(NamedTuple):
-    """The bytes of a record, and its place."""
+    """The bytes of a record, its place, and its id."""
 
     payload: bytes
     place: Place
+    id: str
 
 
 class Spool:
@@ -237,7 +239,21 @@ def read_frames(segment: Path, offset: int = 0) -> Iterator[tuple[Frame, int]]:
             if not length or len(payload) != length or zlib.crc32(payload) != checksum:
                 return
             offset += HEADER.size + length
-            yield Frame(payload, _placed.decode(payload).place), offset
+            found = _placed.decode(payload)
+            yield Frame(payload, found.place, found.id), offset
+
+
+def count_frames(segment: Path) -> int:
+    """How many frames a segment has, by their heads alone."""
+    count = 0
+    with open(segment, "rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        place = file.seek(0)
+        while place + HEADER.size <= end:
+            length, _ = HEADER.unpack(file.read(HEADER.size))
+            place = file.seek(place + HEADER.size + length)
+            count += place <= end
+    return count
 
 
 def take_spool(folder: Path) -> tuple[Spool, list[Spool]]:

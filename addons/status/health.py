@@ -48,6 +48,9 @@ class Health:
         detail = f"its disk cannot be written to; {FULL[writer.mode]}"
         return {"status": status, "detail": detail, **lost}
 
+    def _trouble(self) -> str:
+        return next((one.trouble for one in self._outboxes if one.trouble), "")
+
     def live(self) -> dict[str, Any]:
         """The event loop runs, or nobody would read this."""
         return {"status": "OK", "version": VERSION, "service": "proxy"}
@@ -69,7 +72,10 @@ class Health:
             "spool": self._spool(),
             "redis": {"status": "OK"}
             if redis_up
-            else {"status": "DEGRADED", "detail": "away; records wait in the spool"},
+            else {
+                "status": "DEGRADED",
+                "detail": f"Redis {self._trouble()}; records wait in the spool",
+            },
             "engine": {
                 "status": "DEGRADED"
                 if time.monotonic() - self._failed < RECENT

@@ -3,7 +3,7 @@
 They name no tenant, key, client or path.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -17,11 +17,14 @@ from prometheus_client.registry import Collector
 
 from addons.network.connections import Connections
 from addons.network.distrust import Distrust
+from addons.record.backlog import Backlog, backlog_of
+from addons.record.outbox import Outbox
 from addons.record.recorder import Recorder
 from addons.record.writer import RecordWriter
 from addons.status.health import Health
 from addons.status.loop_watch import LoopWatch
 from addons.tenants.rate_limit import RateLimiter
+from addons.tenants.snapshot import SnapshotHolder
 from contract.version import VERSION
 
 
@@ -37,6 +40,8 @@ class Counts(Collector):
         limiter: RateLimiter,
         loop: LoopWatch,
         days_left: Callable[[], Mapping[str, float]],
+        outboxes: Sequence[Outbox],
+        holder: SnapshotHolder,
     ):
         self._recorder = recorder
         self._connections = connections
@@ -45,13 +50,15 @@ class Counts(Collector):
         self._limiter = limiter
         self._loop = loop
         self._days_left = days_left
+        self._outboxes = outboxes
+        self._holder = holder
 
     def collect(self) -> Iterable[Metric]:
         """The current values."""
         yield _build()
         yield _ends(self._days_left())
         yield _stalls(*self._loop.stalls())
-        recorder, connections = self._recorder, self._connections
+        recorder = self._recorder
         yield _counter(
             "decisions",
             "Exchanges decided.",
@@ -69,6 +76,14 @@ class Counts(Collector):
             "uncovered_bytes", unseen, ("why", "direction"), recorder.uncovered.items()
         )
         yield from _spool(recorder.writer)
+        yield from _backlog(backlog_of(self._outboxes))
+        redis_up = all(outbox.up for outbox in self._outboxes)
+        yield _gauge("redis_up", "Whether Redis takes records.", float(redis_up))
+        yield _gauge(
+            "snapshot_age_seconds",
+            "Since control last said that the tenants, keys and rules here are the newest.",
+            self._holder.age,
+        )
         gone = "Handshakes of clients that do not trust the interception CA."
         yield _counter(
             "distrusted_handshakes",
@@ -76,6 +91,10 @@ class Counts(Collector):
             ("sure",),
             (((sure,), count) for sure, count in self._distrust.count.items()),
         )
+        yield from self._limits()
+
+    def _limits(self) -> Iterable[Metric]:
+        recorder, connections = self._recorder, self._connections
         refused = "Connections refused or ended by a limit."
         yield _counter(
             "connections_refused",
@@ -97,14 +116,9 @@ class Counts(Collector):
             ("what",),
             [(("refused",), limiter.refused), (("asked_here",), limiter.local)],
         )
-        yield GaugeMetricFamily(
-            "earthflow_connections", "Clients connected.", value=len(connections)
-        )
-        yield GaugeMetricFamily(
-            "earthflow_requests_in_flight",
-            "Exchanges decided and not over.",
-            value=recorder.under_way,
-        )
+        yield _gauge("connections", "Clients connected.", len(connections))
+        text = "Exchanges decided and not over."
+        yield _gauge("requests_in_flight", text, recorder.under_way)
 
 
 class MetricsPort:
@@ -159,7 +173,19 @@ def _spool(writer: RecordWriter) -> Iterable[Metric]:
     counted = (((what,), count) for what, count in writer.unrecorded.items())
     yield _counter("unrecorded", text, ("what",), counted)
     text = "1 while records cannot be written."
-    yield GaugeMetricFamily("earthflow_spool_full", text, value=writer.full)
+    yield _gauge("spool_full", text, writer.full)
+
+
+def _backlog(backlog: Backlog) -> Iterable[Metric]:
+    yield _gauge("spool_bytes", "Bytes of records on this disk.", backlog.kept)
+    text = "Records that Redis has not taken."
+    yield _gauge("unsent_records", text, backlog.records)
+    text = "Age of the record that waits longest for Redis; 0 where none does."
+    yield _gauge("oldest_unsent_seconds", text, backlog.oldest or 0.0)
+
+
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"earthflow_{name}", text, value=value)
 
 
 def _stalls(bounds: list[tuple[str, float]], seconds: float) -> Metric:

@@ -24,6 +24,7 @@ import msgspec
 from addons.tenants.compiled_snapshot import CompiledSnapshot
 from addons.tenants.newest_mark import read_mark, write_mark
 from contract.proof import NONCE, PROOF, is_proven, new_nonce
+from contract.proxy_report import ProxyReport
 from contract.snapshot import (
     MARK,
     Snapshot,
@@ -201,6 +202,12 @@ class SnapshotHolder:
             return int(json.loads(told.body)["seq"]) if told.status == 200 else None
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
             return None
+
+    async def report(self, told: ProxyReport) -> None:
+        """Tell control of this proxy. One of an earlier version does not listen; one that is away is told later."""
+        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+            body = msgspec.json.encode(told)
+            await self._ask("POST", "/internal/report", data=body)
 
     async def close(self) -> None:
         """Close the connection to control."""

@@ -9,16 +9,18 @@ import time
 import msgspec
 from aiohttp import web
 
+from contract.proxy_report import ProxyReport
 from contract.snapshot import MARK, KnownKeys, seal
 from control import auth
 from control.errors import ApiError, answer
 from control.state import STATE, State
-from control.store import audit, snapshots
+from control.store import audit, proxies, snapshots
 
 logger = logging.getLogger("earthflow.control")
 
 MAX_WAIT = 25.0  # seconds
 HIGHEST = 10**15  # version that a proxy may have; one a microsecond for thirty years
+NAME_SHAPE = re.compile(r"[0-9a-z]{1,40}")  # of a spool
 MARK_SHAPE = re.compile(r"[0-9a-f-]{36}")
 # Bytes of a list of keys: some 500,000, of 60 bytes each. Only proxies may send one.
 MOST_KEYS = 32 * 1024 * 1024
@@ -125,6 +127,19 @@ async def keys(request: web.Request) -> web.Response:
     if settled.served:
         await state.tell_proxies()
     return answer({"ended": settled.ended})
+
+
+async def report(request: web.Request) -> web.Response:
+    """Keep what a proxy tells of itself."""
+    await auth.proxy(request)
+    try:
+        told = msgspec.json.decode(await request.read(), type=ProxyReport)
+        if not NAME_SHAPE.fullmatch(told.worker):
+            raise ValueError
+    except (msgspec.DecodeError, ValueError):
+        raise ApiError(400, "bad_request", "The body is no report.") from None
+    await proxies.note(request.app[STATE].pool, told)
+    return answer({})
 
 
 def _number(text: str, otherwise: int) -> int:

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import psycopg
 
-from control.store import admin_audit, idempotency
+from control.store import admin_audit, idempotency, proxies
 from control.store.database import LOCK_TIMEOUT, Connection
 
 LOCK = 0x72657461
@@ -72,6 +72,7 @@ async def drop_logs(connection: Connection, days: int) -> None:
     What waits stays.
     """
     await idempotency.forget(connection)
+    await proxies.forget(connection)
     await connection.execute(
         "DELETE FROM delivery d USING webhook w, tenant t WHERE w.id = d.webhook AND t.id = w.tenant AND d.state <> 'waiting' "
         "AND d.ended < now() - least(%s, make_interval(days => coalesce(t.retention_days, %s)))",

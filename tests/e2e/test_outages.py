@@ -3,7 +3,7 @@
 import json
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
@@ -214,11 +214,29 @@ def test_redis_may_be_away_while_calls_go_on_and_are_recorded_afterwards(
             "503",
             "200",
         ]
+    (row,) = backlog_that(shaky, lambda one: one["redis"])
+    assert row["redis"] == "does not answer"
+    assert (row["unsent_records"] >= 2, row["oldest_unsent"] > 0) == (True, True)
     engines(shaky).valkey.start(own=True)
     assert caller.audit(1)[0]["status"] == "ALLOW"
     assert wait_until(
         lambda: shaky.ready()["checks"]["redis"]["status"] == "OK", PATIENCE
     )
+    (row,) = backlog_that(shaky, lambda one: not one["redis"] and not one["unsent_records"])  # fmt: skip
+    assert (row["oldest_unsent"], row["unrecorded"], row["away"]) == (None, 0, False)
+
+
+def backlog_that(house: House, holds: Callable[[dict[str, Any]], Any]) -> list[dict[str, Any]]:  # fmt: skip
+    """The proxies of which this holds, once there is one."""
+    found: list[dict[str, Any]] = []
+
+    def asked() -> bool:
+        rows = house.stack.control.get("/v1/proxies")["proxies"]
+        found[:] = [one for one in rows if not one["away"] and holds(one)]
+        return bool(found)
+
+    assert wait_until(asked, PATIENCE)
+    return found
 
 
 def test_a_redis_that_lost_everything_is_given_it_again(

@@ -1,0 +1,55 @@
+"""Proxies, as they last told of themselves."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+from psycopg.types.json import Jsonb
+
+from contract.proxy_report import ProxyReport
+from control.store.database import Connection, Pool
+
+# Each is some series of metrics; whoever has our master key could make up more.
+MOST = 1000
+# A proxy that was taken away is listed so long: what waits in its spool is not stored.
+LISTED = timedelta(days=7)
+
+
+class Proxy(NamedTuple):
+    """A proxy process, and when it told this."""
+
+    at: datetime
+    silent: float  # seconds since then
+    report: ProxyReport
+
+
+async def note(pool: Pool, report: ProxyReport) -> None:
+    """Keep a report in place of the one before."""
+    async with pool.connection() as connection:
+        await connection.execute(
+            "INSERT INTO proxy (worker, report) SELECT %(worker)s, %(report)s "
+            "WHERE EXISTS (SELECT FROM proxy WHERE worker = %(worker)s) OR (SELECT count(*) FROM proxy) < %(most)s "
+            "ON CONFLICT (worker) DO UPDATE SET at = now(), report = excluded.report",
+            {
+                "worker": report.worker,
+                "report": Jsonb(msgspec.to_builtins(report)),
+                "most": MOST,
+            },
+        )
+
+
+async def every(pool: Pool) -> list[Proxy]:
+    """All proxies, by their names."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT at, extract(epoch FROM now() - at)::float8 AS silent, report FROM proxy ORDER BY worker"
+        )
+        return [
+            Proxy(row["at"], row["silent"], msgspec.convert(row["report"], ProxyReport))
+            for row in await rows.fetchall()
+        ]
+
+
+async def forget(connection: Connection) -> None:
+    """Forget proxies that are away for long."""
+    await connection.execute("DELETE FROM proxy WHERE at < now() - %s", (LISTED,))
