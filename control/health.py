@@ -9,7 +9,7 @@ from psycopg_pool import PoolTimeout
 from contract.version import VERSION
 from control.api.internal import RESTORED
 from control.errors import POSTGRES_AWAY, POSTGRES_UNFIT, answer, unfit
-from control.redis_queue import redis_trouble
+from control.redis_queue import redis_fault
 from control.state import STATE, State
 from control.store import snapshots
 
@@ -88,7 +88,7 @@ async def _looked_up(state: State) -> tuple[snapshots.Served, bool]:
 
 
 async def _queue(state: State) -> dict[str, object]:
-    if (said := await redis_trouble(state.redis)) is not None:
+    if (said := await redis_fault(state.redis)) is not None:
         detail = f"Redis {said}. Proxies keep their records until it takes them"
         return {"status": "DEGRADED", "detail": detail}
     return {"status": "OK"}

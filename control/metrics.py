@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from contract.proxy_report import SILENT, ProxyReport
 from contract.version import VERSION
 from control import auth
-from control.redis_queue import Queue, redis_trouble, waiting
+from control.redis_queue import Queue, redis_fault, waiting
 from control.state import STATE, State
 from control.store import deliveries, proxies, tally
 from control.store.proxies import Proxy
@@ -51,7 +51,7 @@ async def metrics(request: web.Request) -> web.Response:
             await tally.read(state.pool),
             await tally.recent(state.pool, MINUTES),
             await waiting(state.redis),
-            await redis_trouble(state.redis) is None,
+            await redis_fault(state.redis) is None,
             await deliveries.waiting(state.pool),
             await proxies.every(state.pool),
             state,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
-from contract.redis_trouble import trouble
+from contract.redis_faults import fault_by
 from contract.streams import GROUP, PROBE, RECORDS
 
 PATIENCE = 2.0  # seconds for an answer
@@ -21,12 +21,12 @@ class Queue(NamedTuple):
     oldest: float
 
 
-async def redis_trouble(redis: "aioredis.Redis") -> str | None:
+async def redis_fault(redis: "aioredis.Redis") -> str | None:
     """Why Redis takes no records, in words; None where it does. A replica or a full memory shows when something is written alone."""
     try:
         await asyncio.wait_for(redis.set(PROBE, b"1", ex=PROBE_SECONDS), PATIENCE)
     except (RedisError, OSError, TimeoutError) as error:
-        return trouble(error)
+        return fault_by(error)
     return None
 
 

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from addons.record.spool import Frame, Spool, count_frames, read_frames
 from contract.proof import record_mac
-from contract.redis_trouble import trouble
+from contract.redis_faults import fault_by
 from contract.streams import FIELD, MAC, RECORDS, SENT, sent_field
 
 logger = logging.getLogger("earthflow.outbox")
@@ -68,7 +68,7 @@ class Outbox:
         self._offsets: dict[Path, int] = {}  # up to where each segment was sent
         self._sent: dict[str, int] = {}  # by boot: the highest seq sent
         self._counts: dict[Path, int] = {}  # of segments that nobody writes any more
-        self.trouble = ""  # why Redis takes nothing; empty where it does
+        self.fault = ""  # why Redis takes nothing; empty where it does
         spool.on_append = self._news.set
 
     async def run(self) -> None:
@@ -224,14 +224,14 @@ class Outbox:
             del self._sent[boot]
 
     def _up(self, up: bool, error: Exception | None = None) -> None:
-        self.trouble = trouble(error) if error is not None else ""
+        self.fault = fault_by(error) if error is not None else ""
         if up != self.up:
             if up:
                 logger.info("Redis is back; the spool is being sent")
             else:
                 logger.warning(
                     "records cannot be sent: Redis %s; they wait in the spool",
-                    self.trouble,
+                    self.fault,
                 )
         self.up = up
 

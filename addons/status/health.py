@@ -48,8 +48,8 @@ class Health:
         detail = f"its disk cannot be written to; {FULL[writer.mode]}"
         return {"status": status, "detail": detail, **lost}
 
-    def _trouble(self) -> str:
-        return next((one.trouble for one in self._outboxes if one.trouble), "")
+    def _redis_fault(self) -> str:
+        return next((one.fault for one in self._outboxes if one.fault), "")
 
     def live(self) -> dict[str, Any]:
         """The event loop runs, or nobody would read this."""
@@ -74,7 +74,7 @@ class Health:
             if redis_up
             else {
                 "status": "DEGRADED",
-                "detail": f"Redis {self._trouble()}; records wait in the spool",
+                "detail": f"Redis {self._redis_fault()}; records wait in the spool",
             },
             "engine": {
                 "status": "DEGRADED"

@@ -28,7 +28,7 @@ def report(
         oldest_unsent=backlog.oldest,
         unrecorded=sum(recorder.writer.unrecorded.values()),
         spool_full=recorder.writer.full,
-        redis=next((one.trouble for one in outboxes if one.trouble), ""),
+        redis=next((one.fault for one in outboxes if one.fault), ""),
         snapshot_version=holder.current.snapshot.version,
         snapshot_age=holder.age,
         in_flight=recorder.under_way,

@@ -204,7 +204,7 @@ class SnapshotHolder:
             return None
 
     async def report(self, told: ProxyReport) -> None:
-        """Tell control of this proxy. One of an earlier version does not listen; one that is away is told later."""
+        """Tell control of this proxy. One of an earlier version does not listen; one that is away hears of it later."""
         with suppress(aiohttp.ClientError, TimeoutError, OSError):
             body = msgspec.json.encode(told)
             await self._ask("POST", "/internal/report", data=body)

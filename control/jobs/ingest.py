@@ -19,7 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from contract.decision import decode, time_of
 from contract.proof import is_signed
-from contract.redis_trouble import trouble
+from contract.redis_faults import fault_by
 from contract.streams import CONSUMER, FIELD, GROUP, MAC, RECORDS
 from control.state import State
 from control.store import audit
@@ -63,7 +63,7 @@ async def run(state: State) -> None:
         except psycopg.Error as error:
             _say(state, f"PostgreSQL cannot store records ({type(error).__name__})")
         except (RedisError, OSError) as error:
-            _say(state, f"Redis {trouble(error)}")
+            _say(state, f"Redis {fault_by(error)}")
         except Exception as error:  # whatever it is: log it, and try again
             _say(state, f"records are not stored ({type(error).__name__})")
         await asyncio.sleep(RETRY_SECONDS)

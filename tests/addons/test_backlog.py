@@ -18,7 +18,7 @@ from addons.record.outbox import Outbox
 from addons.record.spool import Spool, count_frames
 from cli.engines import Engines
 from contract.decision import Decision, Place, new_id
-from contract.redis_trouble import AWAY, trouble
+from contract.redis_faults import AWAY, fault_by
 
 
 def written(spool: Spool, count: int, made: float | None = None) -> None:
@@ -108,8 +108,8 @@ def test_frames_are_counted_up_to_a_torn_end(
         (OSError("x"), AWAY), (exceptions.ResponseError("ERR something"), AWAY),
     ],
 )  # fmt: skip
-def test_each_trouble_of_redis_has_its_own_words(error: Exception, word: str) -> None:
-    said = trouble(error)
+def test_each_fault_of_redis_has_its_own_words(error: Exception, word: str) -> None:
+    said = fault_by(error)
     assert word in said
     assert "secret" not in said
 
@@ -126,12 +126,12 @@ async def test_a_proxy_says_what_redis_lacks(
     try:
         written(spool, 1)
         async with asyncio.timeout(20):
-            while "memory" not in sender.trouble:
+            while "memory" not in sender.fault:
                 await asyncio.sleep(0.01)
     finally:
         await client.config_set("maxmemory", "0")
     async with asyncio.timeout(20):
-        while sender.trouble or backlog_of([sender]).records:
+        while sender.fault or backlog_of([sender]).records:
             await asyncio.sleep(0.01)
     running.cancel()
     await client.aclose()

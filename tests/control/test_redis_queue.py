@@ -1,4 +1,4 @@
-"""Redis in each of its troubles: control says which, and that it is over; what waits in it is counted, and since when."""
+"""Redis in each of its faults: control says which, and that it is over; what waits in it is counted, and since when."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from cli.engines import Engines
 from contract.streams import CONSUMER, FIELD, GROUP, RECORDS
 from control.health import PATIENCE
-from control.redis_queue import redis_trouble, waiting
+from control.redis_queue import redis_fault, waiting
 from control.state import State
 
 
@@ -26,16 +26,16 @@ async def client(engines: Engines) -> AsyncIterator["aioredis.Redis"]:
 async def test_a_memory_that_is_full_and_a_replica_are_said_to_be_so(
     client: "aioredis.Redis",
 ) -> None:
-    assert await redis_trouble(client) is None
+    assert await redis_fault(client) is None
     await client.config_set("maxmemory", "1")
-    assert "memory" in (await redis_trouble(client) or "")
+    assert "memory" in (await redis_fault(client) or "")
     await client.config_set("maxmemory", "0")
-    assert await redis_trouble(client) is None
+    assert await redis_fault(client) is None
     await client.replicaof("127.0.0.1", "1")
-    said = await redis_trouble(client) or ""
+    said = await redis_fault(client) or ""
     await client.replicaof("NO", "ONE")
     assert "only reads" in said
-    assert await redis_trouble(client) is None
+    assert await redis_fault(client) is None
 
 
 async def test_a_wrong_password_and_no_server_are_two_things(
@@ -46,11 +46,11 @@ async def test_a_wrong_password_and_no_server_are_two_things(
         other = aioredis.Redis.from_url(
             engines.redis_url, username="ef-test", password=told, retry=Retry(NoBackoff(), 1),
         )  # fmt: skip
-        assert word in (await redis_trouble(other) or "")
+        assert word in (await redis_fault(other) or "")
         await other.aclose()
     await client.acl_deluser("ef-test")
     nowhere = aioredis.Redis.from_url("redis://127.0.0.1:1")
-    assert await redis_trouble(nowhere) == "does not answer"
+    assert await redis_fault(nowhere) == "does not answer"
     assert await waiting(nowhere) is None
 
 
@@ -76,7 +76,7 @@ async def test_what_waits_is_counted_until_it_is_stored(
     assert (found.records, found.oldest < 60) == (1, True)
 
 
-async def test_health_says_which_trouble_and_that_it_is_over(state: State) -> None:
+async def test_health_says_which_fault_and_that_it_is_over(state: State) -> None:
     from control.health import _queue
 
     async with asyncio.timeout(PATIENCE * 10):

@@ -22,7 +22,7 @@ KINDS: tuple[tuple[type[RedisError], str, str], ...] = (
 )
 
 
-def trouble(error: BaseException) -> str:
+def fault_by(error: BaseException) -> str:
     """What Redis does or is, without a subject: `only reads; REDIS_HOST must name the primary`."""
     cause: BaseException | None = error
     while cause is not None:  # the reason of a failed connection is below it
