@@ -29,6 +29,7 @@ PLACES = {
     "audit": "cli.audit:app",
     "tenants": "cli.tenants:app",
     "keys": "cli.keys:app",
+    "apply": "cli.apply:apply",
     "secrets": "cli.known_secrets:app",
     "webhooks": "cli.webhooks:app",
     "context": "cli.context:app",

@@ -20,6 +20,8 @@ RowsOutput = Annotated[
     RowsFormat, typer.Option("--output", "-o", help="table, json, jsonl or csv.")
 ]
 
+# Columns of a terminal below which a table's column is unreadable; it has three of lines and space around.
+NARROWEST_COLUMN = 11
 WIDTH = 140  # columns where there is no terminal
 
 console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
@@ -99,7 +101,16 @@ def _field(value: object) -> str:
 def emit_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]
 ) -> None:
-    """Rows under headings. Cells are no markup."""
+    """Rows under headings. Cells are no markup. Where the terminal is too narrow for that, one row is a few lines."""
+    if rows and console.width < NARROWEST_COLUMN * len(columns):
+        console.print(title) if title else None
+        width = max(map(len, columns))
+        for row in rows:
+            for name, cell in zip(columns, row, strict=True):
+                if cell:
+                    console.print(Text(f"{name:<{width}}  {cell}"))
+            console.print()
+        return
     table = Table(title=title or None, title_justify="left", show_lines=True)
     for column in columns:
         table.add_column(column, overflow="fold")

@@ -20,6 +20,9 @@ TEXT = {"type": "string", "minLength": 1, "maxLength": 300, "pattern": "^[^\\x00
 QUERY: dict[str, dict[str, Any]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 50},
     "cursor": {"type": "string", "description": "`next` of the page before"},
+    "after": ID,
+    "search": {**TEXT, "maxLength": 200},
+    "state": {"enum": ["live", "ended", "all"], "default": "live"},
     "tenant": ID,
     "status": {"enum": list(get_args(Action))},
     "reason": {"enum": list(get_args(Reason))},

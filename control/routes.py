@@ -6,6 +6,7 @@
 from control import health, metrics, openapi
 from control.api import (
     admin_audit,
+    apply,
     archive,
     audit,
     authorities,
@@ -24,12 +25,22 @@ from control.openapi import Route
 
 LINES, TEXT = "application/x-ndjson", "text/plain"
 FOUND_BY = audit.FILTERS
+PAGED = ("limit", "after", "search")
 
 
 ROUTES = (
     Route("GET", "/health", health.live),
     Route("GET", "/health/ready", health.ready),
-    Route("GET", "/v1/tenants", tenants.every, tenants.Tenants),
+    Route(
+        "GET",
+        "/v1/tenants",
+        tenants.every,
+        tenants.Tenants,
+        query=(*PAGED, "state"),
+    ),
+    Route(
+        "POST", "/v1/tenants:batch", tenants.batch, tenants.Tenants, tenants.Batch, 201
+    ),
     Route(
         "POST",
         "/v1/tenants",
@@ -38,12 +49,13 @@ ROUTES = (
         tenants.NewTenant,
         201,
     ),
+    Route("POST", "/v1/tenants:apply", apply.apply, apply.AppliedAll, apply.Wanted),
     Route("GET", "/v1/tenants/{id}", tenants.show, tenants.TenantView),
     Route(
         "PATCH", "/v1/tenants/{id}", tenants.change, tenants.TenantView, tenants.Changes
     ),
     Route("DELETE", "/v1/tenants/{id}", tenants.delete, Deleted),
-    Route("GET", "/v1/tenants/{id}/keys", keys.every, keys.Keys),
+    Route("GET", "/v1/tenants/{id}/keys", keys.every, keys.Keys, query=PAGED),
     Route("POST", "/v1/tenants/{id}/keys", keys.create, keys.KeyView, keys.NewKey, 201),
     Route("DELETE", "/v1/tenants/{id}/keys/{key}", keys.revoke, keys.Revoked),
     Route("GET", "/v1/tenants/{id}/secrets", known_values.every, known_values.Secrets),
@@ -95,7 +107,7 @@ ROUTES = (
         webhooks.NewSecret,
         webhooks.SecretChange,
     ),
-    Route("GET", "/v1/keys", keys.of_nobody, keys.Keys),
+    Route("GET", "/v1/keys", keys.of_nobody, keys.Keys, query=PAGED),
     Route(
         "POST", "/v1/keys", keys.create_for_nobody, keys.KeyView, keys.NewRoleKey, 201
     ),

@@ -5,6 +5,7 @@ are served.
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import redis.asyncio as aioredis
@@ -17,7 +18,11 @@ from control.sender import Sender
 from control.settings import ControlSettings
 from control.store import keys
 from control.store.database import Pool
+from control.store.keys import Known
 from control.vault import Vault
+
+# A snapshot of what is new waits for ten times what the last one took, and a second at most.
+MOMENT_SHARE, LONGEST_MOMENT = 10, 1.0
 
 logger = logging.getLogger("earthflow.control")
 
@@ -45,6 +50,8 @@ class State:
     exports: dict[tuple[object, ...], float] = field(default_factory=dict)
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     unauthorized: int = 0  # requests without a valid key, not yet in the tally
+    snapshot_seconds: float = 0.0  # that the last snapshot took to make
+    _waking: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
     ending: bool = False  # we stop: no poll may wait any longer
     ingest_detail: str = ""  # why records cannot be stored now; empty where they can
 
@@ -60,6 +67,20 @@ class State:
             DATABASE_AWAY
         ) as error:  # the request is done; the job reads the keys later
             logger.warning("keys are read a moment later (%s)", type(error).__name__)
+        await self.wake()
+
+    def learn(self, new: Iterable[Known]) -> None:
+        """New keys open the API here at once; elsewhere when the keys are read the next time."""
+        for key in new:
+            self.keyring.add(key)
+
+    async def wake_soon(self) -> None:
+        """Answer waiting polls in a moment: what is new may wait until more of it is there, and one snapshot has all."""
+        if self._waking is None or self._waking.done():
+            self._waking = asyncio.create_task(self._wake_later())
+
+    async def _wake_later(self) -> None:
+        await asyncio.sleep(min(LONGEST_MOMENT, MOMENT_SHARE * self.snapshot_seconds))
         await self.wake()
 
     async def wake(self) -> None:

@@ -45,7 +45,7 @@ HOMES = {
     "hyperscan": r"rules/hyperscan_engine\.py",
     "stdnum": r"rules/validators\.py",
     "phonenumbers": r"rules/validators\.py",
-    "yaml": r"rules/source/\w+\.py|addons/mitm/options\.py|contract/providers\.py",
+    "yaml": r"rules/source/\w+\.py|addons/mitm/options\.py|contract/(providers|tenant_file)\.py",
     "multipart": r"addons/providers/form\.py",
     "prometheus_client": r"addons/status/metrics\.py|control/metrics\.py",
     "typer": r"cli/(\w+/)?\w+\.py",

@@ -14,7 +14,7 @@ from rules.complaint import likely
 
 # A text of one line, for people: no control characters, and none that change the direction of what is shown.
 SHOWN = r"[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-NOT_OFFERED = re.compile(r"Invalid enum value '(.*)' - at `\$\.(\w+)")
+NOT_OFFERED = re.compile(r"Invalid enum value '(.*)' - at `\$\S*?\.(\w+)`")
 
 
 class Deleted(msgspec.Struct):
@@ -59,9 +59,18 @@ def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _nearest(kind: type[msgspec.Struct], message: str) -> str:
     """The word that was probably meant, where a field has one that it may not have."""
     found = NOT_OFFERED.search(message)
-    hint = get_type_hints(kind).get(found[2]) if found else None
-    words = [word for word in _words(hint) if word]
+    words = [word for word in _offered(kind, found[2]) if word] if found else []
     return likely(found[1], words) if found and words else ""
+
+
+def _offered(kind: Any, field: str) -> list[str]:
+    """The words that a field of this name may have, in a type or in those within it."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return [word for inner in get_args(kind) for word in _offered(inner, field)]
+    hints = get_type_hints(kind)
+    if field in hints:
+        return _words(hints[field])
+    return [word for hint in hints.values() for word in _offered(hint, field)]
 
 
 def _words(hint: Any) -> list[str]:

@@ -56,6 +56,7 @@ async def snapshot(request: web.Request) -> web.Response:
         async with state.changed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(state.changed.wait(), min(left, LOOK_EVERY))
+    began = time.monotonic()
     current = await snapshots.read(
         state.pool,
         state.rules,
@@ -73,6 +74,7 @@ async def snapshot(request: web.Request) -> web.Response:
             hint,
         )
     body = await asyncio.to_thread(seal, current, way.seal)
+    state.snapshot_seconds = time.monotonic() - began
     return web.Response(
         body=body,
         headers={"ETag": str(current.version)},

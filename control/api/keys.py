@@ -10,10 +10,11 @@ from aiohttp import web
 from contract import keys as contract_keys
 from control import auth
 from control.api.bodies import SHOWN, body_of
+from control.api.paging import after_of, limit_of, search_of
 from control.errors import NO_TENANT, ApiError, answer
 from control.state import STATE, State
 from control.store import keys
-from control.store.keys import Key, Minted, Role
+from control.store.keys import Key, Known, Minted, Role
 
 DAY = 24 * 3600
 # the start of a key's text
@@ -70,9 +71,10 @@ class KeyView(msgspec.Struct, kw_only=True):
 
 
 class Keys(msgspec.Struct):
-    """Keys, oldest first."""
+    """Keys, oldest first. `next` is what to ask for as `after`, if there may be more."""
 
     keys: list[KeyView]
+    next: str | None = None
 
 
 class Revoked(msgspec.Struct):
@@ -99,24 +101,30 @@ class RotationView(msgspec.Struct):
 
 
 async def every(request: web.Request) -> web.Response:
-    """The keys of a tenant, without their secrets, which are stored nowhere.
+    """The keys of a tenant, ended ones as well, without their secrets, which are stored nowhere; by `limit` in pages.
 
     A tenant sees its own.
     """
-    id = await auth.tenant_of(request)
-    return answer(
-        Keys([_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, id)])
-    )
+    return await _listed(request, await auth.tenant_of(request))
 
 
 async def of_nobody(request: web.Request) -> web.Response:
-    """The keys of admins and of readers of metrics. Admin only."""
+    """The keys of admins and of readers of metrics, ended ones as well. Admin only."""
     await auth.admin(request)
-    return answer(
-        Keys(
-            [_shown(key) for key in await keys.of_tenant(request.app[STATE].pool, None)]
-        )
+    return await _listed(request, None)
+
+
+async def _listed(request: web.Request, tenant: str | None) -> web.Response:
+    limit = limit_of(request) if "limit" in request.query else None
+    found = await keys.of_tenant(
+        request.app[STATE].pool,
+        tenant,
+        search=search_of(request),
+        after=after_of(request),
+        limit=limit,
     )
+    following = found[-1].id if limit is not None and len(found) == limit else None
+    return answer(Keys([*map(_shown, found)], following))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -151,7 +159,8 @@ async def _create(
     key = await keys.add(state.pool, tenant, role, wanted.name, minted, not_after)
     if key is None:
         raise NO_TENANT
-    await state.tell_proxies()
+    state.learn([Known(key.id, role, tenant, minted.digest, not_after)])
+    await state.wake_soon()
     return answer(_shown(key, text), 201)
 
 

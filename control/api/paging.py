@@ -8,6 +8,8 @@ from control.errors import ApiError
 
 # Rows of a page: some 500 KB of JSON.
 MAX_LIMIT = 1000
+LONGEST_SEARCH = 200  # characters, as of a name
+ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 BAD_CURSOR = ApiError(
     400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before."
 )
@@ -21,3 +23,19 @@ def limit_of(request: web.Request) -> int:
             400, "bad_limit", f"limit is a whole number from 1 to {MAX_LIMIT}."
         )
     return int(text)
+
+
+def after_of(request: web.Request) -> str | None:
+    """`after` of the query: the id behind which a page begins. Raises ApiError."""
+    after = request.query.get("after")
+    if after is not None and not ID.fullmatch(after):
+        raise ApiError(400, "bad_after", "`after` is no id.", "Take it from `next`.")
+    return after
+
+
+def search_of(request: web.Request) -> str:
+    """`search` of the query. Raises ApiError."""
+    text = request.query.get("search", "")
+    if len(text) > LONGEST_SEARCH or "\0" in text:
+        raise ApiError(400, "bad_search", "That is too long to search for.")
+    return text

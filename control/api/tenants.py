@@ -12,14 +12,22 @@ from contract import keys
 from control import auth
 from control.api import webhooks
 from control.api.bodies import SHOWN, Deleted, body_of
-from control.errors import NO_TENANT, ApiError, answer
+from control.api.paging import after_of, limit_of, search_of
+from control.errors import NO_TENANT, REQUEST_ID, ApiError, answer
 from control.state import STATE
 from control.store import tenants
 from control.store.admin_audit import about
-from control.store.tenants import Tenant, TenantExists
+from control.store.keys import Known
+from control.store.tenants import Tenant, TenantExists, Wanted
+from rules.complaint import likely
 
 # Labels of a tenant.
 MAX_LABELS = 50
+# Tenants of one batch: a transaction of less than a second.
+MOST_AT_ONCE = 500
+# Tenants that are read at a time where all are asked for.
+PAGE = 500
+STATES = ("live", "ended", "all")
 
 Name = Annotated[
     str, msgspec.Meta(min_length=1, max_length=200, pattern=rf"^{SHOWN}+\Z")
@@ -78,14 +86,24 @@ class TenantView(msgspec.Struct, kw_only=True, omit_defaults=False):
     labels: Mapping[str, str]
     created_at: datetime
     keys: Sequence[str]
+    deleted_at: datetime | None
     api_key: str | msgspec.UnsetType = msgspec.UNSET
     webhook_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Tenants(msgspec.Struct):
-    """All tenants."""
+    """Tenants, oldest first. `next` is what to ask for as `after`, if there may be more."""
 
     tenants: list[TenantView]
+    next: str | None = None
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a POST of several tenants: all are created, or none."""
+
+    tenants: Annotated[
+        list[NewTenant], msgspec.Meta(min_length=1, max_length=MOST_AT_ONCE)
+    ]
 
 
 async def create(request: web.Request) -> web.Response:
@@ -94,41 +112,94 @@ async def create(request: web.Request) -> web.Response:
     Admin only.
     """
     await auth.admin(request)
-    state = request.app[STATE]
-    wanted = await body_of(
-        request, NewTenant, '{"name": "My Organization", "rules_preset": "default"}'
-    )
-    values = _columns(wanted)
-    values |= {
-        "id": wanted.id or f"t-{secrets.token_hex(5)}",
-        "prompt_key": state.vault.new_secret(),
-    }
-    key = keys.mint()
-    try:
-        tenant = await tenants.create(
-            state.pool,
-            values,
-            key_id=key.id,
-            key_digest=keys.digest(state.keyring.pepper, key.secret),
-        )
-    except TenantExists:
-        about(values["id"])
-        message = (
-            f"The id {wanted.id} is or was a tenant's; its audit is kept under it."
-        )
-        raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
-    await state.tell_proxies()
-    return answer(_shown(tenant, api_key=key.text), 201)
+    example = '{"name": "My Organization", "rules_preset": "default"}'
+    wanted = await body_of(request, NewTenant, example)
+    (made,) = await _create(request, [wanted])
+    return answer(made, 201)
 
 
-async def every(request: web.Request) -> web.Response:
-    """All tenants. Admin only."""
+async def batch(request: web.Request) -> web.Response:
+    """Create several tenants, each with a first key, which is shown here and never again: all of them, or none.
+
+    Admin only.
+    """
     await auth.admin(request)
-    return answer(
-        Tenants(
-            [_shown(tenant) for tenant in await tenants.every(request.app[STATE].pool)]
+    example = '{"tenants": [{"name": "Acme", "id": "acme"}]}'
+    wanted = await body_of(request, Batch, example)
+    named = [one.id for one in wanted.tenants if one.id is not None]
+    if twice := next((id for id in named if named.count(id) > 1), None):
+        message = f"Nothing was created: the id {twice} stands twice."
+        raise ApiError(400, "same_id", message)
+    return answer(Tenants(await _create(request, wanted.tenants)), 201)
+
+
+async def _create(
+    request: web.Request, wanted: Sequence[NewTenant]
+) -> list[TenantView]:
+    state = request.app[STATE]
+    minted = [keys.mint() for _ in wanted]
+    new = [
+        tenants.New(
+            columns_of(one)
+            | {
+                "id": one.id or f"t-{secrets.token_hex(5)}",
+                "prompt_key": state.vault.new_secret(),
+            },
+            key.id,
+            keys.digest(state.keyring.pepper, key.secret),
         )
+        for one, key in zip(wanted, minted, strict=True)
+    ]
+    try:
+        made = await tenants.create(state.pool, new)
+    except TenantExists as error:
+        about(str(error))
+        message = f"The id {error} is or was a tenant's; its audit is kept under it."
+        raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
+    state.learn(
+        Known(one.key_id, "tenant", one.values["id"], one.key_digest, None)
+        for one in new
     )
+    await state.wake_soon()
+    shown = zip(made, minted, strict=True)
+    return [_shown(tenant, api_key=key.text) for tenant, key in shown]
+
+
+async def every(request: web.Request) -> web.StreamResponse:
+    """The tenants; by `limit` in pages, each `after` the one before. `search` looks in ids and names; `state` is live, ended or all.
+
+    Admin only.
+    """
+    await auth.admin(request)
+    pool, wanted = request.app[STATE].pool, _wanted(request)
+    if "limit" in request.query:
+        limit = limit_of(request)
+        found = await tenants.every(pool, wanted, limit)
+        following = found[-1].id if len(found) == limit else None
+        return answer(Tenants([*map(_shown, found)], following))
+    found = await tenants.every(pool, wanted, PAGE)
+    if len(found) < PAGE:
+        return answer(Tenants([*map(_shown, found)]))
+    headers = {"Content-Type": "application/json", "x-request-id": request[REQUEST_ID]}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    await response.write(b'{"tenants":[')
+    while found:
+        rows = msgspec.json.encode([*map(_shown, found)])[1:-1]
+        wanted = wanted._replace(after=found[-1].id)
+        found = await tenants.every(pool, wanted, PAGE)
+        await response.write(rows + (b"," if found else b""))
+    await response.write(b'],"next":null}')
+    return response
+
+
+def _wanted(request: web.Request) -> Wanted:
+    state = request.query.get("state", "live")
+    if state not in STATES:
+        hint = likely(state, STATES)
+        raise ApiError(400, "bad_state", "That state does not exist.", hint)
+    live, ended = state != "ended", state != "live"
+    return Wanted(search_of(request), live, ended, after_of(request))
 
 
 async def show(request: web.Request) -> web.Response:
@@ -141,7 +212,7 @@ async def change(request: web.Request) -> web.Response:
     """Change a tenant; it takes effect on every proxy at once. A new webhook's secret is shown here and never again. Admin only."""
     await auth.admin(request)
     state = request.app[STATE]
-    values = _columns(
+    values = columns_of(
         await body_of(request, Changes, '{"max_requests_per_minute": 5000}')
     )
     url, webhook, secret = values.pop("webhook", msgspec.UNSET), None, None
@@ -174,7 +245,7 @@ def _there(tenant: Tenant | None) -> Tenant:
     return tenant
 
 
-def _columns(written: NewTenant | Changes) -> dict[str, Any]:
+def columns_of(written: NewTenant | Changes) -> dict[str, Any]:
     """The fields that were written, by column."""
     values = {
         name: value
@@ -193,12 +264,13 @@ def _shown(
     told = {
         name: value
         for name, value in tenant._asdict().items()
-        if name not in ("preset", "created")
+        if name not in ("preset", "created", "deleted")
     }
     secret = webhook_secret or msgspec.UNSET
     return TenantView(
         rules_preset=tenant.preset,
         created_at=tenant.created,
+        deleted_at=tenant.deleted,
         api_key=api_key,
         webhook_secret=secret,
         **told,

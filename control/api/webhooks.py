@@ -146,6 +146,11 @@ async def create(request: web.Request) -> web.Response:
     return answer(_shown(made, secret), 201)
 
 
+def new_id() -> str:
+    """The id of a new webhook."""
+    return f"wh-{secrets.token_hex(6)}"
+
+
 async def new_values(
     request: web.Request, url: str, statuses: list[Status]
 ) -> tuple[dict[str, object], str]:
@@ -155,7 +160,7 @@ async def new_values(
     """
     secret = os.urandom(32)
     values = {
-        "id": f"wh-{secrets.token_hex(6)}",
+        "id": new_id(),
         "url": await url_of(request, url),
         "statuses": list(dict.fromkeys(statuses)),
     }

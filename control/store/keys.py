@@ -91,14 +91,24 @@ async def mark_used(connection: Connection, used: Mapping[str, datetime]) -> Non
     )
 
 
-async def of_tenant(pool: Pool, tenant: str | None) -> list[Key]:
-    """All keys that a tenant has or had, oldest first; for None, those without a
-    tenant.
+async def of_tenant(
+    pool: Pool,
+    tenant: str | None,
+    *,
+    search: str = "",
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[Key]:
+    """The keys that a tenant has or had, oldest first; for None, those without a
+    tenant. `search` looks in their ids and names.
     """
     async with pool.connection() as connection:
         rows = await connection.execute(
-            f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %s ORDER BY created, id".encode(),
-            (tenant,),
+            f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %(tenant)s "
+            "AND (%(search)s = '' OR strpos(lower(id || ' ' || name), lower(%(search)s)) > 0) "
+            "AND (%(after)s::text IS NULL OR (created, id) > (SELECT a.created, a.id FROM api_key a WHERE a.id = %(after)s)) "
+            "ORDER BY created, id LIMIT %(limit)s".encode(),
+            {"tenant": tenant, "search": search, "after": after, "limit": limit},
         )
         return [Key(**row) for row in await rows.fetchall()]
 

@@ -78,6 +78,8 @@ def signing_request() -> str:
 # What an admin does in a day, in order: method, path, body; the entry's action and object. `{…}` is what was answered before.
 DAY: list[tuple[str, str, Any, str, str]] = [
     ("POST", "/v1/tenants", {"name": "Acme", "id": "acme"}, "tenants.create", "acme"),
+    ("POST", "/v1/tenants:batch", {"tenants": [{"name": "Bee", "id": "bee"}]}, "tenants.batch", "bee"),
+    ("POST", "/v1/tenants:apply", {"tenants": [{"id": "bee", "labels": {"a": "b"}}]}, "apply.apply", "bee"),
     ("PATCH", "/v1/tenants/acme", {"max_requests_per_minute": 50}, "tenants.change", "acme"),
     ("PATCH", "/v1/tenants/acme", {"webhook": f"https://hooks.invalid/{PATH}"}, "tenants.change", "acme"),
     ("POST", "/v1/tenants/acme/keys", {"name": "laptop"}, "keys.create", "{id}"),
