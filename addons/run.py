@@ -24,6 +24,7 @@ from addons.mitm.own_certificates import OwnCertificates
 from addons.mitm.server import AddonErrors, Proxyserver
 from addons.services import CANNOT_START, Services
 from addons.settings import ProxySettings
+from contract.drain import noticed
 from contract.settings import explain, refuse_start
 
 PROGRAM = "earthflow proxy"
@@ -107,6 +108,8 @@ async def _run(
             return 1
         print(f"{PROGRAM}: listening on port {server.listen_addrs()[0][1]}", flush=True)
         await ended.wait()
+        services.health.end()
+        await noticed(ended, settings.drain_seconds)
         await server.drain(services.recorder)
         return 0
     finally:

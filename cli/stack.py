@@ -139,6 +139,7 @@ class Stack:
             **self.secrets,
             "EARTHFLOW_ENV": self.settings.env,
             "EARTHFLOW_STATE_DIR": str(self.settings.state_dir),
+            "EARTHFLOW_DRAIN_SECONDS": "0",  # nobody is in front of it
         }
         if self.engines is not None and self.settings.own_postgres:
             told["EARTHFLOW_DATABASE_URL"] = self.engines.database_url

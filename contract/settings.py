@@ -70,6 +70,10 @@ class Core(Settings):
     state_dir: Folder = Field(
         Path("/var/lib/earthflow"), validation_alias="EARTHFLOW_STATE_DIR"
     )
+    # what load balancers and Kubernetes take to notice; beyond ten minutes it is a mistake
+    drain_seconds: int = Field(
+        5, validation_alias="EARTHFLOW_DRAIN_SECONDS", ge=0, le=600
+    )
 
     @property
     def master(self) -> str:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from contract.drain import noticed
 from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey
 from control.app import application
@@ -112,6 +113,8 @@ async def _run(state: State) -> int:
     else:
         print(f"{PROGRAM}: listening on port {runner.addresses[0][1]}", flush=True)
         await ended.wait()
+        state.draining = True
+        await noticed(ended, settings.drain_seconds)
         return 0
     finally:
         await runner.cleanup()

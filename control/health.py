@@ -6,6 +6,7 @@ import psycopg
 from aiohttp import web
 from psycopg_pool import PoolTimeout
 
+from contract.drain import ENDING
 from contract.version import VERSION
 from control.api.internal import RESTORED
 from control.errors import POSTGRES_AWAY, POSTGRES_UNFIT, answer, unfit
@@ -44,14 +45,10 @@ async def ready(request: web.Request) -> web.Response:
         "ingest": ingest,
         "rules": rules,
     }
+    if state.draining:
+        checks["end"] = {"status": "DOWN", "detail": ENDING}
     states = {check["status"] for check in checks.values()}
-    status = (
-        "DOWN"
-        if database["status"] == "DOWN"
-        else "DEGRADED"
-        if states != {"OK"}
-        else "OK"
-    )
+    status = "DOWN" if "DOWN" in states else "DEGRADED" if states != {"OK"} else "OK"
     body = {
         "status": status,
         "version": VERSION,

@@ -52,6 +52,7 @@ class State:
     unauthorized: int = 0  # requests without a valid key, not yet in the tally
     snapshot_seconds: float = 0.0  # that the last snapshot took to make
     _waking: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
+    draining: bool = False  # it was asked to end, and is not ready any more
     ending: bool = False  # we stop: no poll may wait any longer
     ingest_detail: str = ""  # why records cannot be stored now; empty where they can
 

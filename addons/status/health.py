@@ -8,6 +8,7 @@ from addons.network.distrust import Distrust
 from addons.record.outbox import Outbox
 from addons.record.writer import FULL, RecordWriter
 from addons.tenants.snapshot import NoSnapshot, SnapshotHolder
+from contract.drain import ENDING
 from contract.version import VERSION
 
 RECENT = 60.0  # seconds for which a failure makes the proxy DEGRADED
@@ -32,6 +33,11 @@ class Health:
         # hooks that raised and were refused or passed by EARTHFLOW_FAIL_MODE
         self.failures = 0
         self._failed = -RECENT
+        self._ending = False
+
+    def end(self) -> None:
+        """It was asked to end: from now on it is not ready."""
+        self._ending = True
 
     def count_failure(self) -> None:
         """A hook raised."""
@@ -85,6 +91,8 @@ class Health:
             "certificates": self._certificates(),
             "clients": {"status": "OK", "distrusting": self._distrust.report()},
         }
+        if self._ending:
+            checks["end"] = {"status": "DOWN", "detail": ENDING}
         states = {check["status"] for check in checks.values()}
         status = (
             "DOWN" if "DOWN" in states else "DEGRADED" if "DEGRADED" in states else "OK"

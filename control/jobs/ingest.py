@@ -98,6 +98,7 @@ async def _ingest(state: State, connection: Connection) -> None:
         if not entries:
             # the lock is held only while its connection lives
             await connection.execute("SELECT 1")
+            state.ingest_detail = ""  # both answer, though nothing is to be stored
             # What an earlier leader read late and could not store is in the backlog:
             # check that when the stream is quiet.
             start = ">" if start == "0" else "0"

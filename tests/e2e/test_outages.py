@@ -264,6 +264,18 @@ def test_postgresql_may_be_away_while_calls_go_on_and_are_recorded_afterwards(
     assert caller.audit(1)[0]["status"] == "ALLOW"
 
 
+def test_an_idle_system_heals_without_a_call(shaky: House) -> None:
+    def ingest() -> str:
+        checks = shaky.stack.control.look("/health/ready")["checks"]
+        return str(checks["ingest"]["status"])
+
+    assert wait_until(lambda: ingest() == "OK", PATIENCE)
+    engines(shaky).postgres.stop()
+    assert wait_until(lambda: ingest() == "DEGRADED", PATIENCE)
+    engines(shaky).postgres.start(own=True)
+    assert wait_until(lambda: ingest() == "OK", PATIENCE)
+
+
 def test_a_database_that_only_reads_says_so_and_heals_by_itself(
     shaky: House, caller: Tenant
 ) -> None:
