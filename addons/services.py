@@ -190,11 +190,12 @@ class Services:
 
     async def _tell_control(self) -> None:
         """Tell control what waits here, every few seconds until cancelled."""
+        parts = self.holder, self.recorder, self._outboxes
         while True:
-            told = report(
-                self.holder, self.recorder, self._outboxes, self._certificates.days
-            )
-            await self.holder.report(told)
+            try:
+                await self.holder.report(report(*parts, self._certificates.days))
+            except Exception as error:  # such as a disk that cannot be read
+                logger.debug("control is not told of this (%s)", type(error).__name__)
             await asyncio.sleep(EVERY)
 
     def follow(self, certificates: OwnCertificates, inner: Any) -> None:

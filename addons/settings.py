@@ -17,7 +17,7 @@ from contract.setting_types import (
     ListenPort,
     Patience,
     StartPatience,
-    address_of,
+    host_and_port,
     host_names,
     host_of,
     url_of,
@@ -194,7 +194,7 @@ def _mapping(entry: str) -> tuple[Address, Address]:
     """`api.example.com=127.0.0.1:9443` -> ((name, 443), (address, port))."""
     name, _, target = entry.partition("=")
     try:
-        return (host_of(name.strip()), 443), address_of(target)
+        return (host_of(name.strip()), 443), host_and_port(target)
     except ValueError:
         raise ValueError(
             "EARTHFLOW_UPSTREAM_MAP must be a list like api.example.com=127.0.0.1:9443,…"

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from cli.command_tree import Commands
 from cli.errors import FAILED, FAULT, CommandError
+from cli.plain import plain
 from cli.processes import tighten_umask
 from cli.settings import environment
 from contract.settings import explain, refuse_start
@@ -110,7 +111,8 @@ def _about_file(error: OSError) -> str:
 
 def _end(sentence: str, status: int) -> int:
     with contextlib.suppress(OSError):  # standard error may be full, too
-        typer.echo(f"earthflow: {sentence}", err=True)
+        shown = "\n".join(map(plain, sentence.split("\n")))
+        typer.echo(f"earthflow: {shown}", err=True)
     return status
 
 

@@ -10,11 +10,12 @@ import typer
 
 from cli.archive import migrate, take_in
 from cli.client import Control
-from cli.output import Output, RowsOutput, emit, emit_rows, plain
+from cli.output import Output, RowsOutput, emit, emit_rows
+from cli.plain import plain
 from cli.remote import control
 
 app = typer.Typer(
-    help="The audit: search, show, stats, tail, admin, export, import, migrate.",
+    help="The audit: search, show, stats, tail, admin, quarantine, export, import, migrate.",
     no_args_is_help=True,
 )
 app.command()(migrate)
@@ -172,6 +173,21 @@ def tail(
                     ).isoformat()
                 }
             )
+
+
+@app.command()
+def quarantine(
+    replay: Annotated[bool, typer.Option("--replay", help="Store those that are records for this version of control.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="The most to list.")] = 50,
+    output: RowsOutput = "table",
+) -> None:  # fmt: skip
+    """List what arrived and is no record, and why: forged, or of another version."""
+    if replay:
+        said = control().post("/v1/quarantine/replay", {})
+        emit(said, "json" if output.startswith("json") else "table")
+        return
+    found = control().get(f"/v1/quarantine?limit={limit}")["quarantine"]
+    emit_rows(("arrived_at", "entry", "reason", "bytes", "signed"), found, output)
 
 
 @app.command()

@@ -65,9 +65,9 @@ class Control:
                 f"Control does not answer at {self.url} ({error}). Is `earthflow up` running?"
             ) from None
 
-    def post(self, path: str, body: object) -> Any:
-        """The answer to a JSON body. Raises CommandError."""
-        return self._call("POST", path, json.dumps(body).encode())
+    def post(self, path: str, body: object, key: str | None = None) -> Any:
+        """The answer to a JSON body; with the same Idempotency-`key` it is done once. Raises CommandError."""
+        return self._call("POST", path, json.dumps(body).encode(), key)
 
     def post_lines(self, path: str, lines: bytes) -> Any:
         """The answer to lines of JSON. Raises CommandError."""
@@ -81,10 +81,12 @@ class Control:
         """The answer to a DELETE. Raises CommandError."""
         return self._call("DELETE", path, None)
 
-    def _call(self, method: str, path: str, body: bytes | None) -> Any:
+    def _call(
+        self, method: str, path: str, body: bytes | None, key: str | None = None
+    ) -> Any:
         headers = {"X-API-Key": self._key, "Content-Type": "application/json"}
         if method == "POST":
-            headers["Idempotency-Key"] = str(uuid.uuid4())
+            headers["Idempotency-Key"] = key or str(uuid.uuid4())
         request = urllib.request.Request(  # noqa: S310
             self.url + path, data=body, method=method, headers=headers
         )

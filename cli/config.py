@@ -10,13 +10,15 @@ import typer
 
 from cli.errors import USAGE, CommandError
 from cli.output import RowsOutput, emit_rows
+from cli.plain import plain
 from cli.settings import (
+    ALIASES,
     UpSettings,
     environment,
     load_env_file,
     own_environment,
 )
-from contract.setting_names import unknown
+from contract.setting_names import NAMES, unknown
 from contract.setting_report import report
 from contract.settings import BAD_CONFIGURATION
 
@@ -52,11 +54,7 @@ def check(
 
     Secrets are stars. Ends with 78 where a program would not start.
     """
-    if env_file is not None:
-        try:
-            load_env_file(env_file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{env_file} cannot be read: {error}.", USAGE) from None
+    written = _written(env_file) if env_file is not None else {}
     rows, problems = [], []
     for name in (program,) if program is not None else MODULES:
         found = _report(name)
@@ -64,12 +62,23 @@ def check(
         problems += [f"{name}: {sentence}" for sentence in found["problems"]]
     if rows or output != "table":
         emit_rows(COLUMNS, rows, output)
-    for sentence in unknown(environment()):
-        typer.echo(f"earthflow: {sentence}", err=True)
+    for sentence in unknown({**written, **environment()}):
+        typer.echo(f"earthflow: {plain(sentence)}", err=True)
     for sentence in problems:
         typer.echo(f"earthflow {sentence}", err=True)
     if problems:
         raise typer.Exit(BAD_CONFIGURATION)
+
+
+def _written(file: Path) -> dict[str, str]:
+    """What a file has. Only settings of ours are set by it: another variable could make a program run something else."""
+    try:
+        return load_env_file(file, only=NAMES | ALIASES.keys())
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.", USAGE) from None
+    except ValueError as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeError) else error
+        raise CommandError(f"{file} cannot be read: {why}.", USAGE) from None
 
 
 def _report(program: Program) -> dict[str, Any]:
@@ -77,7 +86,7 @@ def _report(program: Program) -> dict[str, Any]:
     if program == "up":
         return report(UpSettings)
     done = subprocess.run(
-        [sys.executable, "-m", MODULES[program]],
+        [sys.executable, "-P", "-m", MODULES[program]],
         env=own_environment(program, environment()),
         capture_output=True,
         check=False,

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.plain import plain
+
 Format = Literal["table", "json"]
 RowsFormat = Literal["table", "json", "jsonl", "csv"]
 Output = Annotated[Format, typer.Option("--output", "-o", help="table or json.")]
@@ -80,16 +82,6 @@ def _cell(value: object) -> str:
         else str(value)
     )
     return plain(text)
-
-
-def plain(text: str) -> str:
-    """A caller's text for a terminal.
-
-    Control characters, those of C1 included, are written out.
-    """
-    return "".join(
-        one if one.isprintable() or one == " " else f"\\x{ord(one):02x}" for one in text
-    )
 
 
 def _field(value: object) -> str:

@@ -2,6 +2,7 @@
 file.
 """
 
+import contextlib
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -83,12 +84,14 @@ def admin_key(state: Path, given: str | None) -> str | None:
 
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner can read, whole or not at all. Raises CommandError."""
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(opened, "w") as file:
             file.write(text)
         temporary.rename(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise CommandError(f"{path} cannot be written: {error.strerror}.") from None

@@ -1,7 +1,7 @@
 """The settings of the command, and the environments of its children."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -164,16 +164,32 @@ def search_path() -> list[Path]:
     ]
 
 
-def load_env_file(path: Path) -> None:
-    """Load `NAME=value` lines as compose does: without quotes, ` #` begins a comment.
+LARGEST_ENV_FILE = 1024 * 1024  # bytes; ours has 10 KB
 
-    Variables that are set stay.
-    """
-    for line in path.read_text().splitlines():
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """`NAME=value` lines as compose reads them: without quotes, ` #` begins a comment. Raises ValueError or OSError."""
+    if not path.is_file() or path.stat().st_size > LARGEST_ENV_FILE:
+        raise ValueError("it is no file, or far too large")
+    found = {}
+    for line in path.read_text(encoding="utf-8").split("\n"):
         name, equals, value = line.strip().partition("=")
-        if not equals or name.startswith("#"):
+        name = name.removeprefix("export ").strip()
+        if not equals or not name or name.startswith("#"):
             continue
         value = value.strip()
         quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
         value = value[1:-1] if quoted else value.partition(" #")[0].strip()
-        os.environ.setdefault(name.removeprefix("export ").strip(), value)
+        if "\0" in name + value:
+            raise ValueError("a line has a NUL character")
+        found[name] = value
+    return found
+
+
+def load_env_file(path: Path, only: Collection[str] = ()) -> dict[str, str]:
+    """Load an env file, or `only` these of its variables; all that it has. Variables that are set stay. Raises ValueError or OSError."""
+    found = read_env_file(path)
+    for name, value in found.items():
+        if not only or name.upper() in only or name in only:
+            os.environ.setdefault(name, value)
+    return found

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from cli.client import Control
+from cli.client import Control, Refused
 from cli.errors import CommandError
 from cli.output import Output, emit
 from cli.remote import control
@@ -44,6 +44,7 @@ def _told(api: Control) -> dict[str, Any]:
         },
         "certificates": _certificates(api, health["checks"]),
         "backlog": _backlog(api),
+        "keys_ending": _ending(_of(api, "/v1/keys/ending")),
         "tenants": len(api.get("/v1/tenants")["tenants"]),
         "last_hour": {
             "exchanges": stats["total"],
@@ -57,9 +58,25 @@ def _told(api: Control) -> dict[str, Any]:
     }
 
 
+def _of(api: Control, path: str) -> dict[str, Any]:
+    """What is at a path; nothing where control is of a version that has not got it."""
+    try:
+        found: dict[str, Any] = api.get(path)
+    except Refused as error:
+        if error.code != "not_found":
+            raise
+        return {"proxies": [], "count": None, "in_use": None}
+    return found
+
+
+def _ending(told: dict[str, Any]) -> dict[str, Any]:
+    """Keys that end within a week, and how many of them are in use."""
+    return {"in_a_week": told["count"], "in_use": told["in_use"]}
+
+
 def _backlog(api: Control) -> dict[str, Any]:
     """What waits in the proxies, and which of them are away."""
-    proxies = api.get("/v1/proxies")["proxies"]
+    proxies = _of(api, "/v1/proxies")["proxies"]
     oldest = [one["oldest_unsent"] for one in proxies if one["oldest_unsent"]]
     return {
         "proxies": sum(not one["away"] for one in proxies),

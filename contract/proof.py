@@ -40,7 +40,11 @@ def is_proven(
 
 def relayed_mac(token: str, address: str) -> str:
     """The MAC, by the token of proxies, with which a proxy says that it passes on a request of this address to control."""
-    return hmac.digest(token.encode(), f"relayed\n{address}".encode(), "sha256").hex()
+    return hmac.digest(
+        token.encode(),
+        f"relayed\n{address}".encode("utf-8", "surrogateescape"),
+        "sha256",
+    ).hex()
 
 
 def record_key(data_key: str) -> bytes:

@@ -9,20 +9,21 @@ SILENT = 30.0  # seconds without a report after which a proxy counts as away
 class ProxyReport(msgspec.Struct, kw_only=True, frozen=True):
     """A proxy process. Bytes, records and seconds; `oldest_unsent` is the age of what waits longest, None where nothing does.
 
-    `redis` says what is wrong with Redis; empty where it takes records.
+    `redis` says what is wrong with Redis; empty where it takes records. All but the worker has a default: proxies and control may be
+    of two versions.
     """
 
     worker: str
-    boot: str
-    version: str
-    spool_bytes: int
-    unsent_records: int
-    unsent_bytes: int
-    oldest_unsent: float | None
-    unrecorded: int
-    spool_full: bool
-    redis: str
-    snapshot_version: int
-    snapshot_age: float
-    in_flight: int
-    certificate_days: float | None
+    boot: str = ""
+    version: str = ""
+    spool_bytes: int = 0
+    unsent_records: int = 0
+    unsent_bytes: int = 0
+    oldest_unsent: float | None = None
+    unrecorded: int = 0
+    spool_full: bool = False
+    redis: str = ""
+    snapshot_version: int = -1
+    snapshot_age: float = 0.0
+    in_flight: int = 0
+    certificate_days: float | None = None

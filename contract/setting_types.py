@@ -46,7 +46,7 @@ def host_or_all(written: str) -> str:
 
 def database_host(written: str) -> str:
     """A host of PostgreSQL, several of them with commas between, or the folder of its socket. Raises ValueError."""
-    if written.startswith("/"):
+    if written.startswith(("/", "@/")):  # the second is an abstract one
         return written
     return ",".join(host_of(one.strip(" ")) for one in written.split(","))
 
@@ -74,7 +74,7 @@ def networks(written: str) -> frozenset[ipaddress.IPv4Network | ipaddress.IPv6Ne
         ) from None
 
 
-def address_of(written: str) -> tuple[str, int]:
+def host_and_port(written: str) -> tuple[str, int]:
     """`127.0.0.1:9443` or `[::1]:9443` as host and port. Raises ValueError."""
     host, _, port = written.strip().rpartition(":")
     if not (port.isdecimal() and 1 <= int(port) <= LARGEST_PORT):
@@ -147,7 +147,7 @@ def redis_url(value: SecretStr | None) -> SecretStr | None:
             raise ValueError
         if number and not number.isdecimal():
             raise ValueError
-        host_of(parts.hostname or "")
+        host_of(parts.hostname or "localhost")
     except ValueError:
         raise ValueError(
             "must be a URL such as redis://:password@host:6379/0"

@@ -4,11 +4,14 @@ What a tenant may have is checked by control, which knows; here only that the fi
 and that no name is one that nobody knows.
 """
 
+import json
+import re
 from typing import Any
 
 import yaml
 
-MOST_BYTES = 32 * 1024 * 1024  # some 100,000 tenants
+# Bytes: some 100,000 tenants; and of YAML, which takes ten seconds for as many.
+MOST_BYTES, MOST_YAML = 32 * 1024 * 1024, 2 * 1024 * 1024
 MOST_DEPTH = 10
 FIELDS = frozenset(
     (
@@ -48,6 +51,9 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                line = node.start_mark.line + 1
+                raise BadFile(f"line {line}: a name is one word")
             if key.value in seen:
                 line = key.start_mark.line + 1
                 raise BadFile(f"line {line}: {str(key.value)[:50]} stands twice")
@@ -55,21 +61,25 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# Times and yes/no stay words: a name may be `on`, and a label 2026-01-01.
-_Loader.yaml_implicit_resolvers = {
-    letter: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:null")
-    ]
-    for letter, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
-}
+# Times, yes and no, and all numbers but plain ones stay words: a name may be `on`, a label 2026-01-01 or 010.
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _letters in (
+    ("null", r"null|~|", ["n", "~", ""]),
+    ("int", r"-?(0|[1-9][0-9]*)", list("-0123456789")),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _letters
+    )
 
 
 def read_tenants(content: bytes) -> list[dict[str, Any]]:
     """What is wanted of each tenant. Raises BadFile."""
     if len(content) > MOST_BYTES:
         raise BadFile(f"it is larger than {MOST_BYTES:,} bytes; split it")
+    if content.lstrip()[:1] == b"{" and (read := _json(content)) is not None:
+        return _tenants(read)
+    if len(content) > MOST_YAML:
+        raise BadFile(f"it has more than {MOST_YAML:,} bytes of YAML; JSON may have {MOST_BYTES:,}")  # fmt: skip
     try:
         text = content.decode()
         _check(text)
@@ -87,6 +97,25 @@ def read_tenants(content: bytes) -> list[dict[str, Any]]:
     return _tenants(read)
 
 
+def _json(content: bytes) -> object:
+    """The content as JSON, which is read much faster; None where it is none, and may be YAML. Raises BadFile."""
+    try:
+        return json.loads(content, object_pairs_hook=_once)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadFile):
+            raise
+        return None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadFile(f"{twice[:50]} stands twice")
+    return found
+
+
 def _check(text: str) -> None:
     """Raises BadFile for aliases, by which a small file can grow, and for what is nested deeper than any tenant."""
     depth = 0
@@ -94,6 +123,8 @@ def _check(text: str) -> None:
         at = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
         if isinstance(event, yaml.AliasEvent):
             raise BadFile(f"{at}write it out; aliases are not read")
+        if getattr(event, "tag", None) is not None:
+            raise BadFile(f"{at}write it without a tag such as !!binary")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MOST_DEPTH:
@@ -111,8 +142,10 @@ def _tenants(read: object) -> list[dict[str, Any]]:
     seen: set[str] = set()
     wanted = []
     for number, one in enumerate(read["tenants"], 1):
-        if not isinstance(one, dict) or not isinstance(one.get("id"), str):
+        if not isinstance(one, dict) or "id" not in one:
             raise BadFile(f"tenant {number} has no id")
+        if not isinstance(one["id"], str):
+            raise BadFile(f"tenant {number} has an id that is no text; put it in quotes")  # fmt: skip
         id = one["id"]
         if id in seen:
             raise BadFile(f"the id {id[:63]} stands twice")
@@ -124,14 +157,17 @@ def _tenants(read: object) -> list[dict[str, Any]]:
     return wanted
 
 
+def _text(value: object) -> object:
+    """A plain number as text; true and false are JSON's, and stay."""
+    plain = isinstance(value, int) and not isinstance(value, bool)
+    return str(value) if plain else value
+
+
 def _wanted(one: dict[str, Any]) -> dict[str, Any]:
     exported = bool(one.keys() & EXPORTED)
     left_out = EXPORTED | ({"keys"} if exported else set())
     told = {name: value for name, value in one.items() if name not in left_out}
     labels = told.get("labels")
     if isinstance(labels, dict):  # a number without quotes is meant as text there
-        told["labels"] = {
-            str(name): str(value) if isinstance(value, int) else value
-            for name, value in labels.items()
-        }
+        told["labels"] = {str(name): _text(value) for name, value in labels.items()}
     return told

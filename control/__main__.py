@@ -31,6 +31,8 @@ from rules.complaint import BadRules
 PROGRAM = "earthflow control"
 # For requests in progress at the end; polls are answered at once.
 DRAIN_SECONDS = 5.0
+# For which the rest of a body is read that was refused unread, so that its sender gets to the answer.
+LINGER_SECONDS = 0.3
 # Seconds to connect, and for one answer; no request of the API waits for Redis.
 REDIS_TIMEOUT = 5.0
 
@@ -92,7 +94,10 @@ async def _run(state: State) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     runner = web.AppRunner(
-        application(state), access_log=None, shutdown_timeout=DRAIN_SECONDS
+        application(state),
+        access_log=None,
+        shutdown_timeout=DRAIN_SECONDS,
+        lingering_time=LINGER_SECONDS,
     )
     await runner.setup()
     try:

@@ -17,7 +17,7 @@ def address_of(request: web.Request) -> str:
     EARTHFLOW_TRUSTED_PROXIES names. Then what it says, from its end, up to the first that is neither.
     """
     peer = request.remote or "unknown"
-    said = request.headers.get(FORWARDED, "")
+    said = ",".join(request.headers.getall(FORWARDED, []))
     state = request.app[STATE]
     mac = request.headers.get(RELAYED, "").encode("utf-8", "surrogateescape")
     ours = relayed_mac(state.vault.proxy_token, said).encode()

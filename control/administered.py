@@ -4,11 +4,10 @@ import logging
 
 from aiohttp import web
 
-from control import openapi
+from control import auth, openapi
 from control.addresses import address_of
 from control.auth import ID
 from control.errors import DATABASE_AWAY, REQUEST_ID, Handler, answer_to
-from control.idempotency import REPLAYED
 from control.state import STATE
 from control.store import admin_audit
 from control.store.admin_audit import DONE, UNDER_WAY, Act
@@ -16,7 +15,7 @@ from control.store.admin_audit import DONE, UNDER_WAY, Act
 logger = logging.getLogger("earthflow.api")
 
 READS = ("GET", "HEAD", "OPTIONS")
-FORBIDDEN = 403
+FORBIDDEN, TOO_MANY = 403, 429
 
 
 @web.middleware
@@ -35,11 +34,14 @@ async def administered(request: web.Request, handler: Handler) -> web.StreamResp
     except Exception as error:
         told = answer_to(error)
         if act.actor and (writes or told.status == FORBIDDEN):
-            await _refused(request, act, told.code)
+            if act.role != "admin" and told.status != FORBIDDEN:
+                auth.bound(request, act.actor)
+            if told.status != TOO_MANY:
+                await _refused(request, act, told.code)
         raise
     finally:
         UNDER_WAY.reset(token)
-    if writes and not act.noted and REPLAYED not in answered.headers:
+    if writes and not act.noted:
         await admin_audit.note(pool, act, DONE)
     return answered
 

@@ -9,7 +9,7 @@ from control import openapi
 from control.administered import administered
 from control.errors import errors
 from control.idempotency import once
-from control.jobs import deliver, follow, ingest, reload, retain
+from control.jobs import deliver, follow, ingest, notice, reload, retain
 from control.proofs import proofs
 from control.routes import ROUTES
 from control.state import STATE, State
@@ -21,7 +21,7 @@ MAX_REQUEST = 1024 * 1024  # bytes
 def application(state: State) -> web.Application:
     """The API over a state."""
     app = web.Application(
-        middlewares=[proofs, errors, administered, once, understood],
+        middlewares=[proofs, errors, once, administered, understood],
         client_max_size=MAX_REQUEST,
     )
     app[STATE] = state
@@ -45,7 +45,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[STATE].sender.start()
     jobs = [
         asyncio.create_task(job.run(app[STATE]))
-        for job in (ingest, reload, follow, deliver, retain)
+        for job in (ingest, reload, follow, deliver, notice, retain)
     ]
     yield
     for job in jobs:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from contract.keys import parse
 from contract.unwrap import seal_key
 from control.errors import CALLER, ApiError
 from control.state import STATE
@@ -47,6 +48,9 @@ async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
     """
     text = _presented(request)
     who = _known(request, text)
+    if who is None and parse(text) is not None:
+        await request.app[STATE].look_for_keys()
+        who = _known(request, text)
     if who is None:
         wait = request.app[STATE].guesses.wait(_address(request), request.remote or "")
         if wait:
@@ -78,17 +82,21 @@ def _unauthorized(request: web.Request, message: str) -> ApiError:
 def _forbidden(
     request: web.Request, who: Caller, message: str, hint: str = ""
 ) -> ApiError:
-    """The refusal of what a role may not do; of too many in a minute, each of which is an entry of the audit, that they are."""
-    wait = request.app[STATE].guesses.refused(who.key)
-    if wait:
-        return ApiError(
+    """The refusal of what a role may not do. Raises ApiError 429 where there were too many."""
+    bound(request, who.key)
+    return ApiError(403, "forbidden", message, hint)
+
+
+def bound(request: web.Request, key: str) -> None:
+    """Count a refused request of a key, which is an entry of the audit. Raises ApiError 429 for one too many, which is none."""
+    if wait := request.app[STATE].guesses.refused(key):
+        raise ApiError(
             429,
             "too_many_refused",
             "This key asked too often for what it may not do.",
             "Use a key of the right role.",
             {"Retry-After": str(wait)},
         )
-    return ApiError(403, "forbidden", message, hint)
 
 
 def _known(request: web.Request, text: str) -> Caller | None:

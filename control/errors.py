@@ -54,6 +54,14 @@ class ApiError(Exception):
 NO_TENANT = ApiError(
     404, "not_found", "There is no such tenant.", "GET /v1/tenants lists them."
 )
+LEFT = ApiError(400, "aborted", "The client left in the middle of its request.")
+AT_ONCE = ApiError(
+    503,
+    "changed_at_once",
+    "Somebody else changed the same at the same time; nothing was changed.",
+    "Send it again.",
+    {"Retry-After": "1"},
+)
 UNSTORABLE = ApiError(
     400, "bad_request", "A value holds what cannot be stored or searched for."
 )
@@ -198,6 +206,10 @@ def answer_to(error: Exception) -> ApiError:
         return UNSTORABLE
     if isinstance(error, psycopg.errors.QueryCanceled):
         return TOO_MUCH
+    if isinstance(error, ConnectionError):
+        return LEFT
+    if isinstance(error, psycopg.errors.DeadlockDetected):
+        return AT_ONCE
     if isinstance(error, web.HTTPException):
         code = (error.reason or "error").lower().replace(" ", "_")
         return ApiError(error.status, code, error.reason or "Error")

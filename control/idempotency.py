@@ -46,23 +46,23 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
     ).digest()
     async with (
         AT_ONCE,
-        stored_answers.claim(state.settings.database, who.role, key) as connection,
+        stored_answers.claim(state.settings.database, who.key, key) as connection,
     ):
-        before = await stored_answers.read(connection, who.role, key)
+        before = await stored_answers.read(connection, who.key, key)
         if before is not None:
             return _again(before, request_digest, state)
         await stored_answers.keep(
-            connection, who.role, key, Answered(request_digest, 0, None)
+            connection, who.key, key, Answered(request_digest, 0, None)
         )
         try:
             response = await handler(request)
         except (ApiError, *NOTHING_DONE):  # nothing was done
-            await stored_answers.forget_one(connection, who.role, key)
+            await stored_answers.forget_one(connection, who.key, key)
             raise
         if isinstance(response, web.Response) and isinstance(response.body, bytes):
             await stored_answers.keep(
                 connection,
-                who.role,
+                who.key,
                 key,
                 Answered(
                     request_digest, response.status, state.vault.wrap(response.body)

@@ -47,10 +47,6 @@ class Keyring:
         """Use these keys, and no others."""
         self._keys, self.version = {key.id: key for key in keys}, version
 
-    def add(self, key: Known) -> None:
-        """A key that was made just now."""
-        self._keys[key.id] = key
-
     def find(self, text: str) -> Known | None:
         """The owner of a key that works now.
 

@@ -15,7 +15,8 @@ from contract.version import VERSION
 from control import auth
 from control.redis_queue import Queue, redis_fault, waiting
 from control.state import STATE, State
-from control.store import deliveries, proxies, tally
+from control.store import deliveries, keys, proxies, tally
+from control.store.keys import Ending
 from control.store.proxies import Proxy
 from control.store.tally import LABELS, Series
 
@@ -54,6 +55,7 @@ async def metrics(request: web.Request) -> web.Response:
             await redis_fault(state.redis) is None,
             await deliveries.waiting(state.pool),
             await proxies.every(state.pool),
+            await keys.ending(state.pool),
             state,
         )
     )
@@ -71,6 +73,7 @@ class _Fleet(Collector):
         redis_up: bool,
         hooks: Mapping[str, int],
         proxies: Sequence[Proxy],
+        ending: Ending,
         state: State,
     ):
         self._counts = counts
@@ -79,6 +82,7 @@ class _Fleet(Collector):
         self._redis_up = redis_up
         self._hooks = hooks
         self._proxies = proxies
+        self._ending = ending
         self._state = state
 
     def collect(self) -> Iterable[Metric]:
@@ -91,6 +95,7 @@ class _Fleet(Collector):
             yield family
         yield from self._of_the_last_minutes()
         yield from self._of_records()
+        yield from _of_keys(self._ending)
         yield from _of_proxies(self._proxies)
         build = GaugeMetricFamily(
             "earthflow_build_info", "The version that runs.", labels=["version"]
@@ -152,7 +157,7 @@ class _Fleet(Collector):
 
 
 # Of each proxy: name of the metric, what it is, and its value.
-OF_PROXY: tuple[tuple[str, str, Callable[[ProxyReport], float]], ...] = (
+OF_PROXY: tuple[tuple[str, str, Callable[[ProxyReport], float | None]], ...] = (
     ("redis_up", "Whether Redis takes a proxy's records.", lambda one: not one.redis),
     ("spool_bytes", "Bytes of records on a proxy's disk.", lambda one: one.spool_bytes),
     ("spool_full", "Whether a proxy cannot write records.", lambda one: one.spool_full),
@@ -161,8 +166,16 @@ OF_PROXY: tuple[tuple[str, str, Callable[[ProxyReport], float]], ...] = (
     ("unrecorded", "Exchanges of a proxy's run, and ends of exchanges, that could not be recorded.", lambda one: one.unrecorded),
     ("snapshot_age_seconds", "Since control last said that what a proxy knows is the newest.", lambda one: one.snapshot_age),
     ("requests_in_flight", "Exchanges of a proxy that are decided and not over.", lambda one: one.in_flight),
-    ("certificate_days", "Until a proxy's interception CA ends.", lambda one: one.certificate_days or 0.0),
+    ("certificate_days", "Until a proxy's interception CA ends.", lambda one: one.certificate_days),
 )  # fmt: skip
+
+
+def _of_keys(ending: Ending) -> Iterable[Metric]:
+    yield _gauge("keys_ending", "Keys that end within seven days.", ending.soon)
+    text = "Those of them that were used in the last day."
+    yield _gauge("keys_ending_in_use", text, ending.used)
+    text = "Until the first of them ends; 0 where none does."
+    yield _gauge("next_key_end_seconds", text, ending.first or 0.0)
 
 
 def _of_proxies(proxies: Sequence[Proxy]) -> Iterable[Metric]:
@@ -174,7 +187,8 @@ def _of_proxies(proxies: Sequence[Proxy]) -> Iterable[Metric]:
     for name, text, value in OF_PROXY:
         family = GaugeMetricFamily(f"earthflow_proxy_{name}", text, labels=["proxy"])
         for one in proxies:
-            family.add_metric([one.report.worker], float(value(one.report)))
+            if (told := value(one.report)) is not None:
+                family.add_metric([one.report.worker], float(told))
         yield family
 
 

@@ -30,6 +30,8 @@ QUERY: dict[str, dict[str, Any]] = {
     "from": TIME,
     "to": TIME,
 }
+# Parameters that mean something else on one path.
+QUERY_OF: dict[str, dict[str, dict[str, Any]]] = {"/v1/audit/admin": {"outcome": TEXT}}
 # Nouns of operation ids whose module has another name.
 PUBLIC_NOUNS = {"master_keys": "masters"}
 KEY_HEADER = {
@@ -175,7 +177,7 @@ def _described(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
             "name": name,
             "in": "query",
             "required": False,
-            "schema": QUERY.get(name, TEXT),
+            "schema": QUERY_OF.get(route.path, {}).get(name, QUERY.get(name, TEXT)),
         }
         for name in route.query
     ]

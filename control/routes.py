@@ -15,6 +15,7 @@ from control.api import (
     known_values,
     master_keys,
     proxies,
+    quarantine,
     rules,
     tenants,
     webhooks,
@@ -111,6 +112,7 @@ ROUTES = (
     Route(
         "POST", "/v1/keys", keys.create_for_nobody, keys.KeyView, keys.NewRoleKey, 201
     ),
+    Route("GET", "/v1/keys/ending", keys.ending, keys.EndingView),
     Route("DELETE", "/v1/keys/{key}", keys.revoke_of_nobody, keys.Revoked),
     Route("POST", "/v1/keys/rotate", keys.rotate, keys.RotationView, keys.Rotation),
     Route("GET", "/v1/master", master_keys.status, master_keys.Standing),
@@ -165,6 +167,20 @@ ROUTES = (
     ),
     Route("GET", "/v1/audit/stats", audit.stats, audit.Stats, query=FOUND_BY),
     Route("POST", "/v1/audit/import", archive.take_in, archive.Imported, LINES),
+    Route(
+        "GET",
+        "/v1/quarantine",
+        quarantine.search,
+        quarantine.Quarantine,
+        query=("limit", "cursor"),
+    ),
+    Route(
+        "POST",
+        "/v1/quarantine/replay",
+        quarantine.replay,
+        quarantine.Replayed,
+        quarantine.Replay,
+    ),
     Route("GET", "/v1/audit/{id}", audit.show, Exchange),
     Route("GET", "/v1/dashboard/metrics", metrics.metrics, TEXT),
     Route("GET", "/v1/openapi.json", openapi.document),

@@ -19,7 +19,7 @@ from contract.setting_types import (
     Port,
     PreviousAdminKey,
     StartPatience,
-    address_of,
+    host_and_port,
     host_names,
     networks,
     own_secret,
@@ -47,7 +47,7 @@ class Postgres(Settings):
         try:
             parts = conninfo_to_dict(value.get_secret_value() if value else "")
             for port in filter(None, str(parts.get("port", "")).split(",")):
-                address_of(f"localhost:{port}")
+                host_and_port(f"localhost:{port}")
         except (ProgrammingError, ValueError):
             raise ValueError(
                 "must be a URL such as postgresql://user:password@host:5432/name"

@@ -3,9 +3,10 @@ are served.
 """
 
 import asyncio
+import contextlib
 import logging
+import time
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import redis.asyncio as aioredis
@@ -16,13 +17,14 @@ from control.keyring import Guesses, Keyring
 from control.rule_files import Signature
 from control.sender import Sender
 from control.settings import ControlSettings
-from control.store import keys
+from control.store import keys, snapshots
 from control.store.database import Pool
-from control.store.keys import Known
 from control.vault import Vault
 
 # A snapshot of what is new waits for ten times what the last one took, and a second at most.
 MOMENT_SHARE, LONGEST_MOMENT = 10, 1.0
+# Between looks for keys that are not known; a stranger with a well-formed one waits that long.
+LOOK_PAUSE = 0.1
 
 logger = logging.getLogger("earthflow.control")
 
@@ -51,14 +53,18 @@ class State:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     unauthorized: int = 0  # requests without a valid key, not yet in the tally
     snapshot_seconds: float = 0.0  # that the last snapshot took to make
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    _looked: float = 0.0
+    _reading_keys: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _waking: asyncio.Task[None] | None = field(default=None, init=False, repr=False)
     draining: bool = False  # it was asked to end, and is not ready any more
     ending: bool = False  # we stop: no poll may wait any longer
     ingest_detail: str = ""  # why records cannot be stored now; empty where they can
 
     async def read_keys(self) -> None:
-        """Read the keys from PostgreSQL."""
-        self.keyring.take(*await keys.known(self.pool))
+        """Read the keys from PostgreSQL; one reading after the other, so that none is replaced by an older one."""
+        async with self._reading_keys:
+            self.keyring.take(*await keys.known(self.pool))
 
     async def tell_proxies(self) -> None:
         """Something changed that proxies must know: read it, and answer waiting polls."""
@@ -70,10 +76,18 @@ class State:
             logger.warning("keys are read a moment later (%s)", type(error).__name__)
         await self.wake()
 
-    def learn(self, new: Iterable[Known]) -> None:
-        """New keys open the API here at once; elsewhere when the keys are read the next time."""
-        for key in new:
-            self.keyring.add(key)
+    async def look_for_keys(self) -> None:
+        """Read the keys again where there are newer ones: somebody has one that is not known here."""
+        came = time.monotonic()
+        async with self._looking:
+            if self._looked >= came:  # somebody who waited with us has looked
+                return
+            await asyncio.sleep(max(0.0, self._looked + LOOK_PAUSE - time.monotonic()))
+            self._looked = time.monotonic()
+            with contextlib.suppress(*DATABASE_AWAY):
+                version = (await snapshots.served(self.pool)).version
+                if version != self.keyring.version:
+                    await self.read_keys()
 
     async def wake_soon(self) -> None:
         """Answer waiting polls in a moment: what is new may wait until more of it is there, and one snapshot has all."""

@@ -13,19 +13,21 @@ from rules.complaint import likely
 async def understood(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse a query with a parameter that the route has not, or one that is given twice."""
     known = request.app[openapi.PARAMETERS].get(request.match_info.handler)
-    if known is not None and (problem := _problem(request, known)) is not None:
+    if known is not None and not _fits(request, known):
         await auth.caller(request, metrics=True)  # not for strangers
-        raise problem
+        raise _problem(request, known)
     return await handler(request)
 
 
-def _problem(request: web.Request, known: Sequence[str]) -> ApiError | None:
-    for name in request.query:
-        if name not in known:
-            hint = likely(name, known) if known else "This has no parameters."
-            message = f"There is no parameter {name[:50]}."
-            return ApiError(400, "unknown_parameter", message, hint)
-        if len(request.query.getall(name)) > 1:
-            message = f"The parameter {name} is given twice."
-            return ApiError(400, "given_twice", message, "Give it once.")
-    return None
+def _fits(request: web.Request, known: Sequence[str]) -> bool:
+    names = set(request.query.keys())
+    return len(names) == len(request.query) and names <= set(known)
+
+
+def _problem(request: web.Request, known: Sequence[str]) -> ApiError:
+    unknown = next((name[:50] for name in request.query if name not in known), None)
+    if unknown is None:
+        message = "A parameter is given twice."
+        return ApiError(400, "given_twice", message, "Give each once.")
+    hint = likely(unknown, known) if known else "This has no parameters."
+    return ApiError(400, "unknown_parameter", f"There is no parameter {unknown}.", hint)

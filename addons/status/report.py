@@ -29,7 +29,7 @@ def report(
         unrecorded=sum(recorder.writer.unrecorded.values()),
         spool_full=recorder.writer.full,
         redis=next((one.fault for one in outboxes if one.fault), ""),
-        snapshot_version=holder.current.snapshot.version,
+        snapshot_version=holder.version,
         snapshot_age=holder.age,
         in_flight=recorder.under_way,
         certificate_days=days.get("ca"),

@@ -107,6 +107,11 @@ class SnapshotHolder:
         return self._current
 
     @property
+    def version(self) -> int:
+        """The version of the last snapshot, however old it is; -1 where there was none."""
+        return self._current.snapshot.version if self._current else -1
+
+    @property
     def record_key(self) -> bytes | None:
         """The key that signs records; None where nobody asks for that."""
         return self._current.record_key if self._current is not None else None

@@ -16,7 +16,8 @@ from rich.progress import track
 
 import cli
 from cli.errors import FAILED, USAGE, CommandError
-from cli.output import RowsFormat, emit_rows, plain
+from cli.output import RowsFormat, emit_rows
+from cli.plain import plain
 from cli.settings import environment
 
 # The proxy reads calls: commands start its program and do not import it. It starts in

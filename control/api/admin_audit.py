@@ -6,10 +6,9 @@ import msgspec
 from aiohttp import web
 
 from control import auth
-from control.api.audit import times_of
+from control.api.audit import reading, times_of
 from control.api.paging import BAD_CURSOR, limit_of
 from control.errors import ApiError, answer
-from control.state import STATE
 from control.store import admin_audit
 from control.store.admin_audit import Entry, Wanted
 
@@ -37,13 +36,19 @@ async def search(request: web.Request) -> web.Response:
         wanted["tenant"] = who.tenant or ""
     since, until = times_of(request)
     limit = limit_of(request)
-    rows = await admin_audit.search(
-        request.app[STATE].pool,
-        Wanted(**wanted, since=since, until=until),
-        limit=limit,
-        after=_cursor(request),
-    )
+    sought, after = Wanted(**wanted, since=since, until=until), _cursor(request)
+    async with reading(request, None if who.role == "admin" else who.tenant) as pool:
+        rows = await admin_audit.search(pool, sought, limit=limit, after=after)
+    if who.role != "admin":
+        rows = [_for_tenant(one) for one in rows]
     return answer(Entries(rows, rows[-1].id if len(rows) == limit else None))
+
+
+def _for_tenant(one: Entry) -> Entry:
+    """An entry without who the operators are and where they sit."""
+    if one.role == "tenant":
+        return one
+    return msgspec.structs.replace(one, actor=one.role, address="")
 
 
 def _cursor(request: web.Request) -> str | None:

@@ -1,7 +1,8 @@
 """`/v1/tenants:apply`: brings tenants to what a file says of them."""
 
+import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -18,8 +19,9 @@ from control.errors import ApiError, answer
 from control.sender import shown
 from control.state import STATE, State
 from control.store import apply as store
-from control.store.apply import Action, Hook, Line, NeedsName
-from control.store.keys import Known, Minted
+from control.store.admin_audit import is_dry_run
+from control.store.apply import Action, Hook, KeyEnded, Line, MadeMeanwhile, NeedsName
+from control.store.keys import Minted
 from control.store.tenants import TenantExists
 
 MOST_KEYS, MOST_HOOKS = 100, 20  # of one tenant in a file
@@ -98,7 +100,6 @@ class _Maker:
         self._state = state
         self.keys: dict[str, NewKey] = {}
         self.hooks: dict[str, NewHook] = {}
-        self.minted: dict[str, Minted] = {}
 
     def prompt_key(self) -> str:
         return self._state.vault.new_secret()
@@ -107,7 +108,6 @@ class _Maker:
         key = keys.mint()
         minted = Minted(key.id, keys.digest(self._state.keyring.pepper, key.secret))
         self.keys[key.id] = NewKey(key.id, name, key.text)
-        self.minted[key.id] = minted
         return minted
 
     def hook(self, hook: Hook) -> Mapping[str, Any]:
@@ -129,27 +129,29 @@ async def apply(request: web.Request) -> web.Response:
     await auth.admin(request)
     state = request.app[STATE]
     wanted = await body_of(request, Wanted, '{"tenants": [{"id": "acme", "name": "Acme"}]}')  # fmt: skip
-    lines = [await _line(request, one) for one in wanted.tenants]
+    lines = await _lines(request, wanted.tenants)
     ids = [line.id for line in lines]
     if len(set(ids)) < len(ids):
         raise ApiError(400, "same_id", "Nothing was changed: an id stands twice.")
     make = _Maker(state)
+    if wanted.dry_run:
+        is_dry_run()
+    how = {"prune": wanted.prune, "dry_run": wanted.dry_run}
     try:
-        done = await store.apply(
-            state.pool, lines, make, prune=wanted.prune, dry_run=wanted.dry_run
-        )
+        try:
+            done = await store.apply(state.pool, lines, make, **how)
+        except MadeMeanwhile:  # by another admin: now it is there, and is changed
+            done = await store.apply(state.pool, lines, make, **how)
     except TenantExists as error:
         message = f"Nothing was changed: the tenant {error} has ended, and its audit is kept under that id."
         raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
+    except KeyEnded as error:
+        message = f"Nothing was changed: {error} is the id of a key that has ended, or is another tenant's."
+        raise ApiError(409, "key_ended", message, "Give the key a name.") from None
     except NeedsName as error:
         message = f"Nothing was changed: the tenant {error} is not there, and has no name here."
         raise ApiError(400, "bad_request", message, f'Give {error} a "name".') from None
     if not wanted.dry_run:
-        owner = {id: one.id for one in done for id in one.keys}
-        state.learn(
-            Known(key.id, "tenant", owner[key.id], key.digest, None)
-            for key in make.minted.values()
-        )
         await state.wake_soon()
     return answer(
         AppliedAll(
@@ -170,15 +172,28 @@ def _shown(one: store.Applied, make: _Maker, *, secret: bool) -> AppliedView:
     )
 
 
-async def _line(request: web.Request, one: WantedTenant) -> Line:
+async def _lines(request: web.Request, wanted: Sequence[WantedTenant]) -> list[Line]:
+    """What is wanted, by column. Raises ApiError for a URL that no webhook can have; one that is there already may stay."""
+    lines = [_line(one) for one in wanted]
+    hooks = [(line.id, hook.url) for line in lines for hook in line.hooks or ()]
+    known = await store.hooks_of(request.app[STATE].pool, [line.id for line in lines])
+    new = dict.fromkeys(url for id, url in hooks if (id, url) not in known)
+    await asyncio.gather(*(webhooks.url_of(request, url) for url in new))
+    return lines
+
+
+def _line(one: WantedTenant) -> Line:
     values = columns_of(one)
     for name in ("id", "keys", "webhooks", "webhook"):
         values.pop(name, None)
     hooks: list[Hook] | None = None
+    named = one.webhooks is not msgspec.UNSET
     if one.webhooks is not msgspec.UNSET:
         hooks = [Hook(hook.url, hook.statuses) for hook in one.webhooks]
+        if len({hook.url for hook in hooks}) < len(hooks):
+            message = f"Nothing was changed: {one.id} has a webhook's URL twice."
+            raise ApiError(400, "same_url", message, "Give it once, with all statuses.")
     elif isinstance(one.webhook, str):  # as an export of tenants has the first one
         hooks = [Hook(one.webhook, ["BLOCK"])]
-    for hook in hooks or ():
-        await webhooks.url_of(request, hook.url)
-    return Line(one.id, values, None if one.keys is msgspec.UNSET else one.keys, hooks)
+    names = None if one.keys is msgspec.UNSET else one.keys
+    return Line(one.id, values, names, hooks, named)

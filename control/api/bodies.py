@@ -13,7 +13,7 @@ from control.errors import ApiError
 from rules.complaint import likely
 
 # A text of one line, for people: no control characters, and none that change the direction of what is shown.
-SHOWN = r"[^\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+SHOWN = r"[^\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
 NOT_OFFERED = re.compile(r"Invalid enum value '(.*)' - at `\$\S*?\.(\w+)`")
 
 
@@ -39,8 +39,17 @@ async def body_of[Body: msgspec.Struct](
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = _nearest(kind, str(error)) or f"Send {example}."
         raise ApiError(
-            400, "bad_request", f"The body is not what is expected: {error}", hint
+            400,
+            "bad_request",
+            f"The body is not what is expected: {_short(error)}",
+            hint,
         ) from None
+
+
+def _short(error: Exception) -> str:
+    """What is wrong, without the middle of a value that is quoted whole."""
+    text = str(error)
+    return text if len(text) <= 400 else f"{text[:200]} … {text[-200:]}"
 
 
 class _Twice(Exception):

@@ -10,11 +10,12 @@ from aiohttp import web
 from contract import keys as contract_keys
 from control import auth
 from control.api.bodies import SHOWN, body_of
-from control.api.paging import after_of, limit_of, search_of
+from control.api.paging import BAD_AFTER, after_of, limit_of, search_of
 from control.errors import NO_TENANT, ApiError, answer
 from control.state import STATE, State
 from control.store import keys
-from control.store.keys import Key, Known, Minted, Role
+from control.store.admin_audit import is_dry_run
+from control.store.keys import Key, Minted, Role
 
 DAY = 24 * 3600
 # the start of a key's text
@@ -77,6 +78,14 @@ class Keys(msgspec.Struct):
     next: str | None = None
 
 
+class EndingView(msgspec.Struct):
+    """Keys that end within seven days; those `in_use` were used in the last day; seconds until the first ends."""
+
+    count: int
+    in_use: int
+    first_seconds: float | None
+
+
 class Revoked(msgspec.Struct):
     """The id of a revoked key."""
 
@@ -116,15 +125,25 @@ async def of_nobody(request: web.Request) -> web.Response:
 
 async def _listed(request: web.Request, tenant: str | None) -> web.Response:
     limit = limit_of(request) if "limit" in request.query else None
+    pool, after = request.app[STATE].pool, after_of(request)
+    if after is not None and not await keys.exists(pool, tenant, after):
+        raise BAD_AFTER
     found = await keys.of_tenant(
-        request.app[STATE].pool,
+        pool,
         tenant,
         search=search_of(request),
-        after=after_of(request),
+        after=after,
         limit=limit,
     )
     following = found[-1].id if limit is not None and len(found) == limit else None
     return answer(Keys([*map(_shown, found)], following))
+
+
+async def ending(request: web.Request) -> web.Response:
+    """How many keys end within seven days, how many of them are in use, and when the first ends. Admin only."""
+    await auth.admin(request)
+    found = await keys.ending(request.app[STATE].pool)
+    return answer(EndingView(found.soon, found.used, found.first))
 
 
 async def create(request: web.Request) -> web.Response:
@@ -159,7 +178,6 @@ async def _create(
     key = await keys.add(state.pool, tenant, role, wanted.name, minted, not_after)
     if key is None:
         raise NO_TENANT
-    state.learn([Known(key.id, role, tenant, minted.digest, not_after)])
     await state.wake_soon()
     return answer(_shown(key, text), 201)
 
@@ -203,6 +221,7 @@ async def rotate(request: web.Request) -> web.Response:
     if wanted.tenant_id is not None and not of:
         raise NO_TENANT
     if wanted.dry_run:
+        is_dry_run()
         return answer(RotationView(True, [RotatedView(tenant=tenant) for tenant in of]))
     minted = {tenant: _mint(state, "tenant") for tenant in of}
     done = await keys.rotate(

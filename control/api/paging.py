@@ -10,6 +10,9 @@ from control.errors import ApiError
 MAX_LIMIT = 1000
 LONGEST_SEARCH = 200  # characters, as of a name
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+BAD_AFTER = ApiError(
+    400, "bad_after", "`after` is no id of this list.", "Take it from `next`."
+)
 BAD_CURSOR = ApiError(
     400, "bad_cursor", "That is no cursor.", "Take it from `next` of the page before."
 )
@@ -29,7 +32,7 @@ def after_of(request: web.Request) -> str | None:
     """`after` of the query: the id behind which a page begins. Raises ApiError."""
     after = request.query.get("after")
     if after is not None and not ID.fullmatch(after):
-        raise ApiError(400, "bad_after", "`after` is no id.", "Take it from `next`.")
+        raise BAD_AFTER
     return after
 
 

@@ -98,11 +98,13 @@ class Said(msgspec.Struct):
 class Exchange(Line, kw_only=True):
     """An exchange.
 
-    `webhook`: whether its tenant's was told. `prompt` is there only where one exchange
+    `webhook`: whether its tenant's was told. `signed`: whether its record had its proxy's MAC, which those of
+    earlier versions have not; null where that is not known. `prompt` is there only where one exchange
     is asked for.
     """
 
     webhook: Literal["waiting", "delivered", "dead"] | None = None
+    signed: bool | None = None
     prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET
 
 
@@ -163,6 +165,7 @@ def shown(
         status=decision.action,
         completion=ending,
         webhook=row.webhook,
+        signed=row.signed,
         prompt=prompt,
         **told,
     )

@@ -1,5 +1,6 @@
 """`/v1/tenants`."""
 
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,14 +13,15 @@ from contract import keys
 from control import auth
 from control.api import webhooks
 from control.api.bodies import SHOWN, Deleted, body_of
-from control.api.paging import after_of, limit_of, search_of
+from control.api.paging import BAD_AFTER, after_of, limit_of, search_of
 from control.errors import NO_TENANT, REQUEST_ID, ApiError, answer
 from control.state import STATE
 from control.store import tenants
 from control.store.admin_audit import about
-from control.store.keys import Known
 from control.store.tenants import Tenant, TenantExists, Wanted
 from rules.complaint import likely
+
+logger = logging.getLogger("earthflow.api")
 
 # Labels of a tenant.
 MAX_LABELS = 50
@@ -156,10 +158,6 @@ async def _create(
         about(str(error))
         message = f"The id {error} is or was a tenant's; its audit is kept under it."
         raise ApiError(409, "tenant_exists", message, "Choose another id.") from None
-    state.learn(
-        Known(one.key_id, "tenant", one.values["id"], one.key_digest, None)
-        for one in new
-    )
     await state.wake_soon()
     shown = zip(made, minted, strict=True)
     return [_shown(tenant, api_key=key.text) for tenant, key in shown]
@@ -172,24 +170,31 @@ async def every(request: web.Request) -> web.StreamResponse:
     """
     await auth.admin(request)
     pool, wanted = request.app[STATE].pool, _wanted(request)
+    if wanted.after is not None and not await tenants.exists(pool, wanted.after):
+        raise BAD_AFTER
     if "limit" in request.query:
         limit = limit_of(request)
         found = await tenants.every(pool, wanted, limit)
         following = found[-1].id if len(found) == limit else None
         return answer(Tenants([*map(_shown, found)], following))
     found = await tenants.every(pool, wanted, PAGE)
-    if len(found) < PAGE:
+    if len(found) < PAGE or request.method == "HEAD":
         return answer(Tenants([*map(_shown, found)]))
     headers = {"Content-Type": "application/json", "x-request-id": request[REQUEST_ID]}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
-    await response.write(b'{"tenants":[')
-    while found:
-        rows = msgspec.json.encode([*map(_shown, found)])[1:-1]
-        wanted = wanted._replace(after=found[-1].id)
-        found = await tenants.every(pool, wanted, PAGE)
-        await response.write(rows + (b"," if found else b""))
-    await response.write(b'],"next":null}')
+    try:
+        await response.write(b'{"tenants":[')
+        while found:
+            rows = msgspec.json.encode([*map(_shown, found)])[1:-1]
+            wanted = wanted._replace(after=found[-1].id)
+            found = await tenants.every(pool, wanted, PAGE)
+            await response.write(rows + (b"," if found else b""))
+        await response.write(b'],"next":null}')
+    except Exception as error:  # it has begun, so it can only be cut off
+        logger.warning("a list of tenants was cut off (%s)", type(error).__name__)
+        if request.transport is not None:
+            request.transport.abort()
     return response
 
 

@@ -10,17 +10,14 @@ and a batch that is stored twice changes nothing.
 
 import asyncio
 import logging
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 from redis.exceptions import RedisError, ResponseError
 
-from contract.decision import decode, time_of
-from contract.proof import is_signed
 from contract.redis_faults import fault_by
-from contract.streams import CONSUMER, FIELD, GROUP, MAC, RECORDS
+from contract.streams import CONSUMER, GROUP, RECORDS
+from control.arrivals import Entry, arrivals_of
 from control.state import State
 from control.store import audit
 from control.store.audit import Arrival, Partitions, Unreadable
@@ -33,10 +30,7 @@ BATCH = 500
 # For which Redis holds a read open when there is nothing; then the lock is checked.
 BLOCK_MS = 1000
 RETRY_SECONDS = 1.0
-AHEAD = timedelta(days=1)  # a record further in the future is not ours
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # the id of a tenant, a worker, a boot
-LARGEST_SEQ = 2**62  # PostgreSQL's int8 ranges hold no more, and no spool gets there
 REFUSED = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -45,11 +39,6 @@ REFUSED = (
     ValueError,
     OverflowError,
 )
-
-FORGED = "forged: its MAC is wrong"
-UNSIGNED = "forged: it has no MAC, and its proxy signs"
-
-Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 async def run(state: State) -> None:
@@ -103,7 +92,7 @@ async def _ingest(state: State, connection: Connection) -> None:
             # check that when the stream is quiet.
             start = ">" if start == "0" else "0"
             continue
-        arrivals, unreadable = _read(
+        arrivals, unreadable = arrivals_of(
             entries, state.settings.retention_days, state.vault.record_key, signers
         )
         for one in unreadable:
@@ -152,7 +141,11 @@ async def _store(
                     [],
                     [
                         Unreadable(
-                            arrival.entry, arrival.payload, reason, arrival.record.place
+                            arrival.entry,
+                            arrival.payload,
+                            reason,
+                            arrival.record.place,
+                            bool(arrival.signed),
                         )
                     ],
                 )
@@ -164,59 +157,3 @@ async def _group(state: State) -> None:
     except ResponseError as error:
         if "BUSYGROUP" not in str(error):
             raise
-
-
-def _read(
-    entries: list[Entry], retention_days: int, key: bytes, signers: set[str]
-) -> tuple[list[Arrival], list[Unreadable]]:
-    """The records; what is none is kept aside with its reason, never dropped.
-
-    A record without its proxy's MAC is none, and moves no watermark. `signers` are the workers
-    that sign; those that begin to are added. Others are proxies of an earlier version.
-    """
-    arrivals, unreadable = [], []
-    now = datetime.now(UTC)
-    oldest = now - timedelta(days=retention_days)
-    for entry, fields in entries:
-        payload = fields.get(FIELD, b"") if fields else b""
-        mac = fields.get(MAC, b"") if fields else b""
-        if mac and not is_signed(mac, key, payload):
-            unreadable.append(Unreadable(entry.decode(), payload, FORGED))
-            continue
-        try:
-            record = decode(payload)
-            made = time_of(record.id)
-            if not (
-                NAME.fullmatch(record.place.worker)
-                and NAME.fullmatch(record.place.boot)
-                and NAME.fullmatch(record.tenant)
-            ):
-                raise ValueError("its place or its tenant has an impossible name")
-            if not 0 <= record.place.seq < LARGEST_SEQ:
-                raise ValueError("its place has an impossible number")
-        except (ValueError, OverflowError, RecursionError) as error:
-            unreadable.append(
-                Unreadable(
-                    entry.decode(),
-                    payload,
-                    f"{type(error).__name__}: {error}"[:500].replace("\0", "?"),
-                )
-            )
-            continue
-        if mac:
-            signers.add(record.place.worker)
-        elif record.place.worker in signers:
-            unreadable.append(Unreadable(entry.decode(), payload, UNSIGNED))
-            continue
-        if not oldest <= made <= now + AHEAD:
-            unreadable.append(
-                Unreadable(
-                    entry.decode(),
-                    payload,
-                    f"its time, {made}, is outside of what is kept",
-                    record.place,
-                )
-            )
-        else:
-            arrivals.append(Arrival(entry.decode(), payload, record))
-    return arrivals, unreadable

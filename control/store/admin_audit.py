@@ -54,6 +54,7 @@ class Act:
     tenant: str | None = None
     changes: list[Change] = field(default_factory=list)
     noted: bool = False  # it has its entry
+    told: dict[str, Any] = field(default_factory=dict)  # of an act that changes nothing
 
 
 class Entry(msgspec.Struct, kw_only=True):
@@ -131,11 +132,18 @@ def about(object: str, tenant: str | None = None) -> None:
         act.object, act.tenant = object, tenant or act.tenant
 
 
+def is_dry_run() -> None:
+    """The act under way only asks what would be changed."""
+    if (act := UNDER_WAY.get()) is not None:
+        act.told["dry_run"] = True
+
+
 async def note(
     pool: Pool, act: Act, outcome: str = DONE, after: Mapping[str, object] | None = None
 ) -> None:
     """An entry of an act that changed nothing: a refused one, or one that only read."""
-    change = Change(act.object, act.tenant, {}, _plain(after or {}))
+    told = act.told if outcome == DONE and after is None else after or {}
+    change = Change(act.object, act.tenant, {}, _plain(told))
     async with pool.connection() as connection:
         await connection.execute(INSERT, _row(act, change, outcome))
     act.noted = True

@@ -29,6 +29,7 @@ class Line(NamedTuple):
     values: Mapping[str, Any]
     keys: Sequence[str] | None
     hooks: Sequence[Hook] | None
+    all_hooks: bool = True  # else some of them, as an export has the first one
 
 
 @dataclass
@@ -47,6 +48,14 @@ class NeedsName(Exception):
     """A tenant, whose id is the text, is not there, and the file has no name for it."""
 
 
+class KeyEnded(Exception):
+    """A key, whose id is the text, has ended, or is another tenant's."""
+
+
+class MadeMeanwhile(Exception):
+    """Somebody else made a tenant since we looked."""
+
+
 class Maker(Protocol):
     """Makes secrets, and remembers them for whoever asked."""
 
@@ -58,6 +67,15 @@ class Maker(Protocol):
 
     def hook(self, hook: Hook) -> Mapping[str, Any]:
         """The columns of a new webhook."""
+
+
+async def hooks_of(pool: Pool, tenants: Sequence[str]) -> set[tuple[str, str]]:
+    """The URLs of these tenants' webhooks, each with its tenant."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT tenant, url FROM webhook WHERE tenant = ANY (%s)", (list(tenants),)
+        )
+        return {(row["tenant"], row["url"]) for row in await rows.fetchall()}
 
 
 async def apply(
@@ -118,9 +136,11 @@ class _Applying:
             if "name" not in line.values:
                 raise NeedsName(line.id)
             values = {"id": line.id, "prompt_key": self._make.prompt_key()}
-            await tenants.insert(
-                self._connection, {**DEFAULTS, **line.values, **values}
-            )
+            columns = {**DEFAULTS, **line.values, **values}
+            try:
+                await tenants.insert(self._connection, columns)
+            except TenantExists:
+                raise MadeMeanwhile(line.id) from None
             done.after |= named(line.values)
             done.action, names = "create", names or [""]
         else:
@@ -146,6 +166,11 @@ class _Applying:
         new = [name for name in dict.fromkeys(names) if name not in known]
         if not new:
             return
+        rows = await self._connection.execute(
+            "SELECT id FROM api_key WHERE id = ANY (%s) LIMIT 1", (new,)
+        )
+        if ended := await rows.fetchone():
+            raise KeyEnded(ended["id"])
         for name in new:
             minted = self._make.key(name)
             await self._connection.execute(
@@ -153,12 +178,14 @@ class _Applying:
                 (minted.id, tenant, minted.digest, name),
             )
             done.keys.append(minted.id)
+            changed(minted.id, tenant, {}, {"role": "tenant", "name": name})
         done.after["keys"] = [name for name in new if name] or ["a first one"]
 
     async def _set_hooks(
         self, line: Line, wanted: Sequence[Hook], done: Applied
     ) -> None:
-        there = {one["url"]: one for one in self._hooks[line.id]}
+        rows = self._hooks[line.id]
+        there = {one["url"]: one for one in reversed(rows)}
         before, after = [], []
         for hook in wanted:
             old = there.get(hook.url)
@@ -166,18 +193,19 @@ class _Applying:
                 made = self._make.hook(hook)
                 await webhooks.insert(self._connection, line.id, made)
                 done.hooks.append(made["id"])
-            elif sorted(old["statuses"]) != sorted(hook.statuses):
+                changed(made["id"], line.id, {}, _told(hook))
+            elif line.all_hooks and set(old["statuses"]) != set(hook.statuses):
                 await self._connection.execute(
                     "UPDATE webhook SET statuses = %s WHERE id = %s",
-                    (list(hook.statuses), old["id"]),
+                    (list(dict.fromkeys(hook.statuses)), old["id"]),
                 )
                 before.append(_told(Hook(old["url"], old["statuses"])))
             else:
                 continue
             after.append(_told(hook))
         urls = {hook.url for hook in wanted}
-        for url, old in there.items():
-            if self._prune and url not in urls:
+        for url, old in [(one["url"], one) for one in rows]:
+            if self._prune and line.all_hooks and url not in urls:
                 await self._connection.execute(
                     "DELETE FROM webhook WHERE id = %s", (old["id"],)
                 )

@@ -23,7 +23,7 @@ BETWEEN = "\x1f"  # rules of one record
 COLUMNS = {
     "decision": {
         "day": "date", "id": "uuid", "tenant": "text", "time": "timestamptz", "action": "text", "record": "bytea", "reason": "text",
-        "provider": "text", "host": "text", "model": "text", "rules": "text", "prompt": "text",
+        "provider": "text", "host": "text", "model": "text", "rules": "text", "prompt": "text", "signed": "boolean",
     },
     "completion": {
         "day": "date", "id": "uuid", "tenant": "text", "record": "bytea", "outcome": "text", "action": "text", "rules": "text",
@@ -51,23 +51,26 @@ def partition_of(day: str) -> Sequence[str]:
 class Arrival(NamedTuple):
     """A record as it arrived.
 
-    `entry` is its id in the stream, `payload` its canonical bytes.
+    `entry` is its id in the stream, `payload` its canonical bytes. `signed`: it had its proxy's MAC; None
+    where it came from a file.
     """
 
     entry: str
     payload: bytes
     record: Record
+    signed: bool | None = None
 
 
 class Unreadable(NamedTuple):
     """An entry that is no record, or cannot be stored, and why; with its `place`, where
-    that is known.
+    that is known. `signed`: it had its proxy's MAC.
     """
 
     entry: str
     payload: bytes
     reason: str
     place: Place | None = None
+    signed: bool = False
 
 
 class Partitions:
@@ -152,10 +155,16 @@ async def _follow(
     await deliveries.queue(connection, new)
     await tally.add(connection, tally.counted(new) + tally.set_aside(unreadable))
     await connection.cursor().executemany(
-        "INSERT INTO quarantine (entry, payload, reason) SELECT %s, %s, %s "
+        "INSERT INTO quarantine (entry, payload, reason, signed) SELECT %s, %s, %s, %s "
         "WHERE (SELECT count(*) FROM quarantine) < %s ON CONFLICT DO NOTHING",
         [
-            (one.entry, one.payload[:MOST_PAYLOAD], one.reason, MOST_SET_ASIDE)
+            (
+                one.entry,
+                one.payload[:MOST_PAYLOAD],
+                one.reason,
+                one.signed,
+                MOST_SET_ASIDE,
+            )
             for one in unreadable
         ],
     )
@@ -207,6 +216,7 @@ def _decision(day: date, arrival: Arrival, one: Decision) -> tuple[object, ...]:
         record,
         *found_by,
         one.prompt or None,
+        arrival.signed,
     )
 
 

@@ -153,6 +153,20 @@ def _message(type: str, decisions: list[Any]) -> bytes:
     ).encode()
 
 
+async def tell(connection: Connection, tenant: str, kind: str, data: object) -> int:
+    """Queue a message of that kind for all webhooks of a tenant, in the caller's transaction. How many."""
+    body = json.dumps({"type": kind, "timestamp": datetime.now(UTC).isoformat(), "data": data})  # fmt: skip
+    rows = await connection.execute(
+        "SELECT id FROM webhook WHERE tenant = %s AND disabled IS NULL", (tenant,)
+    )
+    found = await rows.fetchall()
+    await connection.cursor().executemany(
+        "INSERT INTO delivery (id, webhook, events, body) VALUES (%s, %s, 1, %s)",
+        [(new_id(), row["id"], body.encode()) for row in found],
+    )
+    return len(found)
+
+
 async def add_test(pool: Pool, id: str) -> str | None:
     """Add a test delivery; its id, or None where there is no such webhook.
 

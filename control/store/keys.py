@@ -1,7 +1,7 @@
 """Keys. Of a secret only the digest is stored."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from control.store.admin_audit import changed, changing
@@ -24,6 +24,8 @@ class Key(NamedTuple):
     last_used: datetime | None
 
 
+# How long before its end the users of a key hear of it.
+SOON = timedelta(days=7)
 COLUMNS = "id, role, tenant, name, created, not_after, replaced_by, last_used"
 
 
@@ -106,7 +108,8 @@ async def of_tenant(
         rows = await connection.execute(
             f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %(tenant)s "
             "AND (%(search)s = '' OR strpos(lower(id || ' ' || name), lower(%(search)s)) > 0) "
-            "AND (%(after)s::text IS NULL OR (created, id) > (SELECT a.created, a.id FROM api_key a WHERE a.id = %(after)s)) "
+            "AND (%(after)s::text IS NULL OR (created, id) > "
+            "(SELECT a.created, a.id FROM api_key a WHERE a.id = %(after)s AND a.tenant IS NOT DISTINCT FROM %(tenant)s)) "
             "ORDER BY created, id LIMIT %(limit)s".encode(),
             {"tenant": tenant, "search": search, "after": after, "limit": limit},
         )
@@ -127,6 +130,10 @@ async def add(
     None: there is no such tenant.
     """
     async with changing(pool) as connection:
+        # Who ends the tenant waits until the key is there, and ends it, too.
+        await connection.execute(
+            "SELECT id FROM tenant WHERE id = %s FOR SHARE", (tenant,)
+        )
         rows = await connection.execute(
             "INSERT INTO api_key (id, digest, role, name, not_after, tenant) "
             "SELECT %(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s::timestamptz, %(tenant)s "
@@ -164,6 +171,55 @@ async def revoke(pool: Pool, tenant: str | None, key: str) -> bool:
             told = [{"not_after": row[name]} for name in ("before", "after")]
             changed(key, tenant, *told)
         return row is not None
+
+
+async def exists(pool: Pool, tenant: str | None, key: str) -> bool:
+    """Whether a tenant has or had this key."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT id FROM api_key WHERE id = %s AND tenant IS NOT DISTINCT FROM %s",
+            (key, tenant),
+        )
+        return await rows.fetchone() is not None
+
+
+class Ending(NamedTuple):
+    """Keys that end within SOON: how many, how many of them were used in the last day, and the seconds until the first ends."""
+
+    soon: int
+    used: int
+    first: float | None
+
+
+async def ending(pool: Pool) -> Ending:
+    """The keys that end soon."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT count(*) AS soon, count(*) FILTER (WHERE k.last_used > now() - interval '1 day') AS used, "
+            "extract(epoch FROM min(k.not_after) - now())::float8 AS first "
+            "FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
+            "WHERE t.deleted IS NULL AND k.not_after > now() AND k.not_after <= now() + %s",
+            (SOON,),
+        )
+        row = await rows.fetchone()
+    assert row is not None
+    return Ending(**row)
+
+
+async def to_tell(connection: Connection, most: int) -> list[Key]:
+    """Keys of tenants that end soon though they are used, of which nobody heard yet; they count as told now.
+
+    One that was replaced is used where it is used after that.
+    """
+    rows = await connection.execute(
+        f"UPDATE api_key SET end_told = now() WHERE id IN (SELECT k.id FROM api_key k JOIN tenant t ON t.id = k.tenant "
+        "LEFT JOIN api_key r ON r.id = k.replaced_by WHERE t.deleted IS NULL AND k.end_told IS NULL "
+        "AND k.not_after > now() AND k.not_after <= now() + %s "
+        "AND k.last_used > coalesce(r.created, now() - interval '1 day') LIMIT %s FOR UPDATE OF k SKIP LOCKED) "
+        f"RETURNING {COLUMNS}".encode(),
+        (SOON, most),
+    )
+    return [Key(**row) for row in await rows.fetchall()]
 
 
 async def to_rotate(pool: Pool, tenant: str | None) -> list[str]:

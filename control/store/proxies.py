@@ -44,10 +44,18 @@ async def every(pool: Pool) -> list[Proxy]:
         rows = await connection.execute(
             "SELECT at, extract(epoch FROM now() - at)::float8 AS silent, report FROM proxy ORDER BY worker"
         )
-        return [
-            Proxy(row["at"], row["silent"], msgspec.convert(row["report"], ProxyReport))
-            for row in await rows.fetchall()
-        ]
+        found = [(row, _report(row["report"])) for row in await rows.fetchall()]
+    return [
+        Proxy(row["at"], row["silent"], one) for row, one in found if one is not None
+    ]
+
+
+def _report(told: object) -> ProxyReport | None:
+    """A report; None for one of another version that cannot be read."""
+    try:
+        return msgspec.convert(told, ProxyReport)
+    except msgspec.ValidationError:
+        return None
 
 
 async def forget(connection: Connection) -> None:

@@ -25,6 +25,7 @@ class Row(NamedTuple):
     decision: Decision
     completion: Completion | None
     webhook: Told | None = None
+    signed: bool | None = None
 
 
 class Place(NamedTuple):
@@ -94,7 +95,7 @@ def page(
     """The query of a page."""
     where, values = _where(sought, after)
     query = (
-        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook FROM {_joined(sought)} WHERE {where} "
+        f"SELECT d.record AS decision, c.record AS completion, d.signed, {TOLD} AS webhook FROM {_joined(sought)} WHERE {where} "
         "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s"
     )
     return query.encode(), {**values, "limit": limit}
@@ -106,7 +107,7 @@ async def one(pool: Pool, id: str) -> tuple[Row, str, str] | None:
     Raises ValueError for an invalid id.
     """
     query = (
-        f"SELECT d.record AS decision, c.record AS completion, {TOLD} AS webhook, t.prompt_key, d.prompt "
+        f"SELECT d.record AS decision, c.record AS completion, d.signed, {TOLD} AS webhook, t.prompt_key, d.prompt "
         f"FROM {JOINED} LEFT JOIN tenant t ON t.id = d.tenant WHERE d.day = %s AND d.id = %s"
     )
     async with pool.connection() as connection:
@@ -205,9 +206,14 @@ def _joined(sought: Sought) -> str:
     return " AND ".join((JOINED, *bounds))
 
 
-def _row(decision: bytes, completion: bytes | None, webhook: Told | None) -> Row:
+def _row(
+    decision: bytes,
+    completion: bytes | None,
+    webhook: Told | None,
+    signed: bool | None,
+) -> Row:
     first = decode(decision)
     second = decode(completion) if completion is not None else None
     if not isinstance(first, Decision) or isinstance(second, Decision):
         raise TypeError("a record of another kind stands in the audit")
-    return Row(first, second, webhook)
+    return Row(first, second, webhook, signed)

@@ -117,7 +117,7 @@ async def change(
     `webhook` takes the place of the first one, which reading a tenant shows; an empty one removes that. Others stay.
     """
     async with changing(pool) as connection:
-        before = await _one(connection, id)
+        before = await _locked(connection, id)
         if before is None:
             return None
         if webhook is not None:
@@ -126,14 +126,15 @@ async def change(
             await update(connection, id, values)
             await bump(connection)
         after = await _one(connection, id)
-        changed(id, id, told_of(before), told_of(after) if after else {})
+        assert after is not None, "nobody else changes a tenant that is locked"
+        changed(id, id, told_of(before), told_of(after))
         return after
 
 
 async def delete(pool: Pool, id: str) -> bool:
     """End a tenant: its keys stop at once, its audit stays. Whether there was one."""
     async with changing(pool) as connection:
-        before = await _one(connection, id)
+        before = await _locked(connection, id)
         done = await connection.execute(
             "UPDATE tenant SET deleted = now() WHERE id = %s AND deleted IS NULL", (id,)
         )
@@ -160,6 +161,19 @@ async def one(pool: Pool, id: str) -> Tenant | None:
     """A tenant, or None."""
     async with pool.connection() as connection:
         return await _one(connection, id)
+
+
+async def exists(pool: Pool, id: str) -> bool:
+    """Whether there is or was a tenant of this id."""
+    async with pool.connection() as connection:
+        rows = await connection.execute("SELECT id FROM tenant WHERE id = %s", (id,))
+        return await rows.fetchone() is not None
+
+
+async def _locked(connection: Connection, id: str) -> Tenant | None:
+    """A tenant that nobody else changes until the transaction ends. It is locked before its webhooks, by everybody."""
+    await connection.execute("SELECT id FROM tenant WHERE id = %s FOR UPDATE", (id,))
+    return await _one(connection, id)
 
 
 async def _one(connection: Connection, id: str) -> Tenant | None:

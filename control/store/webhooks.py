@@ -49,7 +49,7 @@ async def insert(
     """As `create`, in the caller's transaction."""
     rows = await connection.execute(
         "INSERT INTO webhook (id, tenant, url, statuses, secret) SELECT %(id)s, id, %(url)s, %(statuses)s, %(secret)s "
-        f"FROM tenant WHERE id = %(tenant)s AND deleted IS NULL RETURNING {COLUMNS}".encode(),
+        f"FROM tenant WHERE id = %(tenant)s AND deleted IS NULL FOR SHARE RETURNING {COLUMNS}".encode(),
         {**values, "tenant": tenant},
     )
     row = await rows.fetchone()

@@ -143,7 +143,7 @@ def test_a_database_may_have_several_hosts_or_a_socket() -> None:
 @pytest.mark.parametrize(
     ("program", "name", "url"),
     [
-        *[("proxy", "EARTHFLOW_REDIS_URL", url) for url in ("redis://h:x/0", "redis://h:70000", "redis://h/zero", "redis://", "http://h", "redis://h:0", "redis://a b")],
+        *[("proxy", "EARTHFLOW_REDIS_URL", url) for url in ("redis://h:x/0", "redis://h:70000", "redis://h/zero", "http://h", "redis://h:0", "redis://a b")],
         *[("control", "EARTHFLOW_DATABASE_URL", url) for url in ("postgresql://h:x/d", "postgresql://u:s3cretpw@h:70000/d", "http://h", "nonsense//x")],
         *[("proxy", "EARTHFLOW_CONTROL_URL", url) for url in ("https://h", "h:8080", "http://h:x", "http://h:70000", "http://h/path", "http://", "http://u:s3cretpw@h", "http://a b")],
         *[("up", "EARTHFLOW_URL", url) for url in ("ftp://h", "https://h:99999", "https://u:s3cretpw@h", "https://h/x?y", "https://")],

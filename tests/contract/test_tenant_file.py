@@ -14,7 +14,7 @@ earthflow: 1
 tenants:
   - id: acme
     name: on
-    labels: {team: a, floor: 3, since: 2026-01-01}
+    labels: {team: a, floor: 3, since: 2026-01-01, zip: 010, hex: 0x1F, at: 12:30}
     max_requests_per_minute: 50
     retention_days: null
     keys: [laptop]
@@ -27,7 +27,14 @@ tenants:
 def test_a_file_is_read_as_it_is_meant() -> None:
     acme, bee = read_tenants(GOOD.encode())
     assert acme["name"] == "on"
-    assert acme["labels"] == {"team": "a", "floor": "3", "since": "2026-01-01"}
+    assert acme["labels"] == {
+        "team": "a",
+        "floor": "3",
+        "since": "2026-01-01",
+        "zip": "010",
+        "hex": "0x1F",
+        "at": "12:30",
+    }
     assert (acme["max_requests_per_minute"], acme["retention_days"]) == (50, None)
     assert bee == {"id": "bee", "name": "Bee"}
 
@@ -52,7 +59,8 @@ def test_an_export_is_read_without_what_nobody_can_give_back() -> None:
         ("tenants: [{id: a}, {id: a}]", "the id a stands twice"), ("tenants: [{id: a, colour: 1}]", "tenant a has `colour`"), ("tennants: []\ntenants: []", "`tennants`"),
         ("tenants: [{id: a, name: x, name: y}]", "line 1: name stands twice"), ("tenants:\n - &x {id: a}\n - *x", "line 3: write it out"),
         ("tenants: [", "line 2"), ("tenants: [{id: a, labels: " + "[" * 20 + "]" * 20 + "}]", "too deep"), ("\0", "YAML"), ("a: b: c", "line 1"),
-        ("tenants: !!python/object/apply:os.system [x]", "line 1"),
+        ("tenants: !!python/object/apply:os.system [x]", "without a tag"), ("tenants: [{id: a, name: !!binary aGk=}]", "without a tag"),
+        ("tenants: [{id: 123}]", "in quotes"), ("tenants: [{[a, b]: c}]", "one word"), ("tenants: [{id: a, <<: {name: x}}]", "`<<`"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said_with_its_place(text: str, why: str) -> None:

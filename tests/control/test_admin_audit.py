@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from cryptography import x509
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from multidict import CIMultiDict
 
 from contract.proof import RELAYED, relayed_mac
+from contract.setting_types import networks
 from control.app import application
 from control.keyring import REFUSALS, TRIES
 from control.routes import ROUTES
@@ -96,6 +99,7 @@ DAY: list[tuple[str, str, Any, str, str]] = [
     ("POST", "/v1/webhooks/{webhook}/replay", {}, "webhooks.replay", "{webhook}"),
     ("POST", "/v1/webhooks/{webhook}/secret", {}, "webhooks.new_secret", "{webhook}"),
     ("DELETE", "/v1/webhooks/{webhook}", None, "webhooks.delete", "{webhook}"),
+    ("POST", "/v1/quarantine/replay", {}, "quarantine.replay", ""),
     ("POST", "/v1/audit/import", "no line of ours\n", "archive.take_in", ""),
     ("POST", "/v1/ca", {}, "authorities.create", "{sha256}"),
     ("POST", "/v1/ca/issue", {"request": signing_request(), "hosts": ["api.openai.com"]}, "authorities.issue", ""),
@@ -360,3 +364,134 @@ async def test_what_is_not_understood_is_refused(
 async def test_an_act_of_nobody_changes_without_an_entry(state: State) -> None:
     assert await webhooks.delete(state.pool, "none") is False
     assert await admin_audit.search(state.pool, Wanted(), limit=9, after=None) == []
+
+
+# -- found by a review and an attack ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/v1/tenants", "/v1/tenants?x=1"])
+async def test_refused_writes_of_a_role_are_bounded_and_then_no_entries(
+    client: Client, state: State, path: str
+) -> None:
+    made = await ask(client, "POST", "/v1/keys", {"role": "metrics"})
+    key, id = made.body["api_key"], made.body["id"]
+    for _ in range(REFUSALS - 2):
+        state.guesses.refused(id)
+    answers = [await ask(client, "POST", path, "{}", X_API_Key=key) for _ in range(6)]
+    assert [one.status for one in answers].count(429) == 4
+    assert len(await entries(client, f"actor={id}")) == 2
+
+
+async def test_an_address_that_cannot_be_read_is_no_fault(client: Client) -> None:
+    for said in ("\xff", "1.2.3.4\x80"):
+        done = await ask(
+            client, "PATCH", "/v1/tenants/none", "{}", X_Forwarded_For=said
+        )
+        assert done.status == 404
+
+
+async def test_the_last_of_several_lines_of_addresses_is_the_nearest(
+    client: Client, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = state.settings.model_copy(update={"trusted_proxies": networks("127.0.0.1")})
+    monkeypatch.setattr(state, "settings", named)
+    headers = CIMultiDict([("X-API-Key", "a" * 40), ("X-Forwarded-For", "6.6.6.6"), ("X-Forwarded-For", "203.0.113.9")])  # fmt: skip
+    async with client.patch("/v1/tenants/none", data="{}", headers=headers) as done:
+        query = f"request={done.headers['x-request-id']}"
+    assert (await entries(client, query))[0]["address"] == "203.0.113.9"
+
+
+async def test_a_new_key_works_at_once_while_others_are_revoked(
+    client: Client,
+) -> None:
+    await ask(client, "POST", "/v1/tenants", {"name": "A", "id": "a"})
+
+    async def churn() -> None:
+        for _ in range(15):
+            made = await ask(client, "POST", "/v1/tenants/a/keys", {})
+            await ask(client, "DELETE", f"/v1/tenants/a/keys/{made.body['id']}")
+
+    async def fresh() -> list[int]:
+        found = []
+        for _ in range(15):
+            made = await ask(client, "POST", "/v1/tenants/a/keys", {})
+            key = made.body["api_key"]
+            found.append((await ask(client, "GET", "/v1/tenants/a", X_API_Key=key)).status)  # fmt: skip
+        return found
+
+    _, found = await asyncio.gather(churn(), fresh())
+    assert found == [200] * 15
+
+
+async def test_a_revoked_key_is_not_revived_by_a_creation(client: Client) -> None:
+    await ask(client, "POST", "/v1/tenants", {"name": "A", "id": "a"})
+    keys = [(await ask(client, "POST", "/v1/tenants/a/keys", {})).body for _ in range(4)]  # fmt: skip
+    await asyncio.gather(
+        *(ask(client, "DELETE", f"/v1/tenants/a/keys/{one['id']}") for one in keys),
+        *(ask(client, "POST", "/v1/tenants/a/keys", {}) for _ in keys),
+    )
+    for one in keys:
+        got = await ask(client, "GET", "/v1/tenants/a", X_API_Key=one["api_key"])
+        assert got.status == 401
+
+
+async def test_changes_of_two_admins_are_told_apart_and_wait_for_one_another(
+    client: Client,
+) -> None:
+    await ask(client, "POST", "/v1/tenants", {"name": "A", "id": "a"})
+    hook = {"webhooks": [{"url": "https://two.invalid/", "statuses": ["FLAG"]}]}
+    for round in range(6):
+        done = await asyncio.gather(
+            ask(client, "PATCH", "/v1/tenants/a", {"name": f"N{round}", "webhook": f"https://one.invalid/{round}"}),
+            ask(client, "POST", "/v1/tenants:apply", {"tenants": [{"id": "a", **hook}], "prune": True}),
+            ask(client, "PATCH", "/v1/tenants/a", {"labels": {"round": str(round)}}),
+        )  # fmt: skip
+        assert [one.status for one in done] == [200] * 3
+        labels = await only(client, done[2])
+        assert set(labels["before"]) | set(labels["after"]) == {"labels"}
+
+
+async def test_a_tenant_does_not_learn_who_the_operators_are(client: Client) -> None:
+    made = await ask(client, "POST", "/v1/tenants", {"name": "A", "id": "a"})
+    (own,) = await entries(client, X_API_Key=made.body["api_key"])
+    assert (own["actor"], own["address"], own["action"]) == ("admin", "", "tenants.create")  # fmt: skip
+
+
+async def test_a_dry_run_is_told_apart(client: Client) -> None:
+    for path, body in (
+        ("/v1/keys/rotate", {"dry_run": True}),
+        ("/v1/tenants:apply", {"tenants": [{"id": "a", "name": "A"}], "dry_run": True}),
+    ):
+        entry = await only(client, await ask(client, "POST", path, body))
+        assert entry["after"] == {"dry_run": True}
+
+
+async def test_what_apply_makes_is_found_by_its_id(client: Client) -> None:
+    wanted = {"id": "a", "name": "A", "keys": ["k"], "webhooks": [{"url": "https://one.invalid/"}]}  # fmt: skip
+    done = await ask(client, "POST", "/v1/tenants:apply", {"tenants": [wanted]})
+    (applied,) = done.body["tenants"]
+    for made in (*applied["new_keys"], *applied["new_webhooks"]):
+        (entry,) = await entries(client, f"object={made['id']}")
+        assert (entry["tenant"], entry["request"]) == ("a", done.request)
+
+
+async def test_a_body_that_nobody_wants_is_not_read_for_long(state: State) -> None:
+    from control.__main__ import LINGER_SECONDS
+
+    runner = web.AppRunner(application(state), lingering_time=LINGER_SECONDS)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+    writer.write(b"POST /v1/tenants HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")  # fmt: skip
+    assert b" 401 " in await reader.readline()
+    with pytest.raises((ConnectionError, TimeoutError)):
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                writer.write(b"1\r\na\r\n" * 1000)
+                await writer.drain()
+                if reader.at_eof() or writer.is_closing():
+                    raise ConnectionResetError
+                await asyncio.sleep(0)
+    writer.close()
+    await runner.cleanup()

@@ -51,8 +51,11 @@ async def test_a_file_is_made_true_and_the_second_time_nothing_changes(
     assert [one["action"] for one in again] == ["same", "same"]
     assert not [one for one in again if one["new_keys"] or one["new_webhooks"]]
     noted = await entries(client)
-    assert sorted((one["object"], one["outcome"]) for one in noted) == [("", "done"), ("", "done"), ("acme", "done"), ("bee", "done")]  # fmt: skip
-    assert len(noted) == before + 4, "dry run, two tenants, nothing changed"
+    made = ["acme", "bee", acme["new_webhooks"][0]["id"], *(key["id"] for key in acme["new_keys"] + bee["new_keys"])]  # fmt: skip
+    assert sorted((one["object"], one["outcome"]) for one in noted) == sorted([("", "done"), ("", "done"), *((one, "done") for one in made)])  # fmt: skip
+    assert len(noted) == before + 8, (
+        "dry run, two tenants with three keys and a webhook, nothing changed"
+    )
     assert "SECRETPATH" not in json.dumps(noted)
 
 
@@ -171,3 +174,47 @@ async def test_keys_come_in_pages_and_ended_ones_stay_listed(client: Client) -> 
     assert [one["name"] for one in found] == ["k3"]
     await ask(client, "DELETE", "/v1/tenants/a")
     assert len((await ask(client, "GET", "/v1/tenants/a/keys")).body["keys"]) == 6
+
+
+async def test_an_export_that_is_applied_changes_no_webhook(client: Client) -> None:
+    await applied(client, FILE)
+    await applied(client, [{"id": "acme", "webhooks": [{"url": "https://two.invalid/"}, {"url": "https://hooks.invalid/SECRETPATH", "statuses": ["BLOCK", "FLAG"]}]}])  # fmt: skip
+    exported = (await listed(client))["tenants"]
+    again = [{name: one[name] for name in ("id", "name", "webhook")} for one in exported]  # fmt: skip
+    assert [one["action"] for one in await applied(client, again, prune=True)] == ["same", "same"]  # fmt: skip
+    assert len((await ask(client, "GET", "/v1/tenants/acme/webhooks")).body["webhooks"]) == 2  # fmt: skip
+
+
+async def test_the_id_of_a_key_that_ended_is_no_name_for_a_new_one(client: Client) -> None:  # fmt: skip
+    (made,) = (await applied(client, [FILE[1]]))[0]["new_keys"]
+    (same,) = await applied(client, [{"id": "bee", "keys": [made["id"]]}])
+    assert same["action"] == "same"
+    await ask(client, "DELETE", f"/v1/tenants/bee/keys/{made['id']}")
+    for tenant in ("bee", "acme"):
+        body = {"tenants": [{"id": tenant, "name": "x", "keys": [made["id"]]}]}
+        done = await ask(client, "POST", "/v1/tenants:apply", body)
+        assert (done.status, done.body["error"]["code"]) == (409, "key_ended")
+
+
+async def test_a_url_twice_is_refused_and_two_admins_who_make_one_tenant_both_succeed(
+    client: Client,
+) -> None:
+    import asyncio
+
+    twice = [{"url": "https://one.invalid/"}, {"url": "https://one.invalid/", "statuses": ["FLAG"]}]  # fmt: skip
+    done = await ask(client, "POST", "/v1/tenants:apply", {"tenants": [{"id": "a", "name": "A", "webhooks": twice}]})  # fmt: skip
+    assert (done.status, done.body["error"]["code"]) == (400, "same_url")
+    both = await asyncio.gather(*(applied(client, [{"id": "a", "name": "A"}]) for _ in range(6)))  # fmt: skip
+    assert sorted(one["action"] for (one,) in both) == ["create", *["same"] * 5]
+
+
+async def test_a_head_has_no_body_and_what_is_behind_no_id_is_said(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tenants_api, "PAGE", 2)
+    await applied(client, [{"id": f"t{n}", "name": "x"} for n in range(5)])
+    async with client.head("/v1/tenants", headers={"X-API-Key": "a" * 40}) as answered:
+        assert (answered.status, await answered.read()) == (200, b"")
+    key = (await ask(client, "GET", "/v1/tenants/t1/keys")).body["keys"][0]["id"]
+    for path in ("/v1/tenants?after=none", "/v1/tenants/t0/keys?after=none", f"/v1/tenants/t0/keys?after={key}"):  # fmt: skip
+        assert (await ask(client, "GET", path)).body["error"]["code"] == "bad_after"

@@ -5,19 +5,25 @@ import json
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from cli.engines import Engines
 from contract.decision import Completion, Decision, Place, Record, encode, new_id
 from contract.proof import record_mac
 from contract.streams import FIELD, GROUP, MAC, RECORDS
+from control import arrivals
+from control.app import application
 from control.jobs import ingest
 from control.state import State
 from control.store import audit, database, search, tally
 from tests.support.house import PATIENCE
+
+ADMIN = {"X-API-Key": "a" * 40}
 
 
 def decision(seq: int, **more: object) -> Decision:
@@ -293,3 +299,59 @@ async def test_a_flood_of_forged_records_does_not_fill_the_database(
     assert longest == audit.MOST_PAYLOAD
     series = tally.Series("quarantined_records", ("forged",))
     assert (await tally.read(state.pool))[series] == 12
+
+
+async def test_a_record_without_a_mac_of_an_earlier_proxy_is_marked(
+    state: State,
+) -> None:
+    await signed(state, decision(0))
+    await send(state, other := decision_of("another-worker"))
+    rows = await ingested(state, 2)
+    assert {row.decision.id: row.signed for row in rows}[other.id] is False
+    assert sorted(row.signed is True for row in rows) == [False, True]
+
+
+async def test_what_a_later_version_can_read_is_replayed_and_what_is_forged_never_is(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = arrivals.decode
+
+    def older(payload: bytes) -> Record:
+        if b'"newer"' in payload:
+            raise ValueError("a version that is not known here")
+        return read(payload)
+
+    monkeypatch.setattr(arrivals, "decode", older)
+    new, forged, plain = (decision(number, model="newer") for number in range(3))
+    await signed(state, new)
+    await signed(state, forged, key=b"another")
+    await send(state, plain)  # anybody could have sent it
+    await signed(state, decision(3))
+    await ingested(state, 1)
+    async with TestClient(TestServer(application(state))) as client:
+        listed = await entries_of(client)
+        assert [one["signed"] for one in listed].count(True) == 1
+        assert not any("newer" in str(one) for one in listed)
+        assert await replayed(client) == {"stored": 0, "left": 1}
+        monkeypatch.setattr(arrivals, "decode", read)
+        assert await replayed(client) == {"stored": 1, "left": 0}
+        assert await replayed(client) == {"stored": 0, "left": 0}
+        assert len(await entries_of(client)) == 2
+        bad = await client.get("/v1/quarantine?cursor=x", headers=ADMIN)
+        assert bad.status == 400
+        first = await client.get("/v1/quarantine?limit=1", headers=ADMIN)
+        page = await first.json()
+        rest = await client.get(f"/v1/quarantine?limit=1&cursor={page['next']}", headers=ADMIN)  # fmt: skip
+        assert (await rest.json())["quarantine"] != page["quarantine"]
+    rows = await search.search(state.pool, search.Sought(), limit=9)
+    assert new.id in {row.decision.id for row in rows}
+    assert not {forged.id, plain.id} & {row.decision.id for row in rows}
+
+
+async def entries_of(client: Any) -> Any:
+    return (await (await client.get("/v1/quarantine", headers=ADMIN)).json())["quarantine"]  # fmt: skip
+
+
+async def replayed(client: Any) -> Any:
+    answered = await client.post("/v1/quarantine/replay", headers=ADMIN, data=b"")
+    return await answered.json()

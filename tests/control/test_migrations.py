@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -100,6 +101,21 @@ async def further(said: list[str], rounds: int) -> None:
             await asyncio.sleep(0.01)
 
 
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let records be stored and found as by a control of an earlier version: without what later migrations add."""
+    page = search.page
+
+    def older(*of: Any) -> tuple[bytes, dict[str, Any]]:
+        query, values = page(*of)
+        return query.replace(b"d.signed", b"NULL::boolean AS signed"), values
+
+    monkeypatch.setattr(search, "page", older)
+    columns = {table: {name: kind for name, kind in known.items() if name != "signed"} for table, known in audit.COLUMNS.items()}  # fmt: skip
+    row = audit._decision
+    monkeypatch.setattr(audit, "COLUMNS", columns)
+    monkeypatch.setattr(audit, "_decision", lambda *of: row(*of)[:-1])
+
+
 async def test_the_old_schema_is_brought_up_while_records_arrive_and_a_backup_runs(
     old_database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -108,6 +124,7 @@ async def test_the_old_schema_is_brought_up_while_records_arrive_and_a_backup_ru
         database, "_migrations", lambda: [*ours, ("9999_next.sql", NEXT)]
     )
     monkeypatch.setattr(database, "PAUSE", 0.2)
+    _as_before(monkeypatch)
     pool = await database.connect(old_database, "the tests' engines", 5)
     async with pool, traffic(old_database) as said:
         with dump.reading(old_database) as backup:

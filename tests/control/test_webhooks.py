@@ -17,10 +17,10 @@ from standardwebhooks import Webhook
 
 from contract.decision import encode, new_id
 from control import sender
-from control.jobs import deliver
+from control.jobs import deliver, notice
 from control.sender import Sender, complaint, shown
 from control.state import State
-from control.store import audit, deliveries, webhooks
+from control.store import audit, deliveries, keys, webhooks
 from control.store.audit import Arrival, Partitions
 from control.store.database import alone
 from tests.control.test_ingest import decision
@@ -452,3 +452,32 @@ async def test_a_name_server_that_is_silent_stops_nobody_elses_names(
     (id,) = await decide(sending, "quick")
     await until(lambda: id in receiver.decisions())
     silent.set()
+
+
+# -- keys that end ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_key_that_ends_while_it_is_used_is_told_of_once(
+    sending: State, receiver: Receiver
+) -> None:
+    tenant = "t"
+    await add(sending, tenant, receiver.url)
+    async with sending.pool.connection() as connection:
+        for name, ends, used, replaced in (
+            ("soon-and-used", "1 hour", "1 minute", None), ("soon-and-idle", "1 hour", "3 days", None), ("later", "30 days", "1 minute", None),
+            ("over", "-1 hour", "1 minute", None), ("left-behind", "1 hour", "1 minute", "new"), ("followed", "1 hour", "2 hours", "new"), ("new", None, "1 minute", None),
+        )[::-1]:  # fmt: skip
+            await connection.execute(
+                "INSERT INTO api_key (id, tenant, digest, name, not_after, last_used, replaced_by, created) "
+                "VALUES (%s, %s, 'x', %s, now() + %s::interval, now() - %s::interval, %s, now() - interval '1 hour')",
+                (name, tenant, name, ends, used, replaced),
+            )
+    assert await notice.tell(sending) == 2
+    assert await notice.tell(sending) == 0
+    found = await keys.ending(sending.pool)
+    assert (found.soon, found.used, 3000 < (found.first or 0) <= 3600) == (4, 3, True)
+    await until(lambda: receiver.heard)
+    ((_, body),) = receiver.heard
+    message = json.loads(body)
+    assert message["type"] == "keys.ending"
+    assert sorted(one["name"] for one in message["data"]["keys"]) == ["left-behind", "soon-and-used"]  # fmt: skip
