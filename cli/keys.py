@@ -12,6 +12,7 @@ import typer
 from cli import master_keys
 from cli.confirm import Yes, confirm
 from cli.errors import USAGE, CommandError
+from cli.listing import Limit, Search, query_of
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 from cli.secrets_file import CLIENT_KEY, follow_rotation, write_private
@@ -42,9 +43,15 @@ Name = Annotated[str, typer.Option("--name", help="What it is for.")]
 
 
 @app.command("list")
-def list_(tenant: Tenant = None, output: RowsOutput = "table") -> None:
-    """List keys, never their secrets, which are stored nowhere."""
-    emit_rows(COLUMNS, control().get(_of(tenant))["keys"], output)
+def list_(
+    tenant: Tenant = None,
+    search: Search = None,
+    limit: Limit = None,
+    output: RowsOutput = "table",
+) -> None:
+    """List keys, ended ones as well, never their secrets, which are stored nowhere."""
+    query = query_of(search=search, limit=limit)
+    emit_rows(COLUMNS, control().get(f"{_of(tenant)}?{query}")["keys"], output)
 
 
 @app.command()

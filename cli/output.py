@@ -24,6 +24,8 @@ RowsOutput = Annotated[
 
 # Columns of a terminal below which a table's column is unreadable; it has three of lines and space around.
 NARROWEST_COLUMN = 11
+# Of a table with lines around each cell, which takes a millisecond for a row; more are plain columns.
+MOST_ROWS = 300
 WIDTH = 140  # columns where there is no terminal
 
 console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
@@ -103,9 +105,21 @@ def emit_table(
                     console.print(Text(f"{name:<{width}}  {cell}"))
             console.print()
         return
+    if len(rows) > MOST_ROWS:
+        console.print(title) if title else None
+        _emit_lines([columns, *rows])
+        return
     table = Table(title=title or None, title_justify="left", show_lines=True)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
+
+
+def _emit_lines(rows: Sequence[Sequence[str]]) -> None:
+    """Columns with two spaces between."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        typer.echo("  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())

@@ -1,11 +1,12 @@
 """`earthflow tenants`: who may call, by which rules, and how much."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from cli.confirm import Yes, confirm
 from cli.errors import USAGE, CommandError
+from cli.listing import Limit, Search, query_of
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 
@@ -54,9 +55,18 @@ COLUMNS = (
 
 
 @app.command("list")
-def list_(output: RowsOutput = "table") -> None:
-    """List all tenants, oldest first."""
-    emit_rows(COLUMNS, control().get("/v1/tenants")["tenants"], output)
+def list_(
+    search: Search = None,
+    state: Annotated[
+        Literal["live", "ended", "all"],
+        typer.Option("--state", help="live, ended or all."),
+    ] = "live",
+    limit: Limit = None,
+    output: RowsOutput = "table",
+) -> None:
+    """List tenants, oldest first."""
+    query = query_of(search=search, state=state, limit=limit)
+    emit_rows(COLUMNS, control().get(f"/v1/tenants?{query}")["tenants"], output)
 
 
 @app.command()

@@ -15,7 +15,9 @@ from control.store.admin_audit import DONE, UNDER_WAY, Act
 logger = logging.getLogger("earthflow.api")
 
 READS = ("GET", "HEAD", "OPTIONS")
-FORBIDDEN, TOO_MANY = 403, 429
+FORBIDDEN = 403
+# Of too many there would be no end; and without a database there is no entry.
+NOT_NOTED = (429, 503)
 
 
 @web.middleware
@@ -33,10 +35,10 @@ async def administered(request: web.Request, handler: Handler) -> web.StreamResp
         answered = await handler(request)
     except Exception as error:
         told = answer_to(error)
-        if act.actor and (writes or told.status == FORBIDDEN):
+        if not act.noted and act.actor and (writes or told.status == FORBIDDEN):
             if act.role != "admin" and told.status != FORBIDDEN:
                 auth.bound(request, act.actor)
-            if told.status != TOO_MANY:
+            if told.status not in NOT_NOTED:
                 await _refused(request, act, told.code)
         raise
     finally:

@@ -144,3 +144,8 @@ def test_a_narrow_terminal_gets_lines_and_a_wide_one_a_table(
         assert ("┏" in shown) == table
         assert "Acme and Sons" in shown
         assert max(map(len, shown.splitlines())) <= width
+    many = [[f"id{number}", *row[1:]] for number in range(output.MOST_ROWS + 1)]
+    output.emit_table("", columns, many)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(many) + 1
+    assert lines[1].split()[:4] == ["id0", "Acme", "and", "Sons"]

@@ -78,6 +78,21 @@ def test_a_tenant_from_its_making_to_its_end(earthflow: Any) -> None:
     assert (gone.returncode, "There is no such tenant" in gone.stderr) == (1, True)
 
 
+def test_lists_are_searched_and_show_what_ended(earthflow: Any) -> None:
+    for id in ("se-one", "se-two"):
+        assert earthflow("tenants", "create", "Se", "--id", id).returncode == 0
+    assert earthflow("tenants", "delete", "se-two", "--yes").returncode == 0
+
+    def listed(*words: str) -> list[str]:
+        said = earthflow("tenants", "list", "--search", "se-", "-o", "json", *words)
+        return [one["id"] for one in json.loads(said.stdout)]
+
+    assert listed() == ["se-one"]
+    assert listed("--state", "ended") == ["se-two"]
+    assert listed("--state", "all", "--limit", "1") == ["se-one"]
+    assert earthflow("tenants", "delete", "se-one", "--yes").returncode == 0
+
+
 def test_keys_are_made_rotated_and_revoked(earthflow: Any) -> None:
     earthflow("tenants", "create", "Keys", "--id", "keys-cli")
     try:
