@@ -235,7 +235,7 @@ CHECKS: Sequence[tuple[str, Check]] = (
     ("key rotation", _rotation),
     ("backups", _backups),
     ("backups tried", _person("earthflow restore FILE --drill passed lately.")),
-    ("alerts", _person("Prometheus has the alerts of docs/operating.md.")),
+    ("alerts", _person("Prometheus has the alerts of deploy/prometheus/alerts.yml.")),
     ("SECURITY.md", _person("Those who operate it have read it.")),
     ("CI", _person("The tests run on every push.")),
 )  # fmt: skip

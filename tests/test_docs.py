@@ -243,7 +243,11 @@ def test_every_document_and_section_that_is_named_anywhere_is_there() -> None:
             file = next(
                 (
                     place
-                    for place in (ROOT / name, ROOT / "docs" / name)
+                    for place in (
+                        ROOT / name,
+                        ROOT / "docs" / name,
+                        ROOT / "deploy" / name,
+                    )
                     if place.exists()
                 ),
                 None,

@@ -34,6 +34,7 @@ DOCUMENTS = "".join(
         "docs/audit-log.md",
         "docs/operating.md",
         "docs/settings.md",
+        "deploy/runbook.md",
     )
 )
 COMMANDS = [
