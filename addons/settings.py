@@ -15,11 +15,13 @@ from contract.setting_types import (
     Host,
     ListenHost,
     ListenPort,
+    Networks,
     Patience,
     StartPatience,
     host_and_port,
     host_names,
     host_of,
+    networks,
     url_of,
 )
 from contract.settings import Core, Redis
@@ -39,6 +41,7 @@ class Limits:
     connection_seconds: int
     stream_idle_seconds: int
     stream_seconds: int
+    allowed_clients: Networks = frozenset()  # empty: all
 
 
 PROJECT = Path(__file__).resolve().parent
@@ -68,6 +71,9 @@ class ProxySettings(Core, Redis):
     # as many as a system has ports
     connections_per_address: int = Field(
         1024, validation_alias="EARTHFLOW_CONNECTIONS_PER_ADDRESS", ge=1, le=65_535
+    )
+    allowed_clients: Annotated[Networks, NoDecode] = Field(
+        frozenset(), validation_alias="EARTHFLOW_ALLOWED_CLIENTS"
     )
     handshake_timeout: Patience = Field(
         15, validation_alias="EARTHFLOW_HANDSHAKE_TIMEOUT"
@@ -127,6 +133,11 @@ class ProxySettings(Core, Redis):
             )
         return written
 
+    @field_validator("allowed_clients", mode="before")
+    @classmethod
+    def _read_networks(cls, written: object) -> object:
+        return networks(written) if isinstance(written, str) else written
+
     @field_validator("internal_hosts", mode="before")
     @classmethod
     def _read_internal_hosts(cls, written: object) -> object:
@@ -158,6 +169,7 @@ class ProxySettings(Core, Redis):
             connection_seconds=self.connection_max_age,
             stream_idle_seconds=self.stream_idle_timeout,
             stream_seconds=self.stream_max_age,
+            allowed_clients=self.allowed_clients,
         )
 
     @property

@@ -1,6 +1,7 @@
 """Which IP addresses may be connected to for somebody else, and which never."""
 
 import ipaddress
+from collections.abc import Iterable
 
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 # Not public, whatever Python's tables say: metadata and wire services of clouds,
@@ -52,3 +53,16 @@ def is_internal(address: str) -> bool:
         and ip not in UNIQUE_LOCAL
     )
     return ip.is_private and not never and not inner and ip != AWS_METADATA
+
+
+def is_in(
+    address: str, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]
+) -> bool:
+    """Whether an address is in one of these networks; an IPv4 address as IPv6 has it counts as the former."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    return any(ip in one for one in networks if one.version == ip.version)

@@ -1,10 +1,10 @@
 """The address that a request comes from, as far as those on its way may be believed."""
 
 import hmac
-import ipaddress
 
 from aiohttp import web
 
+from contract.addresses import is_in
 from contract.proof import RELAYED, relayed_mac
 from control.state import STATE
 
@@ -25,17 +25,6 @@ def address_of(request: web.Request) -> str:
         peer, said = said, ""
     named = state.settings.trusted_proxies
     hops = [hop.strip() for hop in said.split(",")] if said else []
-    while hops and _is_in(peer, named):
+    while hops and is_in(peer, named):
         peer = hops.pop()
     return peer[:LONGEST] if peer.isprintable() else "unreadable"
-
-
-def _is_in(
-    address: str,
-    networks: frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network],
-) -> bool:
-    try:
-        ip = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    return any(ip in one for one in networks if one.version == ip.version)

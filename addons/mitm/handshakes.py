@@ -40,7 +40,7 @@ class Handshakes:
             keep_alive(client, client)
             read_fairly(client, client)
         else:
-            client.error = "too many connections"
+            client.error = "not allowed, or one connection too many"
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """An upstream is reached."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from weakref import WeakSet
 
 from addons.settings import Limits
+from contract.addresses import is_in
 
 # An upload may take this many seconds at any rate. After that it must average this many bytes
 # a second: 1 KB/s is a 32 MB body in nine hours, and a modem from 1990.
@@ -61,7 +62,7 @@ class Upload:
 class Connections:
     """The connections of one proxy. `end` closes a client's connection.
 
-    `refused` counts by reason: crowded, files, late, old, stalled.
+    `refused` counts by reason: crowded, files, late, old, stalled, stranger.
     """
 
     limits: Limits
@@ -79,6 +80,9 @@ class Connections:
 
     def open(self, client: Hashable, address: str) -> bool:
         """Count a client that connects; whether it may."""
+        if not self._may_come(address):
+            self.refused["stranger"] += 1
+            return False
         if len(self._connections) >= self._most:
             self.refused["files"] += 1
             return False
@@ -89,6 +93,12 @@ class Connections:
         self._connections[client] = ClientConnection(address, now, now)
         self._by_address[address] += 1
         return True
+
+    def _may_come(self, address: str) -> bool:
+        """Whether EARTHFLOW_ALLOWED_CLIENTS has this address, or is empty."""
+        return not self.limits.allowed_clients or is_in(
+            address, self.limits.allowed_clients
+        )
 
     def close(self, client: Hashable) -> None:
         """The connection is closed."""

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 
 import pytest
 
 from addons.network.connections import GRACE, SLOWEST, Connections, Upload
 from addons.settings import Limits
+from contract.setting_types import networks
 
 LIMITS = Limits(
     max_body=1000,
@@ -39,6 +41,19 @@ def test_one_address_has_so_many_and_no_more(connections: Connections) -> None:
     connections.close(0)
     assert connections.open(10, "a")
     assert connections.refused == {"crowded": 1}
+
+
+def test_only_clients_that_are_allowed_may_come(ended: list[Hashable]) -> None:
+    limits = replace(LIMITS, allowed_clients=networks("10.0.0.0/8, 192.168.8.7, fd00::/8"))  # fmt: skip
+    connections = Connections(limits, ended.append)
+    came = {
+        "10.255.0.1": True, "192.168.8.7": True, "::ffff:10.0.0.1": True, "fd12::1": True, "fd12::1%eth0": True,
+        "11.0.0.1": False, "192.168.8.8": False, "::1": False, "::ffff:11.0.0.1": False, "unknown": False, "": False,
+    }  # fmt: skip
+    for address, may in came.items():
+        assert connections.open(address, address) == may, address
+    assert connections.refused == {"stranger": 6}
+    assert len(connections) == 5
 
 
 def test_who_says_nothing_is_ended(

@@ -43,6 +43,7 @@ TOLD = {
     "EARTHFLOW_STREAM_MAX_AGE": "3",
     "EARTHFLOW_CONNECTION_MAX_AGE": "4",
     "EARTHFLOW_CONNECTIONS_PER_ADDRESS": "30",
+    "EARTHFLOW_ALLOWED_CLIENTS": "127.0.0.1,::1",
     "EARTHFLOW_METRICS_PORT": "0",
     "EARTHFLOW_LOG_LEVEL": "INFO",
 }
@@ -169,6 +170,15 @@ def test_a_connection_that_rests_is_ended_when_it_is_old(
         )
         assert ended(client).startswith(b"HTTP/1.1 200")
     assert counted(strict, 'earthflow_connections_refused_total{limit="old"}') >= 1
+
+
+def test_a_stranger_gets_nothing_not_even_health(strict: House) -> None:
+    url = f"http://127.0.0.1:{strict.stack.port}/health"
+    assert curl("-s", url).returncode == 0
+    said = curl("-s", "--interface", "127.0.0.9", url)
+    assert (said.returncode != 0, said.stdout) == (True, "")
+    line = 'earthflow_connections_refused_total{limit="stranger"}'
+    assert wait_until(lambda: counted(strict, line) >= 1, PATIENCE)
 
 
 def test_one_address_may_not_have_all_connections(strict: House) -> None:

@@ -35,6 +35,7 @@ CHECKED = {
 NAMED = {
     "EARTHFLOW_INTERNAL_HOSTS": "host names, with commas between",
     "WEBHOOK_INTERNAL_HOSTS": "host names, with commas between",
+    "EARTHFLOW_ALLOWED_CLIENTS": "addresses and networks, with commas between",
     "EARTHFLOW_TRUSTED_PROXIES": "addresses and networks, with commas between",
     "EARTHFLOW_UPSTREAM_MAP": "host=address:port, with commas between",
     "EARTHFLOW_DATABASE_URL": "a URL like postgresql://user:password@host:5432/name",
