@@ -3,6 +3,7 @@
 import msgspec
 
 EVERY = 5.0  # seconds between reports
+DAY = 24 * 3600.0  # seconds
 SILENT = 30.0  # seconds without a report after which a proxy counts as away
 
 
@@ -27,3 +28,8 @@ class ProxyReport(msgspec.Struct, kw_only=True, frozen=True):
     snapshot_age: float = 0.0
     in_flight: int = 0
     certificate_days: float | None = None
+
+    @property
+    def certificate_seconds(self) -> float | None:
+        """Until the interception CA ends; None where that is not known."""
+        return None if self.certificate_days is None else self.certificate_days * DAY

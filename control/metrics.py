@@ -166,7 +166,7 @@ OF_PROXY: tuple[tuple[str, str, Callable[[ProxyReport], float | None]], ...] = (
     ("unrecorded", "Exchanges of a proxy's run, and ends of exchanges, that could not be recorded.", lambda one: one.unrecorded),
     ("snapshot_age_seconds", "Since control last said that what a proxy knows is the newest.", lambda one: one.snapshot_age),
     ("requests_in_flight", "Exchanges of a proxy that are decided and not over.", lambda one: one.in_flight),
-    ("certificate_days", "Until a proxy's interception CA ends.", lambda one: one.certificate_days),
+    ("certificate_expiry_seconds", "Until a proxy's interception CA ends.", lambda one: one.certificate_seconds),
 )  # fmt: skip
 
 
