@@ -1,6 +1,7 @@
 """Certificates: the operator's own on the port, leaves of the interception CA inside tunnels, and the roots for upstreams."""
 
 import datetime as dt
+import os
 import stat
 import time
 from collections import OrderedDict
@@ -46,12 +47,13 @@ def read_ca(folder: Path, now: dt.datetime | None = None) -> Signer:
     path = folder / CA_FILE
     try:
         pem = path.read_bytes()
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat()
     except OSError:
         raise BadCertificate(
             f"there is no interception CA at {path}. Make one with: earthflow ca init"
         ) from None
-    if mode & 0o077:
+    if found.st_mode & _for_others(found):
+        mode = stat.S_IMODE(found.st_mode)
         raise BadCertificate(
             f"{path} can be read by others (mode {mode:04o}). Run: chmod 600 {path}"
         )
@@ -67,6 +69,14 @@ def read_ca(folder: Path, now: dt.datetime | None = None) -> Signer:
             "the interception CA has expired. Renew it with: earthflow ca renew"
         )
     return Signer(issuer, until)
+
+
+def _for_others(found: os.stat_result) -> int:
+    """The bits that a private file has not. What root put there for our group, as Kubernetes
+    mounts a Secret, that group may read.
+    """
+    ours = found.st_uid == os.geteuid()
+    return 0o077 if ours or found.st_uid else 0o037
 
 
 def _root_of(folder: Path, issuer: x509.Certificate) -> list[x509.Certificate]:

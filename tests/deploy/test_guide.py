@@ -31,6 +31,7 @@ ROWS = [
 SUBSTITUTES = {
     "your-host:8443": "localhost:{port}",
     "localhost:8443": "localhost:{port}",
+    "localhost:8080": "localhost:{port}",
     "your-host --port 8443": "localhost --port {port}",
     "t1": "{tenant}",
     "/var/earthflow": "{folder}",
@@ -156,6 +157,8 @@ def test_a_substitute_replaces_a_host_or_a_runner_and_no_command_of_ours() -> No
     assert {path.name for path in STAND_INS.iterdir()} == {
         "docker",
         "certbot",
+        "helm",
+        "kubectl",
         "systemctl",
         "sudo",
     }

@@ -1,0 +1,44 @@
+"""Run in a network namespace by test_enforcing.py: port 443 of the world, by TCP with TLS and by UDP; prints who came, a line each."""
+
+import socket
+import socketserver
+import ssl
+import sys
+import threading
+
+
+def serve_udp() -> None:
+    """Print who sends datagrams."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("0.0.0.0", 443))
+    while True:
+        _, (address, _) = server.recvfrom(2048)
+        print(f"udp {address}", flush=True)
+
+
+def main(pair: str) -> None:
+    """Serve until killed, with the certificate of the pretend providers."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair)
+
+    class Answer(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            print(f"tcp {self.client_address[0]}", flush=True)
+            with context.wrap_socket(self.request, server_side=True) as client:
+                client.recv(65536)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\nConnection: close\r\n\r\n{\"data\":[]}")  # fmt: skip
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+
+        def handle_error(self, *_: object) -> None:
+            """Whoever does not trust us hangs up."""
+
+    with Server(("0.0.0.0", 443), Answer) as server:
+        threading.Thread(target=serve_udp, daemon=True).start()
+        print("ready", flush=True)
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
