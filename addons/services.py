@@ -47,6 +47,7 @@ from addons.tenants.snapshot import NoSnapshot, OlderSnapshot, SnapshotHolder
 from addons.tunnels import Tunnels
 from contract.providers import BadProviders
 from contract.proxy_report import EVERY
+from contract.redis_client import connect
 from contract.unwrap import WrongMasterKey, cache_key, proxy_token
 from rules.complaint import BadRules
 
@@ -221,9 +222,7 @@ class Services:
 
 
 def _redis(settings: ProxySettings, timeout: float) -> "aioredis.Redis":
-    return aioredis.Redis.from_url(
-        settings.redis, socket_connect_timeout=timeout, socket_timeout=timeout
-    )
+    return connect(settings.redis, timeout)
 
 
 async def _as_own(work: "asyncio._CoroutineLike[None]") -> None:

@@ -18,7 +18,7 @@ from cryptography.fernet import Fernet
 from cli.engines import Engines
 from cli.settings import settings_of
 from contract.decision import Completion, Decision, Fired, Place, encode, new_id
-from contract.streams import FIELD, RECORDS
+from contract.streams import FIELD, ONE
 from control.jobs import ingest
 from control.keyring import Keyring
 from control.settings import ControlSettings
@@ -94,11 +94,11 @@ async def ingested(bench: State) -> float:
         async with bench.redis.pipeline(transaction=False) as pipeline:
             for number in range(first, first + 500):
                 for record in _exchange(number):
-                    pipeline.xadd(RECORDS, {FIELD: encode(record)})
+                    pipeline.xadd(ONE.records, {FIELD: encode(record)})
             await pipeline.execute()
     began = time.perf_counter()
     task = asyncio.create_task(ingest.run(bench))
-    while await bench.redis.xlen(RECORDS):
+    while await bench.redis.xlen(ONE.records):
         await asyncio.sleep(0.05)
     took = time.perf_counter() - began
     task.cancel()

@@ -17,7 +17,7 @@ from cli import secrets_file
 from cli.engines import Engines
 from cli.errors import USAGE, CommandError
 from cli.output import Output, emit
-from cli.settings import UpSettings, environment
+from cli.settings import ELSEWHERE, UpSettings, environment
 from contract.backup import Job
 
 SHORTEST = 12  # characters of a passphrase
@@ -144,7 +144,8 @@ def _deployment() -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
         return
     # Where `up` runs, its PostgreSQL is used; else it is started for a while.
     with Engines(settings.model_copy(update={"redis_host": "none"})) as engines:
-        yield {**told, "EARTHFLOW_DATABASE_URL": engines.database_url}, where
+        own_database = {**ELSEWHERE, "EARTHFLOW_DATABASE_URL": engines.database_url}
+        yield {**told, **own_database}, where
 
 
 def _passphrase(file: Path | None, *, new: bool = False) -> str:

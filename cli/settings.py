@@ -29,12 +29,18 @@ def _default_config() -> Path:
 OUTSIDE = (
     "POSTGRES_HOST",
     "EARTHFLOW_DATABASE_URL",
+    "EARTHFLOW_DATABASE_DIRECT_URL",
+    "EARTHFLOW_DATABASE_READ_URL",
     "REDIS_HOST",
     "EARTHFLOW_REDIS_URL",
     "EARTHFLOW_MASTER_KEY",
     "EARTHFLOW_ADMIN_API_KEY",
     "EARTHFLOW_API_KEY",
 )
+
+
+# Of a database that is ours, nothing leads to another one.
+ELSEWHERE = {"EARTHFLOW_DATABASE_DIRECT_URL": "", "EARTHFLOW_DATABASE_READ_URL": ""}
 
 
 class UpSettings(Settings):
@@ -134,6 +140,8 @@ NOT_READ: Mapping[str, frozenset[str]] = {
             "EARTHFLOW_ADMIN_API_KEY_PREVIOUS",
             "EARTHFLOW_API_KEY",
             "EARTHFLOW_DATABASE_URL",
+            "EARTHFLOW_DATABASE_DIRECT_URL",
+            "EARTHFLOW_DATABASE_READ_URL",
             "POSTGRES_PASSWORD",
             "PGPASSWORD",
         )

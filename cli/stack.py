@@ -18,7 +18,7 @@ from cli.client import Control, Refused
 from cli.engines import Engines
 from cli.errors import BAD_CONFIGURATION, CommandError
 from cli.processes import start, stop
-from cli.settings import UpSettings, environment, own_environment
+from cli.settings import ELSEWHERE, UpSettings, environment, own_environment
 from cli.state_folder import claim, one_at_a_time
 from cli.trust import write_trust
 
@@ -143,6 +143,7 @@ class Stack:
         }
         if self.engines is not None and self.settings.own_postgres:
             told["EARTHFLOW_DATABASE_URL"] = self.engines.database_url
+            told |= ELSEWHERE
         if self.engines is not None and self.settings.own_redis:
             told["EARTHFLOW_REDIS_URL"] = self.engines.redis_url
         return environment({**told, **more, **self._extra})

@@ -1,8 +1,10 @@
 """What is wrong with Redis, by the error that it gave, in words that say what to do."""
 
+from redis.asyncio.sentinel import MasterNotFoundError
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ClusterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -16,6 +18,8 @@ KINDS: tuple[tuple[type[RedisError], str, str], ...] = (
     (AuthenticationError, "NOAUTH", "refuses our password; set REDIS_PASSWORD"),
     (NoPermissionError, "NOPERM", "does not let our user do that; see its ACL"),
     (BusyLoadingError, "LOADING", "is loading its data, and will answer then"),
+    (MasterNotFoundError, "No master", "has no primary; see its Sentinels"),
+    (ClusterDownError, "CLUSTERDOWN", "has a shard that is away; see its Cluster"),
     (ReadOnlyError, "READONLY", "only reads; REDIS_HOST must name the primary"),
     (OutOfMemoryError, "OOM", "has no memory left; raise its maxmemory"),
     (ResponseError, "MISCONF", "cannot write to its disk; give it room"),

@@ -48,6 +48,8 @@ NAMES = frozenset(
         "POSTGRES_USER",
         "POSTGRES_PASSWORD",
         "EARTHFLOW_DATABASE_URL",
+        "EARTHFLOW_DATABASE_DIRECT_URL",
+        "EARTHFLOW_DATABASE_READ_URL",
         "REDIS_HOST",
         "REDIS_PORT",
         "REDIS_PASSWORD",

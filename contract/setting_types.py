@@ -134,29 +134,6 @@ def api_key(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def redis_url(value: SecretStr | None) -> SecretStr | None:
-    """The URL of a Redis. Raises ValueError."""
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value.get_secret_value())
-        if parts.scheme == "unix":
-            return value
-        number = parts.path.strip("/")
-        if parts.scheme not in ("redis", "rediss") or parts.port == 0:
-            raise ValueError
-        if number and not number.isdecimal():
-            raise ValueError
-        host_of(parts.hostname or "localhost")
-    except ValueError:
-        raise ValueError(
-            "must be a URL such as redis://:password@host:6379/0"
-        ) from None
-    if parts.password:
-        own_secret(SecretStr(parts.password))
-    return value
-
-
 def proxy_url(value: str | None) -> str | None:
     """The URL of a proxy. Raises ValueError."""
     if value is not None:
@@ -210,7 +187,6 @@ PreviousAdminKey = Annotated[
     SecretStr | None, AfterValidator(api_key), AfterValidator(own_secret)
 ]
 MasterKey = Annotated[SecretStr, AfterValidator(fernet_key)]
-RedisURL = Annotated[SecretStr | None, AfterValidator(redis_url)]
 Folder = Annotated[Path, AfterValidator(_absolute)]
 # Seconds of a time-out; a day is longer than anybody waits, and an infinite one is none.
 Patience = Annotated[int, Field(ge=1, le=DAY)]

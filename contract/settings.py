@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contract.logs import set_up
+from contract.redis_place import RedisURL
 from contract.setting_names import is_service_link, unknown
 from contract.setting_types import (
     MINT_MASTER_KEY,
@@ -23,10 +24,11 @@ from contract.setting_types import (
     MasterKey,
     Password,
     Port,
-    RedisURL,
 )
 
 logger = logging.getLogger("earthflow.settings")
+
+TLS_SCHEMES = ("rediss://", "rediss+")
 
 BAD_CONFIGURATION = 78  # sysexits.h EX_CONFIG
 
@@ -106,7 +108,7 @@ class Redis(Settings):
             raise ValueError("REDIS_CA must be a PEM file")
         by_url = (
             self.redis_url is not None
-            and self.redis_url.get_secret_value().startswith("rediss://")
+            and self.redis_url.get_secret_value().startswith(TLS_SCHEMES)
         )
         if self.redis_ca is not None and not (
             by_url or (self.redis_tls and self.redis_url is None)
@@ -131,7 +133,7 @@ class Redis(Settings):
         return self._with_ca(f"{scheme}://{password}{host}:{self.redis_port}/0")
 
     def _with_ca(self, url: str) -> str:
-        if self.redis_ca is None or not url.startswith("rediss://"):
+        if self.redis_ca is None or not url.startswith(TLS_SCHEMES):
             return url
         return (
             f"{url}{'&' if '?' in url else '?'}ssl_ca_certs={quote(str(self.redis_ca))}"

@@ -3,28 +3,77 @@
 Nothing in it can add a key or weaken a rule.
 """
 
-# The stream of records. An entry has `decision.encode` bytes in FIELD, and in MAC their
+import zlib
+from typing import NamedTuple
+
+# An entry of a stream of records has `decision.encode` bytes in FIELD, and in MAC their
 # `proof.record_mac`, without which only proxies of earlier versions write.
-RECORDS = "ef:1:records"
 FIELD, MAC = b"r", b"m"
 GROUP = "control"  # the consumer group of the audit
 # One reader at a time, under a lock in PostgreSQL: the order is kept, and its own
 # backlog is read first.
 CONSUMER = "ingest"
-# Hash: "<worker>:<boot>" -> highest seq sent; written in one transaction with the
-# entries.
-SENT = "ef:1:sent"
+
+
+class Stream(NamedTuple):
+    """A stream of records, and beside it a hash: "<worker>:<boot>" -> highest seq sent,
+    written in one transaction with the entries. `lane`: empty where there is one stream.
+    """
+
+    records: str
+    sent: str
+    lane: str = ""
+
+    @property
+    def probe(self) -> str:
+        """Written by control now and then: whether Redis takes anything."""
+        return f"ef:1:probe:{{{self.lane}}}" if self.lane else "ef:1:probe"
+
+
+ONE = Stream("ef:1:records", "ef:1:sent")
+# A Cluster has sixteen, each in one slot. The names are chosen so that each lies in another
+# sixteenth of the slots, in their order: of shards of one size each has its share of lanes.
+LANES = tuple(
+    Stream(f"ef:1:records:{{{lane}}}", f"ef:1:sent:{{{lane}}}", lane)
+    for lane in [
+        "10",
+        "3",
+        "61",
+        "43",
+        "11",
+        "2",
+        "60",
+        "42",
+        "12",
+        "1",
+        "63",
+        "41",
+        "13",
+        "0",
+        "62",
+        "40",
+    ]
+)
+
+
+def streams(*, cluster: bool) -> tuple[Stream, ...]:
+    """All streams of a Redis."""
+    return LANES if cluster else (ONE,)
+
+
+def stream_of(worker: str, *, cluster: bool) -> Stream:
+    """The stream of a worker's records, all of them, so that their order is kept."""
+    lanes = streams(cluster=cluster)
+    return lanes[zlib.crc32(worker.encode()) % len(lanes)]
 
 
 def sent_field(worker: str, boot: str) -> str:
-    """The field of `SENT` by which a worker sees whether Redis still holds all it was
+    """The field of `Stream.sent` by which a worker sees whether Redis still holds all it was
     given.
     """
     return f"{worker}:{boot}"
 
 
-# Written by control now and then: whether Redis takes anything.
-PROBE = "ef:1:probe"
 PROXIES = "ef:1:proxies"  # sorted set: "<worker>" -> when it last reported
 
 

@@ -10,7 +10,6 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 
-import redis.asyncio as aioredis
 import uvloop
 from aiohttp import web
 from pydantic import ValidationError
@@ -18,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from contract.drain import noticed
+from contract.redis_client import connect
 from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey
 from control.app import application
@@ -44,10 +44,13 @@ async def serve(settings: ControlSettings) -> int:
             seen = signature(settings.rules_dir)
             rules = read_sources(settings.rules_dir)
             pool = await database.connect(
-                settings.database, settings.database_place, settings.start_timeout
+                settings.database,
+                settings.database_place,
+                settings.start_timeout,
+                pooled=settings.pooled,
             )
             opened.push_async_callback(pool.close)
-            reading = await database.for_reading(settings.database)
+            reading = await database.for_reading(settings.database_read)
             opened.push_async_callback(reading.close)
             await database.migrate(pool)
             vault = await master_keys.open_vault(pool, settings.master)
@@ -60,12 +63,8 @@ async def serve(settings: ControlSettings) -> int:
             return _say(str(error), BAD_CONFIGURATION)
         except (database.Unreachable, database.Unusable) as error:
             return _say(str(error), 1)
-        redis = aioredis.Redis.from_url(
-            settings.redis,
-            socket_connect_timeout=REDIS_TIMEOUT,
-            socket_timeout=REDIS_TIMEOUT,
-            retry=Retry(NoBackoff(), 1),  # a job tries again by itself
-        )
+        # a job tries again by itself
+        redis = connect(settings.redis, REDIS_TIMEOUT, Retry(NoBackoff(), 1))
         opened.push_async_callback(redis.aclose)
         return await _run(
             State(

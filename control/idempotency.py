@@ -46,7 +46,9 @@ async def once(request: web.Request, handler: Handler) -> web.StreamResponse:
     ).digest()
     async with (
         AT_ONCE,
-        stored_answers.claim(state.settings.database, who.key, key) as connection,
+        stored_answers.claim(
+            state.settings.database_direct, who.key, key
+        ) as connection,
     ):
         before = await stored_answers.read(connection, who.key, key)
         if before is not None:

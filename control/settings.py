@@ -35,13 +35,19 @@ class Postgres(Settings):
     database_url: SecretStr | None = Field(
         None, validation_alias="EARTHFLOW_DATABASE_URL"
     )
+    direct_url: SecretStr | None = Field(
+        None, validation_alias="EARTHFLOW_DATABASE_DIRECT_URL"
+    )
+    read_url: SecretStr | None = Field(
+        None, validation_alias="EARTHFLOW_DATABASE_READ_URL"
+    )
     postgres_host: DatabaseHost = Field("postgres", validation_alias="POSTGRES_HOST")
     postgres_port: Port = Field(5432, validation_alias="POSTGRES_PORT")
     postgres_db: str = Field("earthflow", validation_alias="POSTGRES_DB")
     postgres_user: str = Field("earthflow", validation_alias="POSTGRES_USER")
     postgres_password: Password = Field(None, validation_alias="POSTGRES_PASSWORD")
 
-    @field_validator("database_url")
+    @field_validator("database_url", "direct_url", "read_url")
     @classmethod
     def _readable(cls, value: SecretStr | None) -> SecretStr | None:
         try:
@@ -80,6 +86,23 @@ class Postgres(Settings):
             dbname=self.postgres_db,
             user=self.postgres_user,
             password=password,
+        )
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler stands before the database, and keeps no sessions."""
+        return self.direct_url is not None
+
+    @property
+    def database_direct(self) -> str:
+        """The same for what a session holds, such as the lock of a job: past a pooler."""
+        return self.direct_url.get_secret_value() if self.direct_url else self.database
+
+    @property
+    def database_read(self) -> str:
+        """The same for searches and counts: a replica, where there is one."""
+        return (
+            self.read_url.get_secret_value() if self.read_url else self.database_direct
         )
 
     @property

@@ -40,7 +40,7 @@ HOMES = {
     "OpenSSL": r"addons/mitm/certificates\.py",
     "psycopg": r"control/store/\w+\.py|control/settings\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
     "psycopg_pool": r"control/store/\w+\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
-    "redis": r"contract/redis_faults\.py|addons/(services|tenants/(rate_limit|remembered)|record/outbox)\.py|control/(__main__|state|redis_queue)\.py|control/jobs/\w+\.py",
+    "redis": r"contract/redis_(faults|client)\.py|addons/(services|tenants/(rate_limit|remembered)|record/outbox)\.py|control/(__main__|state|redis_queue|record_streams)\.py|control/jobs/\w+\.py",
     "re2": r"rules/(patterns|re2_engine)\.py",
     "hyperscan": r"rules/hyperscan_engine\.py",
     "stdnum": r"rules/validators\.py",

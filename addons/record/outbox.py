@@ -22,8 +22,9 @@ from redis.exceptions import RedisError
 
 from addons.record.spool import Frame, Spool, count_frames, read_frames
 from contract.proof import record_mac
+from contract.redis_client import is_cluster
 from contract.redis_faults import fault_by
-from contract.streams import FIELD, MAC, RECORDS, SENT, sent_field
+from contract.streams import FIELD, MAC, sent_field, stream_of
 
 logger = logging.getLogger("earthflow.outbox")
 
@@ -63,6 +64,7 @@ class Outbox:
         self._key = key
         self.up = True
         self._redis = redis
+        self._stream = stream_of(spool.worker, cluster=is_cluster(redis))
         self._watermark = watermark
         self._news = asyncio.Event()
         self._offsets: dict[Path, int] = {}  # up to where each segment was sent
@@ -155,10 +157,10 @@ class Outbox:
         last = batch[-1].place
         mark, key = sent_field(last.worker, last.boot), self._key()
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hget(SENT, mark)
+            pipeline.hget(self._stream.sent, mark)
             for frame in batch:
-                pipeline.xadd(RECORDS, _fields(frame.payload, key))
-            pipeline.hset(SENT, mark, str(last.seq))
+                pipeline.xadd(self._stream.records, _fields(frame.payload, key))
+            pipeline.hset(self._stream.sent, mark, str(last.seq))
             marked = (await pipeline.execute())[0]
         if self._lost(last.boot, marked):
             self._send_again()
@@ -184,9 +186,8 @@ class Outbox:
     async def _confirm(self) -> None:
         """Delete what PostgreSQL holds; start again where Redis lost its mark."""
         for boot in list(self._sent):
-            if self._lost(
-                boot, await self._redis.hget(SENT, sent_field(self.spool.worker, boot))
-            ):
+            mark = sent_field(self.spool.worker, boot)
+            if self._lost(boot, await self._redis.hget(self._stream.sent, mark)):
                 self._send_again()
                 return
             stored = await self._watermark(self.spool.worker, boot)

@@ -16,7 +16,9 @@ from control.store import audit, quarantine
 from control.store.admin_audit import changed, changing
 from control.store.audit import Arrival, Partitions
 
-ENTRY = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")  # of a stream of Redis
+ENTRY = re.compile(
+    r"([0-9]{1,2}/)?[0-9]{1,20}-[0-9]{1,20}"
+)  # of a stream of Redis, with its lane
 MOST_AT_ONCE = 1000
 
 

@@ -46,7 +46,9 @@ class Failed(Exception):
 def perform(job: Job) -> dict[str, Any] | None:
     """Do what was asked; its result. Raises Failed."""
     rules, providers = (Path(name) if name else None for name in (job.rules, job.providers))  # fmt: skip
-    here = Deployment(job.settings, Path(job.ca), rules, providers, Postgres().database)
+    here = Deployment(
+        job.settings, Path(job.ca), rules, providers, Postgres().database_direct
+    )
     if job.do == "accept":
         return {"accepted": dump.accept_keys(here.conninfo)}
     if job.do == "backup":

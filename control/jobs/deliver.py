@@ -38,7 +38,7 @@ async def run(state: State) -> None:
     """Deliver until cancelled; an outage of PostgreSQL is waited out."""
     while True:
         try:
-            async with await alone(state.settings.database) as connection:
+            async with await alone(state.settings.database_direct) as connection:
                 if await lead(connection, webhooks.LOCK):
                     await _deliver(state, connection)
         except (psycopg.Error, PoolTimeout) as error:

@@ -10,14 +10,13 @@ and a batch that is stored twice changes nothing.
 
 import asyncio
 import logging
-from typing import Any
 
 import psycopg
 from redis.exceptions import RedisError, ResponseError
 
 from contract.redis_faults import fault_by
-from contract.streams import CONSUMER, GROUP, RECORDS
-from control.arrivals import Entry, arrivals_of
+from control.arrivals import arrivals_of
+from control.record_streams import RecordStreams
 from control.state import State
 from control.store import audit
 from control.store.audit import Arrival, Partitions, Unreadable
@@ -25,10 +24,6 @@ from control.store.database import Connection, alone, lead
 
 logger = logging.getLogger("earthflow.ingest")
 
-# Records of a transaction: a commit costs as much as some hundred rows.
-BATCH = 500
-# For which Redis holds a read open when there is nothing; then the lock is checked.
-BLOCK_MS = 1000
 RETRY_SECONDS = 1.0
 
 REFUSED = (
@@ -45,7 +40,7 @@ async def run(state: State) -> None:
     """Ingest until cancelled; an outage is waited out."""
     while True:
         try:
-            async with await alone(state.settings.database) as connection:
+            async with await alone(state.settings.database_direct) as connection:
                 if await lead(connection, audit.INGEST_LOCK):
                     await _ingest(state, connection)
                 state.ingest_detail = ""
@@ -70,24 +65,22 @@ async def _ingest(state: State, connection: Connection) -> None:
     """
     partitions = Partitions()
     signers = await audit.signers(connection)
-    await _group(state)
+    streams = RecordStreams(state.redis)
+    await streams.open()
     start = "0"
     while True:
         try:
-            answer: Any = await state.redis.xreadgroup(
-                GROUP, CONSUMER, {RECORDS: start}, count=BATCH, block=BLOCK_MS
-            )
+            entries, ids = await streams.read(start)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
             # Redis was flushed: the proxies send again what is missing
-            await _group(state)
+            await streams.open()
             continue
-        entries: list[Entry] = answer[0][1] if answer else []
         if not entries:
             # the lock is held only while its connection lives
             await connection.execute("SELECT 1")
-            state.ingest_detail = ""  # both answer, though nothing is to be stored
+            _say_part(state, streams)  # both answer, though nothing is to be stored
             # What an earlier leader read late and could not store is in the backlog:
             # check that when the stream is quiet.
             start = ">" if start == "0" else "0"
@@ -103,12 +96,16 @@ async def _ingest(state: State, connection: Connection) -> None:
             )
         await audit.note_signers(connection, signers)
         await _store(connection, partitions, arrivals, unreadable)
-        ids = [entry for entry, _ in entries]
-        async with state.redis.pipeline(transaction=True) as pipeline:
-            pipeline.xack(RECORDS, GROUP, *ids)
-            pipeline.xdel(RECORDS, *ids)
-            await pipeline.execute()
+        await streams.acknowledge(ids)
+        _say_part(state, streams)
+
+
+def _say_part(state: State, streams: RecordStreams) -> None:
+    """All is well, or one part of a Cluster cannot be read."""
+    if streams.fault is None:
         state.ingest_detail = ""
+    else:
+        _say(state, f"a part of the Redis Cluster {fault_by(streams.fault)}")
 
 
 async def _store(
@@ -149,11 +146,3 @@ async def _store(
                         )
                     ],
                 )
-
-
-async def _group(state: State) -> None:
-    try:
-        await state.redis.xgroup_create(RECORDS, GROUP, id="0", mkstream=True)
-    except ResponseError as error:
-        if "BUSYGROUP" not in str(error):
-            raise

@@ -37,7 +37,7 @@ async def forget(state: State, now: datetime) -> list[str]:
 
     Does nothing while another process does it.
     """
-    async with await alone(state.settings.database) as connection:
+    async with await alone(state.settings.database_direct) as connection:
         if not await lead(connection, retention.LOCK):
             return []
         oldest = (now - timedelta(days=state.settings.retention_days)).date()

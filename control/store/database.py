@@ -53,16 +53,21 @@ class ChangedMigration(Exception):
     """A migration that this database has is not the one that we have."""
 
 
-async def connect(conninfo: str, place: str, timeout: float) -> Pool:
-    """A pool over a database that answers.
+async def connect(
+    conninfo: str, place: str, timeout: float, *, pooled: bool = False
+) -> Pool:
+    """A pool over a database that answers. `pooled`: through a pooler that gives a session to a
+    transaction, so nothing of ours may be left in it.
 
-    Raises Unreachable after `timeout` seconds, Unusable where it is too old.
+    Raises Unreachable after `timeout` seconds, Unusable where it is too old, or where a pooler
+    is in between that nobody told of.
     """
     deadline = time.monotonic() + timeout
     while True:
         try:
             probe = await psycopg.AsyncConnection.connect(conninfo, connect_timeout=5)
             major = probe.info.server_version // 10_000
+            direct = await _is_direct(probe)
             await probe.close()
             break
         except psycopg.OperationalError as error:
@@ -81,7 +86,21 @@ async def connect(conninfo: str, place: str, timeout: float) -> Pool:
             f"PostgreSQL at {place} is of version {major}; Earthflow needs {OLDEST} or newer. "
             'Move the data to a newer one: docs/upgrading.md, "A new version of PostgreSQL".'
         )
-    return await _pool(conninfo, 8, {})
+    if not (direct or pooled):
+        raise Unusable(
+            f"A pooler such as PgBouncer stands before PostgreSQL at {place}, and locks would not hold. "
+            "Set EARTHFLOW_DATABASE_DIRECT_URL to PostgreSQL itself."
+        )
+    return await _pool(conninfo, 8, {"prepare_threshold": None} if pooled else {})
+
+
+async def _is_direct(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether the process that serves us is the one that greeted us: a pooler greets with a
+    number of its own.
+    """
+    cursor = await connection.execute("SELECT pg_backend_pid()")
+    row = await cursor.fetchone()
+    return bool(row and row[0] == connection.info.backend_pid)
 
 
 async def for_reading(conninfo: str) -> Pool:

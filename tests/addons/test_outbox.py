@@ -14,7 +14,7 @@ from addons.record.outbox import Outbox
 from addons.record.spool import Spool
 from cli.engines import Engines
 from contract.decision import Completion, Place, Record, decode, new_id
-from contract.streams import FIELD, RECORDS
+from contract.streams import FIELD, ONE
 from tests.support.house import PATIENCE
 
 
@@ -57,7 +57,8 @@ def write(spool: Spool, count: int) -> None:
 
 async def seqs(valkey: "aioredis.Redis") -> set[int]:
     return {
-        decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)
+        decode(fields[FIELD]).place.seq
+        for _, fields in await valkey.xrange(ONE.records)
     }
 
 
@@ -124,7 +125,7 @@ async def test_a_record_of_a_version_we_do_not_know_is_sent_as_it_is(
     )
 
     async def sent() -> bool:
-        return [fields[FIELD] for _, fields in await valkey.xrange(RECORDS)] == [
+        return [fields[FIELD] for _, fields in await valkey.xrange(ONE.records)] == [
             payload
         ]
 
@@ -158,10 +159,11 @@ async def test_sending_again_starts_from_the_oldest_and_ends_at_the_newest(
     assert len(spool.segments()) > 6
     await outbox._send_all()
     assert outbox._sent == {}
-    await valkey.delete(RECORDS)
+    await valkey.delete(ONE.records)
     await outbox._send_all()
     assert [
-        decode(fields[FIELD]).place.seq for _, fields in await valkey.xrange(RECORDS)
+        decode(fields[FIELD]).place.seq
+        for _, fields in await valkey.xrange(ONE.records)
     ] == list(range(80))
     assert outbox._sent == {spool.boot: 79}
 

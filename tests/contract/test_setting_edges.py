@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from addons.settings import ProxySettings
+from contract.redis_place import redis_url
 from contract.setting_names import NAMES, is_service_link, unknown
-from contract.setting_types import host_of, redis_url
+from contract.setting_types import host_of
 from contract.settings import Settings, explain
 from control.settings import ControlSettings
 from tests.support.house import EARTHFLOW

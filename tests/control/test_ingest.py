@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from cli.engines import Engines
 from contract.decision import Completion, Decision, Place, Record, encode, new_id
 from contract.proof import record_mac
-from contract.streams import FIELD, GROUP, MAC, RECORDS
+from contract.streams import FIELD, GROUP, MAC, ONE
 from control import arrivals
 from control.app import application
 from control.jobs import ingest
@@ -55,7 +55,8 @@ def completion(seq: int, of: Decision) -> Completion:
 async def send(state: State, *records: Record | bytes) -> None:
     for record in records:
         await state.redis.xadd(
-            RECORDS, {FIELD: record if isinstance(record, bytes) else encode(record)}
+            ONE.records,
+            {FIELD: record if isinstance(record, bytes) else encode(record)},
         )
 
 
@@ -66,7 +67,7 @@ async def ingested(state: State, decisions: int) -> list[search.Row]:
         async with asyncio.timeout(PATIENCE):
             while True:
                 rows = await search.search(state.pool, search.Sought(), limit=1000)
-                if len(rows) >= decisions and await state.redis.xlen(RECORDS) == 0:
+                if len(rows) >= decisions and await state.redis.xlen(ONE.records) == 0:
                     return rows
                 await asyncio.sleep(0.02)
     finally:
@@ -100,10 +101,10 @@ async def test_the_same_record_twice_is_stored_once(state: State) -> None:
 async def test_what_was_read_and_never_acknowledged_is_read_again_first(
     state: State,
 ) -> None:
-    await state.redis.xgroup_create(RECORDS, GROUP, id="0", mkstream=True)
+    await state.redis.xgroup_create(ONE.records, GROUP, id="0", mkstream=True)
     first, second = decision(0), decision(1)
     await send(state, first)
-    await state.redis.xreadgroup(GROUP, "ingest", {RECORDS: ">"})
+    await state.redis.xreadgroup(GROUP, "ingest", {ONE.records: ">"})
     await send(state, second)
     assert {row.decision.id for row in await ingested(state, 2)} == {
         first.id,
@@ -180,7 +181,7 @@ async def test_a_flushed_redis_gets_its_group_again(state: State) -> None:
     job = asyncio.create_task(ingest.run(state))
     try:
         async with asyncio.timeout(PATIENCE):
-            while not await state.redis.exists(RECORDS):
+            while not await state.redis.exists(ONE.records):
                 await asyncio.sleep(0.02)
             await state.redis.flushall()
             await send(state, decision(0))
@@ -251,7 +252,7 @@ async def signed(state: State, *records: Record, key: bytes | None = None) -> No
     for record in records:
         payload = encode(record)
         mac = record_mac(key or state.vault.record_key, payload)
-        await state.redis.xadd(RECORDS, {FIELD: payload, MAC: mac})
+        await state.redis.xadd(ONE.records, {FIELD: payload, MAC: mac})
 
 
 async def test_what_is_forged_is_set_aside_and_moves_no_watermark(state: State) -> None:
@@ -262,7 +263,7 @@ async def test_what_is_forged_is_set_aside_and_moves_no_watermark(state: State) 
     await send(state, third)  # without a MAC, in the name of a proxy that signs
     moved = encode(second).replace(b'"seq":1', b'"seq":2')
     mac = record_mac(state.vault.record_key, encode(second))
-    await state.redis.xadd(RECORDS, {FIELD: moved, MAC: mac})
+    await state.redis.xadd(ONE.records, {FIELD: moved, MAC: mac})
     await send(state, other := decision_of("another-worker"))  # of an earlier version
     rows = await ingested(state, 2)
     assert {row.decision.id for row in rows} == {first.id, other.id}
@@ -291,7 +292,7 @@ async def test_a_flood_of_forged_records_does_not_fill_the_database(
     monkeypatch.setattr(audit, "MOST_SET_ASIDE", 5)
     for number in range(12):
         payload = b"x" * (audit.MOST_PAYLOAD + number)
-        await state.redis.xadd(RECORDS, {FIELD: payload, MAC: "00"})
+        await state.redis.xadd(ONE.records, {FIELD: payload, MAC: "00"})
     await signed(state, decision(0))
     await ingested(state, 1)
     assert await one(state, "SELECT count(*) FROM quarantine") == 5

@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from cli.engines import Engines
-from contract.streams import CONSUMER, FIELD, GROUP, RECORDS
+from contract.streams import CONSUMER, FIELD, GROUP, ONE
 from control.health import PATIENCE
 from control.redis_queue import redis_fault, waiting
 from control.state import State
@@ -58,19 +58,19 @@ async def test_what_waits_is_counted_until_it_is_stored(
     client: "aioredis.Redis",
 ) -> None:
     assert await waiting(client) is None, "there is no stream yet"
-    await client.xgroup_create(RECORDS, GROUP, id="0", mkstream=True)
+    await client.xgroup_create(ONE.records, GROUP, id="0", mkstream=True)
     assert await waiting(client) == (0, 0.0)
-    old = await client.xadd(RECORDS, {FIELD: b"x"}, id="1000-0")
-    await client.xadd(RECORDS, {FIELD: b"x"})
+    old = await client.xadd(ONE.records, {FIELD: b"x"}, id="1000-0")
+    await client.xadd(ONE.records, {FIELD: b"x"})
     found = await waiting(client)
     assert found is not None
     assert (found.records, found.oldest > 1e9) == (2, True)
-    await client.xreadgroup(GROUP, CONSUMER, {RECORDS: ">"}, count=2)
+    await client.xreadgroup(GROUP, CONSUMER, {ONE.records: ">"}, count=2)
     found = await waiting(client)
     assert found is not None
     assert found.records == 2, "read and not stored still waits"
-    await client.xack(RECORDS, GROUP, old)
-    await client.xdel(RECORDS, old)
+    await client.xack(ONE.records, GROUP, old)
+    await client.xdel(ONE.records, old)
     found = await waiting(client)
     assert found is not None
     assert (found.records, found.oldest < 60) == (1, True)

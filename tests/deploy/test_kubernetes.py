@@ -192,6 +192,8 @@ SECRET_VALUES = {
     "redis-password": "r",
     "redis-url": "redis://r:6379/0",
     "database-url": "postgresql://u:p@db:5432/name",
+    "database-direct-url": "postgresql://u:p@db:5432/name",
+    "database-read-url": "postgresql://u:p@replica:5432/name",
 }
 
 

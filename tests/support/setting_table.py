@@ -10,7 +10,7 @@ from pydantic.fields import FieldInfo
 
 from addons.settings import ProxySettings
 from cli.settings import UpSettings
-from contract import setting_types
+from contract import redis_place, setting_types
 from contract.settings import Settings
 from control.settings import ControlSettings
 from tests.support.module_map import ROOT
@@ -28,7 +28,7 @@ CHECKED = {
     setting_types.proxy_url: "a URL like https://host:8443",
     setting_types.server_url: "a URL like https://host:8443",
     setting_types.control_url: "a URL like http://host:8080",
-    setting_types.redis_url: "a URL like redis://:password@host:6379/0",
+    redis_place.redis_url: "a URL like redis://:password@host:6379/0, redis+sentinel://:password@host:26379,host:26379/primary, redis+cluster://:password@host:6379,host:6379",
     setting_types.fernet_key: "a Fernet key",
     setting_types.api_key: "32 to 1,000 visible ASCII characters",
 }
@@ -39,6 +39,8 @@ NAMED = {
     "EARTHFLOW_TRUSTED_PROXIES": "addresses and networks, with commas between",
     "EARTHFLOW_UPSTREAM_MAP": "host=address:port, with commas between",
     "EARTHFLOW_DATABASE_URL": "a URL like postgresql://user:password@host:5432/name",
+    "EARTHFLOW_DATABASE_DIRECT_URL": "a URL like postgresql://user:password@host:5432/name",
+    "EARTHFLOW_DATABASE_READ_URL": "a URL like postgresql://user:password@host:5432/name",
 }
 INTRODUCTION = """# Settings
 

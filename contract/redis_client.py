@@ -1,0 +1,108 @@
+"""The client of Redis: one server, the primary that Sentinels name, or a Cluster. All are used the same way.
+
+A Cluster has its records and marks in lanes (`contract.streams`); everything else has a tenant's slot, or one key.
+"""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, cast
+
+import redis.asyncio as aioredis
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException
+
+from contract.redis_place import Place, is_several, read_place
+
+# Times that a Cluster's client looks anew where a slot is before it gives up: one look for a shard that moved, one for a failover.
+LOOKS = 2
+
+
+def connect(url: str, timeout: float, retry: Retry | None = None) -> "aioredis.Redis":
+    """A client that connects when it is used. `timeout`: seconds, for a connection and for an answer.
+
+    Raises ValueError where the URL is none.
+    """
+    more: dict[str, Any] = {
+        "socket_connect_timeout": timeout,
+        "socket_timeout": timeout,
+    }
+    if not is_several(url):
+        if retry is not None:
+            more["retry"] = retry
+        return aioredis.Redis.from_url(url, **more)
+    place = read_place(url)
+    more |= {"username": place.username, "password": place.password}
+    if place.kind == "cluster":
+        return cast("aioredis.Redis", _cluster(place, more))
+    return _by_sentinels(place, more, retry or Retry(NoBackoff(), 1))
+
+
+def _by_sentinels(place: Place, more: dict[str, Any], retry: Retry) -> "aioredis.Redis":
+    tls = {"ssl": True, "ssl_ca_certs": place.ca} if place.tls else {}
+    asking = {name: value for name, value in more.items() if "timeout" in name}
+    sentinels = Sentinel(  # type: ignore[no-untyped-call]
+        place.hosts,
+        sentinel_kwargs={**asking, **tls, "password": place.sentinel_password},
+        **more,
+        **tls,
+        db=place.database,
+        retry=retry,
+    )
+    client: aioredis.Redis = sentinels.master_for(place.primary)
+    return client
+
+
+def _cluster(place: Place, more: dict[str, Any]) -> "Cluster":
+    if place.tls:
+        more |= {"ssl": True, "ssl_ca_certs": place.ca}
+    return Cluster(
+        startup_nodes=[ClusterNode(host, port) for host, port in place.hosts],
+        # A shard that is away takes its own lanes and tenants along, and no others.
+        require_full_coverage=False,
+        retry=Retry(NoBackoff(), LOOKS),
+        **more,
+    )
+
+
+def is_cluster(client: object) -> bool:
+    """Whether a client's Redis is a Cluster."""
+    return isinstance(client, aioredis.RedisCluster)
+
+
+def _as_redis_error[**P, R](
+    run: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:
+    """What the Cluster's client raises that is no RedisError: nobody has the slot, or no server answers."""
+
+    @wraps(run)
+    async def running(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return await run(*args, **named)
+        except RedisClusterException as error:
+            raise RedisConnectionError(str(error)) from error
+
+    return running
+
+
+class Cluster(aioredis.RedisCluster):
+    """A client of a Cluster whose errors are those of any other client."""
+
+    initialize = _as_redis_error(aioredis.RedisCluster.initialize)
+    execute_command = _as_redis_error(aioredis.RedisCluster.execute_command)
+
+    def pipeline(
+        self, transaction: Any | None = None, shard_hint: Any | None = None
+    ) -> "Pipeline":
+        """As that of any other client; the keys of a transaction are in one slot."""
+        return Pipeline(self, transaction)  # type: ignore[abstract]
+
+
+class Pipeline(ClusterPipeline):
+    """Several commands at once, of which a transaction's are done together."""
+
+    execute = _as_redis_error(ClusterPipeline.execute)
+    __aenter__ = _as_redis_error(ClusterPipeline.__aenter__)

@@ -1,0 +1,128 @@
+"""The streams of records, read as the audit's consumer group: one, or a Cluster's lanes."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import redis.asyncio as aioredis
+from redis.exceptions import RedisError
+
+from contract.redis_client import is_cluster
+from contract.streams import CONSUMER, GROUP, Stream, streams
+from control.arrivals import Entry
+
+# Records of a transaction: a commit costs as much as some hundred rows.
+BATCH = 500
+LANE_BATCH = 100  # of a lane: sixteen are read at once
+# For which Redis holds a read open when there is nothing; then the lock is checked.
+BLOCK_MS = 1000
+LANE_PAUSE = 0.1  # seconds between reads of lanes that were empty
+# Seconds for which a lane is left out that was not answered: to wait for its shard costs REDIS_TIMEOUT.
+LANE_REST = 10.0
+
+Ids = Mapping[Stream, list[bytes]]
+
+
+class RecordStreams:
+    """The streams of one Redis. Use `read`, then `acknowledge` once what was read is stored.
+
+    `fault`: why a part of a Cluster could not be read, None where all of it was.
+    """
+
+    def __init__(self, redis: "aioredis.Redis"):
+        self._redis = redis
+        self._streams = streams(cluster=is_cluster(redis))
+        self._rests: dict[Stream, float] = {}  # a lane -> until when it is left out
+        self.fault: Exception | None = None
+
+    async def open(self) -> None:
+        """Make the groups that are not there. Raises RedisError where no stream can have one."""
+        failed = [
+            error
+            for error in await asyncio.gather(*map(self._open, self._streams))
+            if error is not None
+        ]
+        if len(failed) == len(self._streams):
+            raise failed[0]
+
+    async def _open(self, stream: Stream) -> Exception | None:
+        try:
+            await self._redis.xgroup_create(
+                stream.records, GROUP, id="0", mkstream=True
+            )
+        except (RedisError, OSError) as error:
+            return None if "BUSYGROUP" in str(error) else error
+        return None
+
+    async def read(self, start: str) -> tuple[list[Entry], Ids]:
+        """The next entries, and how to acknowledge them: `>` for new ones, `0` for those that were read and
+        never acknowledged. Waits a moment for new ones. Entries of a lane are named `lane/id`.
+        """
+        if len(self._streams) == 1:
+            return await self._read_one(start)
+        found = await self._read_lanes(start)
+        if start == ">" and not any(found.values()):
+            await asyncio.sleep(LANE_PAUSE)
+        entries = [
+            (f"{stream.lane}/".encode() + id, fields)
+            for stream, of_it in found.items()
+            for id, fields in of_it
+        ]
+        return entries, {
+            stream: [id for id, _ in of_it] for stream, of_it in found.items() if of_it
+        }
+
+    async def _read_one(self, start: str) -> tuple[list[Entry], Ids]:
+        [stream] = self._streams
+        wanted: dict[Any, Any] = {stream.records: start}
+        answer: Any = await self._redis.xreadgroup(
+            GROUP, CONSUMER, wanted, count=BATCH, block=BLOCK_MS
+        )
+        entries: list[Entry] = _entries(answer)
+        return entries, {stream: [id for id, _ in entries]} if entries else {}
+
+    async def _read_lanes(self, start: str) -> dict[Stream, list[Entry]]:
+        """All lanes at once. One that does not answer is left out for a while, so that it holds up no other."""
+        now = time.monotonic()
+        lanes = [one for one in self._streams if self._rests.get(one, 0) <= now]
+        async with self._redis.pipeline(transaction=False) as pipeline:
+            for lane in lanes:
+                wanted: dict[Any, Any] = {lane.records: start}
+                pipeline.xreadgroup(GROUP, CONSUMER, wanted, count=LANE_BATCH)
+            answers = await pipeline.execute(raise_on_error=False)
+        found: dict[Stream, list[Entry]] = {}
+        for lane, answer in zip(lanes, answers, strict=True):
+            self._rests.pop(lane, None)
+            if not isinstance(answer, Exception):
+                found[lane] = _entries(answer)
+            elif "NOGROUP" in str(answer):
+                raise answer
+            else:
+                self._rests[lane] = time.monotonic() + LANE_REST
+                self.fault = answer
+        if not self._rests:
+            self.fault = None
+        elif len(self._rests) == len(self._streams) and self.fault is not None:
+            self._rests.clear()
+            raise self.fault
+        return found
+
+    async def acknowledge(self, ids: Ids) -> None:
+        """These are stored: delete them."""
+        for stream, of_it in ids.items():
+            async with self._redis.pipeline(transaction=True) as pipeline:
+                pipeline.xack(stream.records, GROUP, *of_it)
+                pipeline.xdel(stream.records, *of_it)
+                await pipeline.execute()
+
+
+def _entries(answer: Any) -> list[Entry]:
+    """Of an answer to XREADGROUP for one stream, as either version of the protocol has it."""
+    if not answer:
+        return []
+    if isinstance(answer, dict):
+        [pages] = answer.values()
+        return [entry for page in pages for entry in page]
+    entries: list[Entry] = answer[0][1]
+    return entries

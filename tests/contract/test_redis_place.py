@@ -1,0 +1,75 @@
+"""URLs of Redis: one server, Sentinels, a Cluster; and the lanes of a Cluster."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from redis.crc import key_slot
+
+from contract.redis_place import Place, is_several, read_place, redis_url
+from contract.streams import LANES, ONE, stream_of, streams
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis+sentinel://a:26379,b/records", Place("sentinel", (("a", 26379), ("b", 26379)), False, None, None, "records")),
+        ("rediss+sentinel://u:p%40ss@10.0.0.7:1/records/3?ssl_ca_certs=%2Fca.pem&sentinel_password=s",
+         Place("sentinel", (("10.0.0.7", 1),), True, "u", "p@ss", "records", 3, "/ca.pem", "s")),
+        ("redis+cluster://:p@[::1]:7000,[fd00::1]", Place("cluster", (("::1", 7000), ("fd00::1", 6379)), False, None, "p")),
+        ("redis+cluster://a/0", Place("cluster", (("a", 6379),), False, None, None)),
+    ],
+)  # fmt: skip
+def test_a_place_is_read(url: str, place: Place) -> None:
+    assert is_several(url)
+    assert read_place(url) == place
+    assert redis_url(SecretStr(url)) is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis+sentinel://a:26379", "the primary's name"),
+        ("redis+sentinel://a/records/x", "no number"),
+        ("redis+cluster://a/1", "no database but 0"),
+        ("redis+cluster://a:0", "a port"),
+        ("redis+cluster://a:65536", "a port"),
+        ("redis+cluster://a,,b", "host name"),
+        ("redis+cluster://", "host name"),
+        ("redis+clster://a", "begins with"),
+        ("http+cluster://a", "begins with"),
+        ("redis+cluster://a?db=1", "an option that is none: db"),
+    ],
+)
+def test_what_is_no_place_is_refused_with_what_is_wrong(url: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        redis_url(SecretStr(url))
+
+
+@given(
+    st.text(max_size=60).map(lambda text: f"redis+cluster://{text}")
+    | st.text(max_size=60)
+)
+def test_any_text_is_a_place_or_is_refused(text: str) -> None:
+    try:
+        place = read_place(text)
+    except ValueError:
+        return
+    assert place.hosts
+
+
+def test_lanes_lie_evenly_over_the_slots() -> None:
+    slots = [key_slot(lane.records.encode()) for lane in LANES]
+    assert [slot * 16 // 16384 for slot in slots] == list(range(16))
+    for lane in LANES:
+        names = lane.records, lane.sent, lane.probe
+        assert len({key_slot(name.encode()) for name in names}) == 1
+    assert len({name for lane in LANES for name in lane[:2]}) == 32
+
+
+def test_a_worker_has_one_stream() -> None:
+    assert streams(cluster=False) == (ONE,)
+    assert stream_of("w", cluster=False) == ONE
+    found = {stream_of(f"worker-{number}", cluster=True) for number in range(500)}
+    assert found == set(LANES)
+    assert stream_of("w", cluster=True) == stream_of("w", cluster=True)
