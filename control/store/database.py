@@ -24,6 +24,12 @@ Pool = AsyncConnectionPool[Connection]
 OLDEST = 14  # the first version of PostgreSQL with multiranges
 # Connections for slow reads, and a statement's longest time.
 READERS, LONGEST_READ_MS = 3, 30_000
+# How long the other side of a connection may be silent: asked after 10 s, three times.
+ALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
 CREATES = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
@@ -130,10 +136,16 @@ async def _pool(conninfo: str, size: int, more: Mapping[str, Any]) -> Pool:
 async def alone(conninfo: str) -> Connection:
     """A connection of one's own, in autocommit.
 
-    What its session holds, such as a lock, ends with it.
+    What its session holds, such as a lock, ends with it, and where the network is cut half a
+    minute later: both sides ask for one another.
     """
     return await psycopg.AsyncConnection.connect(
-        conninfo, autocommit=True, row_factory=dict_row, connect_timeout=5
+        conninfo,
+        autocommit=True,
+        row_factory=dict_row,
+        connect_timeout=5,
+        options=" ".join(f"-c tcp_{name}={value}" for name, value in ALIVE.items()),
+        **ALIVE,
     )
 
 

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 
 def ip(*words: str) -> None:
@@ -75,14 +76,17 @@ class Networks:
 
 @contextmanager
 def running(
-    command: Sequence[str], cwd: Path, **more: int
+    command: Sequence[str], cwd: Path, **more: Any
 ) -> Iterator["subprocess.Popen[str]"]:
     """A process with its pipes, which ends with the block."""
-    process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **more)  # type: ignore[call-overload]  # fmt: skip
+    process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **more)  # fmt: skip
     try:
         yield process
     finally:
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.close()
+        process.terminate()
         try:
             process.wait(30)
         except subprocess.TimeoutExpired:

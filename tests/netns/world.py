@@ -6,6 +6,12 @@ import ssl
 import sys
 import threading
 
+MODELS = b'{"data":[]}'
+COMPLETION = (
+    b'{"id":"c","object":"chat.completion","created":1,"model":"gpt-5.2","choices":[{"index":0,"finish_reason":"stop",'
+    b'"message":{"role":"assistant","content":"4"}}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}'
+)
+
 
 def serve_udp() -> None:
     """Print who sends datagrams."""
@@ -25,8 +31,9 @@ def main(pair: str) -> None:
         def handle(self) -> None:
             print(f"tcp {self.client_address[0]}", flush=True)
             with context.wrap_socket(self.request, server_side=True) as client:
-                client.recv(65536)
-                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\nConnection: close\r\n\r\n{\"data\":[]}")  # fmt: skip
+                asked = client.recv(65536)
+                body = MODELS if asked.startswith(b"GET") else COMPLETION
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))  # fmt: skip
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
