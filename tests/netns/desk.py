@@ -13,13 +13,16 @@ AT_ONCE = 20
 
 
 def call(context: ssl.SSLContext, proxy: str, key: str, text: str) -> int:
-    """The status of a call; that of the proxy where it lets nobody in, 0 where nobody answers."""
+    """The status of a call; that of the proxy where it lets nobody in, 0 where nobody answers. Without a text: of the tunnel alone."""
     host, _, port = proxy.partition(":")
     connection = HTTPSConnection(host, int(port), context=context, timeout=20)
     token = b64encode(f"any:{key}".encode()).decode()
     connection.set_tunnel("api.openai.com", 443, {"Proxy-Authorization": f"Basic {token}"})  # fmt: skip
     body = json.dumps({"model": "gpt-5.2", "messages": [{"role": "user", "content": text}]})  # fmt: skip
     try:
+        if not text:
+            connection.connect()
+            return 200
         connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})  # fmt: skip
         answer = connection.getresponse()
         answer.read()

@@ -1,5 +1,6 @@
 """Run in a network namespace by test_enforcing.py: port 443 of the world, by TCP with TLS and by UDP; prints who came, a line each."""
 
+import re
 import socket
 import socketserver
 import ssl
@@ -11,6 +12,19 @@ COMPLETION = (
     b'{"id":"c","object":"chat.completion","created":1,"model":"gpt-5.2","choices":[{"index":0,"finish_reason":"stop",'
     b'"message":{"role":"assistant","content":"4"}}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}'
 )
+
+
+def whole_request(client: ssl.SSLSocket) -> bytes:
+    """A request with its body: who closes with something unread resets the connection."""
+    read = b""
+    while True:
+        head, ended, body = read.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)
+        if ended and len(body) >= int(length[1] if length else 0):
+            return read
+        if not (more := client.recv(65536)):
+            return read
+        read += more
 
 
 def serve_udp() -> None:
@@ -31,12 +45,13 @@ def main(pair: str) -> None:
         def handle(self) -> None:
             print(f"tcp {self.client_address[0]}", flush=True)
             with context.wrap_socket(self.request, server_side=True) as client:
-                asked = client.recv(65536)
+                asked = whole_request(client)
                 body = MODELS if asked.startswith(b"GET") else COMPLETION
                 client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (len(body), body))  # fmt: skip
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
+        request_queue_size = 128  # who is kept waiting longer is refused
 
         def handle_error(self, *_: object) -> None:
             """Whoever does not trust us hangs up."""
