@@ -30,7 +30,7 @@ long-addons: WHAT = tests/addons
 long-rules: WHAT = tests/properties tests/rules tests/contract tests/cli/test_migrate.py
 long-codecs: WHAT = tests/fuzz
 long-table: WHAT = tests/e2e/test_conformance.py
-long-system: WHAT = tests/control/test_openapi.py tests/control/test_migrations.py tests/e2e/test_fleet.py tests/test_release.py
+long-system: WHAT = tests/control/test_openapi.py tests/control/test_migrations.py tests/e2e/test_fleet.py tests/netns/test_scale.py tests/test_release.py
 
 $(addprefix long-,$(PARTS)): long-%: $(VENV)/installed
 	@echo "== $* =="

@@ -3,7 +3,7 @@
 A Cluster has its records and marks in lanes (`contract.streams`); everything else has a tenant's slot, or one key.
 """
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from functools import wraps
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, RedisError
 
 from contract.redis_place import Place, is_several, read_place
 
@@ -71,6 +71,37 @@ def _cluster(place: Place, more: dict[str, Any]) -> "Cluster":
 def is_cluster(client: object) -> bool:
     """Whether a client's Redis is a Cluster."""
     return isinstance(client, aioredis.RedisCluster)
+
+
+async def ask_all(
+    redis: "aioredis.Redis", commands: Iterable[tuple[str, tuple[Any, ...]]]
+) -> list[Any]:
+    """The answers to several commands, each with its key before it; in place of one its error.
+
+    Of a Cluster they are sent one after the other: its client fails a pipeline as a whole where
+    one shard is away, and closes the connections of all.
+    """
+    if is_cluster(redis):
+        return await _one_by_one(cast("Cluster", redis), commands)
+    async with redis.pipeline(transaction=False) as pipeline:
+        for _, command in commands:
+            pipeline.execute_command(*command)
+        answers: list[Any] = await pipeline.execute(raise_on_error=False)
+    return answers
+
+
+async def _one_by_one(
+    redis: "Cluster", commands: Iterable[tuple[str, tuple[Any, ...]]]
+) -> list[Any]:
+    answers: list[Any] = []
+    for key, command in commands:
+        try:
+            await redis.initialize()
+            node = redis.get_node_from_key(key)
+            answers.append(await redis.execute_command(*command, target_nodes=node))  # fmt: skip
+        except (RedisError, OSError, RedisClusterException) as error:
+            answers.append(error)
+    return answers
 
 
 def _as_redis_error[**P, R](

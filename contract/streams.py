@@ -3,7 +3,6 @@
 Nothing in it can add a key or weaken a rule.
 """
 
-import zlib
 from typing import NamedTuple
 
 # An entry of a stream of records has `decision.encode` bytes in FIELD, and in MAC their
@@ -32,27 +31,11 @@ class Stream(NamedTuple):
 
 ONE = Stream("ef:1:records", "ef:1:sent")
 # A Cluster has sixteen, each in one slot. The names are chosen so that each lies in another
-# sixteenth of the slots, in their order: of shards of one size each has its share of lanes.
+# sixteenth of the slots, and any four that follow one another in different quarters: of few
+# shards of one size each has its share, of few proxies, too.
 LANES = tuple(
     Stream(f"ef:1:records:{{{lane}}}", f"ef:1:sent:{{{lane}}}", lane)
-    for lane in [
-        "10",
-        "3",
-        "61",
-        "43",
-        "11",
-        "2",
-        "60",
-        "42",
-        "12",
-        "1",
-        "63",
-        "41",
-        "13",
-        "0",
-        "62",
-        "40",
-    ]
+    for lane in map(str, (63, 43, 62, 2, 41, 61, 0, 60, 12, 10, 13, 11, 1, 3, 40, 42))
 )
 
 
@@ -61,10 +44,13 @@ def streams(*, cluster: bool) -> tuple[Stream, ...]:
     return LANES if cluster else (ONE,)
 
 
-def stream_of(worker: str, *, cluster: bool) -> Stream:
-    """The stream of a worker's records, all of them, so that their order is kept."""
-    lanes = streams(cluster=cluster)
-    return lanes[zlib.crc32(worker.encode()) % len(lanes)]
+# Counts the runs of proxies: the next one takes the next lane.
+TURN = "ef:1:turn"
+
+
+def lane_of(turn: int) -> Stream:
+    """The lane of a run of a proxy, for all its records, so that their order is kept."""
+    return LANES[turn % len(LANES)]
 
 
 def sent_field(worker: str, boot: str) -> str:

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis.asyncio as aioredis
-from redis.exceptions import RedisError
 
-from contract.redis_client import is_cluster
+from contract.redis_client import ask_all, is_cluster
 from contract.streams import CONSUMER, GROUP, Stream, streams
 from control.arrivals import Entry
 
 # Records of a transaction: a commit costs as much as some hundred rows.
 BATCH = 500
-LANE_BATCH = 100  # of a lane: sixteen are read at once
+LANE_BATCH = 100  # of a lane: sixteen of them are stored at once
 # For which Redis holds a read open when there is nothing; then the lock is checked.
 BLOCK_MS = 1000
 LANE_PAUSE = 0.1  # seconds between reads of lanes that were empty
@@ -38,22 +37,17 @@ class RecordStreams:
 
     async def open(self) -> None:
         """Make the groups that are not there. Raises RedisError where no stream can have one."""
+        answers = await ask_all(
+            self._redis,
+            ((name, ("XGROUP", "CREATE", name, GROUP, "0", "MKSTREAM")) for name, *_ in self._streams),
+        )  # fmt: skip
         failed = [
-            error
-            for error in await asyncio.gather(*map(self._open, self._streams))
-            if error is not None
+            one
+            for one in answers
+            if isinstance(one, Exception) and "BUSYGROUP" not in str(one)
         ]
         if len(failed) == len(self._streams):
             raise failed[0]
-
-    async def _open(self, stream: Stream) -> Exception | None:
-        try:
-            await self._redis.xgroup_create(
-                stream.records, GROUP, id="0", mkstream=True
-            )
-        except (RedisError, OSError) as error:
-            return None if "BUSYGROUP" in str(error) else error
-        return None
 
     async def read(self, start: str) -> tuple[list[Entry], Ids]:
         """The next entries, and how to acknowledge them: `>` for new ones, `0` for those that were read and
@@ -83,14 +77,13 @@ class RecordStreams:
         return entries, {stream: [id for id, _ in entries]} if entries else {}
 
     async def _read_lanes(self, start: str) -> dict[Stream, list[Entry]]:
-        """All lanes at once. One that does not answer is left out for a while, so that it holds up no other."""
+        """All lanes. One that does not answer is left out for a while, so that it holds up no other."""
         now = time.monotonic()
         lanes = [one for one in self._streams if self._rests.get(one, 0) <= now]
-        async with self._redis.pipeline(transaction=False) as pipeline:
-            for lane in lanes:
-                wanted: dict[Any, Any] = {lane.records: start}
-                pipeline.xreadgroup(GROUP, CONSUMER, wanted, count=LANE_BATCH)
-            answers = await pipeline.execute(raise_on_error=False)
+        ask = "XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", LANE_BATCH, "STREAMS"
+        answers = await ask_all(
+            self._redis, ((name, (*ask, name, start)) for name, *_ in lanes)
+        )
         found: dict[Stream, list[Entry]] = {}
         for lane, answer in zip(lanes, answers, strict=True):
             self._rests.pop(lane, None)

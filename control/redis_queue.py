@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
-from contract.redis_client import is_cluster
+from contract.redis_client import ask_all, is_cluster
 from contract.redis_faults import fault_by
-from contract.streams import GROUP, Stream, streams
+from contract.streams import GROUP, streams
 
 PATIENCE = 2.0  # seconds for an answer
 PROBE_SECONDS = 60  # for which the probe is kept
@@ -28,34 +28,36 @@ async def redis_fault(redis: "aioredis.Redis") -> str | None:
     Of a Cluster each lane is written to, so that no shard is left out.
     """
     probes = [stream.probe for stream in streams(cluster=is_cluster(redis))]
+    writes = ((one, ("SET", one, b"1", "EX", PROBE_SECONDS)) for one in probes)
     try:
-        written = (redis.set(probe, b"1", ex=PROBE_SECONDS) for probe in probes)
-        await asyncio.wait_for(asyncio.gather(*written), PATIENCE)
+        answers = await asyncio.wait_for(ask_all(redis, writes), PATIENCE)
     except (RedisError, OSError, TimeoutError) as error:
         return fault_by(error)
-    return None
+    failed = [one for one in answers if isinstance(one, Exception)]
+    return fault_by(failed[0]) if failed else None
 
 
 async def waiting(redis: "aioredis.Redis") -> Queue | None:
     """What waits; None where Redis does not tell."""
+    names = [stream.records for stream in streams(cluster=is_cluster(redis))]
     try:
-        found = await asyncio.gather(
-            *(_waiting(redis, one) for one in streams(cluster=is_cluster(redis)))
-        )
+        groups = await ask_all(redis, ((one, ("XINFO GROUPS", one)) for one in names))
+        # What is stored is deleted, so the first one waits longest.
+        firsts = await ask_all(redis, ((one, ("XRANGE", one, "-", "+", "COUNT", 1)) for one in names))  # fmt: skip
     except (RedisError, OSError):
         return None
+    if any(isinstance(one, Exception) for one in (*groups, *firsts)):
+        return None
+    found = list(map(_waiting, groups, firsts))
     return Queue(sum(one.records for one in found), max(one.oldest for one in found))
 
 
-async def _waiting(redis: "aioredis.Redis", stream: Stream) -> Queue:
-    groups: list[dict[str, Any]] = await redis.xinfo_groups(stream.records)
+def _waiting(groups: list[dict[str, Any]], first: Any) -> Queue:
     ours = [group for group in groups if group["name"] == GROUP.encode()]
     if not ours:
         return Queue(0, 0.0)
     pending, lag = int(ours[0]["pending"]), int(ours[0].get("lag") or 0)
     if not pending + lag:
         return Queue(0, 0.0)
-    # What is stored is deleted, so the first one waits longest.
-    first: Any = await redis.xrange(stream.records, count=1)
     made = int(first[0][0].partition(b"-")[0]) / 1000 if first else time.time()
     return Queue(pending + lag, max(0.0, time.time() - made))

@@ -24,7 +24,7 @@ from addons.record.spool import Frame, Spool, count_frames, read_frames
 from contract.proof import record_mac
 from contract.redis_client import is_cluster
 from contract.redis_faults import fault_by
-from contract.streams import FIELD, MAC, sent_field, stream_of
+from contract.streams import FIELD, MAC, ONE, TURN, Stream, lane_of, sent_field
 
 logger = logging.getLogger("earthflow.outbox")
 
@@ -64,7 +64,8 @@ class Outbox:
         self._key = key
         self.up = True
         self._redis = redis
-        self._stream = stream_of(spool.worker, cluster=is_cluster(redis))
+        # Of a Cluster the lane is chosen when Redis answers first.
+        self.stream = None if is_cluster(redis) else ONE
         self._watermark = watermark
         self._news = asyncio.Event()
         self._offsets: dict[Path, int] = {}  # up to where each segment was sent
@@ -154,13 +155,13 @@ class Outbox:
         """Send a batch and the new mark in one transaction; False where the old mark
         was gone.
         """
-        last = batch[-1].place
+        last, stream = batch[-1].place, await self._own_stream()
         mark, key = sent_field(last.worker, last.boot), self._key()
         async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hget(self._stream.sent, mark)
+            pipeline.hget(stream.sent, mark)
             for frame in batch:
-                pipeline.xadd(self._stream.records, _fields(frame.payload, key))
-            pipeline.hset(self._stream.sent, mark, str(last.seq))
+                pipeline.xadd(stream.records, _fields(frame.payload, key))
+            pipeline.hset(stream.sent, mark, str(last.seq))
             marked = (await pipeline.execute())[0]
         if self._lost(last.boot, marked):
             self._send_again()
@@ -168,6 +169,11 @@ class Outbox:
         self._offsets[segment] = offset
         self._sent[last.boot] = last.seq
         return True
+
+    async def _own_stream(self) -> Stream:
+        if self.stream is None:
+            self.stream = lane_of(await self._redis.incr(TURN))
+        return self.stream
 
     def _lost(self, boot: str, marked: bytes | str | None) -> bool:
         return boot in self._sent and (marked is None or int(marked) < self._sent[boot])
@@ -185,9 +191,10 @@ class Outbox:
 
     async def _confirm(self) -> None:
         """Delete what PostgreSQL holds; start again where Redis lost its mark."""
+        stream = await self._own_stream()
         for boot in list(self._sent):
             mark = sent_field(self.spool.worker, boot)
-            if self._lost(boot, await self._redis.hget(self._stream.sent, mark)):
+            if self._lost(boot, await self._redis.hget(stream.sent, mark)):
                 self._send_again()
                 return
             stored = await self._watermark(self.spool.worker, boot)

@@ -25,7 +25,7 @@ OLDEST = 14  # the first version of PostgreSQL with multiranges
 # Connections for slow reads, and a statement's longest time.
 READERS, LONGEST_READ_MS = 3, 30_000
 # How long the other side of a connection may be silent: asked after 10 s, three times.
-ALIVE = {
+ALIVE: dict[str, Any] = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 from redis.crc import key_slot
 
 from contract.redis_place import Place, is_several, read_place, redis_url
-from contract.streams import LANES, ONE, stream_of, streams
+from contract.streams import LANES, ONE, lane_of, streams
 
 
 @pytest.mark.parametrize(
@@ -60,16 +60,20 @@ def test_any_text_is_a_place_or_is_refused(text: str) -> None:
 
 def test_lanes_lie_evenly_over_the_slots() -> None:
     slots = [key_slot(lane.records.encode()) for lane in LANES]
-    assert [slot * 16 // 16384 for slot in slots] == list(range(16))
+    assert sorted(slot * 16 // 16384 for slot in slots) == list(range(16))
     for lane in LANES:
         names = lane.records, lane.sent, lane.probe
         assert len({key_slot(name.encode()) for name in names}) == 1
     assert len({name for lane in LANES for name in lane[:2]}) == 32
 
 
-def test_a_worker_has_one_stream() -> None:
+@pytest.mark.parametrize(
+    ("shards", "proxies"), [(2, 2), (3, 4), (4, 4), (5, 9), (6, 10), (8, 14)]
+)
+def test_few_proxies_lie_on_different_shards(shards: int, proxies: int) -> None:
     assert streams(cluster=False) == (ONE,)
-    assert stream_of("w", cluster=False) == ONE
-    found = {stream_of(f"worker-{number}", cluster=True) for number in range(500)}
-    assert found == set(LANES)
-    assert stream_of("w", cluster=True) == stream_of("w", cluster=True)
+    assert {lane_of(turn) for turn in range(16)} == set(streams(cluster=True))
+    for begun in range(16):
+        lanes = [lane_of(begun + turn) for turn in range(proxies)]
+        slots = [key_slot(lane.records.encode()) for lane in lanes]
+        assert {slot * shards // 16384 for slot in slots} == set(range(shards)), begun

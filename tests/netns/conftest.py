@@ -3,6 +3,9 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
+
+import pytest
 
 
 def _can() -> bool:
@@ -22,3 +25,9 @@ def _can() -> bool:
 collect_ignore_glob = (
     [] if os.environ.get("EARTHFLOW_NETNS") or _can() else ["test_*.py"]
 )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What takes minutes runs with `make long-system`."""
+    long = config.getoption("--hypothesis-profile") == "long"
+    return True if collection_path.name == "test_scale.py" and not long else None

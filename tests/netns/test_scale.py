@@ -309,6 +309,7 @@ def test_what_is_cut_off_and_comes_back_loses_nothing(site: Site) -> None:
         shares = {name: sum(_added(site.redis(name, "XINFO", "STREAM", lane.records)) for lane in LANES if key_slot(lane.records.encode()) // SHARE == number) for number, name in enumerate(REDIS)}  # fmt: skip
         print(f"records by shard: {shares}")
         assert sum(shares.values()) >= site.made
+        assert min(shares.values()) > 0
 
 
 def _added(said: str) -> int:
