@@ -12,13 +12,17 @@ from redis.asyncio.cluster import ClusterNode, ClusterPipeline
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import ClusterError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from contract.redis_place import Place, is_several, read_place
 
 # Times that a Cluster's client looks anew where a slot is before it gives up: one look for a shard that moved, one for a failover.
 LOOKS = 2
+# What its client raises where a shard is away; and where nobody has a slot, or nobody knows any.
+LOST = (RedisConnectionError, RedisTimeoutError, ClusterError, OSError)
+STRANGE = (RedisClusterException, IndexError)
 
 
 def connect(url: str, timeout: float, retry: Retry | None = None) -> "aioredis.Redis":
@@ -63,6 +67,8 @@ def _cluster(place: Place, more: dict[str, Any]) -> "Cluster":
         startup_nodes=[ClusterNode(host, port) for host, port in place.hosts],
         # A shard that is away takes its own lanes and tenants along, and no others.
         require_full_coverage=False,
+        # The URL's hosts stay the way in, whatever addresses the shards have today.
+        dynamic_startup_nodes=False,
         retry=Retry(NoBackoff(), LOOKS),
         **more,
     )
@@ -99,22 +105,31 @@ async def _one_by_one(
             await redis.initialize()
             node = redis.get_node_from_key(key)
             answers.append(await redis.execute_command(*command, target_nodes=node))  # fmt: skip
-        except (RedisError, OSError, RedisClusterException) as error:
+        except (RedisError, OSError, *STRANGE) as error:
+            if isinstance(error, STRANGE):  # nobody has the slot
+                redis.look_again()
             answers.append(error)
     return answers
 
 
-def _as_redis_error[**P, R](
+def _looking_again[**P, R](
     run: Callable[P, Coroutine[Any, Any, R]],
 ) -> Callable[P, Coroutine[Any, Any, R]]:
-    """What the Cluster's client raises that is no RedisError: nobody has the slot, or no server answers."""
+    """After a failure the Cluster is asked anew who has what: its client does that by itself after some errors only, and
+    a shard that vanished without a word shows as a timeout. Errors that are no RedisError become one.
+    """
 
     @wraps(run)
     async def running(*args: P.args, **named: P.kwargs) -> R:
+        client: Any = getattr(args[0], "cluster_client", args[0])
         try:
             return await run(*args, **named)
-        except RedisClusterException as error:
+        except STRANGE as error:
+            client.look_again()
             raise RedisConnectionError(str(error)) from error
+        except LOST:
+            client.look_again()
+            raise
 
     return running
 
@@ -122,8 +137,12 @@ def _as_redis_error[**P, R](
 class Cluster(aioredis.RedisCluster):
     """A client of a Cluster whose errors are those of any other client."""
 
-    initialize = _as_redis_error(aioredis.RedisCluster.initialize)
-    execute_command = _as_redis_error(aioredis.RedisCluster.execute_command)
+    initialize = _looking_again(aioredis.RedisCluster.initialize)
+    execute_command = _looking_again(aioredis.RedisCluster.execute_command)
+
+    def look_again(self) -> None:
+        """Ask the Cluster who has what before the next command."""
+        self._initialize = True
 
     def pipeline(
         self, transaction: Any | None = None, shard_hint: Any | None = None
@@ -135,5 +154,5 @@ class Cluster(aioredis.RedisCluster):
 class Pipeline(ClusterPipeline):
     """Several commands at once, of which a transaction's are done together."""
 
-    execute = _as_redis_error(ClusterPipeline.execute)
-    __aenter__ = _as_redis_error(ClusterPipeline.__aenter__)
+    execute = _looking_again(ClusterPipeline.execute)
+    __aenter__ = _looking_again(ClusterPipeline.__aenter__)

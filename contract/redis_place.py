@@ -48,8 +48,11 @@ def read_place(url: str) -> Place:
         raise ValueError("begins with redis+sentinel:// or redis+cluster://")
     rest, _, query = rest.partition("?")
     told = {name: values[-1] for name, values in parse_qs(query).items()}
-    if unknown := told.keys() - QUERY:
-        raise ValueError(f"has an option that is none: {min(unknown)}")
+    if told.keys() - QUERY:
+        # Not which one: a password with a `?` in it would end here.
+        raise ValueError(
+            f"may have {' and '.join(sorted(QUERY))} behind `?`, and nothing else"
+        )
     servers, _, path = rest.partition("/")
     user, _, servers = servers.rpartition("@")
     name, _, password = user.partition(":")

@@ -33,6 +33,8 @@ class RecordStreams:
         self._redis = redis
         self._streams = streams(cluster=is_cluster(redis))
         self._rests: dict[Stream, float] = {}  # a lane -> until when it is left out
+        # Lanes that failed: what they gave and nobody acknowledged is read before what is new.
+        self._again: set[Stream] = set()
         self.fault: Exception | None = None
 
     async def open(self) -> None:
@@ -81,16 +83,22 @@ class RecordStreams:
         now = time.monotonic()
         lanes = [one for one in self._streams if self._rests.get(one, 0) <= now]
         ask = "XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", LANE_BATCH, "STREAMS"
+        begin = {one: "0" if one in self._again else start for one in lanes}
         answers = await ask_all(
-            self._redis, ((name, (*ask, name, start)) for name, *_ in lanes)
+            self._redis,
+            ((one.records, (*ask, one.records, begin[one])) for one in lanes),
         )
         found: dict[Stream, list[Entry]] = {}
         for lane, answer in zip(lanes, answers, strict=True):
             self._rests.pop(lane, None)
             if not isinstance(answer, Exception):
                 found[lane] = _entries(answer)
-            elif "NOGROUP" in str(answer):
-                raise answer
+                if begin[lane] == "0" and not found[lane]:
+                    self._again.discard(lane)
+                continue
+            self._again.add(lane)  # what it was given may not have arrived here
+            if "NOGROUP" in str(answer):
+                await self.open()
             else:
                 self._rests[lane] = time.monotonic() + LANE_REST
                 self.fault = answer

@@ -11,6 +11,7 @@ id.
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from itertools import zip_longest
@@ -172,7 +173,13 @@ class Outbox:
 
     async def _own_stream(self) -> Stream:
         if self.stream is None:
-            self.stream = lane_of(await self._redis.incr(TURN))
+            try:
+                self.stream = lane_of(await self._redis.incr(TURN))
+            except (
+                RedisError,
+                OSError,
+            ):  # the shard that counts is away, and others may not be
+                self.stream = lane_of(os.urandom(1)[0])
         return self.stream
 
     def _lost(self, boot: str, marked: bytes | str | None) -> bool:

@@ -15,6 +15,7 @@ from importlib import resources
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -30,6 +31,7 @@ ALIVE: dict[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
+SILENT_MS = 30_000  # for which what was sent may stay without an answer
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
 CREATES = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
@@ -139,12 +141,15 @@ async def alone(conninfo: str) -> Connection:
     What its session holds, such as a lock, ends with it, and where the network is cut half a
     minute later: both sides ask for one another.
     """
+    own = conninfo_to_dict(conninfo).get("options") or ""
+    asks = " ".join(f"-c tcp_{name}={value}" for name, value in ALIVE.items())
     return await psycopg.AsyncConnection.connect(
         conninfo,
         autocommit=True,
         row_factory=dict_row,
         connect_timeout=5,
-        options=" ".join(f"-c tcp_{name}={value}" for name, value in ALIVE.items()),
+        options=f"{own} {asks} -c tcp_user_timeout={SILENT_MS}".strip(),
+        tcp_user_timeout=SILENT_MS,
         **ALIVE,
     )
 
