@@ -45,6 +45,7 @@ VALUES: dict[str, dict[str, Any]] = {
         },
         "control": {"replicas": 3, "settings": {"RATE_LIMIT_BURST_FACTOR": 2.5}},
         "monitoring": {"enabled": True, "labels": {"release": "prometheus"}},
+        "networkPolicy": {"clientNetworks": ["10.20.0.0/16"]},
     },
     "outside": {
         "image": {"repository": "registry.example.com/earthflow", "tag": "2.0.0-own", "pullPolicy": "Always", "pullSecrets": ["pull"]},
@@ -286,6 +287,7 @@ def test_the_chart_and_kustomize_make_the_same(
         ({"proxy": {"tls": "t", "settings": {"TLS_CERT_PATH": "/x"}}}, "leave them out of proxy.settings"),
         ({"proxy": {"providers": "x", "settings": {"EARTHFLOW_PROVIDERS": "/x"}}}, "leave it out of proxy.settings"),
         ({"proxy": {"settings": {"TLS_CA_PATH": "/x"}}}, "no proxy is ever ready"),
+        ({"proxy": {"service": {"type": "LoadBalancer"}}}, "set networkPolicy.clientNetworks"),
         ({"secrets": "one", "ca": "one"}, "must not see the rest"),
         ({"ca": ""}, "does not match pattern"),
         ({"postgres": {"port": 65536}}, "maximum"),

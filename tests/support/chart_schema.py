@@ -102,6 +102,7 @@ def schema() -> str:
         networkPolicy=_object(
             enabled=FLAG,
             clients=TEXTS,
+            clientNetworks=NETWORKS,
             monitoring=TEXTS,
             inside=NETWORKS,
             inside6=NETWORKS,
