@@ -100,15 +100,24 @@ async def _one_by_one(
     redis: "Cluster", commands: Iterable[tuple[str, tuple[Any, ...]]]
 ) -> list[Any]:
     answers: list[Any] = []
+    away: dict[str, Exception] = {}  # a node that did not answer, and how: asked once
     for key, command in commands:
+        name = ""
         try:
             await redis.initialize()
             node = redis.get_node_from_key(key)
-            answers.append(await redis.execute_command(*command, target_nodes=node))  # fmt: skip
+            name = node.name if node is not None else ""
+            if name not in away:
+                answers.append(await redis.execute_command(*command, target_nodes=node))  # fmt: skip
+                continue
         except (RedisError, OSError, *STRANGE) as error:
             if isinstance(error, STRANGE):  # nobody has the slot
                 redis.look_again()
+            if name and isinstance(error, LOST):
+                away[name] = error
             answers.append(error)
+            continue
+        answers.append(away[name])
     return answers
 
 

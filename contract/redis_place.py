@@ -14,7 +14,7 @@ from pydantic import AfterValidator, SecretStr
 
 from contract.setting_types import LARGEST_PORT, host_of, own_secret
 
-PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
+PORTS = {"sentinel": 26379, "cluster": 6379}
 LONGEST = 10_000  # characters of a URL: some hundred hosts
 QUERY = {"ssl_ca_certs", "sentinel_password"}
 
@@ -42,7 +42,9 @@ def is_several(url: str) -> bool:
 
 def read_place(url: str) -> Place:
     """Read a URL of Sentinels or of a Cluster. Raises ValueError with what is wrong."""
-    scheme, _, rest = url[:LONGEST].partition("://")
+    if len(url) > LONGEST:
+        raise ValueError(f"has more than {LONGEST:,} characters")
+    scheme, _, rest = url.partition("://")
     engine, _, kind = scheme.partition("+")
     if engine not in ("redis", "rediss") or kind not in ("sentinel", "cluster"):
         raise ValueError("begins with redis+sentinel:// or redis+cluster://")

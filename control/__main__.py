@@ -47,7 +47,7 @@ async def serve(settings: ControlSettings) -> int:
                 settings.database,
                 settings.database_place,
                 settings.start_timeout,
-                pooled=settings.pooled,
+                past_pooler=settings.past_pooler,
             )
             opened.push_async_callback(pool.close)
             reading = await database.for_reading(settings.database_read)

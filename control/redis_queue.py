@@ -40,15 +40,19 @@ async def redis_fault(redis: "aioredis.Redis") -> str | None:
 async def waiting(redis: "aioredis.Redis") -> Queue | None:
     """What waits; None where Redis does not tell."""
     names = [stream.records for stream in streams(cluster=is_cluster(redis))]
+    # What is stored is deleted, so the first one of a stream waits longest.
+    questions = [
+        (name, question)
+        for name in names
+        for question in (("XINFO GROUPS", name), ("XRANGE", name, "-", "+", "COUNT", 1))
+    ]
     try:
-        groups = await ask_all(redis, ((one, ("XINFO GROUPS", one)) for one in names))
-        # What is stored is deleted, so the first one waits longest.
-        firsts = await ask_all(redis, ((one, ("XRANGE", one, "-", "+", "COUNT", 1)) for one in names))  # fmt: skip
-    except (RedisError, OSError):
+        answers = await asyncio.wait_for(ask_all(redis, questions), PATIENCE)
+    except (RedisError, OSError, TimeoutError):
         return None
-    if any(isinstance(one, Exception) for one in (*groups, *firsts)):
+    if any(isinstance(one, Exception) for one in answers):
         return None
-    found = list(map(_waiting, groups, firsts))
+    found = list(map(_waiting, answers[::2], answers[1::2]))
     return Queue(sum(one.records for one in found), max(one.oldest for one in found))
 
 

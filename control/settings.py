@@ -89,14 +89,14 @@ class Postgres(Settings):
         )
 
     @property
-    def pooled(self) -> bool:
-        """Whether a pooler stands before the database, and keeps no sessions."""
-        return self.direct_url is not None
+    def past_pooler(self) -> str | None:
+        """The connection string of the database itself, where `database` leads to a pooler."""
+        return self.direct_url.get_secret_value() if self.direct_url else None
 
     @property
     def database_direct(self) -> str:
         """The same for what a session holds, such as the lock of a job: past a pooler."""
-        return self.direct_url.get_secret_value() if self.direct_url else self.database
+        return self.past_pooler or self.database
 
     @property
     def database_read(self) -> str:

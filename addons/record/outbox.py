@@ -175,10 +175,8 @@ class Outbox:
         if self.stream is None:
             try:
                 self.stream = lane_of(await self._redis.incr(TURN))
-            except (
-                RedisError,
-                OSError,
-            ):  # the shard that counts is away, and others may not be
+            except (RedisError, OSError):
+                # The shard that counts is away, and others may not be.
                 self.stream = lane_of(os.urandom(1)[0])
         return self.stream
 

@@ -62,10 +62,10 @@ class ChangedMigration(Exception):
 
 
 async def connect(
-    conninfo: str, place: str, timeout: float, *, pooled: bool = False
+    conninfo: str, place: str, timeout: float, *, past_pooler: str | None = None
 ) -> Pool:
-    """A pool over a database that answers. `pooled`: through a pooler that gives a session to a
-    transaction, so nothing of ours may be left in it.
+    """A pool over a database that answers. `past_pooler`: the database itself, where `conninfo` leads
+    to a pooler that gives a session to a transaction, so that nothing of ours may be left in it.
 
     Raises Unreachable after `timeout` seconds, Unusable where it is too old, or where a pooler
     is in between that nobody told of.
@@ -75,8 +75,8 @@ async def connect(
         try:
             probe = await psycopg.AsyncConnection.connect(conninfo, connect_timeout=5)
             major = probe.info.server_version // 10_000
-            direct = await _is_direct(probe)
             await probe.close()
+            direct = await _is_direct(past_pooler or conninfo)
             break
         except psycopg.OperationalError as error:
             if time.monotonic() > deadline:
@@ -94,21 +94,22 @@ async def connect(
             f"PostgreSQL at {place} is of version {major}; Earthflow needs {OLDEST} or newer. "
             'Move the data to a newer one: docs/upgrading.md, "A new version of PostgreSQL".'
         )
-    if not (direct or pooled):
+    if not direct:
+        where = "EARTHFLOW_DATABASE_DIRECT_URL" if past_pooler else place
         raise Unusable(
-            f"A pooler such as PgBouncer stands before PostgreSQL at {place}, and locks would not hold. "
+            f"A pooler such as PgBouncer stands before PostgreSQL at {where}, and locks would not hold. "
             "Set EARTHFLOW_DATABASE_DIRECT_URL to PostgreSQL itself."
         )
-    return await _pool(conninfo, 8, {"prepare_threshold": None} if pooled else {})
+    return await _pool(conninfo, 8, {"prepare_threshold": None} if past_pooler else {})
 
 
-async def _is_direct(connection: psycopg.AsyncConnection[Any]) -> bool:
+async def _is_direct(conninfo: str) -> bool:
     """Whether the process that serves us is the one that greeted us: a pooler greets with a
     number of its own.
     """
-    cursor = await connection.execute("SELECT pg_backend_pid()")
-    row = await cursor.fetchone()
-    return bool(row and row[0] == connection.info.backend_pid)
+    async with await psycopg.AsyncConnection.connect(conninfo, connect_timeout=5) as one:  # fmt: skip
+        row = await (await one.execute("SELECT pg_backend_pid()")).fetchone()
+        return bool(row and row[0] == one.info.backend_pid)
 
 
 async def for_reading(conninfo: str) -> Pool:

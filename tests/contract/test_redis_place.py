@@ -38,6 +38,7 @@ def test_a_place_is_read(url: str, place: Place) -> None:
         ("redis+cluster://", "host name"),
         ("redis+clster://a", "begins with"),
         ("http+cluster://a", "begins with"),
+        (f"redis+cluster://{','.join(['host-1.example'] * 700)}", "characters"),
         ("redis+cluster://a?db=1", "and nothing else"),
         ("redis+cluster://:ab?cdSECRET=ef@h", "and nothing else"),
     ],

@@ -35,6 +35,8 @@ async def test_a_pooler_that_nobody_told_of_is_recognised(
 ) -> None:
     with pytest.raises(database.Unusable, match="Set EARTHFLOW_DATABASE_DIRECT_URL"):
         await database.connect(pooler.url, "pooler", 5)
+    with pytest.raises(database.Unusable, match="at EARTHFLOW_DATABASE_DIRECT_URL"):
+        await database.connect(pooler.url, "pooler", 5, past_pooler=pooler.url)
     pool = await database.connect(database_url, "here", 5)
     await pool.close()
 
@@ -42,7 +44,7 @@ async def test_a_pooler_that_nobody_told_of_is_recognised(
 async def test_a_pool_through_it_survives_sessions_that_are_dropped(
     pooler: Pooler, database_url: str, state: State
 ) -> None:
-    pool = await database.connect(pooler.url, "pooler", 5, pooled=True)
+    pool = await database.connect(pooler.url, "pooler", 5, past_pooler=database_url)
     for _ in range(3):
         # More often than after which psycopg would prepare a statement, on more sessions than the pooler has.
         found = await asyncio.gather(*(tenants.one(pool, new_id()) for _ in range(30)))
@@ -63,7 +65,7 @@ async def test_records_are_stored_past_it_and_one_control_leads(
     assert (pooled.database, pooled.database_direct) == (pooler.url, told.database)
     assert pooled.database_read == told.database
     state.settings = pooled
-    pool, state.pool = state.pool, await database.connect(pooler.url, "pooler", 5, pooled=pooled.pooled)  # fmt: skip
+    pool, state.pool = state.pool, await database.connect(pooler.url, "pooler", 5, past_pooler=pooled.past_pooler)  # fmt: skip
     await send(state, *(decision(seq) for seq in range(20)))
     assert len(await ingested(state, 20)) == 20
     job = asyncio.create_task(ingest.run(state))

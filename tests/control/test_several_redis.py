@@ -174,7 +174,11 @@ async def test_a_cluster_that_moves_slots_and_loses_a_shard_stores_all_once(
             there = (len(lanes) - len(away)) * EACH
             await proxies.until_stored(before.total() + there)
             assert await redis_fault(state.redis) is not None
-            assert state.ingest_detail
+            async with asyncio.timeout(PATIENCE):
+                while (
+                    not state.ingest_detail
+                ):  # said once what was read is acknowledged
+                    await asyncio.sleep(0.05)
             stored = await proxies.stored()
             assert {worker: stored[worker] - before[worker] for worker in lanes} == {
                 worker: 0 if worker in away else EACH for worker in lanes

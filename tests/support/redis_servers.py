@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -56,11 +57,10 @@ def _options(port: int) -> list[str]:
     return ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--protected-mode", "no", "--repl-diskless-sync-delay", "0"]  # fmt: skip
 
 
-class _Servers:
+class _Servers(ABC):
     """Several servers, in a folder that goes with them."""
 
     def __init__(self) -> None:
-        self._exit = ExitStack()
         self.servers: list[Server] = []
 
     def _add(self, name: str, port: int, *options: str) -> Server:
@@ -71,16 +71,15 @@ class _Servers:
         return server
 
     def __enter__(self) -> Self:
-        self._folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="ef-redis-")))  # fmt: skip
-        try:
+        with ExitStack() as self._exit:
+            self._folder = Path(self._exit.enter_context(tempfile.TemporaryDirectory(prefix="ef-redis-")))  # fmt: skip
             self._start()
-        except BaseException:
-            self._exit.close()
-            raise
+            self._exit = self._exit.pop_all()
         return self
 
+    @abstractmethod
     def _start(self) -> None:
-        raise NotImplementedError
+        """Start them, and set `url`."""
 
     def __exit__(self, *_: object) -> None:
         self._exit.close()
