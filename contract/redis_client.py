@@ -102,23 +102,29 @@ async def _one_by_one(
     answers: list[Any] = []
     away: dict[str, Exception] = {}  # a node that did not answer, and how: asked once
     for key, command in commands:
-        name = ""
         try:
-            await redis.initialize()
-            node = redis.get_node_from_key(key)
-            name = node.name if node is not None else ""
-            if name not in away:
-                answers.append(await redis.execute_command(*command, target_nodes=node))  # fmt: skip
-                continue
-        except (RedisError, OSError, *STRANGE) as error:
-            if isinstance(error, STRANGE):  # nobody has the slot
-                redis.look_again()
-            if name and isinstance(error, LOST):
-                away[name] = error
+            answers.append(await _by_node(redis, key, command, away))
+        except STRANGE as error:  # nobody has the slot
+            redis.look_again()
             answers.append(error)
-            continue
-        answers.append(away[name])
+        except (RedisError, OSError) as error:
+            answers.append(error)
     return answers
+
+
+async def _by_node(
+    redis: "Cluster", key: str, command: tuple[Any, ...], away: dict[str, Exception]
+) -> Any:
+    await redis.initialize()
+    node = redis.get_node_from_key(key)
+    if node is not None and node.name in away:
+        raise away[node.name]
+    try:
+        return await redis.execute_command(*command, target_nodes=node)
+    except LOST as error:
+        if node is not None:
+            away[node.name] = error
+        raise
 
 
 def _looking_again[**P, R](
