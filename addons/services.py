@@ -83,7 +83,7 @@ class Services:
             settings.snapshot_max_age,
             CompiledCache(settings.compiled_dir, cache_key(settings.master)),
         )
-        spool, orphans = take_spool(settings.state_dir / "spool")
+        spool, orphans = take_spool(settings.state_dir / "spool", settings.spool_bytes)
         self._redis = _redis(settings, REDIS_TIMEOUT)
         self._limits_redis = _redis(settings, LIMITS_TIMEOUT)
         self._outboxes = [

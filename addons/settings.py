@@ -61,6 +61,10 @@ class ProxySettings(Core, Redis):
     audit_mode: Literal["durable", "available"] = Field(
         "durable", validation_alias="EARTHFLOW_AUDIT_MODE"
     )
+    # of the records that are not in PostgreSQL yet; None: as many as the disk takes
+    spool_bytes: int | None = Field(
+        None, validation_alias="EARTHFLOW_SPOOL_BYTES", ge=64 * 1024 * 1024, le=2**50
+    )
     block_status: Literal["400", "403", "451"] = Field(
         "400", validation_alias="EARTHFLOW_BLOCK_STATUS"
     )

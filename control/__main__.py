@@ -33,8 +33,8 @@ PROGRAM = "earthflow control"
 DRAIN_SECONDS = 5.0
 # For which the rest of a body is read that was refused unread, so that its sender gets to the answer.
 LINGER_SECONDS = 0.3
-# Seconds to connect, and for one answer; no request of the API waits for Redis.
-REDIS_TIMEOUT = 5.0
+# Seconds to connect, and for one answer, for health and metrics.
+REDIS_TIMEOUT = 2.0
 
 
 async def serve(settings: ControlSettings) -> int:
@@ -63,7 +63,6 @@ async def serve(settings: ControlSettings) -> int:
             return _say(str(error), BAD_CONFIGURATION)
         except (database.Unreachable, database.Unusable) as error:
             return _say(str(error), 1)
-        # a job tries again by itself
         redis = connect(settings.redis, REDIS_TIMEOUT, Retry(NoBackoff(), 1))
         opened.push_async_callback(redis.aclose)
         return await _run(

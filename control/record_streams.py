@@ -2,12 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
 import redis.asyncio as aioredis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
-from contract.redis_client import ask_all, is_cluster
+from contract.redis_client import ask_all, connect, is_cluster
 from contract.streams import CONSUMER, GROUP, Stream, streams
 from control.arrivals import Entry
 
@@ -17,10 +20,20 @@ LANE_BATCH = 100  # of a lane: sixteen of them are stored at once
 # For which Redis holds a read open when there is nothing; then the lock is checked.
 BLOCK_MS = 1000
 LANE_PAUSE = 0.1  # seconds between reads of lanes that were empty
-# Seconds for which a lane is left out that was not answered: to wait for its shard costs REDIS_TIMEOUT.
-LANE_REST = 10.0
+# Seconds for which a lane is left out that was not answered, at first, and at most: the other lanes wait
+# as long as it is asked, up to PATIENCE, so that each time the rest is twice as long.
+FIRST_REST, LONGEST_REST = 2.0, 64.0
+# Seconds to connect, and for an answer; more than BLOCK_MS.
+PATIENCE = 3.0
 
 Ids = Mapping[Stream, list[bytes]]
+
+
+class _Rest(NamedTuple):
+    """Until when a lane is left out, by the clock of `time.monotonic`, and for how many seconds."""
+
+    until: float
+    length: float
 
 
 class RecordStreams:
@@ -32,10 +45,20 @@ class RecordStreams:
     def __init__(self, redis: "aioredis.Redis"):
         self._redis = redis
         self._streams = streams(cluster=is_cluster(redis))
-        self._rests: dict[Stream, float] = {}  # a lane -> until when it is left out
+        self._rests: dict[Stream, _Rest] = {}  # lanes that were not answered
         # Lanes that failed: what they gave and nobody acknowledged is read before what is new.
         self._again: set[Stream] = set()
         self.fault: Exception | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def of(cls, url: str) -> AsyncIterator["RecordStreams"]:
+        """By a client of their own: what anybody else asks, and gives up to wait for, closes no connection of theirs."""
+        client = connect(url, PATIENCE, Retry(NoBackoff(), 1))
+        try:
+            yield cls(client)
+        finally:
+            await client.aclose()
 
     async def open(self) -> None:
         """Make the groups that are not there. Raises RedisError where no stream can have one."""
@@ -81,7 +104,11 @@ class RecordStreams:
     async def _read_lanes(self, start: str) -> dict[Stream, list[Entry]]:
         """All lanes. One that does not answer is left out for a while, so that it holds up no other."""
         now = time.monotonic()
-        lanes = [one for one in self._streams if self._rests.get(one, 0) <= now]
+        lanes = [
+            one
+            for one in self._streams
+            if one not in self._rests or self._rests[one].until <= now
+        ]
         ask = "XREADGROUP", "GROUP", GROUP, CONSUMER, "COUNT", LANE_BATCH, "STREAMS"
         begin = {one: "0" if one in self._again else start for one in lanes}
         answers = await ask_all(
@@ -90,7 +117,7 @@ class RecordStreams:
         )
         found: dict[Stream, list[Entry]] = {}
         for lane, answer in zip(lanes, answers, strict=True):
-            self._rests.pop(lane, None)
+            last = self._rests.pop(lane, None)
             if not isinstance(answer, Exception):
                 found[lane] = _entries(answer)
                 if begin[lane] == "0" and not found[lane]:
@@ -100,7 +127,8 @@ class RecordStreams:
             if "NOGROUP" in str(answer):
                 await self.open()
             else:
-                self._rests[lane] = time.monotonic() + LANE_REST
+                length = min(last.length * 2, LONGEST_REST) if last else FIRST_REST
+                self._rests[lane] = _Rest(time.monotonic() + length, length)
                 self.fault = answer
         if not self._rests:
             self.fault = None

@@ -36,7 +36,7 @@ class State:
     settings: ControlSettings
     pool: Pool
     reading: Pool  # the pool for searches and counts
-    redis: "aioredis.Redis"
+    redis: "aioredis.Redis"  # for health and metrics; the ingest has its own
     vault: Vault
     rules: dict[str, str]
     rules_hash: str

@@ -17,6 +17,7 @@ import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -38,6 +39,7 @@ MOST_REASONS = 8  # of a record that is cut
 STEP = 256 * 1024  # bytes for which room is kept at a time
 KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 # Errors of fallocate(2) where a system or a file system does not offer it.
+LIMIT_REACHED = "it has as many bytes as EARTHFLOW_SPOOL_BYTES allows"
 NOT_OFFERED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
@@ -79,13 +81,13 @@ class Frame(NamedTuple):
 
 
 class Spool:
-    """One writer's spool.
+    """One writer's spool, of at most `limit` bytes, or as large as its disk lets it be.
 
     `lost` counts records of this boot that could not be written; each record has the count
     before it.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, limit: int | None = None):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder = folder
         self._lock = _lock(folder / "lock")
@@ -97,7 +99,8 @@ class Spool:
         self._segment: BinaryIO | None = None
         self._size = 0
         self._kept = 0  # bytes for which the segment has room
-        self._keeps = True  # whether its disk can keep room
+        self._limit = limit
+        self._others = 0  # bytes of the other segments when they were last measured
 
     def append(self, make: Callable[[Place], Record], owed: int = 0) -> Record:
         """Write the record that `make` gives for the next place, and keep room for as many
@@ -139,15 +142,16 @@ class Spool:
                     raise
                 # The old one has the room that was kept, and so becomes longer than others.
         needed = self._size + frame + behind
-        if needed > self._kept and self._keeps:
+        if needed > self._kept:
             assert self._segment is not None
-            self._kept = self._keep(self._segment.fileno(), needed)
+            self._kept = self._keep(self._segment, needed)
 
     def _next_segment(self, needed: int) -> None:
         path = self.folder / f"{self.boot}-{self.seq:012d}.spool"
         segment = open(path, "xb", buffering=0)  # noqa: SIM115
+        self._others = self._size_without(segment)
         try:
-            kept = self._keep(segment.fileno(), needed)
+            kept = self._keep(segment, needed)
         except OSError:
             segment.close()
             path.unlink()
@@ -155,18 +159,37 @@ class Spool:
         self._close_segment()
         self._segment, self._size, self._kept = segment, 0, kept
 
-    def _keep(self, file: int, needed: int) -> int:
+    def _keep(self, segment: BinaryIO, needed: int) -> int:
         """Keep room for as many bytes, in steps where there is enough. Gives how many.
 
         Raises OSError where there is no room.
         """
         step = -(-needed // STEP) * STEP
         try:
-            self._keeps = keep(file, step)
+            self._check_limit(segment, step)
+            keep(segment.fileno(), step)
         except OSError:
-            self._keeps = keep(file, needed)
+            self._check_limit(segment, needed)
+            keep(segment.fileno(), needed)
             return needed
         return step
+
+    def _check_limit(self, segment: BinaryIO, size: int) -> None:
+        """Raises OSError where a segment of this size would be too much beside the others."""
+        if self._limit is None or self._others + size <= self._limit:
+            return
+        self._others = self._size_without(segment)  # some may be gone
+        if self._others + size > self._limit:
+            raise OSError(errno.EDQUOT, LIMIT_REACHED)
+
+    def _size_without(self, segment: BinaryIO) -> int:
+        """Bytes of all other segments."""
+        sizes = 0
+        for path in self.segments():
+            if path != Path(segment.name):
+                with suppress(FileNotFoundError):
+                    sizes += path.stat().st_size
+        return sizes
 
     def _write(self, frame: bytes) -> None:
         assert self._segment is not None
@@ -256,9 +279,9 @@ def count_frames(segment: Path) -> int:
     return count
 
 
-def take_spool(folder: Path) -> tuple[Spool, list[Spool]]:
+def take_spool(folder: Path, limit: int | None = None) -> tuple[Spool, list[Spool]]:
     """The first spool under `folder` without a writer, and all others whose process is
-    gone.
+    gone. `limit`: as of `Spool`.
     """
     own, orphans = None, []
     for number in range(1000):
@@ -266,7 +289,7 @@ def take_spool(folder: Path) -> tuple[Spool, list[Spool]]:
         if own is not None and not path.exists():
             break
         try:
-            spool = Spool(path)
+            spool = Spool(path, limit)
         except SpoolBusy:
             continue
         if own is None:

@@ -42,7 +42,8 @@ async def run(state: State) -> None:
         try:
             async with await alone(state.settings.database_direct) as connection:
                 if await lead(connection, audit.INGEST_LOCK):
-                    await _ingest(state, connection)
+                    async with RecordStreams.of(state.settings.redis) as streams:
+                        await _ingest(state, connection, streams)
                 state.ingest_detail = ""
         except psycopg.Error as error:
             _say(state, f"PostgreSQL cannot store records ({type(error).__name__})")
@@ -59,13 +60,12 @@ def _say(state: State, detail: str) -> None:
     state.ingest_detail = detail
 
 
-async def _ingest(state: State, connection: Connection) -> None:
+async def _ingest(state: State, connection: Connection, streams: RecordStreams) -> None:
     """Ingest as the leader: first what was read and never acknowledged, then new
     entries.
     """
     partitions = Partitions()
     signers = await audit.signers(connection)
-    streams = RecordStreams(state.redis)
     await streams.open()
     start = "0"
     while True:

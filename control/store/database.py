@@ -11,6 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import resources
 from typing import Any
 
@@ -113,10 +114,16 @@ async def _is_direct(conninfo: str) -> bool:
 
 
 async def for_reading(conninfo: str) -> Pool:
-    """A pool for slow reads, so that nothing else waits for them.
+    """A pool for slow reads, so that nothing else waits for them. It may be of a replica, which may be away.
 
-    Statements have a timeout.
+    Statements have a timeout. Raises Unusable where a pooler is in between, which would not keep that.
     """
+    with suppress(psycopg.OperationalError):
+        if not await _is_direct(conninfo):
+            raise Unusable(
+                "A pooler such as PgBouncer stands before PostgreSQL at EARTHFLOW_DATABASE_READ_URL, and searches would have "
+                "no end. Set it to the replica itself."
+            )
     return await _pool(
         conninfo, READERS, {"options": f"-c statement_timeout={LONGEST_READ_MS}"}
     )

@@ -3,13 +3,21 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.record import spool as module
-from addons.record.spool import Spool, SpoolBusy, read_frames, take_spool
-from contract.decision import Completion, Place, Record, decode, new_id
+from addons.record.spool import (
+    COMPLETION_BYTES,
+    Spool,
+    SpoolBusy,
+    SpoolFull,
+    read_frames,
+    take_spool,
+)
+from contract.decision import Completion, Place, Record, decode, encode, new_id
 from tests.support.shared import examples
 
 
@@ -99,3 +107,35 @@ def test_spools_left_behind_are_taken_over_with_what_they_hold(tmp_path: Path) -
     gone[0].close()
     own, orphans = take_spool(tmp_path)
     assert (own.folder.name, [spool.folder.name for spool in orphans]) == ("0", ["1"])
+
+
+def test_a_spool_has_at_most_the_bytes_that_it_may_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 10_000)
+    limit = 50_000
+    spool, owed = Spool(tmp_path, limit), 4
+    with pytest.raises(SpoolFull, match="EARTHFLOW_SPOOL_BYTES"):
+        while True:
+            spool.append(record, owed)
+    assert not spool.has_room(owed)
+    # What is owed is taken still, each as long as one may be.
+    for left in reversed(range(owed)):
+        long = spool.append(lambda place: msgspec.structs.replace(record(place), error="e" * (COMPLETION_BYTES - 500)), left)  # fmt: skip
+        assert len(encode(long)) > COMPLETION_BYTES - 500
+    assert sum(path.stat().st_size for path in spool.segments()) <= limit
+    written = seqs(spool)
+    assert written == list(range(spool.seq))
+    # A segment that is stored is deleted, and there is room again.
+    first, *_ = spool.segments()
+    assert not spool.has_room(owed)
+    first.unlink()
+    assert spool.append(record).place.seq == len(written)
+    with pytest.raises(SpoolFull):
+        while True:
+            spool.append(record, owed)
+    # What an earlier process left counts, too.
+    spool.close()
+    again = Spool(tmp_path, limit - 5_000)
+    with pytest.raises(SpoolFull):
+        again.append(record, owed)

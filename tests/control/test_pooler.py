@@ -79,6 +79,11 @@ async def test_records_are_stored_past_it_and_one_control_leads(
     state.pool = pool
 
 
+async def test_searches_are_not_sent_through_it(pooler: Pooler) -> None:
+    with pytest.raises(database.Unusable, match="EARTHFLOW_DATABASE_READ_URL"):
+        await database.for_reading(pooler.url)
+
+
 async def test_searches_write_nothing_and_so_a_replica_can_answer_them(
     database_url: str, state: State
 ) -> None:

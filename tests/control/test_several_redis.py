@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis.asyncio as aioredis
+from pydantic import SecretStr
 from redis.crc import key_slot
 
 from addons.record import outbox as module
@@ -26,7 +27,7 @@ from control.store import audit
 from tests.addons.test_limits import RATE, caller
 from tests.control.test_ingest import decision
 from tests.support.house import PATIENCE
-from tests.support.redis_servers import Cluster, WithSentinels
+from tests.support.redis_servers import Cluster, Server, WithSentinels
 
 TIMEOUT = 1.0  # seconds for an answer of Redis
 WORKERS, EACH = 12, 40  # proxies, and records of each in a round
@@ -103,6 +104,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.1)
 
 
+def use(state: State, url: str) -> None:
+    """Have control use this Redis."""
+    state.redis = connect(url, TIMEOUT)
+    state.settings = state.settings.model_copy(update={"redis_url": SecretStr(url)})
+
+
 async def counted(state: State) -> int:
     """Decisions by the metrics, which rise in the transaction that stores a record: one that came twice would show."""
     async with state.pool.connection() as connection:
@@ -115,7 +122,7 @@ async def test_a_failover_loses_nothing_and_doubles_nothing(
     state: State, tmp_path: Path
 ) -> None:
     with WithSentinels() as servers:
-        state.redis = connect(servers.url, TIMEOUT)
+        use(state, servers.url)
         proxies = Proxies(state, tmp_path, servers.url)
         async with proxies.sending():
             proxies.write()
@@ -146,12 +153,17 @@ async def test_sentinels_that_know_no_primary_are_named(tmp_path: Path) -> None:
         assert await redis_fault(client) is not None
 
 
+LEAVE = {"killed": (Server.kill, Server.start), "hanging": (Server.hang, Server.resume)}
+
+
+@pytest.mark.parametrize("how", LEAVE)
 async def test_a_cluster_that_moves_slots_and_loses_a_shard_stores_all_once(
-    state: State, tmp_path: Path
+    state: State, tmp_path: Path, how: str
 ) -> None:
+    leave, come_back = LEAVE[how]
     with Cluster() as cluster:
         one, two, three = cluster.servers
-        state.redis = connect(cluster.url, TIMEOUT)
+        use(state, cluster.url)
         proxies = Proxies(state, tmp_path, cluster.url)
         async with proxies.sending():
             proxies.write()
@@ -165,7 +177,7 @@ async def test_a_cluster_that_moves_slots_and_loses_a_shard_stores_all_once(
             proxies.write()
             await proxies.until_stored()
             # A shard is away: its lanes wait, and no others.
-            three.kill()
+            leave(three)
             before = await proxies.stored()
             proxies.write()
             lanes = {outbox.spool.worker: outbox.stream for outbox in proxies.outboxes if outbox.stream}  # fmt: skip
@@ -183,7 +195,7 @@ async def test_a_cluster_that_moves_slots_and_loses_a_shard_stores_all_once(
             assert {worker: stored[worker] - before[worker] for worker in lanes} == {
                 worker: 0 if worker in away else EACH for worker in lanes
             }
-            await asyncio.to_thread(three.start)
+            await asyncio.to_thread(come_back, three)
             await proxies.until_stored()
         assert (await proxies.stored()).total() == proxies.written
         assert await counted(state) == proxies.written

@@ -350,12 +350,15 @@ def allowed_out(policy: Object) -> set[int]:
     return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
 
 
+NAME_SERVERS = {53, 5353}  # ports: of all, and of OpenShift's
+
+
 @pytest.mark.parametrize("name", [name for name in MADE if name not in ("workloads", "chart small")])  # fmt: skip
 def test_the_proxy_reaches_443_of_the_world_and_its_own_engines(name: str) -> None:
     policy = one(MADE[name], "NetworkPolicy", "earthflow-proxy")
     redis = 6380 if name == "chart outside" else 6379
     more = {26379} if name == "chart outside" else set()
-    assert allowed_out(policy) == {53, 443, 8080, redis} | more
+    assert allowed_out(policy) == NAME_SERVERS | {443, 8080, redis} | more
     for rule in policy["spec"]["egress"]:
         if {"port": 443} in rule["ports"]:
             inside = {network for to in rule["to"] for network in to["ipBlock"]["except"]}  # fmt: skip
@@ -367,7 +370,7 @@ def test_workloads_reach_names_themselves_and_the_proxy_alone() -> None:
     assert policy["spec"]["podSelector"] == {}
     assert policy["spec"]["policyTypes"] == ["Egress"]
     names, own, proxy = policy["spec"]["egress"]
-    assert {port["port"] for port in names["ports"]} == {53}
+    assert {port["port"] for port in names["ports"]} == NAME_SERVERS
     assert own == {"to": [{"podSelector": {}}]}
     assert proxy["ports"] == [{"port": 8443}]
     [peer] = proxy["to"]
@@ -387,3 +390,18 @@ def test_a_durable_proxy_keeps_its_spool() -> None:
         assert spec["persistentVolumeClaimRetentionPolicy"]["whenScaled"] == "Retain"
         target = one(MADE[name], "HorizontalPodAutoscaler", "earthflow-proxy-hpa")["spec"]["scaleTargetRef"]  # fmt: skip
         assert target["kind"] == "StatefulSet"
+        assert spool_bytes(name) == ""  # as many as the volume takes
+
+
+def spool_bytes(name: str) -> str:
+    """EARTHFLOW_SPOOL_BYTES of the proxy."""
+    [settings] = [thing["data"] for thing in MADE[name] if thing["kind"] == "ConfigMap" and thing["metadata"]["name"].startswith("earthflow-proxy")]  # fmt: skip
+    return str(settings["EARTHFLOW_SPOOL_BYTES"])
+
+
+@pytest.mark.parametrize("name", ["base", "chart defaults"])
+def test_a_spool_on_the_node_is_full_before_its_pod_is_evicted(name: str) -> None:
+    spec = one(MADE[name], "Deployment", "earthflow-proxy")["spec"]["template"]["spec"]
+    [state] = [volume for volume in spec["volumes"] if volume["name"] == "state"]
+    assert state["emptyDir"]["sizeLimit"] == "8Gi"
+    assert int(spool_bytes(name)) < 8 * 2**30

@@ -1,5 +1,6 @@
 """Valkey as people run several of them: a primary with replicas and Sentinels, and a Cluster, on ports of loopback."""
 
+import signal
 import subprocess
 import tempfile
 from abc import ABC, abstractmethod
@@ -51,6 +52,16 @@ class Server:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+    def hang(self) -> None:
+        """Have it answer nobody any more, with its connections open, until `resume`."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it answer again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
 
 def _options(port: int) -> list[str]:

@@ -67,6 +67,9 @@ capabilities: {drop: [ALL]}
 EARTHFLOW_CONTROL_URL: http://earthflow-dashboard:8080
 EARTHFLOW_METRICS_HOST: 0.0.0.0
 EARTHFLOW_METRICS_PORT: "9090"
+{{- if not (hasKey .Values.proxy.settings "EARTHFLOW_SPOOL_BYTES") }}
+EARTHFLOW_SPOOL_BYTES: {{ ternary "" "7516192768" .Values.proxy.durable | quote }}
+{{- end }}
 EARTHFLOW_START_TIMEOUT: "60"
 REDIS_HOST: {{ .Values.redis.host | quote }}
 REDIS_PORT: {{ .Values.redis.port | quote }}
@@ -121,4 +124,7 @@ REDIS_TLS: "true"
 - ports:
     - {port: 53, protocol: UDP}
     - {port: 53, protocol: TCP}
+    # OpenShift
+    - {port: 5353, protocol: UDP}
+    - {port: 5353, protocol: TCP}
 {{- end }}
