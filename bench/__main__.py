@@ -1,4 +1,4 @@
-"""`make bench`: what the documents' figures come from. python -m bench [proxy] [engine] [detection] [audit] [flood] [--seed N]; all by default."""
+"""`make bench`: what the documents' figures come from. python -m bench [proxy] [engine] [detection] [audit] [flood] [sizing] [--seed N]; all by default."""
 
 import asyncio
 import os
@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from bench import audit, detection, engine, flood, proxy
+from bench import audit, detection, engine, flood, proxy, sizing
 from bench.quiet import quiet
 from rules.load import Library
 from rules.rulebook import Rulebook
 from rules.sources import shipped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-CHOICES = {"proxy", "engine", "detection", "audit", "flood"}
+CHOICES = {"proxy", "engine", "detection", "audit", "flood", "sizing"}
 EACH, BENIGN, ATTACKS = 8, 10_000, 300
 
 
@@ -155,6 +155,34 @@ def audit_tables(rng: Random) -> list[str]:
     ]
 
 
+def sizing_tables(rng: Random) -> list[str]:
+    """Of a whole Earthflow."""
+    costs, batches, space = sizing.run(rng)
+    idle, *calls = costs
+    many = [f"cores of {name}" for name in sizing.PROCESSES]
+    in_batches = ("to be stored, in full batches", "", f"{batches.control:.2f}", f"{batches.postgres:.2f}", "")  # fmt: skip
+    bytes_of = (
+        ("an exchange in PostgreSQL, with its indexes", f"{space.stored:,.0f}"),
+        ("its records, on the proxy's disk and in Redis", f"{space.sent:,.0f}"),
+        ("memory of a proxy", f"{space.proxy:,}"),
+        ("memory of each connection more", f"{space.connection:,.0f}"),
+    )
+    return [
+        table(
+            "What a call takes, CPU ms",
+            ("call", *sizing.PROCESSES),
+            [*(cost.row for cost in calls), in_batches, idle.row],
+        ),
+        f"One control stored {batches.rate:,.0f} exchanges a second.\n",
+        table("What it takes in bytes", ("of", "bytes"), bytes_of),
+        table(
+            f"Processors for many calls a second, {sizing.FULL:.0%} full",
+            ("calls a second", "each", *many, "GB a day"),
+            sizing.needs(calls, batches, space),
+        ),
+    ]
+
+
 def write(document: str, mark: str, head: str, tables: Sequence[str]) -> None:
     """Put the tables between the marks of the document."""
     path = DOCS / document
@@ -200,6 +228,9 @@ def main() -> None:
             )
     if "audit" in chosen:
         write("operating.md", "audit", f"Measured {when}.", audit_tables(Random(seed)))
+    if "sizing" in chosen:
+        head = f"Measured {when}."
+        write("sizing.md", "sizing", head, sizing_tables(Random(seed)))
     if "flood" in chosen:
         flood.main()
     if "proxy" in chosen:

@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import redis.asyncio as aioredis
 from cryptography.fernet import Fernet
 
+from bench.process import tree_seconds
 from cli.engines import Engines
 from cli.settings import settings_of
 from contract.decision import Completion, Decision, Fired, Place, encode, new_id
@@ -88,22 +89,36 @@ async def state(folder: Path) -> AsyncIterator[State]:
         await pool.close()
 
 
-async def ingested(bench: State) -> float:
-    """Decisions a second, each with its completion: from the stream into PostgreSQL, with all constraints, counts and watermarks."""
+class Ingested(NamedTuple):
+    """Exchanges a second, and CPU milliseconds of each: control's, PostgreSQL's."""
+
+    rate: float
+    control: float
+    postgres: float
+
+
+async def ingested(bench: State) -> Ingested:
+    """From the stream into PostgreSQL, with all constraints, counts and watermarks."""
+    async with bench.pool.connection() as connection:
+        row = await (await connection.execute("SHOW data_directory")).fetchone()
+        assert row is not None
+        told = Path(row["data_directory"]) / "postmaster.pid"
+        postgres = int(told.read_text().split()[0])
     for first in range(0, EXCHANGES, 500):
         async with bench.redis.pipeline(transaction=False) as pipeline:
             for number in range(first, first + 500):
                 for record in _exchange(number):
                     pipeline.xadd(ONE.records, {FIELD: encode(record)})
             await pipeline.execute()
-    began = time.perf_counter()
+    began, before = time.perf_counter(), (time.process_time(), tree_seconds(postgres))
     task = asyncio.create_task(ingest.run(bench))
     while await bench.redis.xlen(ONE.records):
         await asyncio.sleep(0.05)
     took = time.perf_counter() - began
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    return EXCHANGES / took
+    spent = time.process_time() - before[0], tree_seconds(postgres) - before[1]
+    return Ingested(EXCHANGES / took, *(one * 1000 / EXCHANGES for one in spent))
 
 
 def _exchange(number: int) -> tuple[Decision, Completion]:
@@ -245,13 +260,20 @@ async def plans(bench: State) -> list[str]:
     return shown
 
 
+async def ingested_alone() -> Ingested:
+    """On servers of its own."""
+    with tempfile.TemporaryDirectory(prefix="ef-bench-") as folder:
+        async with state(Path(folder)) as bench:
+            return await ingested(bench)
+
+
 async def run(
     rng: Random,
 ) -> tuple[float, list[Sequence[str]], list[Sequence[str]], list[str]]:
     """All of it."""
     with tempfile.TemporaryDirectory(prefix="ef-bench-") as folder:
         async with state(Path(folder)) as bench:
-            rate = await ingested(bench)
+            rate = (await ingested(bench)).rate
             print(f"taken in: {rate:.0f} exchanges a second", flush=True)
             await fill(bench)
             searched = [row async for row in timed(bench, rng, SEARCHES, LOOKS)]

@@ -107,6 +107,12 @@ async def chunks(client: Client, pid: int) -> float:
     return (cpu_seconds(pid) - before) * 1000 / (STREAMS * LONG)
 
 
+async def read_all(client: Client, times: int) -> None:
+    """A stream on each connection, that many times."""
+    for _ in range(times):
+        await asyncio.gather(*(_read(*stream) for stream in client.streams))
+
+
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(call(LONG))
     await reader.readuntil(b"[DONE]")

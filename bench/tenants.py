@@ -2,14 +2,13 @@
 
 import sys
 import time
-from pathlib import Path
 
+from bench.process import resident
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
 from rules.load import Library
 from rules.sources import shipped
 
-PAGE = 4096
 RULES = """earthflow: 1
 rules:
   - id: t{n}.project
@@ -23,11 +22,6 @@ rules:
 overrides:
   personal.email: {{mode: "off"}}
 """
-
-
-def resident() -> int:
-    """Bytes of memory in use."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def main(count: int) -> None:

@@ -1,0 +1,195 @@
+"""What a call costs each process of a whole Earthflow: CPU, memory, disk; and by that what many calls a second take. docs/sizing.md."""
+
+import asyncio
+import math
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import psycopg
+import uvloop
+
+from bench import streams, texts
+from bench.audit import Ingested, ingested_alone
+from bench.load import CALL, Client, request, upstream
+from bench.process import resident, tree_seconds
+from bench.proxy import conversation
+from cli import ca_folder
+from cli.settings import settings_of
+from cli.stack import Stack
+from cli.state_folder import claim
+from cli.trust import bundle_path
+
+CONNECTIONS, IDLE = 8, 400
+CONVERSATIONS = 40  # a few texts of each are looked at anew with each turn, where a rule fired on them
+REST = 10.0  # seconds in which nothing is asked
+PROCESSES = ("proxy", "control", "PostgreSQL", "Redis")
+# Of a core: what is left is for peaks, and for what a proxy does beside calls.
+FULL = 0.7
+RATES = (100, 1_000, 10_000)
+STORED = 60.0  # seconds until what was sent is in PostgreSQL
+SIZES = """SELECT (SELECT count(*) FROM completion),
+    (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits
+     WHERE inhparent IN ('decision'::regclass, 'completion'::regclass)),
+    (SELECT sum(length(record)) FROM decision) + (SELECT sum(length(record)) FROM completion)"""
+
+
+class Cost(NamedTuple):
+    """Of a kind of call: CPU milliseconds of each process, in the order of PROCESSES."""
+
+    kind: str
+    ms: tuple[float, ...]
+
+    @property
+    def row(self) -> Sequence[str]:
+        """Of the table."""
+        return self.kind, *(f"{one:.2f}" for one in self.ms)
+
+
+class Space(NamedTuple):
+    """Bytes: of an exchange in PostgreSQL with its indexes, and on its way there; of a connection that waits, in the proxy; of the proxy."""
+
+    stored: float
+    sent: float
+    connection: float
+    proxy: int
+
+
+class Sizing:
+    """A stack under load."""
+
+    def __init__(self, stack: Stack):
+        assert stack.engines is not None
+        folder = stack.engines.folder
+        self._pids = [
+            stack.services["proxy"].process.pid,
+            stack.services["control"].process.pid,
+            int((folder / "postgres" / "postmaster.pid").read_text().split()[0]),
+            int((folder / "valkey" / "pid").read_text()),
+        ]
+        self.idle = Cost("", (0.0,) * len(PROCESSES))
+        self._database = psycopg.connect(stack.engines.database_url, autocommit=True)
+
+    @property
+    def proxy(self) -> int:
+        """Its process."""
+        return self._pids[0]
+
+    def sizes(self) -> tuple[int, ...]:
+        """Exchanges that are stored; bytes of their tables, and of their records."""
+        row = self._database.execute(SIZES).fetchone()
+        assert row is not None
+        return tuple(int(one or 0) for one in row)
+
+    async def cost(self, kind: str, client: Client, calls: Sequence[bytes]) -> Cost:
+        """Send these, and wait until they are stored."""
+        before, (stored, *_) = self._spent(), self.sizes()
+        began = time.monotonic()
+        if kind.startswith("a stream"):
+            await streams.read_all(client, len(calls) // CONNECTIONS)
+        else:
+            await client.send(calls)
+        deadline = time.monotonic() + STORED
+        while self.sizes()[0] < stored + len(calls):
+            assert time.monotonic() < deadline, "records are not stored"
+            await asyncio.sleep(0.5)
+        took = time.monotonic() - began
+        spent = self._since(before)
+        alone = (one * took / 1000 for one in self.idle.ms)
+        return Cost(kind, tuple(max(0.0, all_of_it - rest) * 1000 / len(calls) for all_of_it, rest in zip(spent, alone, strict=True)))  # fmt: skip
+
+    async def rest(self) -> Cost:
+        """What a second takes in which nothing is asked."""
+        before = self._spent()
+        await asyncio.sleep(REST)
+        self.idle = Cost("a second without a call", tuple(one * 1000 / REST for one in self._since(before)))  # fmt: skip
+        return self.idle
+
+    def _since(self, before: Sequence[float]) -> list[float]:
+        return [now - then for now, then in zip(self._spent(), before, strict=True)]
+
+    def _spent(self) -> list[float]:
+        return [tree_seconds(pid) for pid in self._pids]
+
+
+def kinds(rng: Random) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
+    """Kinds of calls: what was said before, and the calls, in as many as their figures need."""
+    yield "1 KB, answered whole", [], [request(CALL)] * 4_000
+    for turns, each in ((10, 50), (200, 20)):
+        before, calls = [], []
+        for _ in range(CONVERSATIONS):
+            said = [f"{texts.text(rng, 500)}." for _ in range(turns)]
+            first, *more = (request(conversation([*said, f"{texts.text(rng, 500)}."])) for _ in range(each + 1))  # fmt: skip
+            before.append(first)
+            calls += more
+        yield f"a turn more after {turns} of 500 characters, answered whole", before, calls  # fmt: skip
+    yield f"a stream of {streams.LONG} chunks, {streams.PACE * 1000:.0f} ms apart", [], [b""] * 80  # fmt: skip
+
+
+async def measured(folder: Path, rng: Random) -> tuple[list[Cost], Space]:
+    """All of it, on a stack of its own in the folder."""
+    server, roots = await upstream(folder, streams.answer)
+    port = server.sockets[0].getsockname()[1]
+    extra = {
+        "EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}",
+        "EARTHFLOW_UPSTREAM_CA": str(roots),
+        "RATE_LIMIT_DEFAULT_RPM": "1000000",
+    }
+    with Stack(settings_of(folder), lambda _: None, extra) as stack:
+        sizing = Sizing(stack)
+        client = Client(stack.port, stack.new_key or "", bundle_path(folder))
+        await client.connect(CONNECTIONS)
+        await sizing.cost("warm up", client, [request(CALL)] * 4_000)
+        count, table, records = sizing.sizes()
+        costs = [await sizing.rest()]
+        for kind, said, calls in kinds(rng):
+            if said:
+                await sizing.cost("warm up", client, said)
+            costs.append(await sizing.cost(kind, client, calls))
+            print(" | ".join(costs[-1].row), file=sys.stderr, flush=True)
+        more, larger, sent = sizing.sizes()
+        before = resident(sizing.proxy)
+        await client.connect(IDLE)
+        await client.send([request(CALL)] * (CONNECTIONS + IDLE))
+        after = resident(sizing.proxy)
+        client.close()
+    server.close()
+    return costs, Space(
+        (larger - table) / (more - count),
+        (sent - records) / (more - count),
+        (after - before) / IDLE,
+        before,
+    )
+
+
+def needs(
+    costs: Sequence[Cost], batches: Ingested, space: Space
+) -> Iterator[Sequence[str]]:
+    """For so many calls a second: processors of each process, and what a day's records take.
+
+    The busier control is, the larger its batches: what those cost counts.
+    """
+    for cost in costs:
+        proxy, *_, redis = cost.ms
+        for rate in RATES:
+            cores = (rate * one / 1000 / FULL for one in (proxy, batches.control, batches.postgres, redis))  # fmt: skip
+            a_day = rate * 86_400 * space.stored / 1e9
+            yield f"{rate:,}", cost.kind, *(_cores(one) for one in cores), f"{a_day:,.0f}"  # fmt: skip
+
+
+def _cores(count: float) -> str:
+    return f"{count:.1f}" if count < 10 else f"{math.ceil(count):,}"
+
+
+def run(rng: Random) -> tuple[list[Cost], Ingested, Space]:
+    """Each in a folder of its own."""
+    batches = asyncio.run(ingested_alone())
+    with tempfile.TemporaryDirectory(prefix="earthflow-bench-", ignore_cleanup_errors=True) as name:  # fmt: skip
+        folder = Path(name)
+        ca_folder.write_local(claim(folder).folder / "ca")
+        costs, space = uvloop.run(measured(folder, rng))
+        return costs, batches, space
