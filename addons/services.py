@@ -204,15 +204,17 @@ class Services:
         self._tasks.append(asyncio.create_task(certificates.follow(inner)))
 
     async def stop(self) -> None:
-        """Send what Redis still takes; the rest stays in the spool for the next start."""
+        """Send what Redis takes within `flush_seconds`; the rest stays in the spool for the next start."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._metrics is not None:
             await self._metrics.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.flush_seconds):
+                for outbox in self._outboxes:
+                    await _as_own(outbox.flush())
         for outbox in self._outboxes:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(_as_own(outbox.flush()), REDIS_TIMEOUT * 2)
             outbox.spool.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(_as_own(self.limiter.end()), REDIS_TIMEOUT)

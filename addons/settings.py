@@ -65,6 +65,10 @@ class ProxySettings(Core, Redis):
     spool_bytes: int | None = Field(
         None, validation_alias="EARTHFLOW_SPOOL_BYTES", ge=64 * 1024 * 1024, le=2**50
     )
+    # At the end, for records that Redis does not have yet; a pod's spool may go with it
+    flush_seconds: int = Field(
+        10, validation_alias="EARTHFLOW_FLUSH_SECONDS", ge=0, le=86_400
+    )
     block_status: Literal["400", "403", "451"] = Field(
         "400", validation_alias="EARTHFLOW_BLOCK_STATUS"
     )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from bench import audit, detection, engine, flood, proxy, sizing
+from bench import audit, detection, engine, flood, proxy, sizing, streams
 from bench.quiet import quiet
 from rules.load import Library
 from rules.rulebook import Rulebook
@@ -159,11 +159,13 @@ def sizing_tables(rng: Random) -> list[str]:
     """Of a whole Earthflow."""
     costs, batches, space = sizing.run(rng)
     idle, *calls = costs
+    chunk = calls[-1].less(calls[0], "each chunk of it", streams.LONG)
     many = [f"cores of {name}" for name in sizing.PROCESSES]
     in_batches = ("to be stored, in full batches", "", f"{batches.control:.2f}", f"{batches.postgres:.2f}", "")  # fmt: skip
     bytes_of = (
         ("an exchange in PostgreSQL, with its indexes", f"{space.stored:,.0f}"),
-        ("its records, on the proxy's disk and in Redis", f"{space.sent:,.0f}"),
+        ("its two records, on the proxy's disk", f"{space.sent:,.0f}"),
+        ("the same, in Redis's memory", f"{space.waiting:,.0f}"),
         ("memory of a proxy", f"{space.proxy:,}"),
         ("memory of each connection more", f"{space.connection:,.0f}"),
     )
@@ -171,7 +173,7 @@ def sizing_tables(rng: Random) -> list[str]:
         table(
             "What a call takes, CPU ms",
             ("call", *sizing.PROCESSES),
-            [*(cost.row for cost in calls), in_batches, idle.row],
+            [*(cost.row for cost in calls), chunk.row, in_batches, idle.row],
         ),
         f"One control stored {batches.rate:,.0f} exchanges a second.\n",
         table("What it takes in bytes", ("of", "bytes"), bytes_of),

@@ -173,8 +173,8 @@ def _stats(**what: Callable[[Random], Any]) -> Look:
     return look
 
 
-def _tenant(rng: Random) -> str:
-    return f"t-{rng.randrange(TENANTS):03}"
+def _tenant(rng: Random) -> list[str]:
+    return [f"t-{rng.randrange(TENANTS):03}"]
 
 
 def _ago(**span: float) -> Callable[[Random], datetime]:
@@ -183,23 +183,23 @@ def _ago(**span: float) -> Callable[[Random], datetime]:
 
 SEARCHES: dict[str, Look] = {
     "the newest 50 of all": _search(),
-    "of a tenant": _search(tenant=_tenant),
-    "of a tenant, blocked": _search(tenant=_tenant, status=lambda _: "BLOCK"),
+    "of a tenant": _search(tenants=_tenant),
+    "of a tenant, blocked": _search(tenants=_tenant, status=lambda _: "BLOCK"),
     "that a rule fired on": _search(
         rule=lambda rng: f"pack.rule-{rng.choice((6, 7, 8, 15))}"
     ),
     "to a model, in a week": _search(
         model=lambda rng: f"model-{rng.randrange(20)}", since=_ago(days=7)
     ),
-    "a tenant's, a fortnight ago": _search(tenant=_tenant, until=_ago(days=20)),
+    "a tenant's, a fortnight ago": _search(tenants=_tenant, until=_ago(days=20)),
     "that a text stands in (none)": _search(
         text=lambda _: "nowhere", since=_ago(hours=24)
     ),
 }
 COUNTS: dict[str, Look] = {
     "of the last hour": _stats(since=_ago(hours=1)),
-    "of a tenant's last day": _stats(tenant=_tenant, since=_ago(days=1)),
-    "of a tenant's month": _stats(tenant=_tenant),
+    "of a tenant's last day": _stats(tenants=_tenant, since=_ago(days=1)),
+    "of a tenant's month": _stats(tenants=_tenant),
     "of a week": _stats(since=_ago(days=7)),
     "of all": _stats(),
 }
@@ -224,7 +224,7 @@ async def timed(
 
 
 PLANNED = {
-    "a page of a tenant's blocked exchanges": Sought(tenant="t-007", status="BLOCK"),
+    "a page of a tenant's blocked exchanges": Sought(tenants=["t-007"], status="BLOCK"),
     "a page of what a rule fired on": Sought(rule="pack.rule-6"),
 }
 

@@ -11,6 +11,7 @@ from random import Random
 from typing import NamedTuple
 
 import psycopg
+import redis
 import uvloop
 
 from bench import streams, texts
@@ -23,8 +24,10 @@ from cli.settings import settings_of
 from cli.stack import Stack
 from cli.state_folder import claim
 from cli.trust import bundle_path
+from contract.proof import record_mac
+from contract.streams import FIELD, MAC
 
-CONNECTIONS, IDLE = 8, 400
+CONNECTIONS, IDLE, SAMPLES = 8, 400, 500
 CONVERSATIONS = 40  # a few texts of each are looked at anew with each turn, where a rule fired on them
 REST = 10.0  # seconds in which nothing is asked
 PROCESSES = ("proxy", "control", "PostgreSQL", "Redis")
@@ -44,17 +47,41 @@ class Cost(NamedTuple):
     kind: str
     ms: tuple[float, ...]
 
+    def less(self, other: "Cost", kind: str, times: int) -> "Cost":
+        """What is left beyond another one, of each of so many."""
+        return Cost(kind, tuple(max(0.0, ours - theirs) / times for ours, theirs in zip(self.ms, other.ms, strict=True)))  # fmt: skip
+
     @property
     def row(self) -> Sequence[str]:
         """Of the table."""
         return self.kind, *(f"{one:.2f}" for one in self.ms)
 
 
+class Raw(NamedTuple):
+    """Of so many calls of a kind: the seconds that they took, and those of each process's CPU."""
+
+    kind: str
+    calls: int
+    took: float
+    spent: Sequence[float]
+
+    def beside(self, idle: Cost) -> Cost:
+        """Of one call, without what the processes take when nothing is asked."""
+        return Cost(
+            self.kind,
+            tuple(
+                max(0.0, one * 1000 - alone * self.took) / self.calls
+                for one, alone in zip(self.spent, idle.ms, strict=True)
+            ),
+        )
+
+
 class Space(NamedTuple):
-    """Bytes: of an exchange in PostgreSQL with its indexes, and on its way there; of a connection that waits, in the proxy; of the proxy."""
+    """Bytes: of an exchange in PostgreSQL with its indexes, on the proxy's disk, in Redis's memory; of a connection that waits, in the proxy; of the proxy."""
 
     stored: float
     sent: float
+    waiting: float
     connection: float
     proxy: int
 
@@ -71,7 +98,7 @@ class Sizing:
             int((folder / "postgres" / "postmaster.pid").read_text().split()[0]),
             int((folder / "valkey" / "pid").read_text()),
         ]
-        self.idle = Cost("", (0.0,) * len(PROCESSES))
+        self._redis = stack.engines.redis_url
         self._database = psycopg.connect(stack.engines.database_url, autocommit=True)
 
     @property
@@ -85,7 +112,19 @@ class Sizing:
         assert row is not None
         return tuple(int(one or 0) for one in row)
 
-    async def cost(self, kind: str, client: Client, calls: Sequence[bytes]) -> Cost:
+    def in_redis(self) -> float:
+        """Bytes of Redis's memory that an exchange takes on its way, its two records with their MACs."""
+        client, key = redis.Redis.from_url(self._redis), "ef:bench"
+        for table in ("decision", "completion"):
+            rows = self._database.execute(f"SELECT record FROM {table} LIMIT {SAMPLES}".encode())  # fmt: skip
+            for (record,) in rows.fetchall():
+                client.xadd(key, {FIELD: record, MAC: record_mac(bytes(32), record)})
+        size = int(client.memory_usage(key, samples=0) or 0)
+        client.delete(key)
+        client.close()
+        return size / SAMPLES
+
+    async def cost(self, kind: str, client: Client, calls: Sequence[bytes]) -> Raw:
         """Send these, and wait until they are stored."""
         before, (stored, *_) = self._spent(), self.sizes()
         began = time.monotonic()
@@ -98,16 +137,13 @@ class Sizing:
             assert time.monotonic() < deadline, "records are not stored"
             await asyncio.sleep(0.5)
         took = time.monotonic() - began
-        spent = self._since(before)
-        alone = (one * took / 1000 for one in self.idle.ms)
-        return Cost(kind, tuple(max(0.0, all_of_it - rest) * 1000 / len(calls) for all_of_it, rest in zip(spent, alone, strict=True)))  # fmt: skip
+        return Raw(kind, len(calls), took, self._since(before))
 
     async def rest(self) -> Cost:
         """What a second takes in which nothing is asked."""
         before = self._spent()
         await asyncio.sleep(REST)
-        self.idle = Cost("a second without a call", tuple(one * 1000 / REST for one in self._since(before)))  # fmt: skip
-        return self.idle
+        return Cost("a second without a call", tuple(one * 1000 / REST for one in self._since(before)))  # fmt: skip
 
     def _since(self, before: Sequence[float]) -> list[float]:
         return [now - then for now, then in zip(self._spent(), before, strict=True)]
@@ -145,22 +181,25 @@ async def measured(folder: Path, rng: Random) -> tuple[list[Cost], Space]:
         await client.connect(CONNECTIONS)
         await sizing.cost("warm up", client, [request(CALL)] * 4_000)
         count, table, records = sizing.sizes()
-        costs = [await sizing.rest()]
+        raw = []
         for kind, said, calls in kinds(rng):
             if said:
                 await sizing.cost("warm up", client, said)
-            costs.append(await sizing.cost(kind, client, calls))
-            print(" | ".join(costs[-1].row), file=sys.stderr, flush=True)
+            raw.append(await sizing.cost(kind, client, calls))
+            print(f"{kind}: {len(calls):,} calls", file=sys.stderr, flush=True)
         more, larger, sent = sizing.sizes()
+        in_redis = sizing.in_redis()
+        idle = await sizing.rest()
         before = resident(sizing.proxy)
         await client.connect(IDLE)
         await client.send([request(CALL)] * (CONNECTIONS + IDLE))
         after = resident(sizing.proxy)
         client.close()
     server.close()
-    return costs, Space(
+    return [idle, *(one.beside(idle) for one in raw)], Space(
         (larger - table) / (more - count),
         (sent - records) / (more - count),
+        in_redis,
         (after - before) / IDLE,
         before,
     )

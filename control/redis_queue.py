@@ -16,10 +16,14 @@ PROBE_SECONDS = 60  # for which the probe is kept
 
 
 class Queue(NamedTuple):
-    """Records that are not in PostgreSQL yet, and the age of the oldest, in seconds."""
+    """Records that are not in PostgreSQL yet, and the age of the oldest, in seconds; of a Cluster, in the lanes that answer.
+
+    `whole`: all of them do.
+    """
 
     records: int
     oldest: float
+    whole: bool = True
 
 
 async def redis_fault(redis: "aioredis.Redis") -> str | None:
@@ -38,7 +42,7 @@ async def redis_fault(redis: "aioredis.Redis") -> str | None:
 
 
 async def waiting(redis: "aioredis.Redis") -> Queue | None:
-    """What waits; None where Redis does not tell."""
+    """What waits; None where no part of Redis tells."""
     names = [stream.records for stream in streams(cluster=is_cluster(redis))]
     # What is stored is deleted, so the first one of a stream waits longest.
     questions = [
@@ -50,10 +54,15 @@ async def waiting(redis: "aioredis.Redis") -> Queue | None:
         answers = await asyncio.wait_for(ask_all(redis, questions), PATIENCE)
     except (RedisError, OSError, TimeoutError):
         return None
-    if any(isinstance(one, Exception) for one in answers):
+    found = [
+        _waiting(groups, first)
+        for groups, first in zip(answers[::2], answers[1::2], strict=True)
+        if not isinstance(groups, Exception) and not isinstance(first, Exception)
+    ]
+    if not found:
         return None
-    found = list(map(_waiting, answers[::2], answers[1::2]))
-    return Queue(sum(one.records for one in found), max(one.oldest for one in found))
+    records, oldest = (sum(one.records for one in found), max(one.oldest for one in found))  # fmt: skip
+    return Queue(records, oldest, len(found) == len(names))
 
 
 def _waiting(groups: list[dict[str, Any]], first: Any) -> Queue:

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import struct
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -37,6 +38,7 @@ MAX_FRAME = 1024 * 1024
 COMPLETION_BYTES = 4096
 MOST_REASONS = 8  # of a record that is cut
 STEP = 256 * 1024  # bytes for which room is kept at a time
+MEASURE_SECONDS = 0.5  # between looks at the segments of a spool that is full
 KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 # Errors of fallocate(2) where a system or a file system does not offer it.
 LIMIT_REACHED = "it has as many bytes as EARTHFLOW_SPOOL_BYTES allows"
@@ -100,7 +102,9 @@ class Spool:
         self._size = 0
         self._kept = 0  # bytes for which the segment has room
         self._limit = limit
-        self._others = 0  # bytes of the other segments when they were last measured
+        self._others = 0  # bytes of the other segments, some of which may be gone
+        self._measured = 0.0
+        self._measure()
 
     def append(self, make: Callable[[Place], Record], owed: int = 0) -> Record:
         """Write the record that `make` gives for the next place, and keep room for as many
@@ -149,13 +153,13 @@ class Spool:
     def _next_segment(self, needed: int) -> None:
         path = self.folder / f"{self.boot}-{self.seq:012d}.spool"
         segment = open(path, "xb", buffering=0)  # noqa: SIM115
-        self._others = self._size_without(segment)
         try:
             kept = self._keep(segment, needed)
         except OSError:
             segment.close()
             path.unlink()
             raise
+        self._others += self._size
         self._close_segment()
         self._segment, self._size, self._kept = segment, 0, kept
 
@@ -176,20 +180,26 @@ class Spool:
 
     def _check_limit(self, segment: BinaryIO, size: int) -> None:
         """Raises OSError where a segment of this size would be too much beside the others."""
-        if self._limit is None or self._others + size <= self._limit:
+        if self._limit is None or self._beside(segment) + size <= self._limit:
             return
-        self._others = self._size_without(segment)  # some may be gone
-        if self._others + size > self._limit:
+        # Some may be gone. A spool that stays full is asked often, and has many segments.
+        if time.monotonic() - self._measured >= MEASURE_SECONDS:
+            self._measure()
+        if self._beside(segment) + size > self._limit:
             raise OSError(errno.EDQUOT, LIMIT_REACHED)
 
-    def _size_without(self, segment: BinaryIO) -> int:
-        """Bytes of all other segments."""
-        sizes = 0
-        for path in self.segments():
-            if path != Path(segment.name):
-                with suppress(FileNotFoundError):
-                    sizes += path.stat().st_size
-        return sizes
+    def _beside(self, segment: BinaryIO) -> int:
+        return self._others + (0 if segment is self._segment else self._size)
+
+    def _measure(self) -> None:
+        """Count the bytes of all segments but the one that is written."""
+        self._others, self._measured = 0, time.monotonic()
+        own = Path(self._segment.name).name if self._segment is not None else ""
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".spool") and entry.name != own:
+                    with suppress(FileNotFoundError):
+                        self._others += entry.stat().st_size
 
     def _write(self, frame: bytes) -> None:
         assert self._segment is not None

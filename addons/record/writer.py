@@ -27,16 +27,21 @@ FULL: dict[AuditMode, str] = {
 
 
 class RecordWriter:
-    """One spool, and what is missing in it. `full`: the last record could not be written."""
+    """One spool, and what is missing in it. `why_full`: why the last record could not be written; empty where it could."""
 
     def __init__(self, spool: Spool, mode: AuditMode = "durable"):
         self.mode = mode
-        self.full = False
+        self.why_full = ""
         # exchanges without a record, `passed` or `refused`, and `completion`s without one
         self.unrecorded: Counter[str] = Counter()
         self._spool = spool
         self._owed = 0  # decisions that are written, and whose completions are not
         self._missing = MissingRecords()
+
+    @property
+    def full(self) -> bool:
+        """Whether the last record could not be written."""
+        return bool(self.why_full)
 
     @property
     def lost(self) -> int:
@@ -63,17 +68,21 @@ class RecordWriter:
         return True
 
     def completion(self, make: Callable[[Place], Completion], tenant: str) -> None:
-        """Write the completion of a decision that was written, cut where that is all there is room for."""
+        """Write the completion of a decision that was written, cut where that is all there is room for.
+
+        It comes before what is missing, which must not take the room that was kept for it.
+        """
         self._owed -= 1
-        try:
-            self._write(make, self._owed)
-        except SpoolFull:
+        for whole_or_cut in (make, lambda place: cut(make(place))):
             try:
-                self._spool.append(lambda place: cut(make(place)), self._owed)
-            except SpoolFull:
-                self._spool.lost += 1
-                self.unrecorded["completion"] += 1
-                self._missing.completion(tenant)
+                self._spool.append(whole_or_cut, self._owed)
+            except SpoolFull as error:
+                self._turn(str(error))
+            else:
+                return
+        self._spool.lost += 1
+        self.unrecorded["completion"] += 1
+        self._missing.completion(tenant)
 
     def unfinished(self) -> None:
         """A decision that was not written is over."""
@@ -112,4 +121,4 @@ class RecordWriter:
             logger.error("%s; %s", why, FULL[self.mode])
         elif self.full and not why:
             logger.warning("the spool has room again")
-        self.full = bool(why)
+        self.why_full = why

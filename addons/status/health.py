@@ -51,7 +51,7 @@ class Health:
         if not writer.full:
             return {"status": "OK", **lost}
         status = "DOWN" if writer.mode == "durable" else "DEGRADED"
-        detail = f"its disk cannot be written to; {FULL[writer.mode]}"
+        detail = f"{writer.why_full}; {FULL[writer.mode]}"
         return {"status": status, "detail": detail, **lost}
 
     def _redis_fault(self) -> str:

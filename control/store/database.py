@@ -33,6 +33,8 @@ ALIVE: dict[str, Any] = {
     "keepalives_count": 3,
 }
 SILENT_MS = 30_000  # for which what was sent may stay without an answer
+# What ends our side of a connection whose other side is cut off.
+ENDS: dict[str, Any] = {"tcp_user_timeout": SILENT_MS, **ALIVE}
 MIGRATION_LOCK = 0x6561727468  # any number, the same for all control processes
 CREATES = re.compile(r"^CREATE TABLE (\w+)", re.MULTILINE)
 MIGRATION_TABLE = "CREATE TABLE IF NOT EXISTS migration (name text PRIMARY KEY, checksum text NOT NULL)"
@@ -72,24 +74,11 @@ async def connect(
     is in between that nobody told of.
     """
     deadline = time.monotonic() + timeout
-    while True:
-        try:
-            probe = await psycopg.AsyncConnection.connect(conninfo, connect_timeout=5)
-            major = probe.info.server_version // 10_000
-            await probe.close()
-            direct = await _is_direct(past_pooler or conninfo)
-            break
-        except psycopg.OperationalError as error:
-            if time.monotonic() > deadline:
-                reason = (
-                    str(error).strip().splitlines()[-1]
-                    if str(error).strip()
-                    else type(error).__name__
-                )
-                raise Unreachable(
-                    f"PostgreSQL does not answer at {place}: {reason}. Check POSTGRES_HOST and POSTGRES_PASSWORD."
-                ) from None
-            await asyncio.sleep(0.5)
+    major = await _answering(conninfo, deadline, place, "POSTGRES_HOST and POSTGRES_PASSWORD")  # fmt: skip
+    if past_pooler:
+        name = "EARTHFLOW_DATABASE_DIRECT_URL"
+        major = await _answering(past_pooler, deadline, name, name)
+    direct = await _is_direct(past_pooler or conninfo)
     if major < OLDEST:
         raise Unusable(
             f"PostgreSQL at {place} is of version {major}; Earthflow needs {OLDEST} or newer. "
@@ -102,6 +91,24 @@ async def connect(
             "Set EARTHFLOW_DATABASE_DIRECT_URL to PostgreSQL itself."
         )
     return await _pool(conninfo, 8, {"prepare_threshold": None} if past_pooler else {})
+
+
+async def _answering(conninfo: str, deadline: float, place: str, names: str) -> int:
+    """The major version of a PostgreSQL, once it answers. Raises Unreachable after the deadline: which settings to check."""
+    while True:
+        try:
+            probe = await psycopg.AsyncConnection.connect(conninfo, connect_timeout=5)
+        except psycopg.OperationalError as error:
+            if time.monotonic() > deadline:
+                lines = str(error).strip().splitlines() or [type(error).__name__]
+                raise Unreachable(
+                    f"PostgreSQL does not answer at {place}: {lines[-1]}. Check {names}."
+                ) from None
+            await asyncio.sleep(0.5)
+        else:
+            major = probe.info.server_version // 10_000
+            await probe.close()
+            return major
 
 
 async def _is_direct(conninfo: str) -> bool:
@@ -124,9 +131,9 @@ async def for_reading(conninfo: str) -> Pool:
                 "A pooler such as PgBouncer stands before PostgreSQL at EARTHFLOW_DATABASE_READ_URL, and searches would have "
                 "no end. Set it to the replica itself."
             )
-    return await _pool(
-        conninfo, READERS, {"options": f"-c statement_timeout={LONGEST_READ_MS}"}
-    )
+    own = conninfo_to_dict(conninfo).get("options") or ""
+    options = f"{own} -c statement_timeout={LONGEST_READ_MS}".strip()
+    return await _pool(conninfo, READERS, {"options": options})
 
 
 async def _pool(conninfo: str, size: int, more: Mapping[str, Any]) -> Pool:
@@ -136,7 +143,7 @@ async def _pool(conninfo: str, size: int, more: Mapping[str, Any]) -> Pool:
         max_size=size,
         timeout=POOL_WAIT,
         open=False,
-        kwargs={"row_factory": dict_row, **more},
+        kwargs={"row_factory": dict_row, **ENDS, **more},
         check=AsyncConnectionPool.check_connection,
     )
     await pool.open()
@@ -157,8 +164,7 @@ async def alone(conninfo: str) -> Connection:
         row_factory=dict_row,
         connect_timeout=5,
         options=f"{own} {asks} -c tcp_user_timeout={SILENT_MS}".strip(),
-        tcp_user_timeout=SILENT_MS,
-        **ALIVE,
+        **ENDS,
     )
 
 

@@ -75,7 +75,9 @@ def records(spool: Spool) -> list[Record]:
 
 
 STEPS = st.lists(
-    st.sampled_from(["call", "end", "long end", "refusal", "fill", "free", "look"]),
+    st.sampled_from(
+        ["call", "end", "long end", "refusal", "fill", "free", "bit", "look"]
+    ),
     max_size=60,
 )
 
@@ -95,12 +97,13 @@ def test_what_was_begun_is_ended_and_what_is_missing_is_counted(
         spool = Spool(tmp_path_factory.mktemp("spool"))
         writer = RecordWriter(spool, mode)
         asked = passed = owed = stopped = 0
-        for step in steps:
+        for number, step in enumerate(steps):
             if step in ("call", "refusal"):
                 passes = step == "call"
                 asked += 1
                 try:
-                    written = writer.decision(decision, "t", passes=passes)
+                    # What is missing is told of each tenant.
+                    written = writer.decision(decision, f"t{number}", passes=passes)
                     passed += passes
                     owed += written
                 except SpoolFull:
@@ -109,12 +112,15 @@ def test_what_was_begun_is_ended_and_what_is_missing_is_counted(
             elif step in ("end", "long end") and owed:
                 owed -= 1
                 make = completion if step == "end" else long_completion
-                writer.completion(make, "t")
+                writer.completion(make, f"t{number}")
             elif step == "fill":
                 # What was kept already stays ours.
                 disk.room = spool._kept + small % 3000
             elif step == "free":
                 disk.room = 2**40
+            elif step == "bit":
+                # Room for what is missing of a few tenants, and not for what is owed besides.
+                disk.room += small % 5000
             elif step == "look":
                 writer.recover()
         disk.room = 2**40
@@ -133,6 +139,29 @@ def test_what_was_begun_is_ended_and_what_is_missing_is_counted(
         if mode == "durable":
             assert sum(gap.passed for gap in gaps) == 0
         assert spool.lost == sum(gap.exchanges for gap in gaps)
+
+
+def test_what_is_missing_of_many_tenants_takes_no_room_of_calls_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 100_000)
+    monkeypatch.setattr(module, "MEASURE_SECONDS", 0.0)
+    spool = Spool(tmp_path, 1_000_000)
+    writer, under_way = RecordWriter(spool), 50
+    for _ in range(under_way):
+        writer.decision(decision, "t", passes=True)
+    with pytest.raises(SpoolFull):
+        while True:
+            spool.append(decision, under_way)
+    for number in range(200):
+        with pytest.raises(SpoolFull):
+            writer.decision(decision, f"t{number}", passes=True)
+        writer.decision(decision, f"t{number}", passes=False)
+    for _ in range(under_way):
+        writer.completion(completion, "t")
+        writer.recover()
+    ends = [one for one in records(spool) if isinstance(one, Completion)]
+    assert (len(ends), writer.unrecorded["completion"]) == (under_way, 0)
 
 
 def test_a_record_that_is_cut_fits_where_room_was_kept() -> None:

@@ -1,5 +1,7 @@
 """The spool: what was written is read back, a torn tail is cut, a full disk is counted."""
 
+import errno
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -113,6 +115,7 @@ def test_a_spool_has_at_most_the_bytes_that_it_may_have(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SEGMENT_BYTES", 10_000)
+    monkeypatch.setattr(module, "MEASURE_SECONDS", 0.0)
     limit = 50_000
     spool, owed = Spool(tmp_path, limit), 4
     with pytest.raises(SpoolFull, match="EARTHFLOW_SPOOL_BYTES"):
@@ -139,3 +142,43 @@ def test_a_spool_has_at_most_the_bytes_that_it_may_have(
     again = Spool(tmp_path, limit - 5_000)
     with pytest.raises(SpoolFull):
         again.append(record, owed)
+
+
+def test_a_spool_that_stays_full_does_not_measure_itself_with_each_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 1_000)
+    spool = Spool(tmp_path, 100_000)
+    with pytest.raises(SpoolFull):
+        while True:
+            spool.append(record)
+    measured, real = 0, os.scandir
+
+    def scandir(folder: Path) -> object:
+        nonlocal measured
+        measured += 1
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(module, "MEASURE_SECONDS", 3600.0)
+    for _ in range(50):
+        assert not spool.has_room(1)
+        with pytest.raises(SpoolFull):
+            spool.append(record)
+    assert measured == 0
+
+
+def test_a_segment_that_cannot_be_begun_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path)
+
+    def fails(file: int, size: int) -> bool:
+        raise OSError(errno.EIO, "the volume is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "keep", fails)
+        with pytest.raises(SpoolFull):
+            spool.append(record)
+        assert spool.segments() == []
+    assert spool.append(record).place.seq == 0

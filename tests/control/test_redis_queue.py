@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from cli.engines import Engines
 from contract.streams import CONSUMER, FIELD, GROUP, ONE
 from control.health import PATIENCE
-from control.redis_queue import redis_fault, waiting
+from control.redis_queue import Queue, redis_fault, waiting
 from control.state import State
 
 
@@ -59,7 +59,7 @@ async def test_what_waits_is_counted_until_it_is_stored(
 ) -> None:
     assert await waiting(client) is None, "there is no stream yet"
     await client.xgroup_create(ONE.records, GROUP, id="0", mkstream=True)
-    assert await waiting(client) == (0, 0.0)
+    assert await waiting(client) == Queue(0, 0.0)
     old = await client.xadd(ONE.records, {FIELD: b"x"}, id="1000-0")
     await client.xadd(ONE.records, {FIELD: b"x"})
     found = await waiting(client)

@@ -52,7 +52,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "urls": "earthflow-urls", "secrets": "own-secrets", "ca": "own-ca",
         "proxy": {"tls": "proxy-tls", "providers": "providers: []\n"},
         "postgres": {"host": "db.example.com", "port": 6432}, "redis": {"host": "r.example.com", "port": 6380, "tls": True},
-        "networkPolicy": {"enginePorts": [26379], "clients": {"team": "ai"}},
+        "networkPolicy": {"enginePorts": [26379], "clients": [{"team": "ai"}, {"team": "data"}]},
+        "authorities": "own-authorities",
     },
     "small": {
         "proxy": {"autoscaling": {"enabled": False}, "replicas": 1}, "control": {"replicas": 1}, "networkPolicy": {"enabled": False},
@@ -284,11 +285,21 @@ def test_the_chart_and_kustomize_make_the_same(
         ({"proxy": {"autoscaling": {"min": 5, "max": 2}}}, "min must not be greater"),
         ({"proxy": {"resources": {"requests": {"cpu": None}}}}, "set proxy.resources.requests.cpu"),
         ({"proxy": {"replicas": 0}}, "minimum"),
-        ({"proxy": {"tls": "t", "settings": {"TLS_CERT_PATH": "/x"}}}, "leave them out of proxy.settings"),
-        ({"proxy": {"providers": "x", "settings": {"EARTHFLOW_PROVIDERS": "/x"}}}, "leave it out of proxy.settings"),
-        ({"proxy": {"settings": {"TLS_CA_PATH": "/x"}}}, "no proxy is ever ready"),
+        *[({"proxy": {"settings": {name: "/x"}}}, name) for name in ("TLS_CERT_PATH", "TLS_KEY_PATH", "TLS_CA_PATH", "EARTHFLOW_PROVIDERS", "EARTHFLOW_MITM_CONF")],
+        *[({"proxy": {"settings": {"EARTHFLOW_SPOOL_BYTES": size}}}, "the pod is evicted") for size in (2**33, str(2**34), "", 1)],
+        ({"proxy": {"settings": {"REDIS_CA": "/etc/earthflow/authorities/redis.pem"}}}, "is no file in the pod"),
+        ({"authorities": "a", "control": {"settings": {"WEBHOOK_CA": "/elsewhere.pem"}}}, "is no file in the pod"),
         ({"proxy": {"service": {"type": "LoadBalancer"}}}, "set networkPolicy.clientNetworks"),
         ({"secrets": "one", "ca": "one"}, "must not see the rest"),
+        ({"secrets": "one", "proxy": {"tls": "one"}}, "must not see the rest"),
+        ({"urls": "one", "ca": "one"}, "must not see the rest"),
+        ({"networkPolicy": {"clients": []}}, "lets nobody in"),
+        ({"networkPolicy": {"clients": None}}, "lets nobody in"),
+        ({"networkPolicy": {"clients": [{}]}}, "minProperties"),
+        ({"networkPolicy": {"clients": {"team": "ai"}}}, "array"),
+        ({"networkPolicy": {"monitoring": None}}, "networkPolicy.monitoring"),
+        ({"networkPolicy": {"clientNetworks": ["999.0.0.0/8"]}}, "does not match pattern"),
+        ({"networkPolicy": {"inside": ["fc00::/7"]}}, "does not match pattern"),
         ({"ca": ""}, "does not match pattern"),
         ({"postgres": {"port": 65536}}, "maximum"),
         ({"rules": {"../own.yaml": ""}}, "../own.yaml"),
@@ -299,6 +310,37 @@ def test_values_that_cannot_be_are_refused(values: dict[str, Any], says: str) ->
     with pytest.raises(HelmError) as refused:
         rendered(values)
     assert says in str(refused.value)
+
+
+def test_a_selector_of_ones_own_takes_the_place_of_ours() -> None:
+    rules = one(MADE["chart outside"], "NetworkPolicy", "earthflow-proxy")["spec"]["ingress"]  # fmt: skip
+    chosen = [peer["namespaceSelector"]["matchLabels"] for peer in rules[0]["from"]]
+    assert chosen == [{"team": "ai"}, {"team": "data"}]
+
+
+def test_both_programs_find_the_files_of_ones_own_authorities() -> None:
+    told = {"settings": {"REDIS_CA": "/etc/earthflow/authorities/redis.pem"}}
+    made = rendered({"authorities": "own", "proxy": told, "control": told})
+    for name in ("earthflow-proxy", "earthflow-control"):
+        spec = one(made, "Deployment", name)["spec"]["template"]["spec"]
+        mounted = {mount["mountPath"]: mount["name"] for mount in spec["containers"][0]["volumeMounts"]}  # fmt: skip
+        [volume] = [one for one in spec["volumes"] if one["name"] == mounted["/etc/earthflow/authorities"]]  # fmt: skip
+        assert volume["configMap"] == {"name": "own"}
+
+
+def test_a_pod_has_the_time_that_its_end_takes() -> None:
+    def grace(settings: dict[str, Any]) -> int:
+        made = rendered({"proxy": {"settings": settings}})
+        spec = one(made, "Deployment", "earthflow-proxy")["spec"]["template"]["spec"]
+        return int(spec["terminationGracePeriodSeconds"])
+
+    assert grace({}) == 5 + 30 + 300 + 15
+    assert grace({"EARTHFLOW_DRAIN_SECONDS": "60", "EARTHFLOW_FLUSH_SECONDS": 1000}) == 60 + 30 + 1000 + 15  # fmt: skip
+
+
+def test_a_service_for_the_world_passes_the_clients_address_on() -> None:
+    service = one(MADE["chart large"], "Service", "earthflow-proxy")["spec"]
+    assert service["externalTrafficPolicy"] == "Local"
 
 
 def test_numbers_stay_what_they_are() -> None:

@@ -56,6 +56,10 @@ class Networks:
         ip("-n", space, "link", "set", "lo", "up")
         ip("-n", space, "route", "add", "default", "via", gate)
 
+    def device(self, name: str, *, outer: bool = False) -> str:
+        """The interface of a host, or, `outer`, the router's that leads to it."""
+        return f"{self._mark}{'r' if outer else 'h'}{list(self.hosts).index(name)}"
+
     def cut(self, name: str) -> None:
         """Take a host off the network."""
         self._switch(name, "down")

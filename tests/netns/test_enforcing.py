@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.netns.networks import Networks, running
+from tests.netns.networks import Networks, ip, running
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "deploy" / "enforcing"
@@ -23,7 +23,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "docs" / "enforcing.md").read_te
 COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
 (ASIDE,) = [line for line in COMMANDS if line.startswith("curl ")]
 CHECKS = [line for line in COMMANDS if line.startswith("nft ")]
-PATIENCE = 60.0
+PATIENCE, USER = 60.0, 997
 
 
 @dataclass
@@ -81,9 +81,38 @@ def test_the_documents_commands_are_these() -> None:
     assert len(CHECKS) == 2
 
 
+@pytest.fixture(scope="module", autouse=True)
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The machine's users, and the proxy's, as a system's own."""
+    file = tmp_path_factory.mktemp("etc") / "passwd"
+    system = f"earthflow:x:{USER}:{USER}::/var/lib/earthflow:/usr/sbin/nologin\n"
+    file.write_text(Path("/etc/passwd").read_text() + system)
+    return file
+
+
+def with_users(users: Path, line: str) -> list[str]:
+    """A command on a machine where these are the users."""
+    return ["unshare", "--mount", "bash", "-c", f"mount --bind {users} /etc/passwd && {line}"]  # fmt: skip
+
+
 @pytest.mark.parametrize("line", CHECKS)
-def test_nft_takes_the_samples(site: Site, line: str) -> None:
-    site.networks.run("router", "bash", "-c", f"cd {ROOT} && {line}")
+def test_nft_takes_the_samples(site: Site, users: Path, line: str) -> None:
+    site.networks.run("router", *with_users(users, f"cd {ROOT} && {line}"))
+
+
+def test_without_the_proxys_user_the_machines_rules_are_not_loaded(site: Site) -> None:
+    refused = site.networks.run("router", "nft", "-f", RULES / "host.nft", check=False)
+    assert refused.returncode != 0
+    assert "user does not exist" in refused.stderr.lower(), refused.stderr
+
+
+def load(site: Site, users: Path, where: str, name: str, device: str) -> None:
+    """Load a sample in which this interface leads out."""
+    text = (RULES / name).read_text()
+    assert '"eth0"' in text
+    file = users.parent / name
+    file.write_text(text.replace('"eth0"', f'"{device}"'))
+    site.networks.run(where, *with_users(users, f"nft -f {file}"))
 
 
 def test_without_the_rules_a_program_goes_around_the_proxy(site: Site) -> None:
@@ -93,8 +122,9 @@ def test_without_the_rules_a_program_goes_around_the_proxy(site: Site) -> None:
     assert sorted(site.came()) == [f"tcp {HOSTS['desk']}", f"udp {HOSTS['desk']}"]
 
 
-def test_at_the_gateway_443_is_the_proxys_alone(site: Site) -> None:
-    site.networks.run("router", "nft", "-f", RULES / "gateway.nft")
+def test_at_the_gateway_443_is_the_proxys_alone(site: Site, users: Path) -> None:
+    world = site.networks.device("world", outer=True)
+    load(site, users, "router", "gateway.nft", world)
     try:
         around = site.aside()
         assert around.returncode == 7, around  # refused at once
@@ -116,14 +146,55 @@ def test_rules_that_are_loaded_again_replace_themselves(site: Site) -> None:
     assert listed.count("tcp dport 443") == 1
 
 
-def test_on_a_machine_443_is_the_proxys_user_alone(site: Site) -> None:
-    site.networks.run("desk", "nft", "-f", RULES / "host.nft")
+LINE = ASIDE.replace("curl ", f"curl --resolve api.openai.com:443:{HOSTS['world']} -k ")  # fmt: skip
+
+
+def test_on_a_machine_443_is_the_proxys_user_alone(site: Site, users: Path) -> None:
+    load(site, users, "desk", "host.nft", site.networks.device("desk"))
+
+    def by(user: int) -> "subprocess.CompletedProcess[str]":
+        words = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        return site.networks.run("desk", *words, "bash", "-c", LINE, check=False)
+
     try:
-        assert site.aside().returncode == 7
-        user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
-        line = ASIDE.replace("curl ", f"curl --resolve api.openai.com:443:{HOSTS['world']} -k ")  # fmt: skip
-        allowed = site.networks.run("desk", *user, "bash", "-c", line)
-        assert allowed.stdout == '{"data":[]}'
+        assert [by(user).returncode for user in (0, 1000, 1001)] == [7, 7, 7]
+        assert by(USER).stdout == '{"data":[]}'
         assert site.by_the_proxy().returncode == 0
+    finally:
+        site.networks.run("desk", "nft", "delete", "table", "inet", "earthflow_host")
+
+
+@pytest.fixture
+def container(site: Site) -> Iterator[list[str]]:
+    """A command that runs in a container of the desk: a namespace behind a bridge, which the desk forwards."""
+    networks, name, device = site.networks, f"{site.networks.space('desk')}-c", "efc"
+    ip("netns", "add", name)
+    try:
+        ip("link", "add", device, "netns", networks.space("desk"), "type", "veth", "peer", "name", "eth0", "netns", name)  # fmt: skip
+        for space, own, end in ((networks.space("desk"), device, "10.9.9.1"), (name, "eth0", "10.9.9.2")):  # fmt: skip
+            ip("-n", space, "address", "add", f"{end}/24", "dev", own)
+            ip("-n", space, "link", "set", own, "up")
+        ip("-n", name, "route", "add", "default", "via", "10.9.9.1")
+        ip("-n", networks.space("router"), "route", "add", "10.9.9.0/24", "via", HOSTS["desk"])  # fmt: skip
+        networks.run("desk", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        yield ["ip", "netns", "exec", name, "bash", "-c", LINE]
+    finally:
+        ip("netns", "delete", name)
+        ip("-n", networks.space("router"), "route", "delete", "10.9.9.0/24")
+
+
+def test_a_container_on_the_machine_does_not_go_around_either(
+    site: Site, users: Path, container: list[str]
+) -> None:
+    def status() -> int:
+        return subprocess.run(container, capture_output=True, timeout=120).returncode
+
+    assert status() == 0  # the control
+    load(site, users, "desk", "host.nft", site.networks.device("desk"))
+    try:
+        assert status() == 7
+        # Where it is the proxy's own container, it may.
+        site.networks.run("desk", "nft", "add", "element", "inet", "earthflow_host", "proxies", "{ 10.9.9.2 }")  # fmt: skip
+        assert status() == 0
     finally:
         site.networks.run("desk", "nft", "delete", "table", "inet", "earthflow_host")

@@ -16,6 +16,8 @@ CHARTS_OWN = frozenset(
         "EARTHFLOW_METRICS_HOST", "EARTHFLOW_METRICS_PORT", "EARTHFLOW_DASHBOARD_HOST", "EARTHFLOW_DASHBOARD_PORT",
         "EARTHFLOW_RULES_DIR", "REDIS_HOST", "REDIS_PORT", "REDIS_TLS", "POSTGRES_HOST", "POSTGRES_PORT", "POSTGRES_DB", "POSTGRES_USER",
         "EARTHFLOW_MASTER_KEY", "EARTHFLOW_ADMIN_API_KEY", "EARTHFLOW_ADMIN_API_KEY_PREVIOUS", "POSTGRES_PASSWORD", "REDIS_PASSWORD",
+        # Files that no pod has, or that it has by other values; with TLS_CA_PATH no probe of the kubelet would be answered.
+        "EARTHFLOW_MITM_CONF", "EARTHFLOW_PROVIDERS", "TLS_CERT_PATH", "TLS_KEY_PATH", "TLS_CA_PATH",
         "EARTHFLOW_DATABASE_URL", "EARTHFLOW_DATABASE_DIRECT_URL", "EARTHFLOW_DATABASE_READ_URL", "EARTHFLOW_REDIS_URL",
     )
 )  # fmt: skip
@@ -27,7 +29,17 @@ FLAG = {"type": "boolean"}
 PORT = {"type": "integer", "minimum": 1, "maximum": 65535}
 COUNT = {"type": "integer", "minimum": 1, "maximum": 1000}
 TEXTS = {"type": "object", "additionalProperties": TEXT}
-NETWORKS = {"type": "array", "items": {"type": "string", "pattern": "^[0-9a-fA-F.:]+/[0-9]+$"}}  # fmt: skip
+BYTE = "(25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
+NETWORK = rf"({BYTE}\.){{3}}{BYTE}/(3[0-2]|[12]?[0-9])"
+NETWORK6 = r"[0-9a-fA-F]*:[0-9a-fA-F:.]+/(12[0-8]|1[01][0-9]|[1-9]?[0-9])"
+# Labels of namespaces: a list, since Helm would put those of a map beside the chart's own.
+SELECTORS = {"type": "array", "items": {**TEXTS, "minProperties": 1}}
+
+
+def _texts_like(pattern: str) -> dict[str, Any]:
+    return {"type": "array", "items": {"type": "string", "pattern": f"^({pattern})$"}}
+
+
 TOLERATIONS = {"type": "array", "items": {"type": "object"}}
 
 
@@ -99,13 +111,14 @@ def schema() -> str:
         postgres=_object(host=TEXT, port=PORT, database=TEXT, user=TEXT),
         redis=_object(host=TEXT, port=PORT, tls=FLAG),
         urls=NO_NAME,
+        authorities=NO_NAME,
         networkPolicy=_object(
             enabled=FLAG,
-            clients=TEXTS,
-            clientNetworks=NETWORKS,
-            monitoring=TEXTS,
-            inside=NETWORKS,
-            inside6=NETWORKS,
+            clients=SELECTORS,
+            clientNetworks=_texts_like(f"{NETWORK}|{NETWORK6}"),
+            monitoring=SELECTORS,
+            inside=_texts_like(NETWORK),
+            inside6=_texts_like(NETWORK6),
             enginePorts={"type": "array", "items": PORT},
         ),
         monitoring=_object(enabled=FLAG, labels=TEXTS, keySecret=NAME),

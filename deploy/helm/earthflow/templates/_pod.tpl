@@ -65,6 +65,9 @@ capabilities: {drop: [ALL]}
 {{/* The settings of the proxy, as a map: what the chart says, then what the values say. */}}
 {{- define "earthflow.proxySettings" -}}
 EARTHFLOW_CONTROL_URL: http://earthflow-dashboard:8080
+{{- if not (hasKey .Values.proxy.settings "EARTHFLOW_FLUSH_SECONDS") }}
+EARTHFLOW_FLUSH_SECONDS: "300"
+{{- end }}
 EARTHFLOW_METRICS_HOST: 0.0.0.0
 EARTHFLOW_METRICS_PORT: "9090"
 {{- if not (hasKey .Values.proxy.settings "EARTHFLOW_SPOOL_BYTES") }}
