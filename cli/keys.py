@@ -1,11 +1,9 @@
-"""`earthflow keys`: list, create, revoke and rotate the keys of tenants, admins and
-readers of metrics.
-"""
+"""`earthflow keys`: list, create, revoke and rotate the keys of tenants and of staff, which is every other role."""
 
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -17,6 +15,7 @@ from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
 from cli.secrets_file import CLIENT_KEY, follow_rotation, write_private
 from cli.settings import UpSettings
+from contract.keys import BINDABLE, StaffRole
 
 app = typer.Typer(
     help="Keys: list, create, revoke, rotate; the master key.", no_args_is_help=True
@@ -26,6 +25,7 @@ app.add_typer(master_keys.app, name="master")
 COLUMNS = (
     "id",
     "role",
+    "tenants",
     "name",
     "status",
     "created_at",
@@ -36,7 +36,7 @@ COLUMNS = (
 Tenant = Annotated[
     str | None,
     typer.Argument(
-        help="The tenant's id; without one: keys of admins and readers of metrics."
+        help="The tenant's id; without one: keys of staff, which is every other role."
     ),
 ]
 Name = Annotated[str, typer.Option("--name", help="What it is for.")]
@@ -58,8 +58,15 @@ def list_(
 def create(
     tenant: Tenant = None,
     role: Annotated[
-        Literal["admin", "metrics"] | None,
+        StaffRole | None,
         typer.Option("--role", help="Without a tenant: what the key may do."),
+    ] = None,
+    bound_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--tenant",
+            help="With --role: a tenant that the key of an operator or auditor is bound to. May be repeated.",
+        ),
     ] = None,
     name: Name = "",
     expires_in: Annotated[
@@ -70,8 +77,12 @@ def create(
 ) -> None:
     """Create a key. It is shown here and never again."""
     if (tenant is None) == (role is None):
-        raise CommandError("Name a tenant's id, or --role metrics (or admin).", USAGE)
-    body = {"name": name, "expires_in": expires_in, **({"role": role} if role else {})}
+        roles = ", ".join(get_args(StaffRole))
+        raise CommandError(f"Name a tenant's id, or --role, one of {roles}.", USAGE)
+    if bound_to and role not in BINDABLE:
+        raise CommandError(f"--tenant goes with --role {' or '.join(BINDABLE)}.", USAGE)
+    body: dict[str, object] = {"name": name, "expires_in": expires_in}
+    body |= {"role": role, "tenants": bound_to or None} if role else {}
     emit(control().post(_of(tenant), body), output)
 
 
@@ -82,7 +93,7 @@ def revoke(
         str | None,
         typer.Option(
             "--tenant",
-            help="The tenant's id; without one: a key of an admin, or a reader of metrics.",
+            help="The tenant's id; without one: a key of staff.",
         ),
     ] = None,
     yes: Yes = False,

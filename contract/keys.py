@@ -11,11 +11,27 @@ import re
 import secrets
 import string
 import zlib
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, get_args
 
+# Whose key it is: a tenant's, or one of staff. What each may do is in control/permissions.py.
+Role = Literal["tenant", "admin", "operator", "auditor", "auditor+prompts", "metrics"]
+StaffRole = Literal["admin", "operator", "auditor", "auditor+prompts", "metrics"]
+# Those whose keys may be bound to some tenants.
+BindableRole = Literal["operator", "auditor", "auditor+prompts"]
+BINDABLE: tuple[BindableRole, ...] = get_args(BindableRole)
+# How a key's text begins.
+KINDS: Mapping[Role, str] = {
+    "tenant": "live",
+    "admin": "adm",
+    "operator": "opr",
+    "auditor": "aud",
+    "auditor+prompts": "aud",
+    "metrics": "met",
+}
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 SHAPE = re.compile(
-    r"ef_(live|test|adm|met)_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})",
+    r"ef_(live|test|adm|opr|aud|met)_([0-9A-Za-z]{12})_([0-9A-Za-z]{43})_([0-9A-Za-z]{6})",
     re.ASCII,
 )
 

@@ -10,6 +10,7 @@ from control.administered import administered
 from control.errors import errors
 from control.idempotency import once
 from control.jobs import deliver, follow, ingest, notice, reload, retain
+from control.permitted import permitted
 from control.proofs import proofs
 from control.routes import ROUTES
 from control.state import STATE, State
@@ -21,7 +22,7 @@ MAX_REQUEST = 1024 * 1024  # bytes
 def application(state: State) -> web.Application:
     """The API over a state."""
     app = web.Application(
-        middlewares=[proofs, errors, once, administered, understood],
+        middlewares=[proofs, errors, once, administered, permitted, understood],
         client_max_size=MAX_REQUEST,
     )
     app[STATE] = state

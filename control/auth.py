@@ -1,34 +1,26 @@
-"""Who calls the API, and in which role: admin, tenant, reader of metrics, or proxy.
+"""Who calls the API, and whether the caller may: by a key, or as a proxy.
 
 All comparisons take constant time.
 """
 
 import hmac
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from aiohttp import web
 
 from contract.keys import parse
 from contract.unwrap import seal_key
-from control.errors import CALLER, ApiError
+from control.errors import CALLER, NO_TENANT, ApiError
+from control.permissions import PERMISSIONS, Caller, roles_of
 from control.state import STATE
 from control.store import master_keys
 from control.store.admin_audit import UNDER_WAY
-from control.store.keys import Role
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-
-
-ENVIRONMENT = "environment"  # whose key it is that the settings have
-
-
-class Caller(NamedTuple):
-    """Who calls, by the id of a key. Only the role tenant has a `tenant`."""
-
-    role: Role
-    tenant: str | None = None
-    key: str = ENVIRONMENT
+TENANTS = "/v1/tenants/"  # paths whose id is a tenant's
+WHO = web.RequestKey("who", Caller)
 
 
 class Way(NamedTuple):
@@ -40,37 +32,75 @@ class Way(NamedTuple):
     seal: bytes
 
 
-async def caller(request: web.Request, *, metrics: bool = False) -> Caller:
+async def caller(request: web.Request) -> Caller:
     """The caller of a request.
 
-    Raises ApiError: 401 without a valid key, 400 for two different ones, 403 for one
-    that only reads `metrics`, 429 for guessing.
+    Raises ApiError: 401 without a valid key, 400 for two different ones, 429 for guessing.
     """
+    if WHO not in request:
+        request[WHO] = await _caller(request)
+    who = request[WHO]
+    request[CALLER] = owner_of(who) or who.role
+    if (act := UNDER_WAY.get()) is not None:
+        act.actor, act.role = who.key, who.role
+        act.tenant = owner_of(who) or act.tenant
+    return who
+
+
+async def _caller(request: web.Request) -> Caller:
     text = _presented(request)
     who = _known(request, text)
     if who is None and parse(text) is not None:
         await request.app[STATE].look_for_keys()
         who = _known(request, text)
-    if who is None:
-        wait = request.app[STATE].guesses.wait(_address(request), request.remote or "")
-        if wait:
-            request.app[STATE].unauthorized += 1
-            await request.app[STATE].guesses.slow()
-            raise ApiError(
-                429,
-                "too_many_wrong_keys",
-                "Too many wrong keys came from this address.",
-                headers={"Retry-After": str(wait)},
-            )
-        raise _unauthorized(request, "This key is not valid here.")
-    request[CALLER] = who.tenant or who.role
-    if (act := UNDER_WAY.get()) is not None:
-        act.actor, act.role = who.key, who.role
-        act.tenant = act.tenant if who.role == "admin" else who.tenant
-    if who.role == "metrics" and not metrics:
-        message = "This key reads /v1/dashboard/metrics and nothing else."
-        raise _forbidden(request, who, message)
+    if who is not None:
+        return who
+    wait = request.app[STATE].guesses.wait(_address(request), request.remote or "")
+    if wait:
+        request.app[STATE].unauthorized += 1
+        await request.app[STATE].guesses.slow()
+        raise ApiError(
+            429,
+            "too_many_wrong_keys",
+            "Too many wrong keys came from this address.",
+            headers={"Retry-After": str(wait)},
+        )
+    raise _unauthorized(request, "This key is not valid here.")
+
+
+def owner_of(who: Caller) -> str | None:
+    """The tenant whose own key it is."""
+    if who.role != "tenant" or who.tenants is None:
+        return None
+    (tenant,) = who.tenants
+    return tenant
+
+
+async def permitted(request: web.Request, needs: str) -> Caller:
+    """The caller, who has this permission, and sees the tenant in the path where there is one.
+
+    Raises ApiError: 403 without the permission, 404 for a foreign tenant.
+    """
+    who = await caller(request)
+    if not who.may(needs):
+        raise _forbidden(request, who, needs)
+    resource = request.match_info.route.resource
+    path = resource.canonical if resource is not None else ""
+    if path.startswith(TENANTS) and not who.sees(named(request)):
+        raise NO_TENANT
     return who
+
+
+def tenants_of(who: Caller, wanted: str | None) -> Sequence[str] | None:
+    """Of which tenants to read, for somebody who wants this one, or all that may be seen. None: of all there are.
+
+    Raises ApiError 404 for a foreign one.
+    """
+    if wanted is None:
+        return None if who.tenants is None else sorted(who.tenants)
+    if not who.sees(wanted):
+        raise NO_TENANT
+    return [wanted]
 
 
 def _unauthorized(request: web.Request, message: str) -> ApiError:
@@ -79,11 +109,17 @@ def _unauthorized(request: web.Request, message: str) -> ApiError:
     return ApiError(401, "unauthorized", message, hint)
 
 
-def _forbidden(
-    request: web.Request, who: Caller, message: str, hint: str = ""
-) -> ApiError:
-    """The refusal of what a role may not do. Raises ApiError 429 where there were too many."""
+def _forbidden(request: web.Request, who: Caller, needs: str) -> ApiError:
+    """The refusal. Raises ApiError 429 where there were too many."""
     bound(request, who.key)
+    needed = PERMISSIONS[needs]
+    if who.role in needed.roles:
+        message = (
+            f"This is of all tenants together ({needs}), and this key is bound to some."
+        )
+        return ApiError(403, "forbidden", message, "Use a key that is not bound.")
+    message = f"A key of the role {who.role} may not {needed.what} ({needs})."
+    hint = f"Roles that may: {', '.join(roles_of(needs))}."
     return ApiError(403, "forbidden", message, hint)
 
 
@@ -109,7 +145,10 @@ def _known(request: web.Request, text: str) -> Caller | None:
     if any(admins):
         return Caller("admin")
     key = state.keyring.find(text)
-    return Caller(key.role, key.tenant, key.id) if key is not None else None
+    if key is None:
+        return None
+    tenants = [key.tenant] if key.tenant is not None else key.bound_to
+    return Caller(key.role, frozenset(tenants) if tenants is not None else None, key.id)
 
 
 def _address(request: web.Request) -> str:
@@ -118,39 +157,6 @@ def _address(request: web.Request) -> str:
     A relaying proxy says for whom it asks.
     """
     return f"{request.remote} {request.headers.get('X-Forwarded-For', '')[:100]}"
-
-
-async def admin(request: web.Request) -> None:
-    """Raises ApiError 401 or 403 for anybody but an admin."""
-    if (who := await caller(request)).role != "admin":
-        raise _forbidden(
-            request,
-            who,
-            "This needs an admin's key.",
-            "Send EARTHFLOW_ADMIN_API_KEY as X-API-Key.",
-        )
-
-
-async def reader_of_metrics(request: web.Request) -> None:
-    """An admin, or a key for metrics. Raises ApiError 401 or 403 for anybody else."""
-    if (who := await caller(request, metrics=True)).role == "tenant":
-        raise _forbidden(
-            request,
-            who,
-            "This needs an admin's key, or one for metrics.",
-            "POST /v1/keys makes one.",
-        )
-
-
-async def tenant_of(request: web.Request) -> str:
-    """The tenant in the path, if the caller may see it.
-
-    Raises ApiError 401, or 404 for a foreign one.
-    """
-    who, id = await caller(request), named(request)
-    if who.role != "admin" and who.tenant != id:
-        raise ApiError(404, "not_found", "There is no such tenant.")
-    return id
 
 
 def named(request: web.Request, part: str = "id") -> str:

@@ -12,6 +12,7 @@ from aiohttp import web
 from contract.decision import Action, Outcome, Reason
 from contract.version import VERSION
 from control.errors import answer
+from control.permissions import roles_of
 
 REF = "#/components/schemas/{name}"
 ID: dict[str, Any] = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"}
@@ -52,7 +53,7 @@ STYLE = (
 
 class Route(NamedTuple):
     """A route. `answers` and `body` are msgspec types, or media types; without
-    `answers` it is not described.
+    `answers` it is not described. `needs`: the permission of those that are.
     """
 
     method: str
@@ -62,12 +63,15 @@ class Route(NamedTuple):
     body: Any = None
     status: int = 200
     query: tuple[str, ...] = ()
+    needs: str = ""
 
 
 DESCRIBED = web.AppKey("described", dict[str, Any])
-# By handler, of the routes that are described: what it does, such as tenants.create, and what its query may have.
+# By handler, of the routes that are described: what it does, such as tenants.create, what its query may have, and which
+# permission it needs.
 ACTIONS = web.AppKey("actions", dict[Any, str])
 PARAMETERS = web.AppKey("parameters", dict[Any, tuple[str, ...]])
+NEEDS = web.AppKey("needs", dict[Any, str])
 
 
 class Problem(msgspec.Struct, omit_defaults=True):
@@ -102,7 +106,8 @@ async def page(request: web.Request) -> web.Response:
                 one["name"] for one in operation["parameters"] if one["in"] == "query"
             )
             parts.append(
-                f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])}</p>"
+                f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])} "
+                f"{html.escape(operation['description'])}</p>"
             )
             parts.append(
                 f"<p>Query: <code>{html.escape(named)}</code></p>" if named else ""
@@ -159,6 +164,7 @@ def install(app: web.Application, routes: Sequence[Route]) -> None:
     app[DESCRIBED] = describe(routes)
     app[ACTIONS] = {route.handler: ".".join(_operation(route)) for route in described}
     app[PARAMETERS] = {route.handler: route.query for route in described}
+    app[NEEDS] = {route.handler: route.needs for route in described}
 
 
 def _operation(route: Route) -> tuple[str, str]:
@@ -186,6 +192,8 @@ def _described(route: Route, by_type: dict[Any, dict[str, Any]]) -> dict[str, An
         "operationId": "_".join(_operation(route)),
         "tags": [route.path.split("/")[2]],
         "summary": " ".join((route.handler.__doc__ or "").split()),
+        "description": f"Needs {route.needs}: {', '.join(roles_of(route.needs))}.",
+        "x-permission": route.needs,
         "parameters": parameters,
         "responses": {
             str(route.status): {

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from control import auth, openapi
+from control import openapi
 from control.errors import ApiError, Handler
 from rules.complaint import likely
 
@@ -14,7 +14,6 @@ async def understood(request: web.Request, handler: Handler) -> web.StreamRespon
     """Refuse a query with a parameter that the route has not, or one that is given twice."""
     known = request.app[openapi.PARAMETERS].get(request.match_info.handler)
     if known is not None and not _fits(request, known):
-        await auth.caller(request, metrics=True)  # not for strangers
         raise _problem(request, known)
     return await handler(request)
 

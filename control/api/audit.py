@@ -1,5 +1,6 @@
 """`/v1/audit`: exchanges, newest first, and counts of them."""
 
+import asyncio
 import base64
 import binascii
 import time
@@ -19,18 +20,20 @@ from contract.unwrap import prompt_cipher
 from control import auth
 from control.api.paging import BAD_CURSOR, limit_of
 from control.api.records import Exchange, Said, shown
-from control.errors import ApiError, answer
+from control.errors import POSTGRES_AWAY, ApiError, answer
 from control.state import STATE
 from control.store import admin_audit
 from control.store import search as store
 from control.store.admin_audit import UNDER_WAY
-from control.store.database import Pool
+from control.store.database import LONGEST_READ_MS, Pool
 from control.store.search import Place, Sought
 from rules.complaint import likely
 
 MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
 # Rows of a page that a person looks at; who takes more at a time takes them away, which is noted.
 MOST_LOOKED_AT, HOUR, MOST_EXPORTS = 100, 3600.0, 10_000
+# Seconds: PostgreSQL itself ends a statement before; it does not where it hangs, or its network is cut.
+LONGEST_READ = LONGEST_READ_MS / 1000 + 10
 MOST_READERS = 8  # searches of one tenant at a time; three of all tenants
 LONGEST = 300  # characters of a value to search for
 FILTERS = (
@@ -110,22 +113,20 @@ async def search(request: web.Request) -> web.Response:
     limit = limit_of(request)
     after = _after(request)
     await _note_export(request, limit)
-    async with reading(request, sought.tenant) as pool:
+    async with reading(request, sought.tenants) as pool:
         rows = await store.search(pool, sought, limit=limit, after=after)
     following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
     return answer(Page([shown(row) for row in rows], following))
 
 
 async def show(request: web.Request) -> web.Response:
-    """One exchange, with its prompt where AUDIT_HASH_PROMPTS is false. A tenant sees its own."""
+    """One exchange, with its prompt where AUDIT_HASH_PROMPTS is false and the caller may open it (audit.prompts)."""
     who, id = await auth.caller(request), auth.named(request)
     try:
         found = await store.one(request.app[STATE].pool, id)
     except ValueError:
         found = None
-    if found is None or (
-        who.role != "admin" and found[0].decision.tenant != who.tenant
-    ):
+    if found is None or not who.sees(found[0].decision.tenant):
         raise ApiError(
             404,
             "not_found",
@@ -133,7 +134,7 @@ async def show(request: web.Request) -> web.Response:
             "GET /v1/audit finds them; old ones are dropped.",
         )
     row, wrapped, prompt = found
-    opened = _prompt(request, prompt, wrapped)
+    opened = _prompt(request, prompt, wrapped) if who.may("audit.prompts") else None
     if opened is not None:
         await _note(request, "prompts.open", id, row.decision.tenant)
     return answer(shown(row, opened))
@@ -154,13 +155,13 @@ async def _note(
 
 
 async def _note_export(request: web.Request, limit: int) -> None:
-    """Note that many exchanges are taken at a time: once an hour for the same filters of an admin, and for a tenant, not for each page."""
+    """Note that many exchanges are taken at a time: once an hour for the same filters (of a tenant: for any), not for each page."""
     if limit <= MOST_LOOKED_AT:
         return
     told = {name: value for name, value in request.query.items() if name in FILTERS}
     act, noted = UNDER_WAY.get(), request.app[STATE].exports
     assert act is not None
-    wanted = sorted(told.items()) if act.role == "admin" else ()
+    wanted = sorted(told.items()) if act.role != "tenant" else ()
     whose = (act.actor, act.address, *wanted)
     if time.monotonic() - noted.get(whose, -HOUR) < HOUR:
         return
@@ -193,7 +194,7 @@ async def stats(request: web.Request) -> web.Response:
     A tenant sees its own.
     """
     sought = await _sought(request)
-    async with reading(request, sought.tenant) as pool:
+    async with reading(request, sought.tenants) as pool:
         found = await store.stats(pool, sought)
     total = sum(found["actions"].values())
     failed = found["outcomes"].get("upstream_error", 0)
@@ -222,12 +223,14 @@ async def stats(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def reading(request: web.Request, tenant: str | None) -> AsyncIterator[Pool]:
+async def reading(
+    request: web.Request, tenants: Sequence[str] | None
+) -> AsyncIterator[Pool]:
     """A connection for reading.
 
-    A tenant may have MOST_READERS of them at a time. Raises ApiError.
+    The same tenants may have MOST_READERS of them at a time, each for LONGEST_READ. Raises ApiError.
     """
-    state, whose = request.app[STATE], tenant or ""
+    state, whose = request.app[STATE], " ".join(tenants or ())
     if state.readers[whose] >= MOST_READERS:
         message = "Too many searches and counts of this tenant are under way."
         raise ApiError(
@@ -239,7 +242,10 @@ async def reading(request: web.Request, tenant: str | None) -> AsyncIterator[Poo
         )
     state.readers[whose] += 1
     try:
-        yield state.reading
+        async with asyncio.timeout(LONGEST_READ):
+            yield state.reading
+    except TimeoutError:
+        raise POSTGRES_AWAY from None
     finally:
         state.readers[whose] -= 1
 
@@ -257,11 +263,8 @@ async def _sought(request: web.Request) -> Sought:
         if name in request.query and name not in ("from", "to")
     }
     since, until = times_of(request)
-    if who.role != "admin":
-        if who.tenant is None or told.get("tenant", who.tenant) != who.tenant:
-            raise ApiError(404, "not_found", "There is no such tenant.")
-        told["tenant"] = who.tenant
-    return Sought(**told, since=since, until=until)
+    tenants = auth.tenants_of(who, told.pop("tenant", None))
+    return Sought(**told, tenants=tenants, since=since, until=until)
 
 
 def _value(request: web.Request, name: str) -> str:

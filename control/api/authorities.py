@@ -8,7 +8,6 @@ from aiohttp import web
 from cryptography import x509
 
 from contract.authority import is_authority, may_be_root
-from control import auth
 from control.api.bodies import body_of
 from control.errors import ApiError, answer
 from control.state import STATE
@@ -59,14 +58,12 @@ class Issued(msgspec.Struct):
 
 
 async def every(request: web.Request) -> web.Response:
-    """The roots. Admin only."""
-    await auth.admin(request)
+    """The roots."""
     return answer(_shown(await authorities.every(request.app[STATE].pool)))
 
 
 async def create(request: web.Request) -> web.Response:
-    """Make a root, or take in the certificate of one whose key is offline. Admin only."""
-    await auth.admin(request)
+    """Make a root, or take in the certificate of one whose key is offline."""
     state = request.app[STATE]
     body = await body_of(request, NewRoot, "{}")
     certificate = _root(body.certificate) if body.certificate is not None else None
@@ -80,8 +77,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def issue(request: web.Request) -> web.Response:
-    """Certify an issuer's key. Admin only."""
-    await auth.admin(request)
+    """Certify an issuer's key."""
     state = request.app[STATE]
     body = await body_of(request, NewIssuer, '{"request": "-----BEGIN …", "hosts": ["api.openai.com"]}')  # fmt: skip
     roots = await authorities.every(state.pool)
@@ -101,8 +97,7 @@ async def issue(request: web.Request) -> web.Response:
 
 
 async def finish(request: web.Request) -> web.Response:
-    """End the change of roots: only the newest stays in use. Admin only."""
-    await auth.admin(request)
+    """End the change of roots: only the newest stays in use."""
     try:
         return answer(_shown(await authorities.retire(request.app[STATE].pool)))
     except NotNow as error:

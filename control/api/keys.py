@@ -1,4 +1,4 @@
-"""Keys: `/v1/tenants/{id}/keys` of tenants, `/v1/keys` of admins and readers of metrics, `/v1/keys/rotate` for one tenant or all."""
+"""Keys: `/v1/tenants/{id}/keys` of tenants, `/v1/keys` of staff, which is every other role, `/v1/keys/rotate` for one tenant or all."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from contract import keys as contract_keys
+from contract.keys import BINDABLE, KINDS, Role, StaffRole
 from control import auth
 from control.api.bodies import SHOWN, body_of
 from control.api.paging import BAD_AFTER, after_of, limit_of, search_of
@@ -15,17 +16,13 @@ from control.errors import NO_TENANT, ApiError, answer
 from control.state import STATE, State
 from control.store import keys
 from control.store.admin_audit import is_dry_run
-from control.store.keys import Key, Minted, Role
+from control.store.keys import Key, Minted
 
 DAY = 24 * 3600
-# the start of a key's text
-KINDS: dict[Role, str] = {
-    "tenant": "live",
-    "admin": "adm",
-    "metrics": "met",
-}
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=365 * DAY)]
 Lifetime = Annotated[int, msgspec.Meta(ge=1, le=3650 * DAY)]
+TenantId = Annotated[str, msgspec.Meta(pattern=rf"^{auth.ID.pattern}\Z")]
+MOST_BOUND = 1_000  # tenants of a key; each search names them all
 Name = Annotated[str, msgspec.Meta(max_length=200, pattern=rf"^{SHOWN}*\Z")]
 
 
@@ -37,10 +34,14 @@ class NewKey(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class NewRoleKey(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of a POST for a key without a tenant."""
+    """The body of a POST for a key of staff. `tenants`: those that a key of an operator or auditor is bound to; null: none."""
 
-    role: Literal["admin", "metrics"]
+    role: StaffRole
     name: Name = ""
+    tenants: (
+        Annotated[list[TenantId], msgspec.Meta(min_length=1, max_length=MOST_BOUND)]
+        | None
+    ) = None
     expires_in: Lifetime | None = None
 
 
@@ -55,13 +56,14 @@ class Rotation(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class KeyView(msgspec.Struct, kw_only=True):
-    """A key without its secret.
+    """A key without its secret. `tenants`: those that one of staff is bound to; null: it is for all, or its own tenant's.
 
     `api_key`, the key itself, is there only in the answer that made it.
     """
 
     id: str
     role: Role
+    tenants: Sequence[str] | None
     name: str
     status: Literal["live", "ending", "ended"]
     created_at: datetime
@@ -114,12 +116,11 @@ async def every(request: web.Request) -> web.Response:
 
     A tenant sees its own.
     """
-    return await _listed(request, await auth.tenant_of(request))
+    return await _listed(request, auth.named(request))
 
 
 async def of_nobody(request: web.Request) -> web.Response:
-    """The keys of admins and of readers of metrics, ended ones as well. Admin only."""
-    await auth.admin(request)
+    """The keys of staff, ended ones as well."""
     return await _listed(request, None)
 
 
@@ -140,33 +141,37 @@ async def _listed(request: web.Request, tenant: str | None) -> web.Response:
 
 
 async def ending(request: web.Request) -> web.Response:
-    """How many keys end within seven days, how many of them are in use, and when the first ends. Admin only."""
-    await auth.admin(request)
+    """How many keys end within seven days, how many of them are in use, and when the first ends."""
     found = await keys.ending(request.app[STATE].pool)
     return answer(EndingView(found.soon, found.used, found.first))
 
 
 async def create(request: web.Request) -> web.Response:
-    """Add a key to a tenant. It is shown here and never again. Admin only."""
-    await auth.admin(request)
+    """Add a key to a tenant. It is shown here and never again."""
     wanted = await body_of(request, NewKey, '{"expires_in": 86400}, or {}')
     return await _create(request, auth.named(request), "tenant", wanted)
 
 
 async def create_for_nobody(request: web.Request) -> web.Response:
-    """Add a key for an admin, or for reading metrics only.
+    """Add a key of staff: for an admin, an operator, an auditor, or for reading metrics only.
 
-    It is shown here and never again. Admin only.
+    It is shown here and never again.
     """
-    await auth.admin(request)
-    wanted = await body_of(
-        request, NewRoleKey, '{"role": "metrics", "name": "prometheus"}'
-    )
-    return await _create(request, None, wanted.role, wanted)
+    example = '{"role": "auditor", "name": "audit 2026", "tenants": ["acme"]}'
+    wanted = await body_of(request, NewRoleKey, example)
+    if wanted.tenants is not None and wanted.role not in BINDABLE:
+        message = f"A key of the role {wanted.role} is bound to no tenants."
+        hint = f"Leave tenants out, or take one of these roles: {', '.join(BINDABLE)}."
+        raise ApiError(400, "not_bindable", message, hint)
+    return await _create(request, None, wanted.role, wanted, wanted.tenants)
 
 
 async def _create(
-    request: web.Request, tenant: str | None, role: Role, wanted: NewKey | NewRoleKey
+    request: web.Request,
+    tenant: str | None,
+    role: Role,
+    wanted: NewKey | NewRoleKey,
+    bound_to: Sequence[str] | None = None,
 ) -> web.Response:
     state = request.app[STATE]
     text, minted = _mint(state, role)
@@ -175,7 +180,9 @@ async def _create(
         if wanted.expires_in
         else None
     )
-    key = await keys.add(state.pool, tenant, role, wanted.name, minted, not_after)
+    key = await keys.add(
+        state.pool, tenant, role, wanted.name, minted, not_after, bound_to
+    )
     if key is None:
         raise NO_TENANT
     await state.wake_soon()
@@ -183,14 +190,12 @@ async def _create(
 
 
 async def revoke(request: web.Request) -> web.Response:
-    """Revoke a key of a tenant on every proxy, now. Admin only."""
-    await auth.admin(request)
+    """Revoke a key of a tenant on every proxy, now."""
     return await _revoke(request, auth.named(request))
 
 
 async def revoke_of_nobody(request: web.Request) -> web.Response:
-    """Revoke a key of an admin, or of a reader of metrics. Admin only."""
-    await auth.admin(request)
+    """Revoke a key of staff."""
     return await _revoke(request, None)
 
 
@@ -210,14 +215,15 @@ async def _revoke(request: web.Request, tenant: str | None) -> web.Response:
 async def rotate(request: web.Request) -> web.Response:
     """Replace keys; the old ones still work for `revoke_after` seconds.
 
-    All are replaced, or none. Admin only.
+    All are replaced, or none.
     """
-    await auth.admin(request)
     state = request.app[STATE]
     wanted = await body_of(
         request, Rotation, '{"tenant_id": "t1", "revoke_after": 3600, "dry_run": true}'
     )
-    of = await keys.to_rotate(state.pool, wanted.tenant_id)
+    who = await auth.caller(request)
+    within = auth.tenants_of(who, wanted.tenant_id)
+    of = await keys.to_rotate(state.pool, within)
     if wanted.tenant_id is not None and not of:
         raise NO_TENANT
     if wanted.dry_run:
@@ -255,6 +261,7 @@ def _shown(key: Key, text: str | msgspec.UnsetType = msgspec.UNSET) -> KeyView:
     return KeyView(
         id=key.id,
         role=key.role,
+        tenants=key.bound_to,
         name=key.name,
         status="ended" if over else "ending" if key.not_after is not None else "live",
         created_at=key.created,

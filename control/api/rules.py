@@ -5,10 +5,11 @@ from aiohttp import web
 
 from control import auth
 from control.errors import answer
+from control.permissions import Caller
 from control.state import STATE
 from control.store import admin_audit
 from control.store.admin_audit import UNDER_WAY
-from rules.sources import PRESETS, shipped
+from rules.sources import PRESETS, TENANTS, shipped
 
 
 class Rules(msgspec.Struct):
@@ -24,16 +25,23 @@ class Rules(msgspec.Struct):
 
 
 async def export(request: web.Request) -> web.Response:
-    """The operator's own rule files, by name, and the version that proxies use.
-
-    Admin only.
-    """
-    await auth.admin(request)
+    """The operator's own rule files, by name, and the version that proxies use."""
     act = UNDER_WAY.get()
     assert act is not None
     await admin_audit.note(request.app[STATE].pool, act)
     state = request.app[STATE]
-    own = {name: text for name, text in state.rules.items() if name not in shipped()}
+    who = await auth.caller(request)
+    own = {
+        name: text
+        for name, text in state.rules.items()
+        if name not in shipped() and _is_seen(who, name)
+    }
     return answer(
         Rules(state.rules_hash, list(PRESETS), own, state.rules_complaint or None)
     )
+
+
+def _is_seen(who: Caller, name: str) -> bool:
+    """Whether a file is shared, or a tenant's that the caller sees."""
+    tenant = name.removeprefix(TENANTS).removesuffix(".yaml")
+    return not name.startswith(TENANTS) or who.sees(tenant)

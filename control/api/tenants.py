@@ -109,11 +109,7 @@ class Batch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def create(request: web.Request) -> web.Response:
-    """Create a tenant and its first key, which is shown here and never again.
-
-    Admin only.
-    """
-    await auth.admin(request)
+    """Create a tenant and its first key, which is shown here and never again."""
     example = '{"name": "My Organization", "rules_preset": "default"}'
     wanted = await body_of(request, NewTenant, example)
     (made,) = await _create(request, [wanted])
@@ -121,11 +117,7 @@ async def create(request: web.Request) -> web.Response:
 
 
 async def batch(request: web.Request) -> web.Response:
-    """Create several tenants, each with a first key, which is shown here and never again: all of them, or none.
-
-    Admin only.
-    """
-    await auth.admin(request)
+    """Create several tenants, each with a first key, which is shown here and never again: all of them, or none."""
     example = '{"tenants": [{"name": "Acme", "id": "acme"}]}'
     wanted = await body_of(request, Batch, example)
     named = [one.id for one in wanted.tenants if one.id is not None]
@@ -164,20 +156,23 @@ async def _create(
 
 
 async def every(request: web.Request) -> web.StreamResponse:
-    """The tenants; by `limit` in pages, each `after` the one before. `search` looks in ids and names; `state` is live, ended or all.
+    """The tenants that the caller sees; by `limit` in pages, each `after` the one before.
 
-    Admin only.
+    `search` looks in ids and names; `state` is live, ended or all.
     """
-    await auth.admin(request)
     pool, wanted = request.app[STATE].pool, _wanted(request)
-    if wanted.after is not None and not await tenants.exists(pool, wanted.after):
+    seen = auth.tenants_of(await auth.caller(request), None)
+    if wanted.after is not None and not (
+        (seen is None or wanted.after in seen)
+        and await tenants.exists(pool, wanted.after)
+    ):
         raise BAD_AFTER
     if "limit" in request.query:
         limit = limit_of(request)
-        found = await tenants.every(pool, wanted, limit)
+        found = await tenants.every(pool, wanted, limit, seen)
         following = found[-1].id if len(found) == limit else None
         return answer(Tenants([*map(_shown, found)], following))
-    found = await tenants.every(pool, wanted, PAGE)
+    found = await tenants.every(pool, wanted, PAGE, seen)
     if len(found) < PAGE or request.method == "HEAD":
         return answer(Tenants([*map(_shown, found)]))
     headers = {"Content-Type": "application/json", "x-request-id": request[REQUEST_ID]}
@@ -188,7 +183,7 @@ async def every(request: web.Request) -> web.StreamResponse:
         while found:
             rows = msgspec.json.encode([*map(_shown, found)])[1:-1]
             wanted = wanted._replace(after=found[-1].id)
-            found = await tenants.every(pool, wanted, PAGE)
+            found = await tenants.every(pool, wanted, PAGE, seen)
             await response.write(rows + (b"," if found else b""))
         await response.write(b'],"next":null}')
     except Exception as error:  # it has begun, so it can only be cut off
@@ -209,13 +204,12 @@ def _wanted(request: web.Request) -> Wanted:
 
 async def show(request: web.Request) -> web.Response:
     """A tenant. A tenant sees itself."""
-    id = await auth.tenant_of(request)
+    id = auth.named(request)
     return answer(_shown(_there(await tenants.one(request.app[STATE].pool, id))))
 
 
 async def change(request: web.Request) -> web.Response:
-    """Change a tenant; it takes effect on every proxy at once. A new webhook's secret is shown here and never again. Admin only."""
-    await auth.admin(request)
+    """Change a tenant; it takes effect on every proxy at once. A new webhook's secret is shown here and never again."""
     state = request.app[STATE]
     values = columns_of(
         await body_of(request, Changes, '{"max_requests_per_minute": 5000}')
@@ -235,8 +229,7 @@ async def change(request: web.Request) -> web.Response:
 
 
 async def delete(request: web.Request) -> web.Response:
-    """End a tenant: its keys stop working on every proxy, its audit stays. Admin only."""
-    await auth.admin(request)
+    """End a tenant: its keys stop working on every proxy, its audit stays."""
     state = request.app[STATE]
     if not await tenants.delete(state.pool, auth.named(request)):
         _there(None)

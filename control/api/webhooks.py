@@ -123,7 +123,7 @@ class NewSecret(msgspec.Struct):
 
 async def of_tenant(request: web.Request) -> web.Response:
     """A tenant's webhooks, without their secrets. A tenant sees its own."""
-    id, pool = await auth.tenant_of(request), request.app[STATE].pool
+    id, pool = auth.named(request), request.app[STATE].pool
     if await tenants.one(pool, id) is None:
         raise NO_TENANT
     found = await webhooks.of_tenant(pool, id)
@@ -131,8 +131,7 @@ async def of_tenant(request: web.Request) -> web.Response:
 
 
 async def create(request: web.Request) -> web.Response:
-    """Add a webhook. Its secret is shown here and never again. Admin only."""
-    await auth.admin(request)
+    """Add a webhook. Its secret is shown here and never again."""
     state = request.app[STATE]
     wanted = await body_of(
         request,
@@ -186,27 +185,20 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """Change a webhook, or have a disabled one tried again. Admin only."""
-    await auth.admin(request)
+    """Change a webhook, or have a disabled one tried again."""
     wanted = await body_of(request, WebhookChanges, '{"statuses": ["BLOCK", "REDACT"]}')
+    id, pool = (await _own(request)).id, request.app[STATE].pool
     url = await url_of(request, wanted.url) if wanted.url is not None else None
-    return answer(
-        _shown(
-            _there(
-                await webhooks.change(
-                    request.app[STATE].pool, auth.named(request), url, wanted.statuses
-                )
-            )
-        )
-    )
+    changed = await webhooks.change(pool, id, url, wanted.statuses)
+    return answer(_shown(_there(changed)))
 
 
 async def delete(request: web.Request) -> web.Response:
-    """Delete a webhook, its waiting deliveries and its log. Admin only."""
-    await auth.admin(request)
-    if not await webhooks.delete(request.app[STATE].pool, auth.named(request)):
+    """Delete a webhook, its waiting deliveries and its log."""
+    webhook = await _own(request)
+    if not await webhooks.delete(request.app[STATE].pool, webhook.id):
         _there(None)
-    return answer(Deleted(request.match_info["id"]))
+    return answer(Deleted(webhook.id))
 
 
 async def deliveries(request: web.Request) -> web.Response:
@@ -229,10 +221,9 @@ async def deliveries(request: web.Request) -> web.Response:
 
 
 async def test(request: web.Request) -> web.Response:
-    """Send a message of type `test` now, and give its result. Admin only."""
-    await auth.admin(request)
-    state = request.app[STATE]
-    id = await queue.add_test(state.pool, auth.named(request))
+    """Send a message of type `test` now, and give its result."""
+    state, webhook = request.app[STATE], await _own(request)
+    id = await queue.add_test(state.pool, webhook.id)
     due = await queue.this(state.pool, id) if id else None
     if due is None:
         raise _nothing()
@@ -250,12 +241,11 @@ async def test(request: web.Request) -> web.Response:
 
 
 async def replay(request: web.Request) -> web.Response:
-    """Send again: one delivery, or all that were given up. Admin only."""
-    await auth.admin(request)
+    """Send again: one delivery, or all that were given up."""
     wanted = await body_of(
         request, Replay, '{"delivery": "<id>"}, or {} for all that were given up'
     )
-    webhook = _there(await webhooks.one(request.app[STATE].pool, auth.named(request)))
+    webhook = await _own(request)
     count = await queue.replay(
         request.app[STATE].pool, webhook.id, _uuid(wanted.delivery, "delivery")
     )
@@ -272,11 +262,10 @@ async def replay(request: web.Request) -> web.Response:
 async def new_secret(request: web.Request) -> web.Response:
     """Make a new secret.
 
-    It is shown here and never again; the old one also signs for a day, or ends now with `end_old`. Admin only.
+    It is shown here and never again; the old one also signs for a day, or ends now with `end_old`.
     """
-    await auth.admin(request)
     state, secret = request.app[STATE], os.urandom(32)
-    id, wrapped = auth.named(request), state.vault.wrap(secret)
+    id, wrapped = (await _own(request)).id, state.vault.wrap(secret)
     wanted = await body_of(
         request, SecretChange, '{"end_old": true}, or {}', empty=True
     )
@@ -293,13 +282,14 @@ async def new_secret(request: web.Request) -> web.Response:
         ) from None
     if not there:
         raise _nothing()
-    return answer(NewSecret(request.match_info["id"], shown(secret)))
+    return answer(NewSecret(id, shown(secret)))
 
 
 async def _own(request: web.Request) -> Webhook:
+    """The webhook in the path. Raises ApiError 404 where it is not one of the caller's tenants."""
     who = await auth.caller(request)
     webhook = await webhooks.one(request.app[STATE].pool, auth.named(request))
-    if webhook is None or (who.role != "admin" and webhook.tenant != who.tenant):
+    if webhook is None or not who.sees(webhook.tenant):
         raise _nothing()
     return webhook
 

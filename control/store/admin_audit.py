@@ -5,7 +5,7 @@ entry of it; a change without an act, such as a test's, becomes none.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -77,13 +77,13 @@ class Entry(msgspec.Struct, kw_only=True):
 
 
 class Wanted(NamedTuple):
-    """Which entries are wanted: those that have all that is not None. `action` is one, or all of a noun."""
+    """Which entries are wanted: those that have all that is not None, of any of the `tenants`. `action` is one, or all of a noun."""
 
     request: str | None = None
     actor: str | None = None
     object: str | None = None
     action: str | None = None
-    tenant: str | None = None
+    tenants: Sequence[str] | None = None
     outcome: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -163,11 +163,12 @@ async def search(
     """The newest entries that are wanted; `after` this one, where there is one."""
     parts: list[sql.Composable] = [
         sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
-        for name in ("request", "actor", "object", "tenant", "outcome")
+        for name in ("request", "actor", "object", "outcome")
         if getattr(wanted, name) is not None
     ]
     for name, condition in (
         ("action", "%(action)s IN (action, split_part(action, '.', 1))"),
+        ("tenants", "tenant = ANY (%(tenants)s)"),
         ("since", "at >= %(since)s"),
         ("until", "at < %(until)s"),
     ):

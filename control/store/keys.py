@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from contract.keys import Role
 from control.store.admin_audit import changed, changing
 from control.store.database import Connection, Pool
 from control.store.tenants import bump
 
-Role = Literal["tenant", "admin", "metrics"]
-
 
 class Key(NamedTuple):
-    """A key. Past `not_after` it does not work."""
+    """A key. Past `not_after` it does not work. `bound_to`: the tenants that one of staff is for; None: all."""
 
     id: str
     role: Role
     tenant: str | None
+    bound_to: Sequence[str] | None
     name: str
     created: datetime
     not_after: datetime | None
@@ -26,17 +26,18 @@ class Key(NamedTuple):
 
 # How long before its end the users of a key hear of it.
 SOON = timedelta(days=7)
-COLUMNS = "id, role, tenant, name, created, not_after, replaced_by, last_used"
+COLUMNS = "id, role, tenant, bound_to, name, created, not_after, replaced_by, last_used"
 
 
 class Known(NamedTuple):
-    """A key as the keyring needs it: its role, its tenant (for the role tenant), and
-    the digest of its secret.
+    """A key as the keyring needs it: its role, its tenant (for the role tenant) or those
+    it is bound to, and the digest of its secret.
     """
 
     id: str
     role: Role
     tenant: str | None
+    bound_to: Sequence[str] | None
     digest: str
     not_after: datetime | None
 
@@ -69,7 +70,7 @@ async def known(pool: Pool) -> tuple[list[Known], int]:
             await connection.execute("SELECT version FROM snapshot")
         ).fetchone()
         rows = await connection.execute(
-            "SELECT k.id, k.role, k.tenant, k.digest, k.not_after FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
+            "SELECT k.id, k.role, k.tenant, k.bound_to, k.digest, k.not_after FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
             "WHERE t.deleted IS NULL AND (k.not_after IS NULL OR k.not_after > now()) "
             "AND NOT EXISTS (SELECT FROM restored)"
         )
@@ -123,21 +124,25 @@ async def add(
     name: str,
     minted: Minted,
     not_after: datetime | None,
+    bound_to: Sequence[str] | None = None,
 ) -> Key | None:
     """Add a key to a tenant, or with another role to none; raise the snapshot's version
     in the same transaction.
 
-    None: there is no such tenant.
+    None: there is no such tenant, or one of those that it is `bound_to` is not there.
     """
     async with changing(pool) as connection:
+        named = [tenant] if tenant is not None else sorted({*(bound_to or ())})
         # Who ends the tenant waits until the key is there, and ends it, too.
-        await connection.execute(
-            "SELECT id FROM tenant WHERE id = %s FOR SHARE", (tenant,)
+        there = await connection.execute(
+            "SELECT id FROM tenant WHERE id = ANY (%s) AND deleted IS NULL FOR SHARE",
+            (named,),
         )
+        if len(await there.fetchall()) < len(named):
+            return None
         rows = await connection.execute(
-            "INSERT INTO api_key (id, digest, role, name, not_after, tenant) "
-            "SELECT %(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s::timestamptz, %(tenant)s "
-            "WHERE %(tenant)s::text IS NULL OR EXISTS (SELECT FROM tenant WHERE id = %(tenant)s AND deleted IS NULL) "
+            "INSERT INTO api_key (id, digest, role, name, not_after, tenant, bound_to) "
+            "VALUES (%(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s, %(tenant)s, %(bound_to)s) "
             f"RETURNING {COLUMNS}".encode(),
             {
                 **minted._asdict(),
@@ -145,13 +150,13 @@ async def add(
                 "name": name,
                 "not_after": not_after,
                 "tenant": tenant,
+                "bound_to": named if bound_to is not None else None,
             },
         )
         row = await rows.fetchone()
-        if row is None:
-            return None
+        assert row is not None
         await bump(connection)
-        told = {"role": role, "name": name, "not_after": not_after}
+        told = {"role": role, "name": name, "not_after": not_after, "bound_to": row["bound_to"]}  # fmt: skip
         changed(minted.id, tenant, {}, told)
         return Key(**row)
 
@@ -222,12 +227,12 @@ async def to_tell(connection: Connection, most: int) -> list[Key]:
     return [Key(**row) for row in await rows.fetchall()]
 
 
-async def to_rotate(pool: Pool, tenant: str | None) -> list[str]:
-    """The tenants whose keys would be rotated: this one, or all."""
+async def to_rotate(pool: Pool, within: Sequence[str] | None) -> list[str]:
+    """The tenants whose keys would be rotated: these, or all."""
     async with pool.connection() as connection:
         rows = await connection.execute(
-            "SELECT id FROM tenant WHERE deleted IS NULL AND (%(id)s::text IS NULL OR id = %(id)s) ORDER BY created, id",
-            {"id": tenant},
+            "SELECT id FROM tenant WHERE deleted IS NULL AND (%(ids)s::text[] IS NULL OR id = ANY (%(ids)s)) ORDER BY created, id",
+            {"ids": within},
         )
         return [row["id"] for row in await rows.fetchall()]
 

@@ -150,11 +150,14 @@ async def delete(pool: Pool, id: str) -> bool:
 
 
 async def every(
-    pool: Pool, wanted: Wanted = LIVE, limit: int | None = None
+    pool: Pool,
+    wanted: Wanted = LIVE,
+    limit: int | None = None,
+    ids: Sequence[str] | None = None,
 ) -> list[Tenant]:
-    """The tenants that are wanted, oldest first."""
+    """As `read`, on a connection of its own."""
     async with pool.connection() as connection:
-        return await read(connection, wanted, limit)
+        return await read(connection, wanted, limit, ids)
 
 
 async def one(pool: Pool, id: str) -> Tenant | None:

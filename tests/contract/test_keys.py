@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from contract.keys import digest, mint, parse
 
 SCANNERS = re.compile(
-    r"ef_(live|test|adm|met)_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}"
+    r"ef_(live|test|adm|opr|aud|met)_[0-9A-Za-z]{12}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}"
 )
 
 

@@ -201,7 +201,7 @@ async def test_a_role_that_is_refused_is_an_entry_which_its_tenant_sees(
     key = made[0].body["api_key"]
     refused = [
         await ask(client, method, path, X_API_Key=key)
-        for method, path in (("GET", "/v1/tenants"), ("DELETE", "/v1/tenants/b"), ("PATCH", "/v1/tenants/b"))
+        for method, path in (("GET", "/v1/rules"), ("DELETE", "/v1/tenants/b"), ("PATCH", "/v1/tenants/b"))
     ]  # fmt: skip
     assert [one.status for one in refused] == [403] * 3
     for one in refused:
@@ -209,7 +209,7 @@ async def test_a_role_that_is_refused_is_an_entry_which_its_tenant_sees(
         assert (entry["outcome"], entry["role"], entry["tenant"]) == ("forbidden", "tenant", "a")  # fmt: skip
         assert entry["actor"] == made[0].body["keys"][0]
     mine = await entries(client, X_API_Key=key)
-    assert [one["action"] for one in mine] == ["tenants.change", "tenants.delete", "tenants.every", "tenants.create"]  # fmt: skip
+    assert [one["action"] for one in mine] == ["tenants.change", "tenants.delete", "rules.export", "tenants.create"]  # fmt: skip
     theirs = await ask(client, "GET", "/v1/audit/admin?tenant=b", X_API_Key=key)
     assert theirs.status == 404
     assert (await ask(client, "GET", "/v1/tenants/b", X_API_Key=key)).status == 404

@@ -222,7 +222,7 @@ async def test_search_by_status_and_tenant_newest_first(state: State) -> None:
     await send(state, *records)
     await ingested(state, 4)
     blocked = await search.search(
-        state.pool, search.Sought(tenant="t", status="BLOCK"), limit=10
+        state.pool, search.Sought(tenants=["t"], status="BLOCK"), limit=10
     )
     assert [row.decision.id for row in blocked] == [records[3].id, records[1].id]
     assert len(await search.search(state.pool, search.Sought(), limit=2)) == 2

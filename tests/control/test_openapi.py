@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 import pytest
@@ -18,7 +18,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from control.openapi import describe
+from contract.keys import BINDABLE, StaffRole
+from control.openapi import Route, describe
+from control.permissions import PERMISSIONS
 from control.routes import ROUTES
 from tests.support.house import PATIENCE, House, Tenant, curl
 from tests.support.shared import scaled
@@ -110,6 +112,11 @@ def test_the_document_and_the_page_are_for_anybody(house: House) -> None:
 # -- roles ------------------------------------------------------------------------------------------------------------
 
 
+CALLERS = (
+    "tenant", "foreign", "nobody", "wrong", *get_args(StaffRole), *(f"{role}{where}" for role in BINDABLE for where in (" bound", " elsewhere"))
+)  # fmt: skip
+
+
 class Calls:
     """Two tenants, a webhook and an exchange of each, and a key of each role."""
 
@@ -123,15 +130,24 @@ class Calls:
             "wrong": self.own.key[:-1] + ("1" if self.own.key[-1] == "0" else "0"),
         }
         self.ids = []
-        for role in ("admin", "metrics"):
-            made = control.post("/v1/keys", {"role": role})
-            self.keys[role] = made["api_key"]
-            self.ids.append(made["id"])
+        for role in get_args(StaffRole):
+            self._add(role, None)
+            if role in BINDABLE:
+                self._add(role, self.own.id, " bound")
+                self._add(role, self.foreign.id, " elsewhere")
         self.webhook = control.post(
             f"/v1/tenants/{self.own.id}/webhooks", {"url": "https://hooks.invalid/"}
         )["id"]
         self.own.post(b'{"model": "m", "messages": []}')
         self.exchange = self.own.audit(1)[0]["id"]
+
+    def _add(self, role: str, tenant: str | None, suffix: str = "") -> None:
+        bound = [tenant] if tenant else None
+        made = self.house.stack.control.post(
+            "/v1/keys", {"role": role, "tenants": bound}
+        )
+        self.keys[role + suffix] = made["api_key"]
+        self.ids.append(made["id"])
 
     def status(self, role: str, method: str, path: str) -> int:
         exact = {"/v1/webhooks/{id}": self.webhook, "/v1/audit/{id}": self.exchange}
@@ -167,55 +183,75 @@ def calls(house: House) -> Iterator[Calls]:
         house.stack.control.delete(f"/v1/keys/{id}")
 
 
+# What a tenant's own key reads. All else about roles is in the table of permissions.
 TENANTS_OWN = {
-    "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/secrets", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}", "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/admin", "/v1/audit/stats",
-    "/v1/audit/{id}",
+    "/v1/tenants", "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/secrets", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}",
+    "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/admin", "/v1/audit/stats", "/v1/audit/{id}",
 }  # fmt: skip
 OPEN = {"/v1/openapi.json", "/v1/docs"}
+# What has tests of its own, and would end what the others ask for.
 CHANGES_ALL = {
     ("DELETE", "/v1/tenants/{id}"),
     ("DELETE", "/v1/webhooks/{id}"),
     ("POST", "/v1/webhooks/{id}/secret"),
     ("POST", "/v1/webhooks/{id}/test"),
 }
+PUBLIC = [route for route in ROUTES if route.path.startswith("/v1/")]
 
 
-def expected(role: str, method: str, path: str) -> set[int]:
+def test_a_tenants_key_reads_its_own_and_writes_nothing() -> None:
+    assert {
+        (route.method, route.path)
+        for route in PUBLIC
+        if route.needs and "tenant" in PERMISSIONS[route.needs].roles
+    } == {("GET", path) for path in TENANTS_OWN}
+
+
+def test_staff_but_an_admin_makes_no_keys_of_staff_and_touches_no_master_key() -> None:
+    for name in ("staff.write", "master.write", "ca.write", "audit.import"):
+        assert PERMISSIONS[name].roles == {"admin"}
+    changes = {name for name, one in PERMISSIONS.items() if not name.endswith((".read", ".admin", ".prompts"))}  # fmt: skip
+    for name, one in PERMISSIONS.items():
+        assert "admin" in one.roles
+        assert not one.roles & {"auditor", "auditor+prompts"} or name not in changes
+    assert PERMISSIONS["audit.prompts"].roles == {"admin", "auditor+prompts", "tenant"}
+
+
+def expected(caller: str, route: Route) -> set[int]:
     """What a call without a right body is answered: 400 or 409 where it is let in and would change something."""
-    if path in OPEN:
+    if route.path in OPEN:
         return {200}
-    if role in ("nobody", "wrong"):
+    if caller in ("nobody", "wrong"):
         return {401, 429}
-    if role == "admin":
-        return {200, 400, 404, 409}
-    if path == "/v1/dashboard/metrics":
-        return {200} if role == "metrics" else {403}
-    if role == "metrics" or method != "GET" or path not in TENANTS_OWN:
+    role = {"foreign": "tenant"}.get(
+        caller, caller.removesuffix(" elsewhere").removesuffix(" bound")
+    )
+    needed = PERMISSIONS[route.needs]
+    elsewhere = caller.endswith(("foreign", "elsewhere"))
+    bound = caller.endswith((" bound", " elsewhere")) and needed.whole
+    if role not in needed.roles or bound:
         return {403}
-    if role == "foreign" and "{id}" in path:
-        return {404}
-    return {200}
+    if elsewhere and "{id}" in route.path:
+        return (
+            {404} if route.method == "GET" or "/tenants/" in route.path else {400, 404}
+        )
+    return {200} if route.method == "GET" else {200, 400, 404, 409}
 
 
-@pytest.mark.parametrize(
-    "role", ["tenant", "foreign", "metrics", "nobody", "wrong", "admin"]
-)
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [(route.method, route.path) for route in ROUTES if route.path.startswith("/v1/")],
-)
+@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize("route", PUBLIC, ids=lambda one: f"{one.method} {one.path}")
 def test_each_role_reaches_its_own_and_nothing_else(
-    calls: Calls, role: str, method: str, path: str
+    calls: Calls, caller: str, route: Route
 ) -> None:
-    if role == "admin" and (
-        (method, path) in CHANGES_ALL or path.startswith("/v1/master/")
-    ):
-        return  # has tests of its own, and would end what the others ask for
-    status = calls.status(role, method, path)
-    assert status in expected(role, method, path)
+    wanted = expected(caller, route)
+    changes_all = (route.method, route.path) in CHANGES_ALL or "/master/" in route.path
+    if changes_all and 200 in wanted and route.path not in OPEN:
+        return
+    status = calls.status(caller, route.method, route.path)
+    assert status in wanted
     if status == 403:
         assert calls.entries() == ["forbidden"]
-    elif status not in (401, 429) and method != "GET":
+    elif status not in (401, 429) and route.method != "GET":
         assert len(calls.entries()) == 1
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 
 import psycopg
@@ -11,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from psycopg.conninfo import make_conninfo
 
 from contract.decision import new_id
+from control.api import audit as audit_api
 from control.app import application
 from control.jobs import ingest
 from control.state import State
@@ -77,6 +79,42 @@ async def test_records_are_stored_past_it_and_one_control_leads(
     await asyncio.gather(job, return_exceptions=True)
     await state.pool.close()
     state.pool = pool
+
+
+async def test_the_address_that_does_not_answer_is_named(
+    pooler: Pooler, database_url: str
+) -> None:
+    with pytest.raises(database.Unreachable, match="EARTHFLOW_DATABASE_DIRECT_URL"):
+        await database.connect(
+            pooler.url, "pooler", 0, past_pooler="postgresql://127.0.0.1:1/x"
+        )
+    with pytest.raises(database.Unreachable, match=r"at pooler: .*POSTGRES_HOST"):
+        await database.connect("postgresql://127.0.0.1:1/x", "pooler", 0)
+
+
+async def test_searches_keep_the_urls_own_options(database_url: str) -> None:
+    own = make_conninfo(database_url, options="-c application_name=of-the-url")
+    reading = await database.for_reading(own)
+    async with reading.connection() as connection:
+        rows = await connection.execute("SELECT current_setting('application_name') AS name, current_setting('statement_timeout') AS most")  # fmt: skip
+        assert await rows.fetchone() == {"name": "of-the-url", "most": "30s"}
+    await reading.close()
+
+
+async def test_a_database_that_hangs_is_away(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_api, "LONGEST_READ", 0.2)
+    async with state.reading.connection() as connection:
+        row = await (await connection.execute("SELECT pg_backend_pid() AS pid")).fetchone()  # fmt: skip
+    assert row is not None
+    async with TestClient(TestServer(application(state))) as client:
+        os.kill(row["pid"], signal.SIGSTOP)
+        try:
+            got = await client.get("/v1/audit", headers=ADMIN)
+        finally:
+            os.kill(row["pid"], signal.SIGCONT)
+        assert (got.status, (await got.json())["error"]["code"]) == (503, "database_away")  # fmt: skip
 
 
 async def test_searches_are_not_sent_through_it(pooler: Pooler) -> None:

@@ -1,4 +1,4 @@
-"""Roles of keys: an admin's, one that reads metrics; when a key was last used; and what becomes of guessing."""
+"""Roles of keys: an admin's, one that reads metrics, those that are bound to tenants; when a key was last used; and what becomes of guessing."""
 
 import json
 from typing import Any
@@ -6,7 +6,10 @@ from typing import Any
 from cli.processes import wait_until
 from contract import keys
 from control.keyring import TRIES, Guesses
+from control.permissions import PERMISSIONS
+from control.routes import ROUTES
 from tests.control.test_api import admin, ask
+from tests.support import permission_table
 from tests.support.house import PATIENCE, House, Tenant, connect_status, curl, message
 
 ELSEWHERE = ("-H", "X-Forwarded-For: 203.0.113.1")  # wrong keys are counted by address
@@ -55,6 +58,65 @@ def test_another_admin_is_one_until_it_is_revoked(house: House) -> None:
     )
     house.stack.control.delete(f"/v1/keys/{made['id']}")
     assert ask(house, "/v1/keys", *mine, *ELSEWHERE)[0] == 401
+
+
+def test_a_key_that_is_bound_finds_what_is_its_tenants_and_nothing_else(
+    house: House,
+) -> None:
+    control, (one, two, three) = house.stack.control, (house.tenant() for _ in range(3))
+    for tenant in (one, two, three):
+        tenant.post(message("hello"))
+        tenant.audit(1)
+    made = control.post(
+        "/v1/keys", {"role": "operator", "tenants": [two.id, one.id, one.id]}
+    )
+    assert made["tenants"] == sorted((one.id, two.id))
+    mine = ("-H", f"X-API-Key: {made['api_key']}")
+
+    def found(path: str, rows: str) -> set[str]:
+        status, told = ask(house, path, *mine)
+        assert status == 200, told
+        return {row.get("tenant", row["id"]) for row in told[rows]}
+
+    assert found("/v1/tenants", "tenants") == {one.id, two.id}
+    assert found("/v1/tenants?limit=1", "tenants") <= {one.id, two.id}
+    assert ask(house, f"/v1/tenants?limit=1&after={three.id}", *mine)[0] == 400
+    assert found("/v1/audit", "audit") == {one.id, two.id}
+    assert found(f"/v1/audit?tenant={two.id}", "audit") == {two.id}
+    assert ask(house, f"/v1/audit?tenant={three.id}", *mine)[0] == 404
+    assert ask(house, "/v1/audit/stats", *mine)[1]["total"] == 2
+    assert found("/v1/audit/admin", "entries") == {one.id, two.id}
+    # It rotates what is its own, and nothing else.
+    body = ("-X", "POST", "-d", '{"dry_run": true}', *mine)
+    rotated = ask(house, "/v1/keys/rotate", *body)[1]["rotated"]
+    assert {row["tenant"] for row in rotated} == {one.id, two.id}
+    foreign = ("-X", "POST", "-d", json.dumps({"tenant_id": three.id}), *mine)
+    assert ask(house, "/v1/keys/rotate", *foreign)[0] == 404
+    # It makes no tenants, and no keys of staff.
+    for path in ("/v1/tenants", "/v1/keys"):
+        told = ask(house, path, "-X", "POST", "-d", '{"name": "x"}', *mine)
+        assert told[0] == 403
+        assert told[1]["error"]["hint"]
+    assert connect_status(house.stack.port, "api.openai.com:443", made["api_key"]) == 407  # fmt: skip
+    control.delete(f"/v1/keys/{made['id']}")
+
+
+def test_a_key_is_bound_to_tenants_that_are_there_and_only_where_that_means_something(
+    house: House, tenant: Tenant
+) -> None:
+    def refused(**body: object) -> str:
+        words = ("-X", "POST", "-d", json.dumps(body), *admin(house))
+        status, told = ask(house, "/v1/keys", *words)
+        assert status in (400, 404), told
+        code: str = told["error"]["code"]
+        return code
+
+    assert refused(role="auditor", tenants=["none-of-ours"]) == "not_found"
+    assert refused(role="auditor", tenants=[tenant.id, "none-of-ours"]) == "not_found"
+    assert refused(role="auditor", tenants=[]) == "bad_request"
+    assert refused(role="admin", tenants=[tenant.id]) == "not_bindable"
+    assert refused(role="metrics", tenants=[tenant.id]) == "not_bindable"
+    assert refused(role="owner") == "bad_request"
 
 
 def test_the_audit_names_the_client_behind_a_proxy_of_ours_and_believes_no_other(
@@ -128,6 +190,12 @@ def test_guessing_is_told_to_wait_and_a_neighbour_with_a_right_key_is_not(
     ).stdout
     assert "retry-after:" in head.lower()
     assert json.loads(head.split("\n\n")[1])["error"]["code"] == "too_many_wrong_keys"
+
+
+def test_the_document_has_the_table_that_decides() -> None:
+    text = permission_table.DOCUMENT.read_text()
+    assert permission_table.written(text) == text
+    assert {route.needs for route in ROUTES} - {""} == PERMISSIONS.keys() - {"audit.prompts"}  # fmt: skip
 
 
 def test_many_addresses_do_not_fill_the_memory() -> None:
