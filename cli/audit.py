@@ -15,7 +15,7 @@ from cli.plain import plain
 from cli.remote import control
 
 app = typer.Typer(
-    help="The audit: search, show, stats, tail, admin, quarantine, export, import, migrate.",
+    help="The audit: search, show, explain, stats, tail, admin, quarantine, export, import, migrate.",
     no_args_is_help=True,
 )
 app.command()(migrate)
@@ -95,6 +95,42 @@ def show(
 ) -> None:
     """Show one exchange, with its prompt where the audit keeps prompts."""
     emit(control().get(f"/v1/audit/{exchange}"), output)
+
+
+@app.command()
+def explain(
+    exchange: Annotated[str, typer.Argument(help="The id of a decision.")],
+    output: Output = "table",
+) -> None:
+    """Say what led to a decision: which rules fired, where, and what else counted."""
+    told = control().get(f"/v1/audit/{exchange}/explanation")
+    if output == "json":
+        emit(told, "json")
+        return
+    typer.echo(f"{told['status']}  {plain(told['tenant'])}  {told['id']}")
+    for sentence in told["why"]:
+        typer.echo(plain(sentence))
+    for fired in told["rules"]:
+        _tell(fired)
+    if told["rules_changed"]:
+        typer.echo("The tenant's rules have changed since; what is said of rules is of today's.")  # fmt: skip
+
+
+def _tell(fired: Mapping[str, Any]) -> None:
+    """A rule that fired, on lines of its own."""
+    on = "the answer" if fired["on_answer"] else "the call"
+    times = "once" if fired["count"] == 1 else f"{fired['count']} times"
+    would = ", and would do so if it were enforced" if fired["would"] else ""
+    typer.echo()
+    typer.echo(plain(f"{fired['rule']}  {fired['action']}, {fired['severity']}, {times} on {on}{would}"))  # fmt: skip
+    lines = [fired["message"], *fired["where"]]
+    if fired["action_now"]:
+        lines.append(f"It is in {fired['source']}: {fired['action_now']}.")
+        lines += [f"Changed by {change}" for change in fired["changes"]]
+    else:
+        lines.append("There is no such rule for this tenant now.")
+    for line in filter(None, lines):
+        typer.echo(f"  {plain(line)}")
 
 
 @app.command()

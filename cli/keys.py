@@ -82,7 +82,8 @@ def create(
     if bound_to and role not in BINDABLE:
         raise CommandError(f"--tenant goes with --role {' or '.join(BINDABLE)}.", USAGE)
     body: dict[str, object] = {"name": name, "expires_in": expires_in}
-    body |= {"role": role, "tenants": bound_to or None} if role else {}
+    body |= {"role": role} if role else {}
+    body |= {"tenants": bound_to} if bound_to else {}  # an older control knows of none
     emit(control().post(_of(tenant), body), output)
 
 

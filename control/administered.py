@@ -15,7 +15,7 @@ from control.store.admin_audit import DONE, UNDER_WAY, Act
 logger = logging.getLogger("earthflow.api")
 
 READS = ("GET", "HEAD", "OPTIONS")
-FORBIDDEN = 403
+FORBIDDEN, NOT_FOUND = 403, 404
 # Of too many there would be no end; and without a database there is no entry.
 NOT_NOTED = (429, 503)
 
@@ -36,7 +36,7 @@ async def administered(request: web.Request, handler: Handler) -> web.StreamResp
     except Exception as error:
         told = answer_to(error)
         if not act.noted and act.actor and (writes or told.status == FORBIDDEN):
-            if act.role != "admin" and told.status != FORBIDDEN:
+            if act.role != "admin" and told.status == NOT_FOUND:
                 auth.bound(request, act.actor)
             if told.status not in NOT_NOTED:
                 await _refused(request, act, told.code)

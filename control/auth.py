@@ -87,6 +87,8 @@ async def permitted(request: web.Request, needs: str) -> Caller:
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
     if path.startswith(TENANTS) and not who.sees(named(request)):
+        if (act := UNDER_WAY.get()) is not None:
+            act.tenant = owner_of(who)  # no entry of somebody else's
         raise NO_TENANT
     return who
 

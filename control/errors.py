@@ -175,6 +175,11 @@ async def _handled(
     """The answer. What was not foreseen tells nothing of its inside."""
     try:
         return await handler(request)
+    except ApiError as error:
+        refusal = _shape(request_id, error)
+        # Some are raised again and again, and would keep each time's frames with their requests.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        return refusal
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -10,7 +10,7 @@ from contract.keys import Role
 
 ROLES: Mapping[Role, str] = {
     "admin": "all",
-    "operator": "tenants with their keys, webhooks and known secrets; rules; the audit, without kept prompts",
+    "operator": "tenants with their keys, webhooks and known secrets; rules; the audit with kept prompts, since it can make a tenant's key",
     "auditor": "reads all, without kept prompts, and changes nothing",
     "auditor+prompts": "as an auditor, and opens kept prompts",
     "tenant": "calls AI providers; reads what is its own",
@@ -47,7 +47,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "webhooks.write": _of("make, change, test and remove webhooks", "operator"),
     "rules.read": _of("read the rule files that are not shipped", *_STAFF),
     "audit.read": _of("search and count exchanges", *_STAFF, "tenant"),
-    "audit.prompts": _of("open kept prompts", "auditor+prompts", "tenant"),
+    "audit.prompts": _of("open kept prompts", "operator", "auditor+prompts", "tenant"),
     "audit.import": _of("take in archived exchanges", whole=True),
     "audit.admin": _of("see who changed what", *_STAFF, "tenant"),
     "quarantine.read": _of("see quarantined records", *_STAFF, whole=True),

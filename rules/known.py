@@ -79,9 +79,9 @@ class KnownValues:
 NONE = KnownValues()
 
 
-def mark_of(sealed: Iterable[str]) -> str:
-    """A mark of known values, by the form in which they are sealed: it tells nothing of them."""
-    lines = sorted(sealed)
+def mark_of(sealed: Iterable[tuple[str, str, bool]]) -> str:
+    """A mark of known values, each a name, its sealed value, and `any_case`: it tells nothing of them."""
+    lines = sorted(f"{name} {value} {any_case}" for name, value, any_case in sealed)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12] if lines else ""
 
 

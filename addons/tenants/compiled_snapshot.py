@@ -79,7 +79,7 @@ class CompiledSnapshot:
 
     def _opened(self, tenant: TenantEntry, earlier: KnownValues | None) -> KnownValues:
         """The known values of a tenant; those of `earlier` where they are the same."""
-        mark = mark_of(f"{one.name} {one.value} {one.any_case}" for one in tenant.known)
+        mark = mark_of((one.name, one.value, one.any_case) for one in tenant.known)
         if earlier is not None and earlier.mark == mark:
             return earlier
         values = (

@@ -26,7 +26,7 @@ from control.store import admin_audit
 from control.store import search as store
 from control.store.admin_audit import UNDER_WAY
 from control.store.database import LONGEST_READ_MS, Pool
-from control.store.search import Place, Sought
+from control.store.search import Place, Row, Sought
 from rules.complaint import likely
 
 MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
@@ -112,7 +112,7 @@ async def search(request: web.Request) -> web.Response:
     sought = await _sought(request)
     limit = limit_of(request)
     after = _after(request)
-    await _note_export(request, limit)
+    await _note_export(request, sought, limit)
     async with reading(request, sought.tenants) as pool:
         rows = await store.search(pool, sought, limit=limit, after=after)
     following = _cursor(store.place_of(rows[-1])) if len(rows) == limit else None
@@ -121,6 +121,20 @@ async def search(request: web.Request) -> web.Response:
 
 async def show(request: web.Request) -> web.Response:
     """One exchange, with its prompt where AUDIT_HASH_PROMPTS is false and the caller may open it (audit.prompts)."""
+    who = await auth.caller(request)
+    row, wrapped, prompt = await found_of(request)
+    opened = _prompt(request, prompt, wrapped) if who.may("audit.prompts") else None
+    if opened is not None:
+        id, tenant = row.decision.id, row.decision.tenant
+        await _note(request, "prompts.open", id, tenant)
+    return answer(shown(row, opened))
+
+
+async def found_of(request: web.Request) -> tuple[Row, str, str]:
+    """The exchange in the path, its tenant's wrapped key for prompts, and its kept prompt.
+
+    Raises ApiError 404 where it is not one of the caller's tenants.
+    """
     who, id = await auth.caller(request), auth.named(request)
     try:
         found = await store.one(request.app[STATE].pool, id)
@@ -133,11 +147,7 @@ async def show(request: web.Request) -> web.Response:
             "There is no such exchange.",
             "GET /v1/audit finds them; old ones are dropped.",
         )
-    row, wrapped, prompt = found
-    opened = _prompt(request, prompt, wrapped) if who.may("audit.prompts") else None
-    if opened is not None:
-        await _note(request, "prompts.open", id, row.decision.tenant)
-    return answer(shown(row, opened))
+    return found
 
 
 async def _note(
@@ -154,19 +164,19 @@ async def _note(
     await admin_audit.note(request.app[STATE].pool, act, after=after)
 
 
-async def _note_export(request: web.Request, limit: int) -> None:
-    """Note that many exchanges are taken at a time: once an hour for the same filters (of a tenant: for any), not for each page."""
+async def _note_export(request: web.Request, sought: Sought, limit: int) -> None:
+    """Note that many exchanges are taken at a time: once an hour for the same filters (of an admin; else for any), not for each page."""
     if limit <= MOST_LOOKED_AT:
         return
     told = {name: value for name, value in request.query.items() if name in FILTERS}
     act, noted = UNDER_WAY.get(), request.app[STATE].exports
     assert act is not None
-    wanted = sorted(told.items()) if act.role != "tenant" else ()
+    wanted = sorted(told.items()) if act.role == "admin" else ()
     whose = (act.actor, act.address, *wanted)
     if time.monotonic() - noted.get(whose, -HOUR) < HOUR:
         return
-    tenant = told.get("tenant") or act.tenant
-    await _note(request, "audit.export", tenant or "all tenants", tenant, told)
+    for tenant in sought.tenants or (None,):
+        await _note(request, "audit.export", tenant or "all tenants", tenant, told)
     noted[whose] = time.monotonic()
     while len(noted) > MOST_EXPORTS:
         noted.pop(next(iter(noted)))

@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 
 from control import auth
+from control.administered import READS
 from control.api.bodies import Deleted, body_of
 from control.api.paging import limit_of
 from control.errors import NO_TENANT, ApiError, answer
@@ -286,10 +287,14 @@ async def new_secret(request: web.Request) -> web.Response:
 
 
 async def _own(request: web.Request) -> Webhook:
-    """The webhook in the path. Raises ApiError 404 where it is not one of the caller's tenants."""
-    who = await auth.caller(request)
-    webhook = await webhooks.one(request.app[STATE].pool, auth.named(request))
+    """The webhook in the path. Raises ApiError 404 where it is not one of the caller's tenants, or is to be
+    changed and its tenant ended.
+    """
+    who, pool = await auth.caller(request), request.app[STATE].pool
+    webhook = await webhooks.one(pool, auth.named(request))
     if webhook is None or not who.sees(webhook.tenant):
+        raise _nothing()
+    if request.method not in READS and await tenants.one(pool, webhook.tenant) is None:
         raise _nothing()
     return webhook
 

@@ -133,7 +133,7 @@ async def add(
     """
     async with changing(pool) as connection:
         named = [tenant] if tenant is not None else sorted({*(bound_to or ())})
-        # Who ends the tenant waits until the key is there, and ends it, too.
+        # Who ends the tenant waits until the key is there, and ends one of its own, too.
         there = await connection.execute(
             "SELECT id FROM tenant WHERE id = ANY (%s) AND deleted IS NULL FOR SHARE",
             (named,),

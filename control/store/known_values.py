@@ -43,6 +43,15 @@ async def of_tenant(pool: Pool, tenant: str) -> list[Known]:
         return [Known(**row) for row in await rows.fetchall()]
 
 
+async def sealed(pool: Pool, tenant: str) -> list[New]:
+    """A tenant's known values as they are stored, which nobody can read without the data key."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT name, value, any_case FROM known_value WHERE tenant = %s", (tenant,)
+        )
+        return [New(**row) for row in await rows.fetchall()]
+
+
 async def put(pool: Pool, tenant: str, values: Iterable[New]) -> bool:
     """Add values, or replace those of the same names, and raise the snapshot's version, in one
     transaction. Whether there is such a tenant. Raises TooMany.

@@ -201,7 +201,11 @@ async def read(
         "AND (%(search)s = '' OR strpos(lower(t.id || ' ' || t.name), lower(%(search)s)) > 0) "
         "AND (%(after)s::text IS NULL OR (t.created, t.id) > (SELECT a.created, a.id FROM tenant a WHERE a.id = %(after)s)) "
         "ORDER BY t.created, t.id LIMIT %(limit)s",
-        {**wanted._asdict(), "limit": limit, "ids": list(ids) if ids else None},
+        {
+            **wanted._asdict(),
+            "limit": limit,
+            "ids": list(ids) if ids is not None else None,
+        },
     )
     return [Tenant(**row) for row in await rows.fetchall()]
 

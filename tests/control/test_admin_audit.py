@@ -16,7 +16,9 @@ from multidict import CIMultiDict
 
 from contract.proof import RELAYED, relayed_mac
 from contract.setting_types import networks
+from control.api.paging import BAD_AFTER, BAD_CURSOR
 from control.app import application
+from control.errors import NO_TENANT
 from control.keyring import REFUSALS, TRIES
 from control.routes import ROUTES
 from control.state import State
@@ -495,3 +497,68 @@ async def test_a_body_that_nobody_wants_is_not_read_for_long(state: State) -> No
                 await asyncio.sleep(0)
     writer.close()
     await runner.cleanup()
+
+
+async def bound_key(client: Client, role: str, *tenants: str) -> str:
+    made = await ask(client, "POST", "/v1/keys", {"role": role, "tenants": list(tenants)})  # fmt: skip
+    key: str = made.body["api_key"]
+    return key
+
+
+async def test_a_refusal_keeps_nothing_of_its_request(
+    client: Client, state: State
+) -> None:
+    await ask(client, "POST", "/v1/tenants", {"name": "a", "id": "a"})
+    key = await bound_key(client, "auditor", "a")
+    for path in ("/v1/tenants/b", "/v1/tenants?after=none", "/v1/audit?cursor=none"):
+        for _ in range(3):
+            assert (await ask(client, "GET", path, X_API_Key=key)).status in (400, 404)
+    for kept in (NO_TENANT, BAD_AFTER, BAD_CURSOR):
+        assert (kept.__traceback__, kept.__context__) == (None, None)
+
+
+async def test_what_a_bound_key_takes_away_is_an_entry_of_each_of_its_tenants(
+    client: Client, state: State
+) -> None:
+    for id in ("a", "b", "c"):
+        await ask(client, "POST", "/v1/tenants", {"name": id, "id": id})
+    key = await bound_key(client, "auditor", "a", "b")
+    for text in ("x", "y"):
+        told = await ask(client, "GET", f"/v1/audit?limit=1000&text={text}", X_API_Key=key)  # fmt: skip
+        assert told.status == 200
+    exports = await entries(client, "action=audit.export")
+    assert sorted(one["tenant"] for one in exports) == ["a", "b"]
+    # A foreign tenant has no entry of what was refused.
+    refused = await ask(client, "GET", "/v1/tenants/c", X_API_Key=key)
+    assert refused.status == 404
+    changed = await bound_key(client, "operator", "a")
+    refused = await ask(client, "PATCH", "/v1/tenants/c", {"name": "x"}, X_API_Key=changed)  # fmt: skip
+    assert refused.status == 404
+    assert (await only(client, refused))["tenant"] is None
+
+
+async def test_a_webhook_of_a_tenant_that_ended_is_changed_by_nobody(
+    client: Client, state: State
+) -> None:
+    await ask(client, "POST", "/v1/tenants", {"name": "a", "id": "a"})
+    await ask(client, "POST", "/v1/tenants", {"name": "b", "id": "b"})
+    hook = (await ask(client, "POST", "/v1/tenants/a/webhooks", {"url": "https://hooks.invalid/"})).body["id"]  # fmt: skip
+    key = await bound_key(client, "operator", "a", "b")
+    assert (await ask(client, "DELETE", "/v1/tenants/a", X_API_Key=key)).status == 200
+    path = f"/v1/webhooks/{hook}"
+    for method, more, body in (("PATCH", "", {"statuses": ["BLOCK"]}), ("POST", "/secret", {}), ("POST", "/replay", {}), ("POST", "/test", None), ("DELETE", "", None)):  # fmt: skip
+        assert (await ask(client, method, path + more, body, X_API_Key=key)).status == 404  # fmt: skip
+    shown = await ask(client, "GET", path, X_API_Key=key)
+    assert (shown.status, shown.body["disabled"]) == (200, "its tenant was deleted")
+
+
+async def test_an_operators_own_mistakes_are_no_refusals(
+    client: Client, state: State
+) -> None:
+    made = await ask(client, "POST", "/v1/keys", {"role": "operator"})
+    key = made.body["api_key"]
+    await ask(client, "POST", "/v1/tenants", {"name": "a", "id": "a"})
+    for _ in range(REFUSALS):
+        state.guesses.refused(made.body["id"])
+    again = await ask(client, "POST", "/v1/tenants", {"name": "a", "id": "a"}, X_API_Key=key)  # fmt: skip
+    assert again.status == 409

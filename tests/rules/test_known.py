@@ -197,7 +197,8 @@ def test_a_value_is_in_no_store_and_no_representation() -> None:
 
 
 def test_a_mark_follows_what_is_sealed_in_any_order() -> None:
-    assert mark_of(["a", "b"]) == mark_of(["b", "a"]) != mark_of(["a"])
+    one, two = ("a", "x", False), ("b", "y", True)
+    assert mark_of([one, two]) == mark_of([two, one]) != mark_of([one])
     assert mark_of([]) == NONE.mark
 
 
