@@ -88,20 +88,21 @@ def mark_of(sealed: Iterable[tuple[str, str, bool]]) -> str:
 def rules_of(known: KnownValues) -> list[tuple[Rule, Pattern]]:
     """The rule of each value, and what it looks for."""
     return [
-        (
-            Rule(
-                id=KNOWN + one.name,
-                at=AT,
-                action="redact",
-                message=f"The known value {one.name}",
-                severity="high",
-                match=Matches("all", (), AT),
-                head="refuse",
-            ),
-            Pattern(one.regex, private=True),
-        )
-        for one in known.values
+        (rule_of(one.name), Pattern(one.regex, private=True)) for one in known.values
     ]
+
+
+def rule_of(name: str) -> Rule:
+    """The rule of the value of this name, without what it looks for."""
+    return Rule(
+        id=KNOWN + name,
+        at=AT,
+        action="redact",
+        message=f"The known value {name}",
+        severity="high",
+        match=Matches("all", (), AT),
+        head="refuse",
+    )
 
 
 def is_known(rule: Rule) -> bool:

@@ -12,8 +12,8 @@ from control.errors import answer
 from control.state import STATE, State
 from control.store import known_values, tenants
 from rules.complaint import Mark
-from rules.known import mark_of
-from rules.model import KNOWN, Override, Rule
+from rules.known import AT, mark_of, rule_of
+from rules.model import Override, Rule
 from rules.sources import Assembled, Sources, version_of
 
 REASONS: Mapping[Reason, str] = {
@@ -107,10 +107,10 @@ async def _rules_of(state: State, tenant: str) -> tuple[Assembled | None, str]:
     row = await tenants.one(state.pool, tenant)
     if row is None:
         return None, ""
-    known = mark_of(await known_values.sealed(state.pool, tenant))
-    sources = state.rules
-    book = await asyncio.to_thread(Sources(sources).assemble, row.preset, tenant)
-    return book, version_of(row.preset, sources, tenant, known)
+    known = await known_values.sealed(state.pool, tenant)
+    sources, own = state.rules, [rule_of(one.name) for one in known]
+    book = await asyncio.to_thread(Sources(sources).assemble, row.preset, tenant, own)
+    return book, version_of(row.preset, sources, tenant, mark_of(known))
 
 
 def _fired(fired: Fired, book: Assembled | None, *, on_answer: bool) -> FiredRule:
@@ -123,8 +123,6 @@ def _fired(fired: Fired, book: Assembled | None, *, on_answer: bool) -> FiredRul
         on_answer=on_answer,
         where=[_where(one) for one in fired.findings],
     )
-    if fired.rule.startswith(KNOWN):
-        told.message = "A known secret of the tenant"
     rule = book.rules.get(fired.rule) if book is not None else None
     if rule is not None and book is not None:
         told.message, told.source = rule.message, _at(rule.at)
@@ -144,7 +142,7 @@ def _change(override: Override) -> str:
 
 
 def _at(mark: Mark) -> str:
-    return f"{mark.file}:{mark.line}"
+    return f"{mark.file}:{mark.line}" if mark != AT else "the tenant's known secrets"
 
 
 def _where(found: Found) -> str:

@@ -88,8 +88,12 @@ def test_a_known_secret_is_explained_without_its_value(
     told = explained(house, tenant.audit(posts)[0]["id"])
     assert told["rules_changed"] is False
     (fired,) = [one for one in told["rules"] if one["rule"] == "known.horses"]
-    assert fired["message"] == "A known secret of the tenant"
+    assert fired["message"] == "The known value horses"
+    assert (fired["action_now"], fired["source"]) == ("redact", "the tenant's known secrets")  # fmt: skip
     assert secret not in str(told)
+    house.stack.control.delete(f"/v1/tenants/{tenant.id}/secrets/horses")
+    (fired,) = [one for one in explained(house, told["id"])["rules"] if one["rule"] == "known.horses"]  # fmt: skip
+    assert fired["action_now"] is None
 
 
 def test_nobody_is_told_of_what_is_anothers(house: House, tenant: Tenant) -> None:
