@@ -15,7 +15,7 @@ from cli.plain import plain
 from cli.remote import control
 
 app = typer.Typer(
-    help="The audit: search, show, explain, stats, tail, admin, quarantine, export, import, migrate.",
+    help="The audit: search, show, explain, mark, marks, stats, tail, admin, quarantine, export, import, migrate.",
     no_args_is_help=True,
 )
 app.command()(migrate)
@@ -131,6 +131,39 @@ def _tell(fired: Mapping[str, Any]) -> None:
         lines.append("There is no such rule for this tenant now.")
     for line in filter(None, lines):
         typer.echo(f"  {plain(line)}")
+
+
+@app.command()
+def mark(
+    exchange: Annotated[str, typer.Argument(help="The id of a decision.")],
+    verdict: Annotated[
+        Literal["false-positive", "true-positive", "none"],
+        typer.Option("--as", help="What its rules' firing was; none takes it back."),
+    ],
+    rule: Annotated[
+        str | None, typer.Option("--rule", help="Of this rule alone.")
+    ] = None,
+    note: Annotated[
+        str, typer.Option("--note", help="Why; shown to whoever reads the audit.")
+    ] = "",
+    output: RowsOutput = "table",
+) -> None:
+    """Say of the rules that fired on an exchange that they were right to, or not."""
+    body = {"verdict": verdict.replace("-", "_"), "rule": rule, "note": note}
+    found = control().post(f"/v1/audit/{exchange}/marks", body)["marks"]
+    emit_rows(("rule", "verdict", "note", "actor", "at"), found, output)
+
+
+@app.command()
+def marks(
+    tenant: Tenant = None,
+    since: Since = None,
+    until: Until = None,
+    output: RowsOutput = "table",
+) -> None:
+    """Count by rule how often it was marked as right to fire, or not."""
+    found = control().get(f"/v1/audit/marks?{_query(locals())}")["rules"]
+    emit_rows(("rule", "false_positives", "true_positives"), found, output)
 
 
 @app.command()

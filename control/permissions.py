@@ -48,6 +48,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "rules.read": _of("read the rule files that are not shipped", *_STAFF),
     "audit.read": _of("search and count exchanges", *_STAFF, "tenant"),
     "audit.prompts": _of("open kept prompts", "operator", "auditor+prompts", "tenant"),
+    "audit.mark": _of("say whether rules were right to fire", "operator"),
     "audit.import": _of("take in archived exchanges", whole=True),
     "audit.admin": _of("see who changed what", *_STAFF, "tenant"),
     "quarantine.read": _of("see quarantined records", *_STAFF, whole=True),

@@ -40,8 +40,8 @@ MOST_REASONS = 8  # of a record that is cut
 STEP = 256 * 1024  # bytes for which room is kept at a time
 MEASURE_SECONDS = 0.5  # between looks at the segments of a spool that is full
 KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
-# Errors of fallocate(2) where a system or a file system does not offer it.
 LIMIT_REACHED = "it has as many bytes as EARTHFLOW_SPOOL_BYTES allows"
+# Errors of fallocate(2) where a system or a file system does not offer it.
 NOT_OFFERED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 

@@ -187,7 +187,7 @@ def calls(house: House) -> Iterator[Calls]:
 TENANTS_OWN = {
     "/v1/tenants", "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/secrets", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}",
     "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/admin", "/v1/audit/stats", "/v1/audit/{id}",
-    "/v1/audit/{id}/explanation",
+    "/v1/audit/{id}/explanation", "/v1/audit/{id}/marks", "/v1/audit/marks",
 }  # fmt: skip
 OPEN = {"/v1/openapi.json", "/v1/docs"}
 # What has tests of its own, and would end what the others ask for.
