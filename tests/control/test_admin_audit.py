@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from multidict import CIMultiDict
 
+from contract.decision import new_id
 from contract.proof import RELAYED, relayed_mac
 from contract.setting_types import networks
 from control.api.paging import BAD_AFTER, BAD_CURSOR
@@ -80,6 +82,13 @@ def signing_request() -> str:
     return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()  # fmt: skip
 
 
+EXCHANGE = new_id()
+ARCHIVED = json.dumps(
+    {
+        "id": EXCHANGE, "time": datetime.now(UTC).isoformat(), "tenant": "acme", "status": "BLOCK",
+        "rules": [{"rule": "a.rule", "action": "BLOCK", "severity": "high", "count": 1}],
+    }
+)  # fmt: skip
 # What an admin does in a day, in order: method, path, body; the entry's action and object. `{…}` is what was answered before.
 DAY: list[tuple[str, str, Any, str, str]] = [
     ("POST", "/v1/tenants", {"name": "Acme", "id": "acme"}, "tenants.create", "acme"),
@@ -102,7 +111,8 @@ DAY: list[tuple[str, str, Any, str, str]] = [
     ("POST", "/v1/webhooks/{webhook}/secret", {}, "webhooks.new_secret", "{webhook}"),
     ("DELETE", "/v1/webhooks/{webhook}", None, "webhooks.delete", "{webhook}"),
     ("POST", "/v1/quarantine/replay", {}, "quarantine.replay", ""),
-    ("POST", "/v1/audit/import", "no line of ours\n", "archive.take_in", ""),
+    ("POST", "/v1/audit/import", ARCHIVED, "archive.take_in", ""),
+    ("POST", f"/v1/audit/{EXCHANGE}/marks", {"verdict": "false_positive"}, "marks.put", EXCHANGE),
     ("POST", "/v1/ca", {}, "authorities.create", "{sha256}"),
     ("POST", "/v1/ca/issue", {"request": signing_request(), "hosts": ["api.openai.com"]}, "authorities.issue", ""),
     ("POST", "/v1/ca", {"beside": True}, "authorities.create", "{sha256}"),
