@@ -77,6 +77,16 @@ async def upstream(folder: Path, stream: Streamer) -> tuple[asyncio.Server, Path
     ), roots
 
 
+def settings_for(server: asyncio.Server, roots: Path) -> dict[str, str]:
+    """The variables by which Earthflow takes such an upstream for a provider, and holds nobody back."""
+    port = server.sockets[0].getsockname()[1]
+    return {
+        "EARTHFLOW_UPSTREAM_MAP": f"{HOST}=127.0.0.1:{port}",
+        "EARTHFLOW_UPSTREAM_CA": str(roots),
+        "RATE_LIMIT_DEFAULT_RPM": "1000000",
+    }
+
+
 class Client:
     """Keep-alive connections through a proxy, each a CONNECT and a TLS session opened once; or, not `proxied`, straight to an upstream."""
 

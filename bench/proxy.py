@@ -12,7 +12,7 @@ from random import Random
 import uvloop
 
 from bench import streams, texts
-from bench.load import CALL, Client, request, spread, upstream
+from bench.load import CALL, Client, request, settings_for, spread, upstream
 from bench.process import cpu_seconds
 from cli import ca_folder
 from cli.ca_folder import CA_FILE
@@ -37,11 +37,7 @@ async def run(folder: Path) -> None:
     """Both proxies over the same upstream and the same CA, in turns."""
     server, roots = await upstream(folder, streams.answer)
     port = server.sockets[0].getsockname()[1]
-    extra = {
-        "EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}",
-        "EARTHFLOW_UPSTREAM_CA": str(roots),
-        "RATE_LIMIT_DEFAULT_RPM": "1000000",
-    }
+    extra = settings_for(server, roots)
     with Stack(
         settings_of(folder), lambda line: print(line, file=sys.stderr), extra
     ) as stack:

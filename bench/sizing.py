@@ -16,7 +16,7 @@ import uvloop
 
 from bench import streams, texts
 from bench.audit import Ingested, ingested_alone
-from bench.load import CALL, Client, request, upstream
+from bench.load import CALL, Client, request, settings_for, upstream
 from bench.process import resident, tree_seconds
 from bench.proxy import conversation
 from cli import ca_folder
@@ -169,12 +169,7 @@ def kinds(rng: Random) -> Iterator[tuple[str, list[bytes], list[bytes]]]:
 async def measured(folder: Path, rng: Random) -> tuple[list[Cost], Space]:
     """All of it, on a stack of its own in the folder."""
     server, roots = await upstream(folder, streams.answer)
-    port = server.sockets[0].getsockname()[1]
-    extra = {
-        "EARTHFLOW_UPSTREAM_MAP": f"api.openai.com=127.0.0.1:{port}",
-        "EARTHFLOW_UPSTREAM_CA": str(roots),
-        "RATE_LIMIT_DEFAULT_RPM": "1000000",
-    }
+    extra = settings_for(server, roots)
     with Stack(settings_of(folder), lambda _: None, extra) as stack:
         sizing = Sizing(stack)
         client = Client(stack.port, stack.new_key or "", bundle_path(folder))

@@ -5,6 +5,7 @@ from typing import Any
 
 from cli.processes import wait_until
 from contract import keys
+from control.api.keys import MOST_BOUND
 from control.keyring import TRIES, Guesses
 from control.permissions import PERMISSIONS
 from control.routes import ROUTES
@@ -114,6 +115,9 @@ def test_a_key_is_bound_to_tenants_that_are_there_and_only_where_that_means_some
     assert refused(role="auditor", tenants=["none-of-ours"]) == "not_found"
     assert refused(role="auditor", tenants=[tenant.id, "none-of-ours"]) == "not_found"
     assert refused(role="auditor", tenants=[]) == "bad_request"
+    most = [f"none-{number}" for number in range(MOST_BOUND + 1)]
+    assert refused(role="auditor", tenants=most[1:]) == "not_found"
+    assert refused(role="auditor", tenants=most) == "bad_request"
     assert refused(role="admin", tenants=[tenant.id]) == "not_bindable"
     assert refused(role="metrics", tenants=[tenant.id]) == "not_bindable"
     assert refused(role="owner") == "bad_request"
