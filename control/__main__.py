@@ -8,6 +8,7 @@ import errno
 import logging
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
 import uvloop
@@ -22,11 +23,13 @@ from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey
 from control.app import application
 from control.keyring import Keyring
-from control.rule_files import hash_of, own_hashes, read_sources, signature
+from control.rule_files import hash_of, own_hashes, prove, read_sources, signature
 from control.settings import ControlSettings
 from control.state import State
-from control.store import database, keys, master_keys, snapshots
+from control.store import database, keys, layers, master_keys, snapshots
 from rules.complaint import BadRules
+
+logger = logging.getLogger("earthflow.rules")
 
 PROGRAM = "earthflow control"
 # For requests in progress at the end; polls are answered at once.
@@ -58,7 +61,7 @@ async def serve(settings: ControlSettings) -> int:
                 vault.open(await snapshots.pepper(pool, vault.new_secret()))
             )
             keyring.take(*await keys.known(pool))
-            await snapshots.note_rules(pool, hash_of(rules), own_hashes(rules))
+            unfit, complaint = await first_rules(pool, rules)
         except (BadRules, WrongMasterKey, database.ChangedMigration) as error:
             return _say(str(error), BAD_CONFIGURATION)
         except (database.Unreachable, database.Unusable) as error:
@@ -77,8 +80,32 @@ async def serve(settings: ControlSettings) -> int:
                 keyring,
                 settings.sender(),
                 seen,
+                complaint,
+                unfit,
+                noted=unfit is None,
             )
         )
+
+
+async def first_rules(
+    pool: database.Pool, files: Mapping[str, str]
+) -> tuple[int | None, str]:
+    """Serve the files. Where they do not fit the layers, proxies keep what they have until somebody changes either; the change
+    of the layers then, and the places of what does not fit.
+    """
+    while True:
+        there = await layers.in_force(pool)
+        try:
+            if there.sources:
+                prove({**files, **there.sources})
+        except BadRules as error:
+            logger.error(
+                "rule files do not fit the layers, and are not served:\n%s", error
+            )
+            return there.change, error.places
+        hash, own = hash_of(files), own_hashes(files)
+        if await snapshots.note_rules(pool, hash, own, there.change):
+            return None, ""
 
 
 def _say(sentence: str, status: int) -> int:

@@ -62,6 +62,12 @@ AT_ONCE = ApiError(
     "Send it again.",
     {"Retry-After": "1"},
 )
+OTHER_RULES = ApiError(
+    503,
+    "other_rules",
+    "This control process is not the one that serves rules now.",
+    "The control process that was started last serves the snapshot; this one has other rule files.",
+)
 UNSTORABLE = ApiError(
     400, "bad_request", "A value holds what cannot be stored or searched for."
 )

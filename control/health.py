@@ -37,7 +37,7 @@ async def ready(request: web.Request) -> web.Response:
     if state.rules_complaint:
         rules |= {
             "status": "DEGRADED",
-            "detail": f"changed rule files are not used; see the log: {state.rules_complaint}",
+            "detail": f"rule files are not used; see the log: {state.rules_complaint}",
         }
     checks: dict[str, dict[str, object]] = {
         "postgres": database,

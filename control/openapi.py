@@ -25,6 +25,7 @@ QUERY: dict[str, dict[str, Any]] = {
     "search": {**TEXT, "maxLength": 200},
     "state": {"enum": ["live", "ended", "all"], "default": "live"},
     "tenant": ID,
+    "version": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
     "status": {"enum": list(get_args(Action))},
     "reason": {"enum": list(get_args(Reason))},
     "outcome": {"enum": list(get_args(Outcome))},

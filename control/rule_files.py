@@ -1,27 +1,32 @@
-"""The operator's rule files: read from EARTHFLOW_RULES_DIR, and proven as a whole
-before any of them is served.
+"""The operator's rule files, read from EARTHFLOW_RULES_DIR; and how files and layers are proven together, as a whole, before
+any of them is served.
 """
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from rules.complaint import BadRules, Complaint, Mark
+from rules.layers import ALL, TENANTS, is_layer, kind_of, tenant_of
 from rules.load import Library
-from rules.sources import PRESETS, TENANTS, shipped, version_of
+from rules.sources import PRESETS, SHIPPED, shipped, version_of
 from rules.testing import run
+from rules.tightening import loosening
 
+OPERATORS = "what loosens is for the operator's layer for the tenant"
 TENANT_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\.yaml")
 
 Signature = tuple[tuple[str, int, int, int], ...]
 
 
-def read_sources(folder: Path | None) -> dict[str, str]:
-    """All rule sources: shipped, the operator's and tenants'.
+def read_sources(
+    folder: Path | None, layers: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """All rule files: shipped, the operator's and tenants'.
 
-    They build under every preset, and the tests in the operator's files pass; what is
-    shipped was tested before. Raises BadRules.
+    They build under every preset, together with the `layers`, and the tests in the operator's
+    files pass; what is shipped was tested before. Raises BadRules.
     """
     sources = dict(shipped())
     if folder is not None and not folder.is_dir():
@@ -36,14 +41,46 @@ def read_sources(folder: Path | None) -> dict[str, str]:
             raise BadRules(
                 [Complaint(Mark(name, 1, 1), f"cannot be read: {error}")]
             ) from None
-    if not own:
-        return sources
-    library = Library(sources, portable=True)
-    library.check()
-    failed = list(_failed(library, own))
-    if failed:
-        raise BadRules(failed)
+    if own or layers:
+        prove({**sources, **(layers or {})})
     return sources
+
+
+def prove(sources: Mapping[str, str], changed: str = "") -> None:
+    """Build rulebooks, and run tests: those of files, and of a layer that is `changed`. Raises BadRules.
+
+    Rulebooks of tenants with layers alone, of which there may be thousands, are only put together.
+    """
+    library = Library(sources, portable=True)
+    whole = {tenant_of(name) for name in sources if not is_layer(name)}
+    whole |= {tenant_of(changed)} - {""}
+    library.check(tenants=sorted(whole - {""}))
+    for tenant in library.written.tenants:
+        if tenant not in whole:
+            library.written.assemble("default", tenant)
+    if changed in sources and kind_of(changed) == "own":
+        _prove_own(library, changed)
+    own = {name for name in sources if not name.startswith(SHIPPED)}
+    tested = {name for name in own if not is_layer(name)} | ({changed, ALL} & own)
+    if failed := list(_failed(library, tested)):
+        raise BadRules(failed)
+
+
+def _prove_own(library: Library, name: str) -> None:
+    """Whether all that a tenant's own layer says has an effect. Raises BadRules."""
+    written, tenant = library.written, tenant_of(name)
+    file, book = written.file(name), written.assemble("default", tenant)
+    faults = list(loosening(file))
+    for rule in file.rules:
+        at = book.rules[rule.id].at if rule.id in book.rules else rule.at
+        if at.file != name:
+            faults.append((rule.at, f"rule `{rule.id}` is one of {at.file} already, which stays"))  # fmt: skip
+    applied = {one.at for patches in book.patches.values() for one in patches}
+    for override in file.overrides:
+        if override.at not in applied:
+            faults.append((override.at, f"override `{override.glob}` makes no rule stricter"))  # fmt: skip
+    if faults:
+        raise BadRules([written.complaint(at, message, OPERATORS) for at, message in faults])  # fmt: skip
 
 
 def own_hashes(sources: Mapping[str, str]) -> dict[str, str]:
@@ -111,14 +148,12 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
                 )
 
 
-def _failed(library: Library, own: Mapping[str, Path]) -> Iterator[Complaint]:
-    """The failing tests of the operator's files, in the rulebook that each is for."""
-    for tenant in ("", *library.written.tenants):
-        files = (
-            {f"{TENANTS}{tenant}.yaml"}
-            if tenant
-            else {name for name in own if not name.startswith(TENANTS)}
-        )
+def _failed(library: Library, tested: Iterable[str]) -> Iterator[Complaint]:
+    """The failing tests of sources, in the rulebook that each is for."""
+    by_tenant: dict[str, set[str]] = {}
+    for name in tested:
+        by_tenant.setdefault(tenant_of(name), set()).add(name)
+    for tenant, files in sorted(by_tenant.items()):
         for result in run(library, "default", tenant, files=files):
             if result.why:
                 line = library.written.texts[result.test.at.file].splitlines()[

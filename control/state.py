@@ -45,6 +45,9 @@ class State:
     rules_signature: Signature = ()
     # Why changed rule files are not used; empty where they are
     rules_complaint: str = ""
+    # The last change of the layers that the files were tried with in vain; None where they fit
+    unfit: int | None = None
+    noted: bool = True  # proxies were served its files
     guesses: Guesses = field(default_factory=Guesses)
     # by tenant: running searches and counts
     readers: Counter[str] = field(default_factory=Counter)
@@ -53,6 +56,8 @@ class State:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     unauthorized: int = 0  # requests without a valid key, not yet in the tally
     snapshot_seconds: float = 0.0  # that the last snapshot took to make
+    # One proof of rules at a time: it takes up to seconds of a processor
+    proving: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _looked: float = 0.0
     _reading_keys: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)

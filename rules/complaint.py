@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+MOST_KNOWN = 40  # words of a help sentence
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -65,7 +67,10 @@ class BadRules(Exception):
 
 
 def likely(word: str, known: Iterable[str]) -> str:
-    """A help sentence: the word that was probably meant, or the words that exist."""
+    """A help sentence: the word that was probably meant, or the words that exist, where a person would read them all."""
     known = sorted(known)
     close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(known)}"
+    if close:
+        return f"did you mean `{close[0]}`?"
+    more = f", and {len(known) - MOST_KNOWN} more" if len(known) > MOST_KNOWN else ""
+    return f"known here: {', '.join(known[:MOST_KNOWN])}{more}"

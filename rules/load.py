@@ -41,7 +41,6 @@ from rules.sources import (
     PRESETS,
     SHIPPED,
     STRICT,
-    TENANTS,
     Assembled,
     Sources,
     detectors,
@@ -124,8 +123,8 @@ class Library:
             return self._books.get(key)
 
     def _own(self, tenant: str) -> str:
-        """The tenant, where it has a file of its own."""
-        return tenant if f"{TENANTS}{tenant}.yaml" in self.written.texts else ""
+        """The tenant, where it has a file or a layer of its own."""
+        return tenant if self.written.has_own(tenant) else ""
 
     def sparing(self, triggers: frozenset[str]) -> "Library":
         """A library of the same sources that leaves these triggers to RE2."""
@@ -145,12 +144,15 @@ class Library:
         for book in books:
             book.scanner.warm()
 
-    def check(self, presets: Iterable[str] = PRESETS) -> None:
-        """Build everything once. Raises BadRules with every complaint."""
+    def check(
+        self, presets: Iterable[str] = PRESETS, tenants: Iterable[str] | None = None
+    ) -> None:
+        """Build everything once, or of tenants only these. Raises BadRules with every complaint."""
+        whose = self.written.tenants if tenants is None else tenants
         complaints: dict[Complaint, None] = {}
         for preset, tenant in chain(
             ((preset, "") for preset in presets),
-            (("default", tenant) for tenant in self.written.tenants),
+            (("default", tenant) for tenant in whose),
         ):
             try:
                 self.rulebook(preset, tenant)
@@ -158,8 +160,6 @@ class Library:
                 complaints |= dict.fromkeys(error.complaints)
         if complaints:
             raise BadRules(complaints)
-
-    # -- compiling ----------------------------------------------------------------------------------------------------
 
     @property
     def base(self) -> Base:

@@ -1,14 +1,17 @@
 """Rule sources: which rules hold for a tenant, by the order of precedence.
 
 A source is YAML text under a name: `earthflow/<name>` for what we ship, `<name>.yaml` for the
-operator's, `tenants/<id>.yaml` for one tenant's. The order, tested in
-tests/rules/test_precedence.py:
+operator's, `tenants/<id>.yaml` for one tenant's; layers, kept by control, have names of their own
+(layers.py). The order, tested in tests/rules/test_precedence.py:
 
   rules       a preset with all that it extends, from left to right; then the operator's files by
-              name; then the tenant's file. A later rule replaces an earlier one of the same id.
-              Thresholds, `history` and `restore` likewise.
+              name, and the layer for all; then the tenant's file, and the operator's layer for it. A
+              later rule replaces an earlier one of the same id. Thresholds, `history` and `restore`
+              likewise.
   overrides   the operator's, then the tenant's, then the preset's: the preset `monitor` means
               monitor, whatever else is written.
+
+A tenant's own layer comes before the preset's overrides, and only tightens (tightening.py).
 """
 
 import hashlib
@@ -21,6 +24,7 @@ from itertools import chain
 from typing import Literal
 
 from rules.complaint import BadRules, Complaint, Mark, likely
+from rules.layers import ALL, TENANTS, is_layer, sources_of, tenant_of
 from rules.model import (
     KNOWN,
     History,
@@ -32,8 +36,9 @@ from rules.model import (
     Threshold,
 )
 from rules.source.rule_file import read, read_detectors
+from rules.tightening import HISTORIES, RESTORES, added, later, stricter, tightened
 
-SHIPPED, TENANTS = "earthflow/", "tenants/"
+SHIPPED = "earthflow/"
 PRESETS = ("default", "strict", "monitor")
 STRICT = "strict"
 MAX_EXTENDS = 20  # length of a chain of files that extend one another
@@ -85,12 +90,12 @@ def version_of(
     12 hexadecimal digits of a hash over its preset's name, every source that takes part,
     and the mark of the tenant's known values.
     """
-    mine = f"{TENANTS}{tenant}.yaml"
+    mine = sources_of(tenant)
     content = hashlib.sha256(
         preset.encode() + (f"\0{known}".encode() if known else b"")
     )
     for name in sorted(sources):
-        if not name.startswith(TENANTS) or name == mine:
+        if not name.startswith(TENANTS) or name in mine:
             content.update(
                 b"\0"
                 + name.encode()
@@ -114,12 +119,12 @@ class Sources:
 
     @property
     def tenants(self) -> list[str]:
-        """The tenants that have a file of their own."""
-        return [
-            name[len(TENANTS) :].removesuffix(".yaml")
-            for name in sorted(self.texts)
-            if name.startswith(TENANTS)
-        ]
+        """The tenants that have a file or a layer of their own."""
+        return sorted({tenant_of(name) for name in self.texts} - {""})
+
+    def has_own(self, tenant: str) -> bool:
+        """Whether a tenant has a file or a layer of its own."""
+        return any(name in self.texts for name in sources_of(tenant))
 
     def assemble(
         self, preset: str, tenant: str = "", known: Iterable[Rule] = ()
@@ -135,21 +140,12 @@ class Sources:
                 ]
             )
         complaints: list[Complaint] = []
-        groups = [
-            self.closure([SHIPPED + preset], complaints),
-            self.closure(self.operators(), complaints),
-        ]
-        own = f"{TENANTS}{tenant}.yaml"
-        groups.append(self.closure([own] if own in self.texts else [], complaints))
-        ordered: list[list[RuleFile]] = []
-        seen: set[str] = set()
-        for group in groups:
-            ordered.append([file for name, file in group if name not in seen])
-            seen.update(name for name, _ in group)
+        ordered, own = self._files_of(preset, tenant, complaints)
         files = tuple(chain(*ordered))
         rules = {rule.id: rule for file in files for rule in file.rules}
+        rules |= {rule.id: rule for rule in added(rules, own)}
         rules |= {rule.id: rule for rule in known}
-        thresholds = {
+        thresholds: Mapping[str, Threshold] = {
             name: threshold for file in files for name, threshold in file.thresholds
         }
         history: History = next(
@@ -158,25 +154,47 @@ class Sources:
         restore: Restore = next(
             (file.restore for file in reversed(files) if file.restore), "files"
         )
-        overrides = [
-            override
-            for group in (ordered[1], ordered[2], ordered[0])
-            for file in group
-            for override in file.overrides
-        ]
-        patches = self._patch(rules, overrides, complaints)
+        for file in own:
+            thresholds = stricter(thresholds, file)
+            history = later(HISTORIES, history, file.history)
+            restore = later(RESTORES, restore, file.restore)
+        patches: dict[str, tuple[Override, ...]] = {}
+        self._patch(rules, overrides_of(*ordered[1:]), patches, complaints)
+        _tighten(rules, overrides_of(own), patches)
+        self._patch(rules, overrides_of(ordered[0]), patches, complaints)
         if complaints:
             raise BadRules(complaints)
-        return Assembled(rules, thresholds, history, restore, files, patches)
+        return Assembled(rules, thresholds, history, restore, (*files, *own), patches)
+
+    def _files_of(
+        self, preset: str, tenant: str, complaints: list[Complaint]
+    ) -> tuple[list[list[RuleFile]], list[RuleFile]]:
+        """The files of the preset, the operator's and the tenant's, each once, where it is first; and the tenant's own layer."""
+        *theirs, own = sources_of(tenant)
+        ordered: list[list[RuleFile]] = []
+        seen: set[str] = set()
+        for names in (
+            [SHIPPED + preset],
+            self.operators(),
+            [name for name in theirs if name in self.texts],
+        ):
+            group = self.closure(names, complaints)
+            ordered.append([file for name, file in group if name not in seen])
+            seen.update(name for name, _ in group)
+        try:
+            return ordered, [self.file(own)] if own in self.texts else []
+        except BadRules as error:
+            complaints.extend(error.complaints)
+            return ordered, []
 
     def _patch(
         self,
         rules: dict[str, Rule],
         overrides: Iterable[Override],
+        patches: dict[str, tuple[Override, ...]],
         complaints: list[Complaint],
-    ) -> dict[str, tuple[Override, ...]]:
-        """Apply overrides to the rules; which were applied to each rule."""
-        patches: dict[str, tuple[Override, ...]] = {}
+    ) -> None:
+        """Apply overrides to the rules, and add to each rule's `patches` which."""
         for override in overrides:
             what = f"override `{override.glob}`"
             hit = [name for name in rules if fnmatchcase(name, override.glob)]
@@ -190,15 +208,15 @@ class Sources:
                 if fault := _misfit(rules[name]):
                     message = f"{what}: rule `{name}` {fault}"
                     complaints.append(self.complaint(override.at, message))
-        return patches
 
     def operators(self) -> list[str]:
-        """The names of the operator's files."""
-        return [
+        """The names of the operator's files, and of the layer for all behind them."""
+        files = [
             name
             for name in sorted(self.texts)
-            if not name.startswith((SHIPPED, TENANTS))
+            if not name.startswith((SHIPPED, TENANTS)) and name != ALL
         ]
+        return [*files, ALL] if ALL in self.texts else files
 
     def closure(
         self, names: Iterable[str], complaints: list[Complaint]
@@ -223,14 +241,10 @@ class Sources:
                             at, f"more than {MAX_EXTENDS} files extend one another"
                         )
                     )
-                elif wanted in self.texts and not wanted.startswith(TENANTS):
+                elif wanted in self.texts and not _is_of_one(wanted):
                     add(wanted, depth + 1)
                 else:
-                    known = [
-                        source
-                        for source in self.texts
-                        if not source.startswith(TENANTS)
-                    ]
+                    known = [source for source in self.texts if not _is_of_one(source)]
                     complaints.append(
                         self.complaint(
                             at,
@@ -272,6 +286,30 @@ class Sources:
             lines[at.line - 1][:200] if at.line <= len(lines) else "",
             level,
         )
+
+
+def overrides_of(*groups: Iterable[RuleFile]) -> list[Override]:
+    """All overrides of groups of files, in their order."""
+    return [one for file in chain(*groups) for one in file.overrides]
+
+
+def _tighten(
+    rules: dict[str, Rule],
+    overrides: Iterable[Override],
+    patches: dict[str, tuple[Override, ...]],
+) -> None:
+    """Apply the overrides of a tenant's own layer, where they demand more."""
+    for override in overrides:
+        for name, rule in rules.items():
+            if fnmatchcase(name, override.glob):
+                rules[name] = tightened(rule, override)
+                if rules[name] is not rule:
+                    patches[name] = (*patches.get(name, ()), override)
+
+
+def _is_of_one(source: str) -> bool:
+    """Whether a source is one tenant's, or a layer: nobody extends those."""
+    return source.startswith(TENANTS) or is_layer(source)
 
 
 def file_name(source: str) -> str:

@@ -1,8 +1,10 @@
-"""`earthflow rules …`: what an author of rules needs. Works offline, on the shipped rules and the files one names."""
+"""`earthflow rules …`: what an author of rules needs. Works offline, on the shipped rules and the files one names; only layers are
+control's.
+"""
 
 import typer
 
-from cli.rules import attempt, check, compare, listing
+from cli.rules import attempt, check, compare, layers, listing
 
 app = typer.Typer(
     no_args_is_help=True, help="Write, check and try rules.", rich_markup_mode=None
@@ -15,3 +17,8 @@ app.command()(compare.diff)
 app.command()(compare.bench)
 app.command()(listing.show)
 app.command(name="schema")(listing.schema_)
+app.command()(layers.put)
+app.command()(layers.get)
+app.command()(layers.history)
+app.command()(layers.revert)
+app.command()(layers.layers)

@@ -27,9 +27,10 @@ from cli.rules.sources import (
     read_sources,
 )
 from rules.complaint import BadRules, Complaint
+from rules.layers import TENANTS
 from rules.lint import advice
 from rules.load import Library
-from rules.sources import TENANTS, shipped
+from rules.sources import shipped
 from rules.testing import Result, run
 
 

@@ -10,8 +10,9 @@ import typer
 from cli.errors import USAGE, CommandError
 from cli.settings import UpSettings
 from rules.complaint import BadRules
+from rules.layers import TENANTS
 from rules.load import Library
-from rules.sources import PRESETS, SHIPPED, TENANTS, shipped
+from rules.sources import PRESETS, SHIPPED, shipped
 
 INVALID = 3  # exit status for rules that cannot be used
 

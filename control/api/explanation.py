@@ -10,7 +10,7 @@ from contract.decision import Completion, Decision, Fired, Found, Reason
 from control.api.audit import found_of
 from control.errors import answer
 from control.state import STATE, State
-from control.store import known_values, tenants
+from control.store import known_values, layers, tenants
 from rules.complaint import Mark
 from rules.known import AT, mark_of, rule_of
 from rules.model import Override, Rule
@@ -108,7 +108,8 @@ async def _rules_of(state: State, tenant: str) -> tuple[Assembled | None, str]:
     if row is None:
         return None, ""
     known = await known_values.sealed(state.pool, tenant)
-    sources, own = state.rules, [rule_of(one.name) for one in known]
+    layered = (await layers.in_force(state.pool)).sources
+    sources, own = {**state.rules, **layered}, [rule_of(one.name) for one in known]
     book = await asyncio.to_thread(Sources(sources).assemble, row.preset, tenant, own)
     return book, version_of(row.preset, sources, tenant, mark_of(known))
 

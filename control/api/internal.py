@@ -12,7 +12,7 @@ from aiohttp import web
 from contract.proxy_report import ProxyReport
 from contract.snapshot import MARK, KnownKeys, seal
 from control import auth
-from control.errors import ApiError, answer
+from control.errors import OTHER_RULES, ApiError, answer
 from control.state import STATE, State
 from control.store import audit, proxies, snapshots
 
@@ -66,13 +66,7 @@ async def snapshot(request: web.Request) -> web.Response:
         keep_prompts=not state.settings.hash_prompts,
     )
     if current is None:
-        hint = "The control process that was started last serves the snapshot; this one has other rule files."
-        raise ApiError(
-            503,
-            "other_rules",
-            "This control process is not the one that serves rules now.",
-            hint,
-        )
+        raise OTHER_RULES
     body = await asyncio.to_thread(seal, current, way.seal)
     state.snapshot_seconds = time.monotonic() - began
     return web.Response(

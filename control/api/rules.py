@@ -9,7 +9,8 @@ from control.permissions import Caller
 from control.state import STATE
 from control.store import admin_audit
 from control.store.admin_audit import UNDER_WAY
-from rules.sources import PRESETS, TENANTS, shipped
+from rules.layers import tenant_of
+from rules.sources import PRESETS, shipped
 
 
 class Rules(msgspec.Struct):
@@ -43,5 +44,4 @@ async def export(request: web.Request) -> web.Response:
 
 def _is_seen(who: Caller, name: str) -> bool:
     """Whether a file is shared, or a tenant's that the caller sees."""
-    tenant = name.removeprefix(TENANTS).removesuffix(".yaml")
-    return not name.startswith(TENANTS) or who.sees(tenant)
+    return not (tenant := tenant_of(name)) or who.sees(tenant)

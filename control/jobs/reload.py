@@ -1,4 +1,4 @@
-"""Applies saved rule files: they are proven as a whole, then swapped as a whole.
+"""Applies saved rule files: they are proven as a whole, with all layers, then swapped as a whole.
 
 Broken ones change nothing.
 """
@@ -12,7 +12,7 @@ from psycopg_pool import PoolTimeout
 
 from control.rule_files import Signature, hash_of, own_hashes, read_sources, signature
 from control.state import State
-from control.store import snapshots
+from control.store import layers, snapshots
 from rules.complaint import BadRules
 
 logger = logging.getLogger("earthflow.rules")
@@ -24,23 +24,29 @@ SHARE = 20  # share of time that checks may take
 async def run(state: State) -> None:
     """Watch until cancelled."""
     folder = state.settings.rules_dir
-    if folder is None:
-        return
     known = last = state.rules_signature
     while True:
         began = time.monotonic()
         now = await asyncio.to_thread(signature, folder)
         looking = time.monotonic() - began
-        if now != known and now == last:  # nobody is writing them any more
-            try:
-                if await _take(state, now):
-                    known = now
-            except (psycopg.Error, PoolTimeout, OSError) as error:
-                logger.warning(
-                    "changed rules wait for the database (%s)", type(error).__name__
-                )
+        # Nobody is writing them any more.
+        settled = now != known and now == last
+        try:
+            if (settled or await _may_fit(state)) and await _take(state, now):
+                known = now
+        except (psycopg.Error, PoolTimeout, OSError) as error:
+            logger.warning(
+                "changed rules wait for the database (%s)", type(error).__name__
+            )
         last = now
         await asyncio.sleep(max(EVERY, SHARE * looking))
+
+
+async def _may_fit(state: State) -> bool:
+    """Whether files that did not fit the layers may do so now, since layers changed."""
+    if state.unfit is None:
+        return False
+    return (await layers.in_force(state.pool)).change != state.unfit
 
 
 async def _take(state: State, seen: Signature) -> bool:
@@ -49,10 +55,12 @@ async def _take(state: State, seen: Signature) -> bool:
     False where they changed meanwhile.
     """
     folder = state.settings.rules_dir
+    there = await layers.in_force(state.pool)
     try:
-        sources = await asyncio.to_thread(read_sources, folder)
+        async with state.proving:
+            sources = await asyncio.to_thread(read_sources, folder, there.sources)
     except BadRules as error:
-        state.rules_complaint = error.places
+        state.rules_complaint, state.unfit = error.places, there.change
         logger.error(
             "changed rule files are not used, the last good ones stay:\n%s", error
         )
@@ -65,8 +73,11 @@ async def _take(state: State, seen: Signature) -> bool:
     if await asyncio.to_thread(signature, folder) != seen:
         return False
     name = hash_of(sources)
-    await snapshots.note_rules(state.pool, name, own_hashes(sources))
+    own = own_hashes(sources)
+    if not await snapshots.note_rules(state.pool, name, own, there.change):
+        return False
     state.rules, state.rules_hash, state.rules_complaint = sources, name, ""
+    state.unfit, state.noted = None, True
     logger.info("rules %s take effect", name[:12])
     await state.tell_proxies()
     return True

@@ -16,6 +16,7 @@ from contract.snapshot import (
 )
 from control.store.admin_audit import UNDER_WAY, Act, changed, changing
 from control.store.database import Connection, Pool
+from control.store.layers import in_force_by, last_change, takes_effect
 from control.store.tenants import bump
 
 
@@ -64,22 +65,30 @@ async def served(pool: Pool, told: tuple[int, str] | None = None) -> Served:
     return Served(**row) if row else Served(0, "")
 
 
-async def note_rules(pool: Pool, hash: str, files: Mapping[str, str]) -> None:
-    """Raise the version where the rule sources differ from those last served. `files` are the hashes of the operator's own."""
+async def note_rules(
+    pool: Pool, hash: str, files: Mapping[str, str], proven: int
+) -> bool:
+    """Let rule files of this hash take effect. `files` are the hashes of the operator's own. They were proven together with the
+    layers as of the change `proven`; False where there are others by now.
+    """
     token = UNDER_WAY.set(Act("rules.reload", actor="control", role="control"))
     try:
         async with changing(pool) as connection:
-            rows = await connection.execute(
-                "UPDATE snapshot s SET rules = %s FROM snapshot b WHERE s.rules <> %s RETURNING b.rules AS before",
-                (hash, hash),
-            )
-            row = await rows.fetchone()
-            if row is not None:
-                await bump(connection)
+            before = await takes_effect(connection, hash, always=False)
+            if await last_change(connection) != proven:
+                raise _Outdated
+            if before != hash:
                 new = {"version": hash, "files": dict(files)}
-                changed("rules", None, {"version": row["before"]}, new)
+                changed("rules", None, {"version": before}, new)
+    except _Outdated:
+        return False
     finally:
         UNDER_WAY.reset(token)
+    return True
+
+
+class _Outdated(Exception):
+    """The layers are others than those that were proven."""
 
 
 async def hold(pool: Pool) -> None:
@@ -155,7 +164,7 @@ async def read(
     *,
     keep_prompts: bool,
 ) -> Snapshot | None:
-    """A consistent snapshot, with the given rule sources and wrapped data key.
+    """A consistent snapshot, with the given rule files, the layers in force, and the wrapped data key.
 
     None where another process serves other rules by now.
     """
@@ -170,6 +179,7 @@ async def read(
             )
         ).fetchone()
         tenants = await _tenants(connection)
+        layers = await in_force_by(connection)
         others = await (
             await connection.execute(
                 "SELECT id, not_after FROM api_key WHERE role <> 'tenant'"
@@ -189,7 +199,7 @@ async def read(
         pepper=state["wrapped"],
         tenants=tenants,
         keys=tuple(KeyEntry(**row) for row in keys),
-        rules=rules,
+        rules={**rules, **layers.sources},
         rate=rate,
         data_key=data_key,
         keep_prompts=keep_prompts,

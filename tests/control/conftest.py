@@ -14,6 +14,7 @@ from control.keyring import Keyring
 from control.settings import ControlSettings
 from control.state import State
 from control.store import database, master_keys
+from rules.sources import shipped
 
 TEMPLATE = "migrated"
 
@@ -74,7 +75,7 @@ async def state(
         reading,
         client,
         await master_keys.open_vault(pool, master),
-        {},
+        dict(shipped()),
         "",
         Keyring(bytes(32)),
         told.sender(),

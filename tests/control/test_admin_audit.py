@@ -113,6 +113,9 @@ DAY: list[tuple[str, str, Any, str, str]] = [
     ("POST", "/v1/quarantine/replay", {}, "quarantine.replay", ""),
     ("POST", "/v1/audit/import", ARCHIVED, "archive.take_in", ""),
     ("POST", f"/v1/audit/{EXCHANGE}/marks", {"verdict": "false_positive"}, "marks.put", EXCHANGE),
+    ("POST", "/v1/rules/layers/all", {"reason": "quiet", "text": "earthflow: 1\n"}, "layers.put_for_all", "layers/all.yaml"),
+    ("POST", "/v1/tenants/acme/rules/layer", {"reason": "loud", "text": f"earthflow: 1\n# {VALUE}"}, "layers.put_for_tenant", "tenants/acme/layer.yaml"),
+    ("POST", "/v1/tenants/acme/rules/own", {"reason": "strict", "text": "earthflow: 1\n"}, "layers.put_own", "tenants/acme/own.yaml"),
     ("POST", "/v1/ca", {}, "authorities.create", "{sha256}"),
     ("POST", "/v1/ca/issue", {"request": signing_request(), "hosts": ["api.openai.com"]}, "authorities.issue", ""),
     ("POST", "/v1/ca", {"beside": True}, "authorities.create", "{sha256}"),
@@ -300,7 +303,7 @@ async def test_rules_that_take_effect_are_one_entry(
     state: State, client: Client
 ) -> None:
     for _ in range(2):  # a second control process sees the same files
-        await snapshots.note_rules(state.pool, "hash", {"own.yaml": "f00"})
+        await snapshots.note_rules(state.pool, "hash", {"own.yaml": "f00"}, 0)
     (noted,) = await entries(client)
     assert (noted["action"], noted["actor"]) == ("rules.reload", "control")
     assert noted["after"] == {"version": "hash", "files": {"own.yaml": "f00"}}

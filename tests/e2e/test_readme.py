@@ -33,6 +33,7 @@ DOCUMENTS = "".join(
         "docs/security.md",
         "docs/audit-log.md",
         "docs/operating.md",
+        "docs/rules.md",
         "docs/settings.md",
         "deploy/runbook.md",
     )

@@ -1,14 +1,17 @@
 """Who wins: presets, the operator's files, a tenant's file, overrides; and that tenants stay apart."""
 
 import json
+from collections.abc import Mapping
 
 from typer.testing import CliRunner
 
 from cli.__main__ import app
 from rules.evaluate import evaluate
 from rules.exchange import Exchange, Part
+from rules.layers import ALL, sources_of
 from rules.load import Library
 from rules.sources import version_of
+from rules.verdict import Verdict
 
 SHIPPED = {
     "earthflow/pack": "earthflow: 1\nrules:\n  - {id: p.a, action: flag, match: {keywords: alpha}}\n  - {id: p.b, action: flag, match: {keywords: beta}}\n",
@@ -109,3 +112,39 @@ def test_the_command_shows_what_takes_effect_and_from_where(tmp_path: object) ->
     (row,) = json.loads(CliRunner().invoke(app, words).stdout)
     assert (row["mode"], row["overrides"]) == ("off", "tenants/t1.yaml:3")
     assert row["from"].startswith("earthflow/personal-data.yaml:")
+
+
+def judged(texts: Mapping[str, str], text: str = "alpha") -> Verdict:
+    book = Library({**SHIPPED, **texts}, portable=True).rulebook("default", "t1")
+    return evaluate(book, Exchange(parts=(Part(text, "user", "text", 0),)))
+
+
+def p_a(action: str) -> str:
+    return f"earthflow: 1\noverrides: {{p.a: {{action: {action}}}}}\n"
+
+
+def test_layers_stand_behind_the_files_of_their_kind_and_an_own_one_only_tightens() -> (
+    None
+):
+    order = ["z.yaml", ALL, *sources_of("t1")]
+    said = dict(
+        zip(order, map(p_a, ("block", "redact", "flag", "block")), strict=False)
+    )
+    for upto, action in enumerate(("BLOCK", "REDACT", "FLAG", "BLOCK"), 1):
+        texts = {name: said[name] for name in order[:upto]}
+        assert judged(dict(sorted(texts.items()))).action == action
+    own = order[-1]
+    assert judged({own: p_a("block")}).action == "BLOCK"
+    assert judged({ALL: p_a("block"), own: p_a("flag")}).action == "BLOCK"
+    # What a later file says of the same id holds, and nothing of a layer contradicts it.
+    rule = "earthflow: 1\nrules:\n  - {id: p.a, action: flag, match: {keywords: gamma}}\n"  # fmt: skip
+    assert judged({own: rule}).action == "FLAG"
+    assert judged({own: rule}, "gamma").action == "ALLOW"
+
+
+def test_what_an_own_layer_redacts_does_not_come_back() -> None:
+    kept = "earthflow: 1\noverrides: {p.a: {action: redact, restore: none}}\n"
+    above = "earthflow: 1\nrestore: all\nrules:\n  - {id: own.a, action: redact, match: {keywords: alpha}, priority: 900}\n"
+    own = sources_of("t1")[-1]
+    assert [one.value for one in judged({ALL: kept, "z.yaml": above}).restore] == ["alpha"]  # fmt: skip
+    assert judged({ALL: kept, own: above}).restore == ()

@@ -1,0 +1,238 @@
+"""Layers of rules: `/v1/rules/layers`, and each tenant's under `/v1/tenants/{id}/rules`. What is put is proven like a file."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from aiohttp import web
+
+from control import auth
+from control.api.bodies import SHOWN, body_of
+from control.errors import AT_ONCE, NO_TENANT, OTHER_RULES, ApiError, answer
+from control.rule_files import prove
+from control.state import STATE, State
+from control.store import admin_audit, layers, snapshots, tenants
+from control.store.layers import Conflict, New, TooLarge, Version
+from rules.complaint import BadRules
+from rules.layers import Kind, kind_of, source_of
+
+# Changes at the same time are tried again, each with a proof of its own.
+TRIES = 3
+MOST_COMPLAINTS = 20
+NUMBER = re.compile(r"[0-9]{1,9}")
+Reason = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=rf"^{SHOWN}*\Z")]  # fmt: skip
+EXAMPLE = '{"text": "earthflow: 1\\nrules: …", "reason": "why"}'
+
+
+class NewVersion(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of a change: the `text` of a rule file, empty for a layer that says nothing; or the `version` to go back to.
+    With `after` it is only done where that version is in force. With `dry_run` it is only proven.
+    """
+
+    reason: Reason
+    text: str | None = None
+    version: int | None = None
+    after: int | None = None
+    dry_run: bool = False
+
+
+class VersionView(msgspec.Struct):
+    """A version of a layer, without its text: by whom, by the id of a key, and why."""
+
+    version: int
+    reason: str
+    actor: str
+    at: datetime
+
+
+class LayerView(msgspec.Struct):
+    """A layer as of one version; `version` is 0 where there is none. `history` has all versions that are kept, the newest first."""
+
+    layer: Kind
+    tenant: str | None
+    source: str
+    version: int
+    text: str
+    history: list[VersionView]
+
+
+class LayerSummary(msgspec.Struct):
+    """The version of a layer that is in force; it has no `bytes` where it says nothing."""
+
+    layer: Kind
+    tenant: str | None
+    version: int
+    bytes: int
+    reason: str
+    actor: str
+    at: datetime
+
+
+class Layers(msgspec.Struct):
+    """All layers, by the names of their sources."""
+
+    layers: list[LayerSummary]
+
+
+async def every(request: web.Request) -> web.Response:
+    """All layers of rules, without their texts; those of tenants that the caller sees."""
+    who = await auth.caller(request)
+    seen = auth.tenants_of(who, request.query.get("tenant"))
+    found = await layers.newest(request.app[STATE].pool, seen)
+    return answer(Layers([_summary(one) for one in found]))
+
+
+async def for_all(request: web.Request) -> web.Response:
+    """The layer for all tenants, as it is or as of a `version`."""
+    return await _show(request, "all")
+
+
+async def for_tenant(request: web.Request) -> web.Response:
+    """The operator's layer for a tenant, as it is or as of a `version`."""
+    return await _show(request, "tenant")
+
+
+async def own(request: web.Request) -> web.Response:
+    """A tenant's own layer, as it is or as of a `version`."""
+    return await _show(request, "own")
+
+
+async def put_for_all(request: web.Request) -> web.Response:
+    """Change the rules of all tenants: proven and tested like files, then in force on every proxy at once."""
+    return await _put(request, "all")
+
+
+async def put_for_tenant(request: web.Request) -> web.Response:
+    """Change what the operator says for one tenant, which comes after files and the layer for all."""
+    return await _put(request, "tenant")
+
+
+async def put_own(request: web.Request) -> web.Response:
+    """Change a tenant's own rules, which only tighten: nothing gets through that would not without them."""
+    return await _put(request, "own")
+
+
+async def _show(request: web.Request, kind: Kind) -> web.Response:
+    state, tenant = request.app[STATE], await _tenant_of(request, kind)
+    kept = await layers.versions(state.pool, source_of(kind, tenant))
+    return answer(_view(kind, tenant, kept, _chosen(kept, _number(request))))
+
+
+async def _put(request: web.Request, kind: Kind) -> web.Response:
+    state, tenant = request.app[STATE], await _tenant_of(request, kind)
+    wanted = await body_of(request, NewVersion, EXAMPLE)
+    name = source_of(kind, tenant)
+    if (wanted.text is None) == (wanted.version is None):
+        raise ApiError(400, "bad_request", "Give either `text` or `version`.", f"Send {EXAMPLE}.")  # fmt: skip
+    text = wanted.text or ""
+    if wanted.version is not None:
+        found = _chosen(await layers.versions(state.pool, name), wanted.version)
+        text = found.text if found is not None else ""
+    new = New(name, tenant or None, text.strip() and text, wanted.reason, wanted.after)
+    if wanted.dry_run:
+        there = await layers.in_force(state.pool)
+        await _prove(state, kind, new, there.sources)
+        admin_audit.is_dry_run()
+    else:
+        await _in_force(state, kind, new)
+        await state.tell_proxies()
+    kept = await layers.versions(state.pool, name)
+    return answer(_view(kind, tenant, kept, _chosen(kept, None)))
+
+
+async def _in_force(state: State, kind: Kind, new: New) -> None:
+    """Prove a version with everything else that is in force, and put it, unless something else changed meanwhile."""
+    for _ in range(TRIES):
+        there = await layers.in_force(state.pool)
+        served = (await snapshots.served(state.pool)).rules
+        if served != state.rules_hash and state.noted:
+            raise OTHER_RULES
+        await _prove(state, kind, new, there.sources)
+        try:
+            if await layers.put(
+                state.pool, new, there.change, state.rules_hash, served
+            ):
+                state.noted = True
+                return
+        except Conflict:
+            message = (
+                f"Version {new.after} is not in force any more; nothing was changed."
+            )
+            raise ApiError(409, "changed_meanwhile", message, "Read the layer again.") from None  # fmt: skip
+        except TooLarge:
+            message = f"All layers together may have {layers.MOST_BYTES:,} bytes."
+            raise ApiError(409, "too_large", message, "Make some shorter.") from None
+    raise AT_ONCE
+
+
+async def _prove(state: State, kind: Kind, new: New, there: Mapping[str, str]) -> None:
+    """Prove a version with all that is in force. Raises ApiError with the first complaints."""
+    sources = {**state.rules, **there, new.layer: new.text}
+    if not new.text:
+        del sources[new.layer]
+    try:
+        async with state.proving:
+            await asyncio.to_thread(prove, sources, new.layer)
+    except BadRules as error:
+        told = "\n".join(map(str, error.complaints[:MOST_COMPLAINTS]))
+        hint = f"docs/rules.md, Layers, has what a layer of this kind may say ({kind})."
+        raise ApiError(400, "bad_rules", f"Nothing was changed:\n{told}", hint) from None  # fmt: skip
+
+
+async def _tenant_of(request: web.Request, kind: Kind) -> str:
+    """Whose layer it is; empty for the one for all. Raises ApiError 404 where there is no such tenant."""
+    if kind == "all":
+        return ""
+    tenant = auth.named(request)
+    if await tenants.one(request.app[STATE].pool, tenant) is None:
+        raise NO_TENANT
+    return tenant
+
+
+def _number(request: web.Request) -> int | None:
+    """The version that the query names."""
+    wanted = request.query.get("version")
+    if wanted is None:
+        return None
+    if not NUMBER.fullmatch(wanted):
+        raise ApiError(400, "bad_request", "`version` is a whole number.")
+    return int(wanted)
+
+
+def _chosen(kept: Sequence[Version], wanted: int | None) -> Version | None:
+    """The version of that number, or the newest. Raises ApiError where it is not kept."""
+    if wanted is None:
+        return kept[0] if kept else None
+    for one in kept:
+        if one.version == wanted:
+            return one
+    known = f"Versions {kept[-1].version} to {kept[0].version} are kept." if kept else "There is none yet."  # fmt: skip
+    raise ApiError(404, "not_found", f"There is no version {wanted}.", known)
+
+
+def _view(
+    kind: Kind, tenant: str, kept: Sequence[Version], chosen: Version | None
+) -> LayerView:
+    return LayerView(
+        kind,
+        tenant or None,
+        source_of(kind, tenant),
+        chosen.version if chosen is not None else 0,
+        chosen.text if chosen is not None else "",
+        [VersionView(one.version, one.reason, one.actor, one.at) for one in kept],
+    )
+
+
+def _summary(one: Version) -> LayerSummary:
+    return LayerSummary(
+        kind_of(one.layer),
+        one.tenant,
+        one.version,
+        len(one.text.encode()),
+        one.reason,
+        one.actor,
+        one.at,
+    )
