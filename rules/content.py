@@ -3,6 +3,7 @@
 Works on what the scanner found in one part, and on the text around a finding.
 """
 
+import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -210,6 +211,8 @@ class Exempt:
     regexes: tuple[Regex, ...]
     near: int
     when: Condition
+    hashes: frozenset[str] = frozenset()
+    any_value: bool = False
 
     @property
     def always(self) -> bool:
@@ -218,11 +221,13 @@ class Exempt:
         """
         return self.when == ALWAYS and not self.near
 
-    def takes(self, finding: Finding, mask: int) -> bool:
-        """Whether it takes the finding away."""
+    def takes(self, finding: Finding, mask: int, key: bytes) -> bool:
+        """Whether it takes the finding away. `key` is the tenant's, for placeholders."""
         if finding.value is None or not holds(self.when, mask):
             return False
-        if finding.value.casefold() in self.values:
+        if self.any_value or finding.value.casefold() in self.values:
+            return True
+        if self.hashes and hash_of(finding.value, key) in self.hashes:
             return True
         if not self.regexes:
             return False
@@ -248,4 +253,12 @@ def _exempt(written: Sequence[Except], near: int, when: Condition) -> Exempt:
         keywords_as_regex(one.keywords) for one in written if one.keywords
     ]
     values = frozenset(value.casefold() for one in written for value in one.values)
-    return Exempt(values, joined(tuple(regexes)), near, when)
+    hashes = frozenset(hash for one in written for hash in one.hashes)
+    any_value = any(one.any_value for one in written)
+    return Exempt(values, joined(tuple(regexes)), near, when, hashes, any_value)
+
+
+def hash_of(value: str, key: bytes) -> str:
+    """The keyed hash by which an exception knows a value that it does not hold: 64 hexadecimal digits."""
+    content = b"\0except\0" + value.casefold().encode("utf-8", "surrogatepass")
+    return hmac.digest(key, content, "sha256").hex()

@@ -48,8 +48,8 @@ def evaluate(
 ) -> Verdict:
     """Judge a call, or an answer. Linear in its size.
 
-    Pure, but for `clean`, which learns texts without findings. `key` makes placeholders
-    a tenant's own.
+    Pure, but for `clean`, which learns texts without findings. `key` makes placeholders,
+    and hashes of exceptions, a tenant's own.
     """
     # A rulebook without rules for answers need not read them.
     speaking = book.of(exchange.direction)
@@ -89,7 +89,7 @@ def evaluate_by(
         findings = list(in_their_parts(findings, parts, commands, book.commands))
     if scanned.hidden:
         exchange = replace(exchange, unreadable=(*exchange.unreadable, "hidden"))
-    fired, idle = _fired(book, exchange, findings)
+    fired, idle = _fired(book, exchange, findings, key)
     # Findings that no rule wants, whatever else the call is, need not be found again.
     if clean is not None and not scanned.hidden:
         found = {place[0] for finding in findings for place in finding.places} - idle
@@ -130,7 +130,7 @@ def decide(
 
     Pure.
     """
-    fired, _ = _fired(book, exchange, findings)
+    fired, _ = _fired(book, exchange, findings, key)
     return _verdict(book, exchange, fired, key, interim=True)
 
 
@@ -220,7 +220,7 @@ def _under_strict(
 
 
 def _fired(
-    book: Rulebook, exchange: Exchange, findings: Iterable[Finding]
+    book: Rulebook, exchange: Exchange, findings: Iterable[Finding], key: bytes
 ) -> tuple[list[Fired], set[int]]:
     """The rules with content that fire, and the texts that may be remembered as clean."""
     by_text: defaultdict[int, defaultdict[int, list[Finding]]] = defaultdict(
@@ -261,7 +261,7 @@ def _fired(
             ):
                 continue
             for one in found:
-                exempt = _exempt(book, rule, one, masks[text])
+                exempt = _exempt(book, rule, one, masks[text], key)
                 if exempt is None:
                     stand[one] = None
                 if exempt is None or not exempt.always:
@@ -290,13 +290,13 @@ def _is_settled(content: Content, found: Sequence[Finding]) -> bool:
 
 
 def _exempt(
-    book: Rulebook, rule: CompiledRule, finding: Finding, mask: int
+    book: Rulebook, rule: CompiledRule, finding: Finding, mask: int, key: bytes
 ) -> Exempt | None:
     """The exception that takes a finding away; OURS where it is a placeholder that we
     made.
     """
     for exempt in rule.exempt:
-        if exempt.takes(finding, mask):
+        if exempt.takes(finding, mask, key):
             return exempt
     return OURS if STAND_IN in finding.view.text and _is_ours(book, finding) else None
 

@@ -1,13 +1,14 @@
 """Layers: rules that admins keep in control's database, beside the operator's files.
 
-There is one for all tenants, one that the operator has for a tenant, and a tenant's own, which may only tighten. Each is a rule
+There is one for all tenants; and for each tenant the operator's, the exceptions that were made from decisions (exception.py), and
+the tenant's own, which may only tighten. Each is a rule
 source like a file; where it stands in the order is in rules/sources.py.
 """
 
 from collections.abc import Mapping
 from typing import Literal
 
-Kind = Literal["all", "tenant", "own"]
+Kind = Literal["all", "tenant", "exceptions", "own"]
 
 TENANTS = "tenants/"
 ALL = "layers/all.yaml"
@@ -23,9 +24,9 @@ def file_of(tenant: str) -> str:
     return f"{TENANTS}{tenant}.yaml"
 
 
-def sources_of(tenant: str) -> tuple[str, str, str]:
+def sources_of(tenant: str) -> tuple[str, ...]:
     """All that is a tenant's, in the order of precedence; its own layer is the last."""
-    return file_of(tenant), source_of("tenant", tenant), source_of("own", tenant)
+    return (file_of(tenant), *(source_of(kind, tenant) for kind in _FILES))
 
 
 def tenant_of(source: str) -> str:
@@ -46,4 +47,8 @@ def is_layer(source: str) -> bool:
     return source == ALL or (source.startswith(TENANTS) and source.count("/") > 1)
 
 
-_FILES: Mapping[Kind, str] = {"tenant": "layer.yaml", "own": "own.yaml"}
+_FILES: Mapping[Kind, str] = {
+    "tenant": "layer.yaml",
+    "exceptions": "exceptions.yaml",
+    "own": "own.yaml",
+}

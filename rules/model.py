@@ -3,7 +3,7 @@
 `load.py` compiles it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Literal
@@ -99,8 +99,8 @@ def single_matches(matches: Match | Matches) -> Iterator[Match]:
 
 @dataclass(frozen=True, slots=True)
 class Except:
-    """Findings to leave alone: by value, or by what stands in them or within `near`
-    characters.
+    """Findings to leave alone: by value, by the keyed hash of one, by what stands in them or within `near` characters, or all
+    where only a `when` is given. `tests` prove it; `source` is the decision that it was made from.
     """
 
     at: Mark
@@ -109,6 +109,14 @@ class Except:
     keywords: tuple[str, ...] = ()
     near: int = 0
     when: Clause | None = None
+    hashes: tuple[str, ...] = ()
+    tests: "tuple[Test, ...]" = ()
+    source: str = ""
+
+    @property
+    def any_value(self) -> bool:
+        """Whether it leaves alone whatever was found, where its `when` holds."""
+        return not (self.values or self.regex or self.keywords or self.hashes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +168,22 @@ class Rule:
     restore: Restore | None = None
 
     def patched(self, changes: "Override") -> "Rule":
-        """This rule with the changes of an override."""
-        return replace(self, **dict(changes.changes))
+        """This rule with the changes of an override; its exceptions are added to the rule's own, and so are their tests."""
+        told = dict(changes.changes)
+        if more := told.pop("except_", ()):
+            told["except_"] = (*self.except_, *more)
+            told["tests"] = (*self.tests, *tests_of(more))
+        return replace(self, **told)
 
     @property
     def weight(self) -> int:
         """The priority, as written or by severity."""
         return PRIORITY[self.severity] if self.priority is None else self.priority
+
+
+def tests_of(exceptions: Iterable[Except]) -> Iterator[Test]:
+    """The tests that exceptions bring."""
+    return (test for one in exceptions for test in one.tests)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,12 @@ _RESTORE: Schema = {
     "enum": list(get_args(Restore)),
     "description": "where an answer gets back what was replaced in its call",
 }
+_EXCEPT: Schema = {
+    "anyOf": [
+        {"$ref": "#/$defs/except"},
+        {"type": "array", "items": {"$ref": "#/$defs/except"}},
+    ]
+}
 _NAME: Schema = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 
 
@@ -67,6 +73,7 @@ def schema() -> Schema:
                     **_patch(),
                     "direction": _choice(WORDS["direction"]),
                     "restore": _RESTORE,
+                    "except": _EXCEPT,
                 }
             ),
         },
@@ -75,7 +82,7 @@ def schema() -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Earthflow rules",
         **_object(properties, required=("earthflow",)),
-        "$defs": {"match": _match(), "when": _when()},
+        "$defs": {"match": _match(), "except": _except(), "when": _when()},
     }
 
 
@@ -97,7 +104,7 @@ def _rule() -> Schema:
                 {"type": "array", "items": {"$ref": "#/$defs/match"}, "minItems": 1},
             ]
         },
-        "except": {"anyOf": [_except(), {"type": "array", "items": _except()}]},
+        "except": _EXCEPT,
         "redact": _object(
             {"with": _TEXT, "restore": {"anyOf": [_RESTORE, {"type": "boolean"}]}}
         ),
@@ -205,10 +212,14 @@ def _except() -> Schema:
         "keywords": _several(_TEXT),
         "near": _whole(0, 400),
         "when": {"$ref": "#/$defs/when"},
+        "hashes": _several({"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+        "tests": {"type": "array", "items": _test()},
+        "from": _TEXT,
     }
+    subjects = ("values", "regex", "keywords", "hashes", "when")
     return {
         **_object(properties),
-        "anyOf": [{"required": [key]} for key in ("values", "regex", "keywords")],
+        "anyOf": [{"required": [key]} for key in subjects],
     }
 
 

@@ -321,6 +321,8 @@ def _misfit(rule: Rule) -> str:
     """Why an override must not change a rule so; empty where it may."""
     if rule.action == "redact" and rule.match is None:
         return "has no `match` that finds what to redact"
+    if rule.except_ and rule.match is None:
+        return "has no `match` to make exceptions from"
     return (
         "has no `allows` that names what it allows"
         if rule.action == "allow" and not rule.allows

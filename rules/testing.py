@@ -90,6 +90,13 @@ def proven(library: Library, presets: Iterable[str]) -> Library:
     return library.sparing(frozenset(missed)) if missed else library
 
 
+def values_found(book: Rulebook, rule: Rule, test: Test) -> frozenset[str]:
+    """The values that a rule finds in a test; none where it does not fire, or a value is not known."""
+    fired = evaluate(book, exchange_of(test, rule)).fired
+    values = [one.value for mine in fired if mine.rule.id == rule.id for one in mine.findings]  # fmt: skip
+    return frozenset(value for value in values if value is not None)
+
+
 def _why(book: Rulebook, rule: Rule, test: Test) -> str:
     exchange = exchange_of(test, rule)
     mine = [one for one in evaluate(book, exchange).fired if one.rule.id == rule.id]

@@ -78,6 +78,12 @@ def loosening(file: RuleFile) -> Iterator[tuple[Mark, str]]:
             yield rule.at, f"what rule `{rule.id}` of a tenant's own layer redacts is not restored"  # fmt: skip
     for override in file.overrides:
         for name, value in override.changes:
+            if name == "except_":
+                yield (
+                    override.at,
+                    f"override `{override.glob}` makes an exception, which does not tighten",
+                )
+                continue
             fits = value in ORDER.get(name, ("none",) if name == "restore" else ())
             if not fits:
                 what = f"override `{override.glob}` says `{name}: {value}`"

@@ -138,7 +138,10 @@ def _now(rule: Rule) -> str:
 
 
 def _change(override: Override) -> str:
-    told = ", ".join(f"{name}: {value}" for name, value in override.changes)
+    told = ", ".join(
+        "an exception" if name == "except_" else f"{name}: {value}"
+        for name, value in override.changes
+    )
     return f"{_at(override.at)}: {told}"
 
 

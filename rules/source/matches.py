@@ -1,5 +1,6 @@
 """Reads `match` and `except`: what a rule looks for, and what it leaves alone."""
 
+import re
 from dataclasses import fields
 from typing import get_args
 
@@ -11,11 +12,13 @@ from rules.likeness import MODELS
 from rules.model import Confidence, Except, Match, Matches
 from rules.patterns import BadPattern, compile_regex, keywords_as_regex
 from rules.source.document import Document, Handler
+from rules.source.proofs import TestReader
 from rules.source.when import WhenReader
 from rules.validators import names, validator
 
 MAX_PATTERN = 2_048  # characters; compiled size is bounded by RE2 itself
 MAX_KEYWORD = 200  # characters
+HASH = re.compile("[0-9a-f]{64}")
 SUBJECTS = ("regex", "keywords", "detector", "command", "reads_like")
 CHECKS = ("near", "within", "entropy", "validate", "count")
 
@@ -25,6 +28,7 @@ class MatchReader:
 
     def __init__(self, document: Document, when: WhenReader):
         self._document, self._when = document, when
+        self._tests = TestReader(document)
 
     def matches(self, node: yaml.Node) -> Matches:
         """What a rule looks for. A list is an `any`."""
@@ -206,6 +210,9 @@ class MatchReader:
             "keywords": self._keywords,
             "near": self._document.number("distance", 0, 400),
             "when": self._when.when,
+            "hashes": self._hashes,
+            "tests": self._tests.tests,
+            "from": self._document.word,
         }
         found: list[Except] = []
         if not nodes:
@@ -214,14 +221,21 @@ class MatchReader:
             )
         for item in nodes:
             said = self._document.mapping(item, handlers, what="`except`")
-            if not {"values", "regex", "keywords"} & said.keys():
+            if not {"values", "regex", "keywords", "hashes", "when"} & said.keys():
                 self._document.fault(
                     item,
-                    "an exception names `values`, a `regex` or `keywords` of the finding",
-                    "for a context, use `not` in `when`",
+                    "an exception names `values`, a `regex` or `keywords` of the finding, or says `when`",
                 )
-            found.append(Except(self._document.mark(item), **said))
+            source = said.pop("from", "")
+            found.append(Except(self._document.mark(item), **said, source=source))
         return tuple(found)
+
+    def _hashes(self, node: yaml.Node) -> tuple[str, ...]:
+        words = self._document.words(node)
+        if not all(HASH.fullmatch(word) for word in words):
+            hint = "`earthflow rules except` makes them"
+            self._document.fault(node, "a keyed hash is 64 hexadecimal digits", hint)
+        return words
 
     def regex(self, node: yaml.Node) -> str:
         """A pattern that compiles."""

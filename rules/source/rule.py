@@ -17,6 +17,7 @@ from rules.model import (
     Restore,
     Rule,
     Severity,
+    tests_of,
 )
 from rules.source.document import NAME, Document
 from rules.source.matches import MatchReader
@@ -89,7 +90,8 @@ class RuleReader:
             values |= {"redact": redact, "restore": restore}
         self._check(values, at)
         if "except" in values:
-            values["except_"] = values.pop("except")
+            values["except_"] = exceptions = values.pop("except")
+            values["tests"] = (*values.get("tests", ()), *tests_of(exceptions))
         return Rule(at=at, **values)
 
     def _check(self, values: dict[str, Any], at: Mark) -> None:

@@ -167,6 +167,7 @@ class RuleFileReader:
             "direction": self._document.choice(WORDS["direction"], "direction"),
             "head": self._document.choice(get_args(Head), "head"),
             "restore": self._document.choice(get_args(Restore), "restore"),
+            "except": self._matches.exceptions,
         }
         found: dict[str, Override] = {}
         for key, value in node.value:
@@ -182,6 +183,8 @@ class RuleFileReader:
                 self._document.fault(
                     key, f"override `{glob}` stands twice", "keep one of them"
                 )
+            if "except" in changes:
+                changes["except_"] = changes.pop("except")
             found[glob] = Override(
                 glob, self._document.mark(key), tuple(changes.items())
             )

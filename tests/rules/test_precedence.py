@@ -127,12 +127,11 @@ def test_layers_stand_behind_the_files_of_their_kind_and_an_own_one_only_tighten
     None
 ):
     order = ["z.yaml", ALL, *sources_of("t1")]
-    said = dict(
-        zip(order, map(p_a, ("block", "redact", "flag", "block")), strict=False)
-    )
-    for upto, action in enumerate(("BLOCK", "REDACT", "FLAG", "BLOCK"), 1):
-        texts = {name: said[name] for name in order[:upto]}
-        assert judged(dict(sorted(texts.items()))).action == action
+    actions = ("block", "redact", "flag", "block", "redact", "block")
+    for upto in range(1, len(order) + 1):
+        said = zip(order[:upto], actions, strict=False)
+        texts = {name: p_a(action) for name, action in sorted(said)}
+        assert judged(texts).action == actions[upto - 1].upper()
     own = order[-1]
     assert judged({own: p_a("block")}).action == "BLOCK"
     assert judged({ALL: p_a("block"), own: p_a("flag")}).action == "BLOCK"

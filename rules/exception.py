@@ -1,0 +1,141 @@
+"""Exceptions that are made from a decision: the smallest that takes a rule's finding away there, with tests that prove it.
+
+They stand in a layer of their own for each tenant, a rule file that Earthflow writes, and each names its decision. A value is
+never in it, but its hash under the tenant's key; the tests hold made-up values, from the rule's own tests.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from rules.complaint import Mark
+from rules.content import hash_of
+from rules.model import Rule, Test
+from rules.rulebook import Rulebook
+from rules.testing import values_found
+
+By = Literal["value", "tool", "path", "role"]
+TEMPLATE = re.compile(r"\{[^}]*\}")  # in a path, what the audit does not keep
+NOWHERE = Mark("", 1, 1)
+# Tests of a rule that are tried, until one shows the exception.
+MOST_TRIED = 20
+
+
+class Cannot(Exception):
+    """There is no such exception; the sentence says why, and what else would do."""
+
+
+class Place(NamedTuple):
+    """Where a finding stood: in a text of this role and kind, of a tool where it was one; in a call to this path."""
+
+    role: str
+    kind: str
+    tool: str = ""
+    path: str = ""
+
+
+def for_value(book: Rulebook, rule: Rule, value: str, key: bytes) -> dict[str, Any]:
+    """An exception of this value, wherever it stands. Raises Cannot."""
+    samples = list(_samples(book, rule))
+    for test, values in samples:
+        others = next((one for one, found in samples if not found & values), None)
+        if others is None:
+            continue
+        hashes = [hash_of(value, key), *sorted(hash_of(one, b"") for one in values)]
+        tests = [{"ok": _written(test)}, {"match": _written(others)}]
+        return {"hashes": hashes, "tests": tests}
+    raise Cannot(
+        f"The tests of `{rule.id}` have no two values that could prove it; try another --for."
+    )
+
+
+def for_place(book: Rulebook, rule: Rule, by: By, place: Place) -> dict[str, Any]:
+    """An exception of all that the rule finds by the same tool, on the same path, or in texts of the same role. Raises Cannot."""
+    when, context = _when(by, place)
+    for test, _ in _samples(book, rule):
+        there = {**_context(test), **context}
+        moved = Test(True, NOWHERE, None, tuple(there.items()))
+        if _holds(test, when) or not values_found(book, rule, moved):
+            continue
+        return {"when": when, "tests": [{"ok": there}, {"match": _written(test)}]}
+    told = ", ".join(f"{name} {value}" for name, value in when.items())
+    raise Cannot(
+        f"No test of `{rule.id}` shows what would still be found outside of {told}: it would let all pass that the rule is for. "
+        "Try another --for."
+    )
+
+
+def added(text: str, rule: str, exception: Mapping[str, Any]) -> str:
+    """The layer with one more exception of a rule."""
+    overrides = _overrides(text)
+    overrides.setdefault(rule, {"except": []})["except"].append(dict(exception))
+    return _file(overrides)
+
+
+def removed(text: str, source: str) -> tuple[str, int]:
+    """The layer without the exceptions that were made from a decision, and how many those are."""
+    kept: dict[str, Any] = {}
+    count = 0
+    for rule, override in _overrides(text).items():
+        stay = [one for one in override["except"] if one["from"] != source]
+        count += len(override["except"]) - len(stay)
+        if stay:
+            kept[rule] = {"except": stay}
+    return _file(kept), count
+
+
+def _when(by: By, place: Place) -> tuple[dict[str, str], dict[str, str]]:
+    """The condition of an exception, and the context of a call that it holds for. Raises Cannot."""
+    if by == "tool":
+        if not place.tool:
+            raise Cannot("This finding stands in no call and no result of a tool; try --for value.")  # fmt: skip
+        when = {"tool": place.tool, "part": place.kind}
+        return when, {**when, "role": place.role}
+    if by == "role":
+        return {"role": place.role}, {"role": place.role, "part": place.kind}
+    if not place.path:
+        raise Cannot("The path of this call is not known to Earthflow; try another --for.")  # fmt: skip
+    return {"path": TEMPLATE.sub("*", place.path)}, {"path": TEMPLATE.sub("x", place.path)}  # fmt: skip
+
+
+def _samples(book: Rulebook, rule: Rule) -> Iterator[tuple[Test, frozenset[str]]]:
+    """Tests that the rule must match, with the values that it finds there."""
+    tried = [one for one in rule.tests if one.must_match][:MOST_TRIED]
+    for test in tried:
+        if values := values_found(book, rule, test):
+            yield test, values
+
+
+def _holds(test: Test, when: Mapping[str, str]) -> bool:
+    """Whether a test stands where an exception is for, so that it cannot show what is left."""
+    context = {"role": "user", "part": "text"} | _context(test)
+    return all(context.get(name) == value for name, value in when.items())
+
+
+def _context(test: Test) -> dict[str, str]:
+    said = dict(test.context)
+    return said if test.text is None else {"text": test.text, **said}
+
+
+def _written(test: Test) -> str | dict[str, str]:
+    return test.text if test.text is not None else dict(test.context)
+
+
+def _overrides(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text)["overrides"] if text else {}
+    return found
+
+
+def _file(overrides: Mapping[str, Any]) -> str:
+    """A rule file. It is JSON, which YAML reads."""
+    if not overrides:
+        return ""
+    told = {"earthflow": 1, "name": "exceptions", "overrides": overrides}
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+
+
+def strongest(actions: Sequence[str]) -> str:
+    """What follows where these actions are left."""
+    order = ("ALLOW", "FLAG", "REDACT", "BLOCK")
+    return max(actions, key=order.index, default="ALLOW")
