@@ -6,7 +6,7 @@ never in it, but its hash under the tenant's key; the tests hold made-up values,
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from rules.complaint import Mark
@@ -15,7 +15,9 @@ from rules.model import Rule, Test
 from rules.rulebook import Rulebook
 from rules.testing import values_found
 
-By = Literal["value", "tool", "path", "role"]
+# This value where it stood, or anywhere; or all that the rule finds by this tool, on this path, or in this role.
+By = Literal["value", "anywhere", "tool", "path", "role"]
+INSTEAD = "Try another --for, or turn the rule down by an override in a layer."
 TEMPLATE = re.compile(r"\{[^}]*\}")  # in a path, what the audit does not keep
 NOWHERE = Mark("", 1, 1)
 # Tests of a rule that are tried, until one shows the exception.
@@ -35,34 +37,43 @@ class Place(NamedTuple):
     path: str = ""
 
 
-def for_value(book: Rulebook, rule: Rule, value: str, key: bytes) -> dict[str, Any]:
-    """An exception of this value, wherever it stands. Raises Cannot."""
+def for_values(
+    book: Rulebook, rule: Rule, real: Collection[str], key: bytes, place: Place | None
+) -> dict[str, Any]:
+    """An exception of these values: in texts of the same role and kind, and of the same tool; without a place wherever they stand.
+
+    Raises Cannot, also where the rule's own tests are about one of them: the rule is for that.
+    """
+    when = {} if place is None else _said(role=place.role, part=place.kind, tool=place.tool)  # fmt: skip
     samples = list(_samples(book, rule))
+    folded = {value.casefold() for value in real}
     for test, values in samples:
-        others = next((one for one, found in samples if not found & values), None)
+        if _holds(test, when) and folded & {one.casefold() for one in values}:
+            raise Cannot(f"The tests of `{rule.id}` are about exactly this: it is what the rule is for. {INSTEAD}")  # fmt: skip
+    there = [(test, moved, found) for test, _ in samples if (found := values_found(book, rule, moved := _moved(test, when)))]  # fmt: skip
+    for test, moved, values in there:
+        others = next((one for _, one, found in there if not found & values), None)
         if others is None:
             continue
-        hashes = [hash_of(value, key), *sorted(hash_of(one, b"") for one in values)]
-        tests = [{"ok": _written(test)}, {"match": _written(others)}]
-        return {"hashes": hashes, "tests": tests}
-    raise Cannot(
-        f"The tests of `{rule.id}` have no two values that could prove it; try another --for."
-    )
+        hashes = {hash_of(one, key) for one in real} | {hash_of(one, b"") for one in values}  # fmt: skip
+        tests = [{"ok": _written(moved)}, {"match": _written(others)}]
+        tests += [] if _holds(test, when) else [{"match": _written(test)}]
+        made = {"hashes": sorted(hashes), "tests": tests}
+        return {**made, "when": when} if when else made
+    raise Cannot(f"The tests of `{rule.id}` have no two values that could prove it. {INSTEAD}")  # fmt: skip
 
 
 def for_place(book: Rulebook, rule: Rule, by: By, place: Place) -> dict[str, Any]:
     """An exception of all that the rule finds by the same tool, on the same path, or in texts of the same role. Raises Cannot."""
     when, context = _when(by, place)
     for test, _ in _samples(book, rule):
-        there = {**_context(test), **context}
-        moved = Test(True, NOWHERE, None, tuple(there.items()))
-        if _holds(test, when) or not values_found(book, rule, moved):
-            continue
-        return {"when": when, "tests": [{"ok": there}, {"match": _written(test)}]}
+        moved = _moved(test, context)
+        if not _holds(test, when) and values_found(book, rule, moved):
+            tests = [{"ok": _written(moved)}, {"match": _written(test)}]
+            return {"when": when, "tests": tests}
     told = ", ".join(f"{name} {value}" for name, value in when.items())
     raise Cannot(
-        f"No test of `{rule.id}` shows what would still be found outside of {told}: it would let all pass that the rule is for. "
-        "Try another --for."
+        f"No test of `{rule.id}` shows what would still be found outside of {told}: it would let all pass that the rule is for. {INSTEAD}"
     )
 
 
@@ -109,8 +120,19 @@ def _samples(book: Rulebook, rule: Rule) -> Iterator[tuple[Test, frozenset[str]]
 
 def _holds(test: Test, when: Mapping[str, str]) -> bool:
     """Whether a test stands where an exception is for, so that it cannot show what is left."""
-    context = {"role": "user", "part": "text"} | _context(test)
+    context = {"role": "user", "part": "text", **_context(test)}
     return all(context.get(name) == value for name, value in when.items())
+
+
+def _moved(test: Test, context: Mapping[str, str]) -> Test:
+    """The same text in another place."""
+    if not context:
+        return test
+    return Test(True, NOWHERE, None, tuple({**_context(test), **context}.items()))
+
+
+def _said(**fields: str) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if value}
 
 
 def _context(test: Test) -> dict[str, str]:

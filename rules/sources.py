@@ -5,8 +5,8 @@ operator's, `tenants/<id>.yaml` for one tenant's; layers, kept by control, have 
 (layers.py). The order, tested in tests/rules/test_precedence.py:
 
   rules       a preset with all that it extends, from left to right; then the operator's files by
-              name, and the layer for all; then the tenant's file, and the operator's layer for it. A
-              later rule replaces an earlier one of the same id. Thresholds, `history` and `restore`
+              name, and the layer for all; then the tenant's file, the operator's layer for it, and its
+              exceptions. A later rule replaces an earlier one of the same id. Thresholds, `history` and `restore`
               likewise.
   overrides   the operator's, then the tenant's, then the preset's: the preset `monitor` means
               monitor, whatever else is written.

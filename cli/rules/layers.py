@@ -20,6 +20,10 @@ Own = Annotated[
     bool,
     typer.Option("--own", help="The tenant's own layer, which only tightens."),
 ]
+Exceptions = Annotated[
+    bool,
+    typer.Option("--exceptions", help="The exceptions that were made for the tenant."),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why; the history shows it.")]
 After = Annotated[
     int | None,
@@ -68,6 +72,7 @@ def revert(
 def get(
     tenant: Whose = None,
     own: Own = False,
+    exceptions: Exceptions = False,
     version: Annotated[
         int | None, typer.Option("--version", help="Of an earlier version.")
     ] = None,
@@ -75,7 +80,8 @@ def get(
 ) -> None:
     """Print the text of a layer, for a file."""
     query = f"?version={version}" if version is not None else ""
-    found = control().get(path_of(tenant, own=own) + query)
+    path = path_of(tenant, own=own, exceptions=exceptions)
+    found = control().get(path + query)
     if output == "json":
         emit(found, output)
     else:
@@ -83,10 +89,13 @@ def get(
 
 
 def history(
-    tenant: Whose = None, own: Own = False, output: RowsOutput = "table"
+    tenant: Whose = None,
+    own: Own = False,
+    exceptions: Exceptions = False,
+    output: RowsOutput = "table",
 ) -> None:
     """List the versions of a layer: when, by whom, and why."""
-    found = control().get(path_of(tenant, own=own))
+    found = control().get(path_of(tenant, own=own, exceptions=exceptions))
     emit_rows(VERSIONS, found["history"], output)
 
 
@@ -99,12 +108,15 @@ def layers(
     emit_rows(COLUMNS, control().get(f"/v1/rules/layers{query}")["layers"], output)
 
 
-def path_of(tenant: str | None, *, own: bool) -> str:
+def path_of(tenant: str | None, *, own: bool, exceptions: bool = False) -> str:
     """Where the API has a layer. Raises CommandError."""
+    if own and exceptions:
+        raise CommandError("--own and --exceptions are two layers; name one.", USAGE)
+    kind = "own" if own else "exceptions" if exceptions else "layer"
     if tenant is not None:
-        return f"/v1/tenants/{tenant}/rules/{'own' if own else 'layer'}"
-    if own:
-        raise CommandError("--own goes with --tenant: whose own layer it is.", USAGE)
+        return f"/v1/tenants/{tenant}/rules/{kind}"
+    if kind != "layer":
+        raise CommandError(f"--{kind} goes with --tenant: whose it is.", USAGE)
     return "/v1/rules/layers/all"
 
 

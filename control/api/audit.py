@@ -123,7 +123,7 @@ async def show(request: web.Request) -> web.Response:
     """One exchange, with its prompt where AUDIT_HASH_PROMPTS is false and the caller may open it (audit.prompts)."""
     who = await auth.caller(request)
     row, wrapped, prompt = await found_of(request)
-    opened = _prompt(request, prompt, wrapped) if who.may("audit.prompts") else None
+    opened = kept_prompt(request, prompt, wrapped) if who.may("audit.prompts") else None
     if opened is not None:
         id, tenant = row.decision.id, row.decision.tenant
         await _note(request, "prompts.open", id, tenant)
@@ -182,7 +182,7 @@ async def _note_export(request: web.Request, sought: Sought, limit: int) -> None
         noted.pop(next(iter(noted)))
 
 
-def _prompt(request: web.Request, kept: str, wrapped: str) -> list[Said] | None:
+def kept_prompt(request: web.Request, kept: str, wrapped: str) -> list[Said] | None:
     """The texts of the call that were kept; None where there are none."""
     if not kept or not wrapped:
         return None

@@ -100,6 +100,11 @@ async def own(request: web.Request) -> web.Response:
     return await _show(request, "own")
 
 
+async def exceptions(request: web.Request) -> web.Response:
+    """The exceptions that were made for a tenant from decisions, a rule file, as it is or as of a `version`."""
+    return await _show(request, "exceptions")
+
+
 async def put_for_all(request: web.Request) -> web.Response:
     """Change the rules of all tenants: proven and tested like files, then in force on every proxy at once."""
     return await _put(request, "all")
@@ -134,28 +139,31 @@ async def _put(request: web.Request, kind: Kind) -> web.Response:
     new = New(name, tenant or None, text.strip() and text, wanted.reason, wanted.after)
     if wanted.dry_run:
         there = await layers.in_force(state.pool)
-        await _prove(state, kind, new, there.sources)
+        await prove_new(state, new, there.sources)
         admin_audit.is_dry_run()
     else:
-        await _in_force(state, kind, new)
-        await state.tell_proxies()
+        await take_effect(state, new)
     kept = await layers.versions(state.pool, name)
     return answer(_view(kind, tenant, kept, _chosen(kept, None)))
 
 
-async def _in_force(state: State, kind: Kind, new: New) -> None:
-    """Prove a version with everything else that is in force, and put it, unless something else changed meanwhile."""
+async def take_effect(state: State, new: New) -> None:
+    """Prove a version with everything else that is in force, put it, unless something else changed meanwhile, and tell proxies.
+
+    Raises ApiError.
+    """
     for _ in range(TRIES):
         there = await layers.in_force(state.pool)
         served = (await snapshots.served(state.pool)).rules
         if served != state.rules_hash and state.noted:
             raise OTHER_RULES
-        await _prove(state, kind, new, there.sources)
+        await prove_new(state, new, there.sources)
         try:
             if await layers.put(
                 state.pool, new, there.change, state.rules_hash, served
             ):
                 state.noted = True
+                await state.tell_proxies()
                 return
         except Conflict:
             message = (
@@ -168,7 +176,7 @@ async def _in_force(state: State, kind: Kind, new: New) -> None:
     raise AT_ONCE
 
 
-async def _prove(state: State, kind: Kind, new: New, there: Mapping[str, str]) -> None:
+async def prove_new(state: State, new: New, there: Mapping[str, str]) -> None:
     """Prove a version with all that is in force. Raises ApiError with the first complaints."""
     sources = {**state.rules, **there, new.layer: new.text}
     if not new.text:
@@ -178,7 +186,7 @@ async def _prove(state: State, kind: Kind, new: New, there: Mapping[str, str]) -
             await asyncio.to_thread(prove, sources, new.layer)
     except BadRules as error:
         told = "\n".join(map(str, error.complaints[:MOST_COMPLAINTS]))
-        hint = f"docs/rules.md, Layers, has what a layer of this kind may say ({kind})."
+        hint = f"docs/rules.md, Layers, has what such a layer may say ({kind_of(new.layer)})."
         raise ApiError(400, "bad_rules", f"Nothing was changed:\n{told}", hint) from None  # fmt: skip
 
 

@@ -83,10 +83,11 @@ def signing_request() -> str:
 
 
 EXCHANGE = new_id()
+PLACE = {"part": 0, "role": "tool", "kind": "tool_result", "offset": 0, "length": 19, "tool": "Read"}  # fmt: skip
 ARCHIVED = json.dumps(
     {
         "id": EXCHANGE, "time": datetime.now(UTC).isoformat(), "tenant": "acme", "status": "BLOCK",
-        "rules": [{"rule": "a.rule", "action": "BLOCK", "severity": "high", "count": 1}],
+        "rules": [{"rule": "personal.card", "action": "BLOCK", "severity": "high", "count": 1, "findings": [PLACE]}],
     }
 )  # fmt: skip
 # What an admin does in a day, in order: method, path, body; the entry's action and object. `{…}` is what was answered before.
@@ -112,6 +113,8 @@ DAY: list[tuple[str, str, Any, str, str]] = [
     ("DELETE", "/v1/webhooks/{webhook}", None, "webhooks.delete", "{webhook}"),
     ("POST", "/v1/quarantine/replay", {}, "quarantine.replay", ""),
     ("POST", "/v1/audit/import", ARCHIVED, "archive.take_in", ""),
+    ("POST", f"/v1/audit/{EXCHANGE}/exceptions", {"by": "tool", "reason": "a guess"}, "exceptions.create", "tenants/acme/exceptions.yaml"),
+    ("DELETE", f"/v1/audit/{EXCHANGE}/exceptions", None, "exceptions.delete", "tenants/acme/exceptions.yaml"),
     ("POST", f"/v1/audit/{EXCHANGE}/marks", {"verdict": "false_positive"}, "marks.put", EXCHANGE),
     ("POST", "/v1/rules/layers/all", {"reason": "quiet", "text": "earthflow: 1\n"}, "layers.put_for_all", "layers/all.yaml"),
     ("POST", "/v1/tenants/acme/rules/layer", {"reason": "loud", "text": f"earthflow: 1\n# {VALUE}"}, "layers.put_for_tenant", "tenants/acme/layer.yaml"),
