@@ -32,7 +32,7 @@ async def run(state: State) -> None:
         # Nobody is writing them any more.
         settled = now != known and now == last
         try:
-            if (settled or await _may_fit(state)) and await _take(state, now):
+            if (settled or await _may_fit(state)) and await take(state, now):
                 known = now
         except (psycopg.Error, PoolTimeout, OSError) as error:
             logger.warning(
@@ -49,7 +49,7 @@ async def _may_fit(state: State) -> bool:
     return (await layers.in_force(state.pool)).change != state.unfit
 
 
-async def _take(state: State, seen: Signature) -> bool:
+async def take(state: State, seen: Signature) -> bool:
     """Apply the files as they are, or report why not.
 
     False where they changed meanwhile.
