@@ -58,6 +58,7 @@ class State:
     snapshot_seconds: float = 0.0  # that the last snapshot took to make
     # One proof of rules at a time: it takes up to seconds of a processor
     proving: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    provers: set[str] = field(default_factory=set)  # ids of keys that change rules now
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _looked: float = 0.0
     _reading_keys: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)

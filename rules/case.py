@@ -163,7 +163,8 @@ class Case:
         parts = self._exchange.parts
         owners: dict[str, tuple[Fired, Finding]] = {}
         own: set[Place] = set()
-        for one in self._redacting:
+        # A value that several rules found is refused in a head, or a document, where any of them refuses.
+        for one in sorted(self._redacting, key=lambda one: one.rule.head == "flag"):
             for finding in one.findings:
                 own.update(finding.places)
                 for value in values_of((finding,), parts):

@@ -260,5 +260,5 @@ def _exempt(written: Sequence[Except], near: int, when: Condition) -> Exempt:
 
 def hash_of(value: str, key: bytes) -> str:
     """The keyed hash by which an exception knows a value that it does not hold: 64 hexadecimal digits."""
-    content = b"\0except\0" + value.casefold().encode("utf-8", "surrogatepass")
+    content = b"\0except\0" + value.encode("utf-8", "surrogatepass")
     return hmac.digest(key, content, "sha256").hex()

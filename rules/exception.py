@@ -7,10 +7,12 @@ never in it, but its hash under the tenant's key; the tests hold made-up values,
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Literal, NamedTuple
 
 from rules.complaint import Mark
 from rules.content import hash_of
+from rules.found import WITHHELD
 from rules.model import Rule, Test
 from rules.rulebook import Rulebook
 from rules.testing import values_found
@@ -19,6 +21,7 @@ from rules.testing import values_found
 By = Literal["value", "anywhere", "tool", "path", "role"]
 INSTEAD = "Try another --for, or turn the rule down by an override in a layer."
 TEMPLATE = re.compile(r"\{[^}]*\}")  # in a path, what the audit does not keep
+GLOB = re.compile(r"[*?\[]")
 NOWHERE = Mark("", 1, 1)
 # Tests of a rule that are tried, until one shows the exception.
 MOST_TRIED = 20
@@ -44,19 +47,23 @@ def for_values(
 
     Raises Cannot, also where the rule's own tests are about one of them: the rule is for that.
     """
-    when = {} if place is None else _said(role=place.role, part=place.kind, tool=place.tool)  # fmt: skip
+    context = {} if place is None else _said(role=place.role, part=place.kind, tool=place.tool)  # fmt: skip
+    if context.get("tool") == WITHHELD:
+        raise Cannot("The name of this tool is in no record, since a rule finds something in it; try --for anywhere.")  # fmt: skip
+    when = {name: _literally(value) for name, value in context.items()}
     samples = list(_samples(book, rule))
     folded = {value.casefold() for value in real}
     for test, values in samples:
         if _holds(test, when) and folded & {one.casefold() for one in values}:
             raise Cannot(f"The tests of `{rule.id}` are about exactly this: it is what the rule is for. {INSTEAD}")  # fmt: skip
-    there = [(test, moved, found) for test, _ in samples if (found := values_found(book, rule, moved := _moved(test, when)))]  # fmt: skip
-    for test, moved, values in there:
+    moved = ((test, _moved(test, context)) for test, _ in samples)
+    there = [(test, one, found) for test, one in moved if (found := values_found(book, rule, one))]  # fmt: skip
+    for test, there_too, values in there:
         others = next((one for _, one, found in there if not found & values), None)
         if others is None:
             continue
         hashes = {hash_of(one, key) for one in real} | {hash_of(one, b"") for one in values}  # fmt: skip
-        tests = [{"ok": _written(moved)}, {"match": _written(others)}]
+        tests = [{"ok": _written(there_too)}, {"match": _written(others)}]
         tests += [] if _holds(test, when) else [{"match": _written(test)}]
         made = {"hashes": sorted(hashes), "tests": tests}
         return {**made, "when": when} if when else made
@@ -101,13 +108,16 @@ def _when(by: By, place: Place) -> tuple[dict[str, str], dict[str, str]]:
     if by == "tool":
         if not place.tool:
             raise Cannot("This finding stands in no call and no result of a tool; try --for value.")  # fmt: skip
-        when = {"tool": place.tool, "part": place.kind}
-        return when, {**when, "role": place.role}
+        if place.tool == WITHHELD:
+            raise Cannot("The name of this tool is in no record, since a rule finds something in it; try --for value.")  # fmt: skip
+        context = {"tool": place.tool, "part": place.kind, "role": place.role}
+        return {"tool": _literally(place.tool), "part": place.kind}, context
     if by == "role":
         return {"role": place.role}, {"role": place.role, "part": place.kind}
     if not place.path:
         raise Cannot("The path of this call is not known to Earthflow; try another --for.")  # fmt: skip
-    return {"path": TEMPLATE.sub("*", place.path)}, {"path": TEMPLATE.sub("x", place.path)}  # fmt: skip
+    glob = TEMPLATE.sub("*", _literally(place.path))
+    return {"path": glob}, {"path": TEMPLATE.sub("x", place.path)}
 
 
 def _samples(book: Rulebook, rule: Rule) -> Iterator[tuple[Test, frozenset[str]]]:
@@ -121,7 +131,7 @@ def _samples(book: Rulebook, rule: Rule) -> Iterator[tuple[Test, frozenset[str]]
 def _holds(test: Test, when: Mapping[str, str]) -> bool:
     """Whether a test stands where an exception is for, so that it cannot show what is left."""
     context = {"role": "user", "part": "text", **_context(test)}
-    return all(context.get(name) == value for name, value in when.items())
+    return all(fnmatchcase(context.get(name, ""), glob) for name, glob in when.items())
 
 
 def _moved(test: Test, context: Mapping[str, str]) -> Test:
@@ -129,6 +139,11 @@ def _moved(test: Test, context: Mapping[str, str]) -> Test:
     if not context:
         return test
     return Test(True, NOWHERE, None, tuple({**_context(test), **context}.items()))
+
+
+def _literally(name: str) -> str:
+    """A glob for this name alone: clients choose names of tools."""
+    return GLOB.sub(r"[\g<0>]", name)
 
 
 def _said(**fields: str) -> dict[str, str]:

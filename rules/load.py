@@ -7,7 +7,7 @@ few pointers. A rulebook is built when it is first needed.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain
@@ -19,15 +19,17 @@ from rules.answer_rules import (
     in_stream,
     partial_matches,
 )
-from rules.complaint import BadRules, Complaint, Mark, likely
-from rules.condition import Conditions, TooComplex
+from rules.complaint import BadRules, Complaint, Mark
+from rules.condition import Conditions
 from rules.content import Compiler, commands_of, mentioned, patterns_of
+from rules.faults import faults
 from rules.hyperscan_engine import Store
 from rules.known import NONE, KnownValues, is_known, rules_of
+from rules.layers import source_of
 from rules.locate import Pattern
-from rules.model import Rule, single_matches
-from rules.patterns import BadPattern, compile_regex, keywords_as_regex
-from rules.redact import kind_of, placeholder
+from rules.model import Rule
+from rules.patterns import BadPattern
+from rules.redact import kind_of
 from rules.rulebook import (
     Base,
     CompiledRule,
@@ -47,6 +49,7 @@ from rules.sources import (
     file_name,
     version_of,
 )
+from rules.tightening import OWN
 
 KEPT_RULEBOOKS = 512  # of tenants with files of their own
 # A rulebook without rules for answers.
@@ -56,7 +59,6 @@ EMPTY: Mapping[str, Any] = {
     "stream": None,
     "of_commands": None,
 }
-SAMPLE_HASHES = ("fghjklmn", "tsrqpnml", "gggggggg")
 
 
 def build(
@@ -144,6 +146,18 @@ class Library:
         for book in books:
             book.scanner.warm()
 
+    def check_patched(self, preset: str, tenant: str) -> None:
+        """Whether a tenant's rules fit together, without building their rulebook. Raises BadRules."""
+        assembled = self.written.assemble(preset, tenant)
+        conditions = self.base.conditions.copy()
+        found = [
+            complaint
+            for id in assembled.patches
+            for complaint in faults(self.written, assembled.rules[id], conditions)
+        ]
+        if found:
+            raise BadRules(found)
+
     def check(
         self, presets: Iterable[str] = PRESETS, tenants: Iterable[str] | None = None
     ) -> None:
@@ -190,60 +204,15 @@ class Library:
         for rule in rules:
             if id(rule) in base.known:
                 continue
-            faults = list(self._faults(rule, base.conditions))
-            complaints.extend(faults)
+            found = list(faults(self.written, rule, base.conditions))
+            complaints.extend(found)
             base.known[id(rule)] = rule
             if (
                 rule.match is not None
-                and not faults
+                and not found
                 and id(rule.match) not in base.contents
             ):
                 base.contents[id(rule.match)] = compiler.compile(rule.match)
-
-    def _faults(self, rule: Rule, conditions: Conditions) -> Iterator[Complaint]:
-        """What is wrong with a rule that only compiling shows."""
-        for match in single_matches(rule.match) if rule.match else ():
-            if match.detector and match.detector not in detectors():
-                yield self.written.complaint(
-                    match.at,
-                    f"there is no detector `{match.detector}`",
-                    likely(match.detector, detectors()),
-                )
-                continue
-            if match.command is not None or match.reads_like:
-                what = "a command" if match.command else "what reads like something"
-                if rule.action == "redact":
-                    yield self.written.complaint(
-                        match.at,
-                        f"rule `{rule.id}` redacts {what}, of which nothing could be left",
-                        "write `action: block` or `flag`",
-                    )
-                continue
-            regex = match.regex or (
-                detectors()[match.detector].regex
-                if match.detector
-                else keywords_as_regex(match.keywords)
-            )
-            for sample in SAMPLE_HASHES if rule.action == "redact" else ():
-                own = placeholder(rule.id, rule.redact, sample)
-                if not (match.near or match.validate) and compile_regex(regex).search(
-                    own.encode()
-                ):
-                    yield self.written.complaint(
-                        match.at,
-                        f"the rule would find its own placeholder {own}",
-                        "write another one in `redact`",
-                    )
-                    break
-        try:
-            for clause in (rule.when, *(exception.when for exception in rule.except_)):
-                conditions.compile(clause)
-        except TooComplex:
-            yield self.written.complaint(
-                rule.at,
-                f"the conditions of rule `{rule.id}` are too many when written out",
-                "split it into several rules",
-            )
 
     def _build(self, preset: str, tenant: str, known: KnownValues) -> Rulebook:
         values = rules_of(known)
@@ -262,7 +231,9 @@ class Library:
         stream = in_stream(answers, patterns)
         commands = command_rules(answers)
         version = version_of(preset, self.written.texts, tenant, known.mark)
-        kinds = frozenset(kind_of(rule.id) for rule in rules)
+        own = source_of("own", tenant)
+        named = (one.id for one in assembled.rules.values() if one.at.file != own)
+        kinds = frozenset((OWN, *map(kind_of, named)))
 
         def book(
             rules: Sequence[CompiledRule],

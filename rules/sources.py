@@ -15,7 +15,7 @@ A tenant's own layer comes before the preset's overrides, and only tightens (tig
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
@@ -143,7 +143,6 @@ class Sources:
         ordered, own = self._files_of(preset, tenant, complaints)
         files = tuple(chain(*ordered))
         rules = {rule.id: rule for file in files for rule in file.rules}
-        rules |= {rule.id: rule for rule in added(rules, own)}
         rules |= {rule.id: rule for rule in known}
         thresholds: Mapping[str, Threshold] = {
             name: threshold for file in files for name, threshold in file.thresholds
@@ -156,12 +155,17 @@ class Sources:
         )
         for file in own:
             thresholds = stricter(thresholds, file)
-            history = later(HISTORIES, history, file.history)
+            if history != "ignore":  # under which nothing comes back in answers
+                history = later(HISTORIES, history, file.history)
             restore = later(RESTORES, restore, file.restore)
         patches: dict[str, tuple[Override, ...]] = {}
         self._patch(rules, overrides_of(*ordered[1:]), patches, complaints)
+        # What the operator says is of the rules that he knows, and never fails for a tenant's own.
+        theirs = {rule.id: rule for rule in added(rules, own)}
+        rules |= theirs
         _tighten(rules, overrides_of(own), patches)
-        self._patch(rules, overrides_of(ordered[0]), patches, complaints)
+        self._patch(rules, overrides_of(ordered[0]), patches, complaints, theirs)
+        _tighten(rules, overrides_of(own), patches, mode=False)
         if complaints:
             raise BadRules(complaints)
         return Assembled(rules, thresholds, history, restore, (*files, *own), patches)
@@ -193,8 +197,9 @@ class Sources:
         overrides: Iterable[Override],
         patches: dict[str, tuple[Override, ...]],
         complaints: list[Complaint],
+        spared: Collection[str] = (),
     ) -> None:
-        """Apply overrides to the rules, and add to each rule's `patches` which."""
+        """Apply overrides to the rules, and add to each rule's `patches` which; of those that are `spared` only where it fits."""
         for override in overrides:
             what = f"override `{override.glob}`"
             hit = [name for name in rules if fnmatchcase(name, override.glob)]
@@ -203,7 +208,10 @@ class Sources:
                 message = f"{what} hits no rule"
                 complaints.append(self.complaint(override.at, message, help))
             for name in hit:
-                rules[name] = rules[name].patched(override)
+                patched = rules[name].patched(override)
+                if name in spared and _misfit(patched):
+                    continue
+                rules[name] = patched
                 patches[name] = (*patches.get(name, ()), override)
                 if fault := _misfit(rules[name]):
                     message = f"{what}: rule `{name}` {fault}"
@@ -297,12 +305,14 @@ def _tighten(
     rules: dict[str, Rule],
     overrides: Iterable[Override],
     patches: dict[str, tuple[Override, ...]],
+    *,
+    mode: bool = True,
 ) -> None:
-    """Apply the overrides of a tenant's own layer, where they demand more."""
+    """Apply the overrides of a tenant's own layer, where they demand more; but for the `mode`, after a preset's."""
     for override in overrides:
         for name, rule in rules.items():
             if fnmatchcase(name, override.glob):
-                rules[name] = tightened(rule, override)
+                rules[name] = tightened(rule, override, mode=mode)
                 if rules[name] is not rule:
                     patches[name] = (*patches.get(name, ()), override)
 

@@ -9,33 +9,38 @@ from dataclasses import replace
 from typing import Any
 
 from rules.complaint import Mark
-from rules.model import History, Override, Restore, Rule, RuleFile, Threshold
+from rules.model import History, Override, Redact, Restore, Rule, RuleFile, Threshold
 
-# What a field may become, the weakest first. For `direction` the empty one is what the rule says of itself.
+# What a field may become, the weakest first. For `direction` the empty one is what the rule says of itself. `redact` is no step:
+# a rule that redacts scores nothing in documents, where one that flags does.
 ORDER: Mapping[str, Sequence[object]] = {
     "action": (None, "flag", "redact", "block"),
     "mode": ("off", "monitor", "enforce"),
     "direction": ("", "any"),
     "head": ("flag", "refuse", "always"),
 }
+OFFERED = {"action": ("block",), "restore": ("none",)}
+OWN = "own"  # in placeholders, the kind of all rules of own layers
 HISTORIES: Sequence[History] = ("ignore", "redact", "block")
 RESTORES: Sequence[Restore] = ("all", "files", "text", "none")
 
 
-def tightened(rule: Rule, override: Override) -> Rule:
-    """The rule, with what of an override makes it demand more; the same rule where nothing does."""
+def tightened(rule: Rule, override: Override, *, mode: bool = True) -> Rule:
+    """The rule, with what of an override makes it demand more, in its `mode` too; the same rule where nothing does."""
     changes = dict(override.changes)
+    if not mode:
+        changes.pop("mode", None)
     if rule.action == "allow":  # the less it applies, the more is demanded
-        mode = changes.get("mode", rule.mode)
-        lower = _rank("mode", mode) < _rank("mode", rule.mode)
-        return replace(rule, mode=mode) if lower else rule
+        word = changes.get("mode", rule.mode)
+        lower = _rank("mode", word) < _rank("mode", rule.mode)
+        return replace(rule, mode=word) if lower else rule
     more: dict[str, Any] = {
         name: value
         for name, value in changes.items()
-        if name in ORDER and _rank(name, value) > _rank(name, getattr(rule, name))
+        if name in ORDER
+        and value in OFFERED.get(name, (value,))
+        and _rank(name, value) > _rank(name, getattr(rule, name))
     }
-    if more.get("action") == "redact" and rule.match is None:
-        del more["action"]  # nothing says what to redact
     # A rule that was idle could be the one by which a value comes back that another rule keeps.
     redacts = more.get("action", rule.action) == "redact"
     if redacts and (more or changes.get("restore") == "none"):
@@ -44,11 +49,16 @@ def tightened(rule: Rule, override: Override) -> Rule:
 
 
 def added(rules: Mapping[str, Rule], files: Sequence[RuleFile]) -> Iterator[Rule]:
-    """The rules of own layers that nobody else has; what they redact does not come back."""
+    """The rules of own layers that nobody else has. What they redact does not come back; and their placeholders have no name of the
+    tenant's choice, since what stands in a placeholder is no finding.
+    """
     for file in files:
         for rule in file.rules:
             if rule.id not in rules and rule.action != "allow":
-                yield replace(rule, restore="none")
+                said = rule.redact.placeholder
+                for part in ("{rule}", "{type}"):
+                    said = said.replace(part, OWN)
+                yield replace(rule, restore="none", redact=Redact(said))
 
 
 def stricter(before: Mapping[str, Threshold], file: RuleFile) -> Mapping[str, Threshold]:  # fmt: skip
@@ -84,7 +94,7 @@ def loosening(file: RuleFile) -> Iterator[tuple[Mark, str]]:
                     f"override `{override.glob}` makes an exception, which does not tighten",
                 )
                 continue
-            fits = value in ORDER.get(name, ("none",) if name == "restore" else ())
+            fits = value in OFFERED.get(name, ORDER.get(name, ()))
             if not fits:
                 what = f"override `{override.glob}` says `{name}: {value}`"
                 yield override.at, f"{what}, which does not tighten"

@@ -36,6 +36,8 @@ def except_(
     """
     api, path = control(), f"/v1/audit/{id}/exceptions"
     if undo:
+        if dry_run:
+            raise CommandError("--undo goes without --dry-run.", USAGE)
         undone = api.delete(path)
         emit(undone, output) if output == "json" else typer.echo(
             f"{undone['removed']} taken out; version {undone['version']} takes effect on every proxy."
@@ -43,6 +45,8 @@ def except_(
         return
     if reason is None:
         raise CommandError("Say why with --reason.", USAGE)
+    if not (yes or dry_run or sys.stdin.isatty()):
+        raise CommandError("There is no terminal to ask; use --yes, after a look with --dry-run.", USAGE)  # fmt: skip
     body = {"by": by, "reason": reason, "rule": rule, "dry_run": True}
     proposed, body = _proposed(api, path, body)
     if not (output == "json" and (dry_run or yes)):

@@ -4,7 +4,7 @@ would let pass, puts it into the tenant's layer, and takes it out again.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -13,9 +13,16 @@ from aiohttp import web
 
 from contract.decision import Completion, Decision, Fired, Found
 from contract.unwrap import placeholder_key
+from control import auth
 from control.api.audit import found_of, kept_prompt, reading
 from control.api.bodies import body_of
-from control.api.layers import Reason, prove_new, take_effect
+from control.api.layers import (
+    Reason,
+    changed_meanwhile,
+    one_proof,
+    prove_new,
+    take_effect,
+)
 from control.api.records import Said
 from control.errors import NO_TENANT, ApiError, answer
 from control.state import STATE, State
@@ -117,23 +124,30 @@ async def create(request: web.Request) -> web.Response:
     hit = _hit(row, wanted.rule)
     there = await layers.in_force(state.pool)
     judging = await _judging(state, tenant, hit.fired.rule, wrapped, there.sources)
-    said = kept_prompt(request, prompt, wrapped) or []
-    async with state.proving:
-        values = await asyncio.to_thread(_values, judging, hit, wanted, said)
-        made = await asyncio.to_thread(_made, judging, hit, wanted.by, values)
+    # What is kept is the call: it says nothing of what stood in the answer.
+    of_call = isinstance(hit.record, Decision)
+    said = (kept_prompt(request, prompt, wrapped) or []) if of_call else []
     name = source_of("exceptions", tenant)
-    kept = await layers.versions(state.pool, name)
-    version = kept[0].version if kept else 0
-    text = added(kept[0].text if kept else "", hit.fired.rule, {**made, "from": row.decision.id})  # fmt: skip
-    new = New(name, tenant, text, wanted.reason, wanted.after if wanted.after is not None else version)  # fmt: skip
-    effect = await _effect(request, judging, hit, wanted.by, values)
-    if wanted.dry_run:
-        await prove_new(state, new, there.sources)
-        admin_audit.is_dry_run()
-    else:
-        await take_effect(state, new)
-        version += 1
-    override = added("", hit.fired.rule, made)
+    before = await layers.one(state.pool, name)
+    version = before.version if before is not None else 0
+    if wanted.after not in (None, version):
+        raise changed_meanwhile(wanted.after)
+    with one_proof(state, (await auth.caller(request)).key):
+        async with state.proving:
+            groups = await asyncio.to_thread(_groups, judging, hit, wanted, said)
+            made = await asyncio.to_thread(_made, judging, wanted.by, groups)
+        text, override = before.text if before is not None else "", ""
+        for one in made:
+            text = added(text, judging.rule.id, {**one, "from": row.decision.id})
+            override = added(override, judging.rule.id, one)
+        new = New(name, tenant, text, wanted.reason, version)
+        effect = await _effect(request, judging, hit, wanted.by, groups)
+        if wanted.dry_run:
+            await prove_new(state, new, there.sources)
+            admin_audit.is_dry_run()
+        else:
+            await take_effect(state, new)
+            version += 1
     return answer(Proposal(row.decision.id, hit.fired.rule, wanted.by, override, name, version, effect))  # fmt: skip
 
 
@@ -142,18 +156,19 @@ async def delete(request: web.Request) -> web.Response:
     state, row = request.app[STATE], (await found_of(request))[0]
     id, tenant = row.decision.id, row.decision.tenant
     name = source_of("exceptions", tenant)
-    kept = await layers.versions(state.pool, name)
-    text, count = removed(kept[0].text if kept else "", id)
-    if not count:
+    before = await layers.one(state.pool, name)
+    text, count = removed(before.text if before is not None else "", id)
+    if before is None or not count:
         raise ApiError(
             404,
             "not_found",
             "No exception was made from this exchange.",
             f"GET /v1/tenants/{tenant}/rules/exceptions has all.",
         )
-    version = kept[0].version
-    await take_effect(state, New(name, tenant, text, f"undone: from {id}", version))
-    return answer(Undone(id, count, version + 1))
+    new = New(name, tenant, text, f"undone: from {id}", before.version)
+    with one_proof(state, (await auth.caller(request)).key):
+        await take_effect(state, new)
+    return answer(Undone(id, count, before.version + 1))
 
 
 def _hit(row: Row, wanted: str | None) -> _Hit:
@@ -212,50 +227,56 @@ async def _judging(
             "See /health/ready.",
         ) from None
     known = library.written.assemble(row.preset, tenant).rules
-    if rule not in known or known[rule].match is None:
-        message = f"{rule} is no rule with exceptions: it is a score, a known secret, or gone."
+    own = source_of("own", tenant)
+    if rule not in known or known[rule].match is None or known[rule].at.file == own:
+        message = f"{rule} has no exceptions: it is a score, a known secret, a rule of the tenant's own layer, or gone."
         raise ApiError(
             400,
             "no_exceptions",
             message,
-            "Name one of the rules behind a score; remove a known secret by its name.",
+            "Name one of the rules behind a score; change a known secret or an own rule where it is.",
         )
     key = placeholder_key(state.vault.open(wrapped))
     return _Judging(book, known[rule], key)
 
 
-def _values(
+def _groups(
     judging: _Judging, hit: _Hit, wanted: NewException, said: Sequence[Said]
-) -> set[str]:
-    """What the rule found: as it is kept, or as the caller says. Raises ApiError."""
-    kept = {value for found in hit.fired.findings for value in _kept(judging, found, said)}  # fmt: skip
-    if wanted.by not in ("value", "anywhere"):
-        return kept
-    if wanted.value is None:
-        if kept:
-            return kept
-        message = "The prompt is not kept, so what was found is not known here."
-        raise ApiError(
-            400,
-            "value_needed",
-            message,
-            "Send it as `value`: only its hash under the tenant's key is stored.",
-        )
-    own = _stand_in(judging, wanted.value)
+) -> dict[Place, set[str]]:
+    """Where the rule found something, and what: as it is kept, or as the caller says. Raises ApiError."""
+    groups: dict[Place, set[str]] = {}
     for found in hit.fired.findings:
-        alike = not found.placeholder and len(wanted.value) == found.length
-        if found.placeholder == own or alike:
-            return {wanted.value}
-    raise ApiError(
-        400,
-        "other_value",
-        "That is not what was found in this exchange.",
-        "It has another placeholder, or another length.",
-    )
+        values = {wanted.value} if wanted.value is not None else _kept(judging, found, said)  # fmt: skip
+        if wanted.value is None or _is(judging, wanted.value, found):
+            groups.setdefault(_place(hit, found), set()).update(values)
+    if wanted.by not in ("value", "anywhere"):
+        return groups
+    if wanted.value is not None and not groups:
+        message = "That is not what was found in this exchange."
+        hint = "It has another placeholder, or another length."
+        raise ApiError(400, "other_value", message, hint)
+    known = {place: values for place, values in groups.items() if values}
+    if not known:
+        message = "What was found is not known here: the prompt is not kept, or it stood in the answer."
+        hint = "Send it as `value`: only its hash under the tenant's key is stored."
+        raise ApiError(400, "value_needed", message, hint)
+    return known
 
 
-def _kept(judging: _Judging, found: Found, said: Sequence[Said]) -> Iterator[str]:
+def _place(hit: _Hit, found: Found) -> Place:
+    return Place(found.role, found.kind, found.tool, hit.path)
+
+
+def _is(judging: _Judging, value: str, found: Found) -> bool:
+    """Whether this may be what was found: by its placeholder, or by its length where that says nothing."""
+    if found.placeholder and "{hash}" in judging.rule.redact.placeholder:
+        return found.placeholder == _stand_in(judging, value)
+    return len(value) == found.length
+
+
+def _kept(judging: _Judging, found: Found, said: Sequence[Said]) -> set[str]:
     """The value of a finding, in a kept text in which the rule finds something at that place."""
+    values: set[str] = set()
     for one in said:
         if one.role != found.role or len(one.text) < found.offset + found.length:
             continue
@@ -263,19 +284,24 @@ def _kept(judging: _Judging, found: Found, said: Sequence[Said]) -> Iterator[str
         verdict = evaluate(judging.book, Exchange(parts=(part,)), key=judging.key)
         place = (0, found.offset, found.offset + found.length)
         for fired in verdict.fired:
-            for finding in fired.findings if fired.rule.id == judging.rule.id else ():
-                if place in finding.places and finding.value is not None:
-                    yield finding.value
+            if fired.rule.id == judging.rule.id:
+                at = (one for one in fired.findings if place in one.places)
+                values |= {one.value for one in at if one.value is not None}
+    return {value for value in values if _is(judging, value, found)}
 
 
-def _made(judging: _Judging, hit: _Hit, by: By, values: set[str]) -> dict[str, object]:
-    found = hit.fired.findings[0]
-    place = Place(found.role, found.kind, found.tool, hit.path)
+def _made(
+    judging: _Judging, by: By, groups: Mapping[Place, set[str]]
+) -> list[dict[str, object]]:
+    """The exceptions, one for each place where that matters. Raises ApiError."""
+    book, rule, key = judging
     try:
-        if by in ("value", "anywhere"):
-            where = place if by == "value" else None
-            return for_values(judging.book, judging.rule, values, judging.key, where)
-        return for_place(judging.book, judging.rule, by, place)
+        if by == "anywhere":
+            return [for_values(book, rule, set().union(*groups.values()), key, None)]
+        if by == "value":
+            return [for_values(book, rule, values, key, place) for place, values in groups.items()]  # fmt: skip
+        made = [for_place(book, rule, by, place) for place in groups]
+        return [one for number, one in enumerate(made) if one not in made[:number]]
     except Cannot as error:
         raise ApiError(400, "no_exception", str(error)) from None
 
@@ -285,13 +311,21 @@ def _stand_in(judging: _Judging, value: str) -> str:
 
 
 async def _effect(
-    request: web.Request, judging: _Judging, hit: _Hit, by: By, values: set[str]
+    request: web.Request,
+    judging: _Judging,
+    hit: _Hit,
+    by: By,
+    groups: Mapping[Place, set[str]],
 ) -> Effect:
     """What records say of other exchanges in which the rule fired."""
     since = datetime.now(UTC) - timedelta(days=EFFECT_DAYS)
     tenant, rule = hit.record.tenant, hit.fired.rule
     sought = Sought(tenants=[tenant], rule=rule, since=since)
-    names = {_stand_in(judging, value) for value in values}
+    named = "{hash}" in judging.rule.redact.placeholder
+    excepted = {
+        place: {_stand_in(judging, value) for value in values if named}
+        for place, values in groups.items()
+    }
     rows: list[Row] = []
     async with reading(request, [tenant]) as pool:
         while len(rows) < MOST_EXCHANGES:
@@ -300,38 +334,56 @@ async def _effect(
             rows += page
             if len(page) < PAGE:
                 break
-    counts, becomes = Counter[str](), Counter[str]()
+    passes = unknown = 0
+    becomes = Counter[str]()
     for row in rows:
-        for record in _records(row):
-            covered = _covers(hit, by, names, record, row.decision.path)
-            counts[str(covered)] += covered is not False
-            if covered:
-                left = [one.action for one in record.rules if one.rule != rule and not one.would]  # fmt: skip
-                if (now := strongest(left)) != record.action:
-                    becomes[now] += 1
+        fired = [one for one in _records(row) if any(that.rule == rule for that in one.rules)]  # fmt: skip
+        covered = [_covers(rule, by, excepted, one, row.decision.path) for one in fired]
+        passes += all(covered)
+        unknown += None in covered and False not in covered
+        for record in fired if all(covered) else ():
+            left = [one.action for one in record.rules if one.rule != rule and not one.would]  # fmt: skip
+            now = strongest(left)
+            if record.action is not None and now != record.action:
+                becomes[now] += 1
     cut = len(rows) >= MOST_EXCHANGES
-    return Effect(since, len(rows), counts["True"], dict(becomes), counts["None"], cut)
+    return Effect(since, len(rows), passes, dict(becomes), unknown, cut)
 
 
 def _covers(
-    hit: _Hit, by: By, names: set[str], record: Decision | Completion, path: str
+    rule: str,
+    by: By,
+    excepted: Mapping[Place, set[str]],
+    record: Decision | Completion,
+    path: str,
 ) -> bool | None:
-    """Whether the exception takes away all that the rule found in a record; None where that is not recorded."""
-    fired = next((one for one in record.rules if one.rule == hit.fired.rule), None)
-    if fired is None or fired.would:
-        return False
-    first = hit.fired.findings[0]
+    """Whether the exceptions take away all that the rule found in a record; None where that is not recorded."""
+    fired = next(one for one in record.rules if one.rule == rule)
     told: list[bool | None] = [None] * (fired.count > len(fired.findings))
     for found in fired.findings:
-        there = (found.role, found.kind, found.tool)
-        if by == "value" and there != (first.role, first.kind, first.tool):
-            told.append(False)
-        elif by in ("value", "anywhere"):
-            told.append(found.placeholder in names if found.placeholder else None)
-        elif by == "tool":
-            told.append((found.tool, found.kind) == (first.tool, first.kind))
+        here = Place(found.role, found.kind, found.tool, path)
+        alike = [names for place, names in excepted.items() if _same(by, place, here)]
+        if by in ("value", "anywhere") and alike:
+            names = set().union(*alike)
+            known = bool(found.placeholder and names)
+            told.append(found.placeholder in names if known else None)
         else:
-            told.append(found.role == first.role if by == "role" else path == hit.path)
+            told.append(bool(alike))
     if False in told:
         return False
-    return None if None in told or not told else True
+    return None if None in told or not told or fired.would else True
+
+
+def _same(by: By, one: Place, other: Place) -> bool:
+    """Whether an exception for one place is one for the other, too."""
+    match by:
+        case "anywhere":
+            return True
+        case "value":
+            return one[:3] == other[:3]
+        case "tool":
+            return (one.tool, one.kind) == (other.tool, other.kind)
+        case "role":
+            return one.role == other.role
+        case "path":
+            return one.path == other.path

@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
 
@@ -122,29 +123,46 @@ async def put_own(request: web.Request) -> web.Response:
 
 async def _show(request: web.Request, kind: Kind) -> web.Response:
     state, tenant = request.app[STATE], await _tenant_of(request, kind)
-    kept = await layers.versions(state.pool, source_of(kind, tenant))
-    return answer(_view(kind, tenant, kept, _chosen(kept, _number(request))))
+    return answer(await _view(state, kind, tenant, _number(request)))
 
 
 async def _put(request: web.Request, kind: Kind) -> web.Response:
     state, tenant = request.app[STATE], await _tenant_of(request, kind)
+    who = (await auth.caller(request)).key
     wanted = await body_of(request, NewVersion, EXAMPLE)
     name = source_of(kind, tenant)
     if (wanted.text is None) == (wanted.version is None):
         raise ApiError(400, "bad_request", "Give either `text` or `version`.", f"Send {EXAMPLE}.")  # fmt: skip
     text = wanted.text or ""
     if wanted.version is not None:
-        found = _chosen(await layers.versions(state.pool, name), wanted.version)
-        text = found.text if found is not None else ""
+        text = (await _kept(state, name, wanted.version)).text
     new = New(name, tenant or None, text.strip() and text, wanted.reason, wanted.after)
-    if wanted.dry_run:
+    with one_proof(state, who):
+        await _prove_or_put(state, new, dry_run=wanted.dry_run)
+    return answer(await _view(state, kind, tenant, None))
+
+
+@contextmanager
+def one_proof(state: State, key: str) -> Iterator[None]:
+    """Of each caller, by the id of a key, one proof at a time: all wait for one another. Raises ApiError 429."""
+    if key in state.provers:
+        message = "A change of rules by this key is being proven."
+        after = {"Retry-After": "1"}
+        raise ApiError(429, "busy", message, "Wait for its answer.", after)
+    state.provers.add(key)
+    try:
+        yield
+    finally:
+        state.provers.discard(key)
+
+
+async def _prove_or_put(state: State, new: New, *, dry_run: bool) -> None:
+    if dry_run:
         there = await layers.in_force(state.pool)
         await prove_new(state, new, there.sources)
         admin_audit.is_dry_run()
     else:
         await take_effect(state, new)
-    kept = await layers.versions(state.pool, name)
-    return answer(_view(kind, tenant, kept, _chosen(kept, None)))
 
 
 async def take_effect(state: State, new: New) -> None:
@@ -174,6 +192,12 @@ async def take_effect(state: State, new: New) -> None:
             message = f"All layers together may have {layers.MOST_BYTES:,} bytes."
             raise ApiError(409, "too_large", message, "Make some shorter.") from None
     raise AT_ONCE
+
+
+def changed_meanwhile(version: int | None) -> ApiError:
+    """The layer has another version than its author saw."""
+    message = f"Version {version} is not in force any more; nothing was changed."
+    return ApiError(409, "changed_meanwhile", message, "Read the layer again.")
 
 
 async def prove_new(state: State, new: New, there: Mapping[str, str]) -> None:
@@ -210,24 +234,31 @@ def _number(request: web.Request) -> int | None:
     return int(wanted)
 
 
-def _chosen(kept: Sequence[Version], wanted: int | None) -> Version | None:
-    """The version of that number, or the newest. Raises ApiError where it is not kept."""
-    if wanted is None:
-        return kept[0] if kept else None
-    for one in kept:
-        if one.version == wanted:
-            return one
-    known = f"Versions {kept[-1].version} to {kept[0].version} are kept." if kept else "There is none yet."  # fmt: skip
-    raise ApiError(404, "not_found", f"There is no version {wanted}.", known)
+async def _kept(state: State, name: str, version: int) -> Version:
+    """A version. Raises ApiError 404 where it is not kept."""
+    found = await layers.one(state.pool, name, version)
+    if found is None:
+        kept = await layers.versions(state.pool, name)
+        known = f"Versions {kept[-1].version} to {kept[0].version} are kept." if kept else "There is none yet."  # fmt: skip
+        raise ApiError(404, "not_found", f"There is no version {version}.", known)
+    return found
 
 
-def _view(
-    kind: Kind, tenant: str, kept: Sequence[Version], chosen: Version | None
+async def _view(
+    state: State, kind: Kind, tenant: str, version: int | None
 ) -> LayerView:
+    """A layer as of a version, or as it is."""
+    name = source_of(kind, tenant)
+    kept = await layers.versions(state.pool, name)
+    chosen = (
+        await layers.one(state.pool, name)
+        if version is None
+        else await _kept(state, name, version)
+    )
     return LayerView(
         kind,
         tenant or None,
-        source_of(kind, tenant),
+        name,
         chosen.version if chosen is not None else 0,
         chosen.text if chosen is not None else "",
         [VersionView(one.version, one.reason, one.actor, one.at) for one in kept],

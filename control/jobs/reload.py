@@ -46,7 +46,8 @@ async def _may_fit(state: State) -> bool:
     """Whether files that did not fit the layers may do so now, since layers changed."""
     if state.unfit is None:
         return False
-    return (await layers.in_force(state.pool)).change != state.unfit
+    async with state.pool.connection() as connection:
+        return await layers.last_change(connection) != state.unfit
 
 
 async def take(state: State, seen: Signature) -> bool:
@@ -68,6 +69,7 @@ async def take(state: State, seen: Signature) -> bool:
     # whatever it is: the last good rules stay, and the next change is checked
     except Exception as error:
         state.rules_complaint = f"{type(error).__name__} while reading them"
+        state.unfit = None
         logger.exception("changed rule files are not used, the last good ones stay")
         return True
     if await asyncio.to_thread(signature, folder) != seen:

@@ -9,8 +9,8 @@ from control.store.admin_audit import UNDER_WAY, changed, changing
 from control.store.database import Connection, Pool
 from control.store.tenants import bump
 
-# Of one layer; each is as large as a rule file may be.
-MOST_VERSIONS = 200
+# Of one layer: versions, and bytes of all that are kept. A rule file may have one of these megabytes.
+MOST_VERSIONS, MOST_HISTORY = 200, 8 * 1024 * 1024
 # Of all layers in force, since each snapshot has them all.
 MOST_BYTES = 16 * 1024 * 1024
 
@@ -111,13 +111,19 @@ async def newest(pool: Pool, tenants: Sequence[str] | None) -> list[Version]:
 
 
 async def versions(pool: Pool, layer: str) -> list[Version]:
-    """All versions of a layer that are kept, the newest first."""
+    """All versions of a layer that are kept, the newest first, with the text of none."""
     async with pool.connection() as connection:
         rows = await connection.execute(
-            "SELECT layer, tenant, version, text, reason, actor, at FROM layer_version WHERE layer = %s ORDER BY version DESC",
+            "SELECT layer, tenant, version, '' AS text, reason, actor, at FROM layer_version WHERE layer = %s ORDER BY version DESC",
             (layer,),
         )
         return [Version(**row) for row in await rows.fetchall()]
+
+
+async def one(pool: Pool, layer: str, version: int | None = None) -> Version | None:
+    """One version of a layer; without its number the newest."""
+    async with pool.connection() as connection:
+        return await _one(connection, layer, version)
 
 
 async def put(pool: Pool, new: New, proven: int, files: str, served: str) -> bool:
@@ -146,7 +152,7 @@ async def _put(pool: Pool, new: New, proven: int, files: str, served: str) -> No
         others = sum(len(text.encode()) for name, text in there.sources.items() if name != new.layer)  # fmt: skip
         if others + len(new.text.encode()) > MOST_BYTES:
             raise TooLarge
-        before = await _newest(connection, new.layer)
+        before = await _one(connection, new.layer)
         version = before.version if before is not None else 0
         if new.after is not None and new.after != version:
             raise Conflict
@@ -162,18 +168,23 @@ async def _put(pool: Pool, new: New, proven: int, files: str, served: str) -> No
             ),
         )
         await connection.execute(
-            "DELETE FROM layer_version WHERE layer = %s AND version <= %s",
-            (new.layer, version + 1 - MOST_VERSIONS),
+            "DELETE FROM layer_version WHERE layer = %(layer)s AND version < (SELECT min(version) FROM (SELECT version, "
+            "row_number() OVER w AS number, sum(octet_length(text)) OVER w AS bytes FROM layer_version WHERE layer = %(layer)s "
+            "WINDOW w AS (ORDER BY version DESC)) kept WHERE number = 1 OR (number <= %(most)s AND bytes <= %(bytes)s))",
+            {"layer": new.layer, "most": MOST_VERSIONS, "bytes": MOST_HISTORY},
         )
         old = {"version": version, "hash": _hash(before.text)} if before else None
         told = {"version": version + 1, "hash": _hash(new.text), "reason": new.reason}
         changed(new.layer, new.tenant, old, told)
 
 
-async def _newest(connection: Connection, layer: str) -> Version | None:
+async def _one(
+    connection: Connection, layer: str, version: int | None = None
+) -> Version | None:
     rows = await connection.execute(
-        "SELECT layer, tenant, version, text, reason, actor, at FROM layer_version WHERE layer = %s ORDER BY version DESC LIMIT 1",
-        (layer,),
+        "SELECT layer, tenant, version, text, reason, actor, at FROM layer_version WHERE layer = %(layer)s "
+        "AND (%(version)s::integer IS NULL OR version = %(version)s) ORDER BY version DESC LIMIT 1",
+        {"layer": layer, "version": version},
     )
     row = await rows.fetchone()
     return Version(**row) if row is not None else None

@@ -110,6 +110,33 @@ def test_what_a_tool_returns_is_let_pass_and_what_others_do_is_not(
     assert judged(tenant, paid())["status"] == "REDACT"
 
 
+def test_each_place_of_a_value_has_an_exception_of_its_own(
+    house: House, tenant: Tenant
+) -> None:
+    asking = json.loads(called(f"paid with {OTHER}", "read_mail"))
+    asking["messages"][0]["content"] = f"my card is {CARD}"
+    row = judged(tenant, json.dumps(asking).encode())
+    made = ask(house, row, value=OTHER)
+    (one,) = json.loads(made["override"])["overrides"][RULE]["except"]
+    assert one["when"] == {"role": "tool", "part": "tool_result", "tool": "read_mail"}
+    assert becomes(tenant, called(f"paid with {OTHER}", "read_mail"), "ALLOW")
+    assert judged(tenant, paid(OTHER))["status"] == "REDACT"
+    # Roles of all places together would leave nothing.
+    assert refused(house, row, by="role").startswith("bad_rules")
+    assert judged(tenant, paid(CARD))["status"] == "REDACT"
+
+
+def test_a_tool_whose_name_is_a_glob_is_that_tool_alone(
+    house: House, tenant: Tenant
+) -> None:
+    row = judged(tenant, called(f"paid with {CARD}", "mcp[1]*"))
+    made = ask(house, row, by="tool")
+    (one,) = json.loads(made["override"])["overrides"][RULE]["except"]
+    assert one["when"]["tool"] == "mcp[[]1][*]"
+    assert becomes(tenant, called(f"paid with {CARD}", "mcp[1]*"), "ALLOW")
+    assert judged(tenant, called(f"paid with {CARD}", "mcp1x"))["status"] == "REDACT"
+
+
 def test_an_exception_that_would_let_all_pass_is_refused(
     house: House, tenant: Tenant
 ) -> None:
@@ -117,6 +144,14 @@ def test_an_exception_that_would_let_all_pass_is_refused(
     assert "let all pass" in refused(house, row, by="role")
     assert refused(house, row, by="tool").startswith("no_exception")
     assert ask(house, row, by="path", dry_run=True)["effect"]["passes"] == 1
+
+
+def test_an_exception_is_only_made_of_the_version_that_its_author_saw(
+    house: House, tenant: Tenant
+) -> None:
+    row = judged(tenant, paid())
+    assert refused(house, row, value=CARD, after=3).startswith("changed_meanwhile")
+    assert ask(house, row, value=CARD, after=0)["version"] == 1
 
 
 def test_what_has_no_exception_is_refused_by_name(house: House, tenant: Tenant) -> None:
@@ -156,7 +191,7 @@ def test_the_command_shows_confirms_makes_and_undoes(
 
     why = ("--reason", "a test card")
     assert "--reason" in run().stderr
-    assert "on standard input" in run(*why).stderr
+    assert "on standard input" in run(*why, "--dry-run").stderr
     shown = run(*why, "--dry-run", given=CARD)
     assert (shown.returncode, "would find nothing in 1 of them, which would be 1 ALLOW" in shown.stderr) == (0, True), shown.stderr  # fmt: skip
     assert "use --yes" in run(*why, given=CARD).stderr

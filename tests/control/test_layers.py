@@ -12,6 +12,8 @@ import pytest
 from cli.client import Refused
 from cli.processes import wait_until
 from control.__main__ import first_rules
+from control.api.layers import one_proof
+from control.errors import ApiError
 from control.jobs import reload
 from control.rule_files import hash_of, signature
 from control.state import State
@@ -130,6 +132,8 @@ def test_an_operators_layer_loosens_and_a_tenants_own_only_tightens(
         (rule("word").replace("ok: about nothing", "ok: about word"), "fired"),
         ("earthflow: 1\nrules: [", "yaml"),
         ("earthflow: 1\noverrides: {no.such: {mode: enforce}}\n", "makes no rule stricter"),
+        ("earthflow: 1\noverrides: {confidential.draft: {action: redact}}\n", "does not tighten"),
+        ("earthflow: 1\noverrides: {personal.email: {except: {values: [x]}}}\n", "makes an exception"),
     ],
 )  # fmt: skip
 def test_what_a_tenants_own_layer_may_not_say_is_refused_and_changes_nothing(
@@ -160,6 +164,28 @@ def test_a_layer_that_cannot_be_is_refused_by_name(
     entries = house.stack.control.get(f"/v1/audit/admin?tenant={tenant.id}&action=layers")["entries"]  # fmt: skip
     assert [one["outcome"] for one in entries].count("done") == 3
     assert "wagga" not in json.dumps(entries), "a layer may name what is secret"
+
+
+def test_of_one_key_one_change_is_proven_at_a_time(state: State) -> None:
+    with one_proof(state, "k"), one_proof(state, "another"):
+        with pytest.raises(ApiError, match="is being proven"), one_proof(state, "k"):
+            pass
+        assert state.provers == {"k", "another"}
+    assert not state.provers
+
+
+@pytest.mark.parametrize(
+    "rules", [[rule(f"w{n}")[19:] for n in range(101)], ["# " + "x" * 64 * 1024]]
+)
+def test_an_own_layer_is_no_larger_than_can_be_proven_beside_others(
+    house: House, tenant: Tenant, rules: list[str]
+) -> None:
+    text = (
+        "earthflow: 1\nrules:\n" + "\n".join(rules)
+        if len(rules) > 1
+        else f"earthflow: 1\n{rules[0]}\n"
+    )
+    assert "100 rules and 65,536 characters at most" in refused(house, own(tenant), text=text)  # fmt: skip
 
 
 def test_who_may_change_which_layer(house: House, tenant: Tenant) -> None:
@@ -257,6 +283,10 @@ async def test_as_many_versions_are_kept_as_the_history_has(
     assert [one.version for one in await layers.versions(state.pool, ALL)] == [5, 4, 3]
     monkeypatch.setattr(layers, "MOST_BYTES", 2 * len(rule("oman")) - 1)
     await made(state, "t")
+    monkeypatch.setattr(layers, "MOST_HISTORY", 2 * len(rule("oman")))
+    assert await changed(state, ALL, rule("oman"))
+    assert [one.version for one in await layers.versions(state.pool, ALL)] == [6, 5]
+    assert await layers.one(state.pool, ALL, 4) is None
     with pytest.raises(layers.TooLarge):
         await changed(state, source_of("own", "t"), rule("oman"), "t")
     assert await changed(state, ALL, rule("oman"))

@@ -11,7 +11,7 @@ from rules.evaluate import evaluate
 from rules.exchange import Direction, Exchange, Part
 from rules.layers import ALL, source_of
 from rules.load import Library
-from tests.properties.test_evaluate import PARTS, STRENGTH, WORDS
+from tests.properties.test_evaluate import STRENGTH, TEXT, WORDS
 from tests.support.shared import examples
 
 SHIPPED = {
@@ -28,13 +28,28 @@ RULE = st.fixed_dictionaries(
         "match": st.sampled_from(WORDS).map(lambda word: {"keywords": word}),
         "priority": st.integers(0, 1000),
     },
-    optional={"mode": MODES, "score": st.just({"odd": 3})},
+    optional={
+        "mode": MODES,
+        "score": st.just({"odd": 3}),
+        "head": st.sampled_from(["flag", "refuse", "always"]),
+        "when": st.sampled_from(
+            [{"part": "text"}, {"role": "user"}, {"part": "document"}]
+        ),
+    },
 )
 JUDGING = st.builds(lambda rule, action: {**rule, "action": action}, RULE, ACTIONS)
 REDACTING = st.builds(
     lambda rule, restore: {**rule, "action": "redact", "redact": {"restore": restore}},
     RULE,
     RESTORES,
+)
+PLACED = st.lists(
+    st.tuples(
+        TEXT,
+        st.sampled_from(["user", "assistant", "tool"]),
+        st.sampled_from(["text", "text", "document", "head", "tool_result"]),
+    ),
+    max_size=5,
 )
 ALLOWING = st.builds(
     lambda rule: {**rule, "action": "allow", "allows": ["r.*", "score.odd"]}, RULE
@@ -67,12 +82,12 @@ FILE = st.fixed_dictionaries({"earthflow": st.just(1)}, optional=SAYS)
 
 
 @examples(300)
-@given(FILE, FILE, FILE, PARTS, st.sampled_from(["default", "monitor"]), st.sampled_from(["request", "response"]))  # fmt: skip
+@given(FILE, FILE, FILE, PLACED, st.sampled_from(["default", "monitor"]), st.sampled_from(["request", "response"]))  # fmt: skip
 def test_an_own_layer_never_lets_more_through(
     files: dict[str, object],
     operators: dict[str, object],
     own: dict[str, object],
-    parts: list[tuple[str, str]],
+    parts: list[tuple[str, str, str]],
     preset: str,
     direction: Direction,
 ) -> None:
@@ -83,8 +98,8 @@ def test_an_own_layer_never_lets_more_through(
     }
     exchange = Exchange(
         parts=tuple(
-            Part(text, role, "text", number)  # type: ignore[arg-type]
-            for number, (text, role) in enumerate(parts)
+            Part(text, role, kind, -1 if kind in ("document", "head") else number)  # type: ignore[arg-type]
+            for number, (text, role, kind) in enumerate(parts)
         ),
         direction=direction,
     )
@@ -100,5 +115,5 @@ def test_an_own_layer_never_lets_more_through(
     if after.action == "REDACT":
         covered = {(edit.literal, at) for edit in after.edits for at in range(edit.start, edit.end)}  # fmt: skip
         assert {(edit.literal, at) for edit in before.edits for at in range(edit.start, edit.end)} <= covered  # fmt: skip
-        kept = {text[edit.start : edit.end] for text, _ in parts for edit in before.edits} - {one.value for one in before.restore}  # fmt: skip
+        kept = {text[edit.start : edit.end] for text, *_ in parts for edit in before.edits} - {one.value for one in before.restore}  # fmt: skip
         assert not kept & {one.value for one in after.restore}

@@ -89,6 +89,17 @@ def test_a_value_is_known_by_its_hash_under_the_tenants_key_and_where_it_stood()
     assert status(layered, "my card is 4716 4615 8332 2103", RESULT) == "REDACT"
 
 
+def test_a_value_in_other_letters_is_another_value() -> None:
+    known = library(dict(shipped()), portable=True)
+    rule = known.written.assemble("default", "t").rules["credentials.github-token"]
+    token = "ghp_aB3dE5fG7hI9jK1lM3nO5pQ7rS9tU1vW3xY5"
+    made = for_values(known.rulebook("default", "t"), rule, {token}, KEY, None)
+    layered = with_layer(added("", rule.id, {**made, "from": "x"})).rulebook("default", "t")  # fmt: skip
+    user = Place("user", "text")
+    assert status(layered, f"use {token} here", user) == "ALLOW"
+    assert status(layered, f"use ghp_{token[4:].swapcase()} here", user) == "REDACT"
+
+
 def test_what_a_rule_is_for_is_no_exception() -> None:
     book, rules = rules_with_content()
     known = library(dict(shipped()), portable=True).written.assemble("strict", "t").rules  # fmt: skip

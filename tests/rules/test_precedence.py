@@ -147,3 +147,38 @@ def test_what_an_own_layer_redacts_does_not_come_back() -> None:
     own = sources_of("t1")[-1]
     assert [one.value for one in judged({ALL: kept, "z.yaml": above}).restore] == ["alpha"]  # fmt: skip
     assert judged({ALL: kept, own: above}).restore == ()
+
+
+def own_judged(files: str, own: str, *parts: Part) -> tuple[str, str]:
+    """What becomes of a call without an own layer, and with it."""
+    without = {**SHIPPED, "z.yaml": files}
+    books = (Library({**without, **more}, portable=True).rulebook("default", "t1") for more in ({}, {sources_of("t1")[-1]: own}))  # fmt: skip
+    before, after = (evaluate(book, Exchange(parts=parts)).action for book in books)
+    return before, after
+
+
+def test_an_own_layer_takes_no_score_no_owner_and_no_name_from_a_rule() -> None:
+    score = "earthflow: 1\nthresholds: {odd: {block: 3}}\nrules:\n  - {id: op.sign, action: flag, score: {odd: 3}, match: {keywords: sign}}\n"
+    raised = "earthflow: 1\noverrides: {op.sign: {action: redact}}\n"
+    assert own_judged(score, raised, Part("a sign", "user", "document", -1)) == ("BLOCK", "BLOCK")  # fmt: skip
+    refusing = "earthflow: 1\nrules:\n  - {id: op.secret, action: redact, head: refuse, match: {regex: 'key=(?P<secret>zx81-[0-9-]+)'}}\n"
+    mine = "earthflow: 1\nrules:\n  - {id: a.mine, action: redact, when: {part: text}, match: {regex: 'zx81-[0-9-]+'}}\n"
+    value = "zx81-1234-5678-9012"
+    parts = (Part(f"key={value}", "user", "text", 0), Part(f"see {value}", "user", "document", -1))  # fmt: skip
+    assert own_judged(refusing, mine, *parts) == ("BLOCK", "BLOCK")
+    falcon = "earthflow: 1\nrules:\n  - {id: op.falcon, action: block, match: {regex: projectfalcon}}\n"
+    named = "earthflow: 1\nrules:\n  - {id: own.projectfalcon, action: flag, match: {keywords: never}}\n"
+    said = Part("hello [REDACTED:own_projectfalcon_bcdfghjk]", "user", "text", 0)
+    assert own_judged(falcon, named, said) == ("BLOCK", "BLOCK")
+
+
+def test_an_own_layer_holds_nobody_up() -> None:
+    own = "earthflow: 1\nrules:\n  - {id: acme.zz, action: block, when: {user: x}}\n"
+    files = "earthflow: 1\nrules:\n  - {id: acme.a, action: flag, match: {keywords: a}}\noverrides: {acme.*: {action: redact}}\n"
+    library = Library({**SHIPPED, "z.yaml": files, sources_of("t1")[-1]: own}, portable=True)  # fmt: skip
+    for preset in ("default", "strict", "monitor"):
+        library.rulebook(preset, "t1")
+    strict = {**SHIPPED, "earthflow/strict": "earthflow: 1\nextends: [earthflow/default]\noverrides: {p.*: {action: redact}}\n"}  # fmt: skip
+    of_p = "earthflow: 1\nrules:\n  - {id: p.zz, action: block, when: {user: x}}\noverrides: {p.a: {action: block}}\n"
+    book = Library({**strict, sources_of("t1")[-1]: of_p}, portable=True).written.assemble("strict", "t1")  # fmt: skip
+    assert (book.rules["p.zz"].action, book.rules["p.a"].action) == ("block", "block")
