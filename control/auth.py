@@ -81,15 +81,21 @@ async def permitted(request: web.Request, needs: str) -> Caller:
 
     Raises ApiError: 403 without the permission, 404 for a foreign tenant.
     """
-    who = await caller(request)
-    if not who.may(needs):
-        raise _forbidden(request, who, needs)
+    who = await having(request, needs)
     resource = request.match_info.route.resource
     path = resource.canonical if resource is not None else ""
     if path.startswith(TENANTS) and not who.sees(named(request)):
         if (act := UNDER_WAY.get()) is not None:
             act.tenant = owner_of(who)  # no entry of somebody else's
         raise NO_TENANT
+    return who
+
+
+async def having(request: web.Request, needs: str) -> Caller:
+    """The caller, who has this permission. Raises ApiError 403."""
+    who = await caller(request)
+    if not who.may(needs):
+        raise _forbidden(request, who, needs)
     return who
 
 

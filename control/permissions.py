@@ -35,7 +35,8 @@ _AUDITORS: tuple[Role, ...] = ("auditor", "auditor+prompts")
 
 PERMISSIONS: Mapping[str, Permission] = {
     "tenants.read": _of("see tenants", *_STAFF, "tenant"),
-    "tenants.write": _of("change and end tenants", "operator"),
+    "tenants.write": _of("change the names, labels and webhooks of tenants, and end them", "operator"),
+    "tenants.limits": _of("change a tenant's preset, unknown hosts, limits and retention", "operator", whole=True),
     "tenants.create": _of("make tenants", "operator", whole=True),
     "keys.read": _of("see tenants' keys, never their secrets", *_STAFF, "tenant"),
     "keys.write": _of("make, rotate and revoke tenants' keys", "operator"),

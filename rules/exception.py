@@ -173,6 +173,6 @@ def _file(overrides: Mapping[str, Any]) -> str:
 
 
 def strongest(actions: Sequence[str]) -> str:
-    """What follows where these actions are left."""
-    order = ("ALLOW", "FLAG", "REDACT", "BLOCK")
-    return max(actions, key=order.index, default="ALLOW")
+    """What follows where rules with these actions are left; what a score came to is a rule of its own."""
+    order = ("SCORE", "ALLOW", "FLAG", "REDACT", "BLOCK")
+    return max(("ALLOW", *actions), key=order.index)

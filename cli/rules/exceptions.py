@@ -96,7 +96,9 @@ def _show(proposed: dict[str, Any]) -> None:
         f"It would find nothing in {effect['passes']} of them{_becomes(effect)}.",
     ]
     if effect["unknown"]:
-        said.append(f"Of {effect['unknown']} records that is not known: they do not hold what was found.")  # fmt: skip
+        said.append(
+            f"Of {effect['unknown']} it is not known: records do not hold all that was found, nor what a score would come to."
+        )
     typer.echo("\n".join(said), err=True)
 
 

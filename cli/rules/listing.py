@@ -1,7 +1,7 @@
 """`earthflow rules show` and `schema`: the rules as written or in effect, and their JSON Schema."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 from cli.client import Control
 from cli.errors import CommandError
 from cli.output import Output, emit_table
+from cli.remote import control
 from cli.rules.sources import (
     Only,
     Rules,
@@ -17,8 +18,6 @@ from cli.rules.sources import (
     default_rules,
     library_of,
 )
-from cli.secrets_file import admin_key
-from cli.settings import UpSettings
 from rules import schema
 from rules.load import Library
 
@@ -42,8 +41,10 @@ def show(
     """List rules: as written, or as they take effect for a tenant and where each comes
     from.
     """
-    library = library_of(rules or default_rules(), {}, "portable")
-    chosen = preset or _preset_of(tenant)
+    api = _reached() if effective or (tenant and not preset) else None
+    chosen = preset or _preset_of(api, tenant)
+    layers = _layers_of(api, tenant) if effective else {}
+    library = library_of(rules or default_rules(), layers, "portable")
     rows = list(
         _effective(library, chosen, tenant, only)
         if effective
@@ -61,7 +62,8 @@ def show(
     emit_table(title, columns, [[str(value) for value in row.values()] for row in rows])
     if effective:
         typer.echo(
-            "Later replaces earlier: preset, operator's files by name, tenant's file. Overrides: operator's, tenant's, preset's."
+            "Later replaces earlier: preset; operator's files by name, layer for all; tenant's file, operator's layer for it, exceptions. "
+            "Overrides: operator's, tenant's, preset's. The tenant's own layer only tightens."
         )
 
 
@@ -70,33 +72,46 @@ def schema_() -> None:
     typer.echo(json.dumps(schema.schema(), indent=2, ensure_ascii=False))
 
 
-def _preset_of(tenant: str) -> str:
-    """The preset that control has for a tenant; `default` where control cannot be
-    asked.
-    """
-    if not tenant:
+def _reached() -> Control | None:
+    """Control, whose preset and layers count; None where it cannot be asked, which is said."""
+    try:
+        api = control()
+        api.get("/v1/rules/layers")
+    except CommandError as error:
+        typer.echo(
+            f"These are files alone, without layers, and the preset is `default` unless --preset names one: {error}",
+            err=True,
+        )
+        return None
+    return api
+
+
+def _preset_of(api: Control | None, tenant: str) -> str:
+    """The preset that control has for a tenant; `default` where it knows none."""
+    if api is None or not tenant:
         return "default"
-    settings = UpSettings()
-    key = admin_key(
-        settings.state_dir,
-        settings.admin_key.get_secret_value() if settings.admin_key else None,
-    )
-    if key is not None:
-        try:
-            known = Control(f"http://127.0.0.1:{settings.dashboard_port}", key).get(
-                "/v1/tenants"
-            )["tenants"]
-            return next(
-                (str(one["rules_preset"]) for one in known if one["id"] == tenant),
-                "default",
-            )
-        except CommandError:
-            pass
-    typer.echo(
-        "Control cannot be asked for the tenant's preset, so this is `default`. Use --preset for another.",
-        err=True,
-    )
-    return "default"
+    try:
+        return str(api.get(f"/v1/tenants/{tenant}")["rules_preset"])
+    except CommandError:
+        return "default"
+
+
+def _layers_of(api: Control | None, tenant: str) -> dict[str, str]:
+    """The layers that concern a tenant, by the names of their sources."""
+    if api is None:
+        return {}
+    paths = ["/v1/rules/layers/all"]
+    if tenant:
+        known = api.get(f"/v1/rules/layers?tenant={tenant}")["layers"]
+        paths += [_path_of(one) for one in known if one["tenant"] == tenant]
+    found = [api.get(path) for path in paths]
+    return {one["source"]: one["text"] for one in found if one["text"]}
+
+
+def _path_of(layer: Mapping[str, Any]) -> str:
+    """Where the API has a tenant's layer of a kind."""
+    kind = {"tenant": "layer"}.get(layer["layer"], layer["layer"])
+    return f"/v1/tenants/{layer['tenant']}/rules/{kind}"
 
 
 def _written(library: Library, only: str) -> Iterator[dict[str, Any]]:

@@ -68,7 +68,8 @@ class NewException(msgspec.Struct, forbid_unknown_fields=True):
 
 class Effect(msgspec.Struct):
     """What records of the last days say: of `exchanges` in which the rule fired, it would find nothing in `passes`, and
-    `becomes` counts what these would be then, where that differs. `unknown`: what was found there is not recorded.
+    `becomes` counts what these would be then, where that differs. `unknown`: what was found there is not recorded, or what a score
+    comes to without the rule. `cut`: there are more exchanges.
     """
 
     since: datetime
@@ -340,8 +341,10 @@ async def _effect(
         fired = [one for one in _records(row) if any(that.rule == rule for that in one.rules)]  # fmt: skip
         covered = [_covers(rule, by, excepted, one, row.decision.path) for one in fired]
         passes += all(covered)
-        unknown += None in covered and False not in covered
-        for record in fired if all(covered) else ():
+        # What a score comes to without one of its rules is in no record.
+        scores = bool(judging.rule.score) and all(covered)
+        unknown += scores or (None in covered and False not in covered)
+        for record in fired if all(covered) and not scores else ():
             left = [one.action for one in record.rules if one.rule != rule and not one.would]  # fmt: skip
             now = strongest(left)
             if record.action is not None and now != record.action:

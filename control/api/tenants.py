@@ -45,6 +45,16 @@ UnknownHosts = Literal["", "tunnel", "deny"]
 COLUMNS = {"rules_preset": "preset"}  # fields whose column has another name
 
 
+# What a tenant's own people do not set: those who are bound to it could else let everything through, or shorten its audit.
+LIMITS = (
+    "rules_preset",
+    "unknown_hosts",
+    "max_requests_per_minute",
+    "max_tokens_per_day",
+    "retention_days",
+)
+
+
 class NewTenant(msgspec.Struct, forbid_unknown_fields=True):
     """The body of a POST."""
 
@@ -209,11 +219,14 @@ async def show(request: web.Request) -> web.Response:
 
 
 async def change(request: web.Request) -> web.Response:
-    """Change a tenant; it takes effect on every proxy at once. A new webhook's secret is shown here and never again."""
+    """Change a tenant; it takes effect on every proxy at once. Its preset, hosts, limits and retention need tenants.limits, too. A new
+    webhook's secret is shown here and never again.
+    """
     state = request.app[STATE]
-    values = columns_of(
-        await body_of(request, Changes, '{"max_requests_per_minute": 5000}')
-    )
+    changes = await body_of(request, Changes, '{"max_requests_per_minute": 5000}')
+    if any(getattr(changes, name) is not msgspec.UNSET for name in LIMITS):
+        await auth.having(request, "tenants.limits")
+    values = columns_of(changes)
     url, webhook, secret = values.pop("webhook", msgspec.UNSET), None, None
     if url is not msgspec.UNSET:
         webhook, secret = (

@@ -228,6 +228,8 @@ def test_the_command_puts_gets_lists_and_reverts(
     versions = json.loads(run("history", *whose, "-o", "json").stdout)
     assert [(one["version"], one["reason"]) for one in versions] == [(3, "c"), (2, "b"), (1, "a secret island")]  # fmt: skip
     assert json.loads(run("layers", *whose, "-o", "json").stdout)[-1]["version"] == 3
+    (shown,) = json.loads(run("show", "--effective", *whose, "--only", "acme.samoa", "-o", "json").stdout)  # fmt: skip
+    assert (shown["action"], shown["from"]) == ("block", f"tenants/{tenant.id}/layer.yaml:3")  # fmt: skip
     file.write_text("earthflow: 2\n")
     wrong = run("put", str(file), *whose, "--reason", "d")
     assert (wrong.returncode, "this version reads schema 1 only" in wrong.stderr) == (3, True)  # fmt: skip

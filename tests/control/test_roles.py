@@ -6,6 +6,7 @@ from typing import Any
 from cli.processes import wait_until
 from contract import keys
 from control.api.keys import MOST_BOUND
+from control.api.tenants import LIMITS
 from control.keyring import TRIES, Guesses
 from control.permissions import PERMISSIONS
 from control.routes import ROUTES
@@ -93,6 +94,15 @@ def test_a_key_that_is_bound_finds_what_is_its_tenants_and_nothing_else(
     assert {row["tenant"] for row in rotated} == {one.id, two.id}
     foreign = ("-X", "POST", "-d", json.dumps({"tenant_id": three.id}), *mine)
     assert ask(house, "/v1/keys/rotate", *foreign)[0] == 404
+    # It neither loosens the rules of its tenants nor shortens their audit.
+    changed = {"labels": {"team": "a"}, "name": "One"}
+    for body in (changed, *({name: None} for name in LIMITS), {"rules_preset": "monitor", **changed}):  # fmt: skip
+        words = ("-X", "PATCH", "-d", json.dumps(body), *mine)
+        status, told = ask(house, f"/v1/tenants/{one.id}", *words)
+        text = json.dumps(told)
+        assert status == (200 if body == changed else 400 if "bad_request" in text else 403), text  # fmt: skip
+    assert (told["error"]["code"], "tenants.limits" in text) == ("forbidden", True)
+    assert control.get(f"/v1/tenants/{one.id}")["rules_preset"] == "default"
     # It makes no tenants, and no keys of staff.
     for path in ("/v1/tenants", "/v1/keys"):
         told = ask(house, path, "-X", "POST", "-d", '{"name": "x"}', *mine)
@@ -199,7 +209,7 @@ def test_guessing_is_told_to_wait_and_a_neighbour_with_a_right_key_is_not(
 def test_the_document_has_the_table_that_decides() -> None:
     text = permission_table.DOCUMENT.read_text()
     assert permission_table.written(text) == text
-    assert {route.needs for route in ROUTES} - {""} == PERMISSIONS.keys() - {"audit.prompts"}  # fmt: skip
+    assert {route.needs for route in ROUTES} - {""} == PERMISSIONS.keys() - {"audit.prompts", "tenants.limits"}  # fmt: skip
 
 
 def test_many_addresses_do_not_fill_the_memory() -> None:
