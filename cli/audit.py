@@ -114,6 +114,8 @@ def explain(
         _tell(fired)
     if told["rules_changed"]:
         typer.echo("The tenant's rules have changed since; what is said of rules is of today's.")  # fmt: skip
+    if any(fired["where"] for fired in told["rules"]):
+        typer.echo(f"\nWhere a rule was wrong: earthflow rules except {told['id']} --rule RULE --reason WHY")  # fmt: skip
 
 
 def _tell(fired: Mapping[str, Any]) -> None:

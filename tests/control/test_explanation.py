@@ -64,7 +64,8 @@ def test_a_blocked_call_is_explained_by_its_record_and_by_the_rules_of_today(
     assert said[0] == f"BLOCK  {tenant.id}  {row['id']}"
     assert f"{RULE}  BLOCK, high, once on the call" in said
     assert any("block, in mode monitor" in line for line in said)
-    assert said[-1].startswith("The tenant's rules have changed since")
+    assert said[-3].startswith("The tenant's rules have changed since")
+    assert said[-1] == f"Where a rule was wrong: earthflow rules except {row['id']} --rule RULE --reason WHY"  # fmt: skip
 
 
 def test_a_known_secret_is_explained_without_its_value(
