@@ -1,8 +1,11 @@
 """Exceptions from a hit: the smallest one, proven, shown with what else it lets pass, in force, and undone."""
 
 import json
+import re
+import shlex
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -19,7 +22,8 @@ from tests.support.house import (
     message,
 )
 
-CARD, OTHER = "4539 1488 0343 6467", "4716 4615 8332 2103"
+ROOT = Path(__file__).resolve().parents[2]
+CARD, OTHER = "4556 7375 8689 9855", "4716 4615 8332 2103"
 RULE = "personal.card"
 
 
@@ -215,6 +219,20 @@ def test_the_command_shows_confirms_makes_and_undoes(
     assert json.loads(text)["overrides"][RULE]["except"][0]["from"] == row["id"]
     assert "1 taken out" in run("--undo").stdout
     assert json.loads(run(*why, "--yes", "-o", "json", given=CARD).stdout)["version"] == 3  # fmt: skip
+
+
+def test_the_document_shows_what_the_command_says(house: House, tenant: Tenant) -> None:
+    text = (ROOT / "docs" / "rules.md").read_text()
+    (block,) = re.findall(r"^    \$ (earthflow rules except .*?)\n\n", text, re.MULTILINE | re.DOTALL)  # fmt: skip
+    command, *shown = block.replace("\n    ", "\n").splitlines()
+    for card in (CARD, OTHER, CARD):
+        row = judged(tenant, paid(card))
+    words = shlex.split(command)
+    words[3] = row["id"]
+    done = subprocess.run([EARTHFLOW, *words[1:]], env=command_environment(house), input=CARD, capture_output=True, text=True)  # fmt: skip
+    said = (done.stderr + done.stdout).replace(tenant.id, "acme").splitlines()
+    names = re.compile(r"[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+    assert [names.sub("…", line) for line in said] == [names.sub("…", line) for line in shown]  # fmt: skip
 
 
 @pytest.fixture
