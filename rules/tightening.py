@@ -30,7 +30,10 @@ def tightened(rule: Rule, override: Override, *, mode: bool = True) -> Rule:
     changes = dict(override.changes)
     if not mode:
         changes.pop("mode", None)
-    if rule.action == "allow":  # the less it applies, the more is demanded
+    # The less an `allow` applies, the more is demanded; unless it scores, too.
+    if rule.action == "allow":
+        if rule.score:
+            return rule
         word = changes.get("mode", rule.mode)
         lower = _rank("mode", word) < _rank("mode", rule.mode)
         return replace(rule, mode=word) if lower else rule

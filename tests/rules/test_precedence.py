@@ -161,6 +161,9 @@ def test_an_own_layer_takes_no_score_no_owner_and_no_name_from_a_rule() -> None:
     score = "earthflow: 1\nthresholds: {odd: {block: 3}}\nrules:\n  - {id: op.sign, action: flag, score: {odd: 3}, match: {keywords: sign}}\n"
     raised = "earthflow: 1\noverrides: {op.sign: {action: redact}}\n"
     assert own_judged(score, raised, Part("a sign", "user", "document", -1)) == ("BLOCK", "BLOCK")  # fmt: skip
+    allowing = "earthflow: 1\nthresholds: {odd: {flag: 1}}\nrules:\n  - {id: op.pass, action: allow, allows: [other], score: {odd: 3}, match: {keywords: sign}}\n"
+    off = "earthflow: 1\noverrides: {op.pass: {mode: 'off'}}\n"
+    assert own_judged(allowing, off, Part("a sign", "user", "text", 0)) == ("FLAG", "FLAG")  # fmt: skip
     refusing = "earthflow: 1\nrules:\n  - {id: op.secret, action: redact, head: refuse, match: {regex: 'key=(?P<secret>zx81-[0-9-]+)'}}\n"
     mine = "earthflow: 1\nrules:\n  - {id: a.mine, action: redact, when: {part: text}, match: {regex: 'zx81-[0-9-]+'}}\n"
     value = "zx81-1234-5678-9012"
