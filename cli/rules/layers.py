@@ -1,12 +1,13 @@
 """`earthflow rules put`, `get`, `history`, `revert` and `layers`: rules that control keeps, beside the operator's files."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cli.client import Control, Refused
+from cli.client import Refused
 from cli.errors import USAGE, CommandError
 from cli.output import Output, RowsOutput, emit, emit_rows
 from cli.remote import control
@@ -52,7 +53,7 @@ def put(
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{file} cannot be read: {error}", USAGE) from None
     body = {"text": text, "reason": reason, "after": after, "dry_run": dry_run}
-    _say(_changed(control(), path_of(tenant, own=own), body), output, dry_run=dry_run)
+    _change(path_of(tenant, own=own), body, output)
 
 
 def revert(
@@ -66,7 +67,7 @@ def revert(
 ) -> None:
     """Put an earlier version of a layer in force again, as a new version."""
     body = {"version": version, "reason": reason, "after": after, "dry_run": dry_run}
-    _say(_changed(control(), path_of(tenant, own=own), body), output, dry_run=dry_run)
+    _change(path_of(tenant, own=own), body, output)
 
 
 def get(
@@ -120,21 +121,17 @@ def path_of(tenant: str | None, *, own: bool, exceptions: bool = False) -> str:
     return "/v1/rules/layers/all"
 
 
-def _changed(api: Control, path: str, body: dict[str, Any]) -> dict[str, Any]:
+def _change(path: str, body: Mapping[str, object], output: Output) -> None:
+    """Have a layer changed, or only proven, and say what is in force."""
     try:
-        changed: dict[str, Any] = api.post(path, body)
-        return changed
+        layer: dict[str, Any] = control().post(path, body)
     except Refused as error:
         if error.code == "bad_rules":
             raise CommandError(str(error), INVALID) from None
         raise
-
-
-def _say(layer: dict[str, Any], output: Output, *, dry_run: bool) -> None:
     if output == "json":
         emit(layer, output)
         return
     stays = f"version {layer['version']} of it stays in force"
-    done = f"version {layer['version']} is in force on every proxy within a second"
-    what = f"proven; {stays}" if dry_run else done
-    typer.echo(f"{layer['source']}: {what}")
+    done = f"version {layer['version']} is in force; each proxy uses it once it has built its rules"
+    typer.echo(f"{layer['source']}: {f'proven; {stays}' if body['dry_run'] else done}")

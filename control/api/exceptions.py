@@ -118,6 +118,11 @@ class _Judging(NamedTuple):
 
 async def create(request: web.Request) -> web.Response:
     """Make the smallest exception for what a rule found in an exchange; it takes effect on every proxy at once."""
+    with one_proof(request.app[STATE], (await auth.caller(request)).key):
+        return answer(await _create(request))
+
+
+async def _create(request: web.Request) -> Proposal:
     state = request.app[STATE]
     wanted = await body_of(request, NewException, EXAMPLE)
     row, wrapped, prompt = await found_of(request)
@@ -133,23 +138,22 @@ async def create(request: web.Request) -> web.Response:
     version = before.version if before is not None else 0
     if wanted.after not in (None, version):
         raise changed_meanwhile(wanted.after)
-    with one_proof(state, (await auth.caller(request)).key):
-        async with state.proving:
-            groups = await asyncio.to_thread(_groups, judging, hit, wanted, said)
-            made = await asyncio.to_thread(_made, judging, wanted.by, groups)
-        text, override = before.text if before is not None else "", ""
-        for one in made:
-            text = added(text, judging.rule.id, {**one, "from": row.decision.id})
-            override = added(override, judging.rule.id, one)
-        new = New(name, tenant, text, wanted.reason, version)
-        effect = await _effect(request, judging, hit, wanted.by, groups)
-        if wanted.dry_run:
-            await prove_new(state, new, there.sources)
-            admin_audit.is_dry_run()
-        else:
-            await take_effect(state, new)
-            version += 1
-    return answer(Proposal(row.decision.id, hit.fired.rule, wanted.by, override, name, version, effect))  # fmt: skip
+    async with state.proving:
+        groups = await asyncio.to_thread(_groups, judging, hit, wanted, said)
+        made = await asyncio.to_thread(_made, judging, wanted.by, groups)
+    text, override = before.text if before is not None else "", ""
+    for one in made:
+        text = added(text, judging.rule.id, {**one, "from": row.decision.id})
+        override = added(override, judging.rule.id, one)
+    new = New(name, tenant, text, wanted.reason, version)
+    effect = await _effect(request, judging, hit, wanted.by, groups)
+    if wanted.dry_run:
+        await prove_new(state, new, there.sources)
+        admin_audit.is_dry_run()
+    else:
+        await take_effect(state, new)
+        version += 1
+    return Proposal(row.decision.id, hit.fired.rule, wanted.by, override, name, version, effect)  # fmt: skip
 
 
 async def delete(request: web.Request) -> web.Response:
