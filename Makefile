@@ -19,10 +19,10 @@ help:  ## this list
 demo: $(VENV)/installed  ## watch real AI clients talk through Earthflow (ONCE=1: end by itself)
 	"$(BIN)/earthflow" demo $(if $(ONCE),--once)
 
-test: $(VENV)/installed  ## all that proves behaviour, within minutes; starts its own PostgreSQL and Valkey
+test: $(VENV)/installed .venv-provider/installed  ## all that proves behaviour, within minutes; starts its own PostgreSQL and Valkey
 	$(PYTEST)
 
-test-long: $(VENV)/installed  ## the random tests with ten times the examples, and every combination; within the hour, resumable by part
+test-long: $(VENV)/installed .venv-provider/installed  ## the random tests with ten times the examples, and every combination; within the hour, resumable by part
 	@for part in $(PARTS); do test -n "$(COMMIT)" -a -e $(PASSED)/$$part || $(MAKE) --no-print-directory long-$$part || exit 1; done
 	@echo "passed: $(PARTS)"
 
@@ -96,8 +96,14 @@ hooks: $(VENV)/installed  ## have git run the quick checks before each commit
 	"$(BIN)/pre-commit" install
 
 clean:  ## take away all that make has made
-	rm -rf $(VENV) .venv-peers .venv-clients .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist
+	rm -rf $(VENV) .venv-peers .venv-clients .venv-provider .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist
 
 $(VENV)/installed: requirements-dev.txt pyproject.toml deploy/install.sh
 	bash deploy/install.sh $(VENV)
+	touch $@
+
+# What the tests sign in at needs packages that ours must do without.
+.venv-provider/installed: tests/support/canaille.txt $(VENV)/installed
+	"$(BIN)/python" -m venv .venv-provider
+	.venv-provider/bin/python -m pip install -q --disable-pip-version-check -r $<
 	touch $@

@@ -33,6 +33,8 @@ PLACES = {
     "secrets": "cli.known_secrets:app",
     "webhooks": "cli.webhooks:app",
     "context": "cli.context:app",
+    "login": "cli.login:login",
+    "logout": "cli.login:logout",
     "config": "cli.config:app",
 }
 # What stands behind these is another program's command line.

@@ -100,23 +100,37 @@ def add(
     ] = None,
 ) -> None:
     """Add an Earthflow under a name, or replace it. The first one is used from now on."""
+    there = new(name, url, ca)
+    if key not in (None, "-"):
+        raise CommandError("Give the key by standard input: --key -", USAGE)
+    keep(there)
+    # an old key is for another URL
+    keep_key(name, sys.stdin.readline().strip() if key is not None else None)
+
+
+def new(name: str, url: str, ca: Path | None) -> Context:
+    """A context without a key, which nothing has yet. Raises CommandError."""
     if not NAME.fullmatch(name):
         raise CommandError("A context's name has letters, digits, - and _.", USAGE)
     if not re.fullmatch(r"https?://[^@\s]+", url):
         raise CommandError("--url is like https://host:8443.", USAGE)
-    if key not in (None, "-"):
-        raise CommandError("Give the key by standard input: --key -", USAGE)
+    return Context(name, url.rstrip("/"), None, str(ca.absolute()) if ca else None)
+
+
+def keep(context: Context) -> None:
+    """Add a context, or replace it. The first one is used from now on."""
+    known = _read()
+    one = {"url": context.url, **({"ca": context.ca} if context.ca else {})}
+    contexts = {**known.get("contexts", {}), context.name: one}
+    _write(known.get("current") or context.name, contexts)
+
+
+def keep_key(name: str, key: str | None) -> None:
+    """Keep the key of a context, or none."""
     if key is None:
-        # the old key is for another URL
         _key_file(name).unlink(missing_ok=True)
     else:
-        write_private(_key_file(name), sys.stdin.readline().strip() + "\n")
-    known = _read()
-    contexts = {
-        **known.get("contexts", {}),
-        name: {"url": url.rstrip("/"), **({"ca": str(ca.absolute())} if ca else {})},
-    }
-    _write(known.get("current") or name, contexts)
+        write_private(_key_file(name), key + "\n")
 
 
 @app.command()

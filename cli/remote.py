@@ -40,9 +40,15 @@ def control() -> Control:
 def _of(url: str, key: str | None, ca: str | None) -> Control:
     if not key:
         raise CommandError(
-            "There is no key: set EARTHFLOW_ADMIN_API_KEY, give one to `earthflow context add`, or start `earthflow up` here first.",
+            "There is no key: set EARTHFLOW_ADMIN_API_KEY, give one to `earthflow context add`, sign in by `earthflow login`, "
+            "or start `earthflow up` here first.",
             AUTHENTICATION,
         )
+    return with_key(url, key, ca)
+
+
+def with_key(url: str, key: str, ca: str | None) -> Control:
+    """An Earthflow's control, with this key, which may be none for what anybody may ask. Raises CommandError."""
     try:
         tls = ssl.create_default_context(cafile=ca) if ca else None
     except OSError as error:

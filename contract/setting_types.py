@@ -22,6 +22,7 @@ EXAMPLE = re.compile(
     r"<.*>|(?:your|my)[-_][a-z_-]+|(?:change|replace)[-_]?me[a-z_-]*", re.IGNORECASE
 )
 VISIBLE = re.compile(r"[\x21-\x7e]+")
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 LONGEST_KEY = 1000  # characters of a header's value that every client and server takes
 
 
@@ -160,6 +161,21 @@ def control_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def private_url(value: str | None) -> str | None:
+    """A URL that secrets and people may be sent to: by HTTPS, or on this machine. It may be below a path. Raises ValueError."""
+    if value is not None:
+        scheme, _, rest = value.partition("://")
+        server, _, path = rest.partition("/")
+        parts = url_of(f"{scheme}://{server}", ("http", "https"), "https://host")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("must have no user name and no password")
+        if parts.scheme == "http" and parts.hostname not in THIS_MACHINE:
+            raise ValueError("must begin with https://, unless it is on this machine")
+        if not VISIBLE.fullmatch(path or "-") or set(path) & set("?#"):
+            raise ValueError("must be a URL like https://host, without ? and #")
+    return value
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -180,6 +196,7 @@ ListenPort = Annotated[int, Field(ge=0, le=LARGEST_PORT)]  # 0: any that is free
 Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
 ProxyURL = Annotated[str | None, AfterValidator(proxy_url)]
 ServerURL = Annotated[str | None, AfterValidator(server_url)]
+PrivateURL = Annotated[str | None, AfterValidator(private_url)]
 ControlURL = Annotated[str, AfterValidator(control_url)]
 Password = Annotated[SecretStr | None, AfterValidator(own_secret)]
 AdminKey = Annotated[SecretStr, AfterValidator(api_key), AfterValidator(own_secret)]

@@ -9,7 +9,7 @@ from control import openapi
 from control.administered import administered
 from control.errors import errors
 from control.idempotency import once
-from control.jobs import deliver, follow, ingest, notice, reload, retain
+from control.jobs import deliver, follow, ingest, notice, reload, renew, retain
 from control.permitted import permitted
 from control.proofs import proofs
 from control.routes import ROUTES
@@ -46,7 +46,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[STATE].sender.start()
     jobs = [
         asyncio.create_task(job.run(app[STATE]))
-        for job in (ingest, reload, follow, deliver, notice, retain)
+        for job in (ingest, reload, follow, deliver, notice, renew, retain)
     ]
     yield
     for job in jobs:

@@ -7,6 +7,7 @@ import hmac
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -20,6 +21,7 @@ from control.store.admin_audit import UNDER_WAY
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 TENANTS = "/v1/tenants/"  # paths whose id is a tenant's
+SAFE = ("GET", "HEAD", "OPTIONS")
 WHO = web.RequestKey("who", Caller)
 
 
@@ -55,6 +57,12 @@ async def _caller(request: web.Request) -> Caller:
         who = _known(request, text)
     if who is not None:
         return who
+    await count_guess(request)
+    raise _unauthorized(request, "This key is not valid here.")
+
+
+async def count_guess(request: web.Request) -> None:
+    """Count what somebody may be guessing at. Raises ApiError 429 for one too many of an address."""
     wait = request.app[STATE].guesses.wait(_address(request), request.remote or "")
     if wait:
         request.app[STATE].unauthorized += 1
@@ -62,10 +70,9 @@ async def _caller(request: web.Request) -> Caller:
         raise ApiError(
             429,
             "too_many_wrong_keys",
-            "Too many wrong keys came from this address.",
+            "Too many wrong keys, or sign-ins, came from this address.",
             headers={"Retry-After": str(wait)},
         )
-    raise _unauthorized(request, "This key is not valid here.")
 
 
 def owner_of(who: Caller) -> str | None:
@@ -114,6 +121,8 @@ def tenants_of(who: Caller, wanted: str | None) -> Sequence[str] | None:
 def _unauthorized(request: web.Request, message: str) -> ApiError:
     request.app[STATE].unauthorized += 1
     hint = "Send the admin key or a tenant's key as X-API-Key."
+    if request.app[STATE].provider is not None:
+        hint += " People sign in at /sign-in; commands by `earthflow login`."
     return ApiError(401, "unauthorized", message, hint)
 
 
@@ -219,6 +228,27 @@ def _presented(request: web.Request) -> str:
             "The request carries different keys.",
             "Send one of them.",
         )
-    if not given:
+    if given:
+        return given.pop()
+    if (signed_in := cookie_of(request)) is None:
         raise _unauthorized(request, "No key was sent.")
-    return given.pop()
+    if request.method not in SAFE and not is_own_page(request):
+        message = "This came from a page that is not Earthflow's."
+        raise ApiError(403, "foreign_page", message, "Send a key as X-API-Key.")
+    return signed_in
+
+
+def cookie_of(request: web.Request) -> str | None:
+    """The key of somebody who signed in, as the browser keeps it."""
+    return request.cookies.get(cookie_name(request.app[STATE].settings.public_url))
+
+
+def cookie_name(public_url: str) -> str:
+    """The name of the cookie. Under this one a browser takes it from this host alone, by HTTPS."""
+    return "__Host-earthflow" if public_url.startswith("https:") else "earthflow"
+
+
+def is_own_page(request: web.Request) -> bool:
+    """Whether a browser says that a page of ours sent this: it sends our cookie with what other pages make it send, too."""
+    parts = urlsplit(request.app[STATE].settings.public_url)
+    return request.headers.get("Origin") == f"{parts.scheme}://{parts.netloc}"

@@ -18,6 +18,7 @@ from contract.setting_types import (
     Password,
     Port,
     PreviousAdminKey,
+    PrivateURL,
     StartPatience,
     host_and_port,
     host_names,
@@ -27,6 +28,8 @@ from contract.setting_types import (
 from contract.settings import Core, Redis, Settings
 from contract.snapshot import Rate
 from control.sender import Sender
+from control.sign_in.provider import Client
+from control.sign_in.roles import EXAMPLE, Grant, grants_of
 
 
 class Postgres(Settings):
@@ -115,7 +118,67 @@ class Postgres(Settings):
         )
 
 
-class ControlSettings(Core, Redis, Postgres):
+class SignIn(Settings):
+    """Single sign-on: the provider of the organisation, and what its groups may do here."""
+
+    oidc_issuer: PrivateURL = Field(None, validation_alias="EARTHFLOW_OIDC_ISSUER")
+    oidc_client_id: str | None = Field(
+        None, validation_alias="EARTHFLOW_OIDC_CLIENT_ID", max_length=500
+    )
+    oidc_client_secret: Password = Field(
+        None, validation_alias="EARTHFLOW_OIDC_CLIENT_SECRET"
+    )
+    oidc_roles: Annotated[tuple[Grant, ...], NoDecode] = Field(
+        (), validation_alias="EARTHFLOW_OIDC_ROLES"
+    )
+    oidc_groups_claim: str = Field(
+        "groups", validation_alias="EARTHFLOW_OIDC_GROUPS_CLAIM", max_length=200
+    )
+    # where people find the dashboard: the provider sends them back there
+    dashboard_url: PrivateURL = Field(None, validation_alias="EARTHFLOW_DASHBOARD_URL")
+
+    @field_validator("oidc_roles", mode="before")
+    @classmethod
+    def _read_roles(cls, written: object) -> object:
+        return grants_of(written) if isinstance(written, str) else written
+
+    @model_validator(mode="after")
+    def _whole_sign_in(self) -> Self:
+        needed = {
+            "EARTHFLOW_OIDC_ISSUER": self.oidc_issuer,
+            "EARTHFLOW_OIDC_CLIENT_ID": self.oidc_client_id,
+            "EARTHFLOW_OIDC_ROLES": self.oidc_roles,
+            "EARTHFLOW_DASHBOARD_URL": self.dashboard_url,
+        }
+        wanted = self.oidc_issuer or self.oidc_client_id or self.oidc_roles
+        missing = [name for name, value in needed.items() if not value]
+        if wanted and missing:
+            raise ValueError(
+                f"Single sign-on needs {', '.join(missing)}, too; EARTHFLOW_OIDC_ROLES is such as {EXAMPLE}"
+            )
+        return self
+
+    @property
+    def public_url(self) -> str:
+        """The dashboard's URL, without a slash at its end."""
+        return (self.dashboard_url or "").rstrip("/")
+
+    @property
+    def oidc(self) -> Client | None:
+        """We, as the provider knows us; None where there is none."""
+        if self.oidc_issuer is None or self.oidc_client_id is None:
+            return None
+        secret = self.oidc_client_secret
+        return Client(
+            self.oidc_issuer,
+            self.oidc_client_id,
+            secret.get_secret_value() if secret else None,
+            self.oidc_groups_claim,
+            f"{self.public_url}/sign-in/callback",
+        )
+
+
+class ControlSettings(Core, Redis, Postgres, SignIn):
     """Settings of `earthflow control`."""
 
     admin_key: AdminKey = Field(validation_alias="EARTHFLOW_ADMIN_API_KEY")

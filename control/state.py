@@ -17,6 +17,7 @@ from control.keyring import Guesses, Keyring
 from control.rule_files import Signature
 from control.sender import Sender
 from control.settings import ControlSettings
+from control.sign_in.provider import Provider
 from control.store import keys, snapshots
 from control.store.database import Pool
 from control.vault import Vault
@@ -59,6 +60,7 @@ class State:
     # One proof of rules at a time: it takes up to seconds of a processor
     proving: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     provers: set[str] = field(default_factory=set)  # ids of keys that change rules now
+    provider: Provider | None = field(init=False, repr=False)  # of single sign-on
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _looked: float = 0.0
     _reading_keys: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
@@ -66,6 +68,10 @@ class State:
     draining: bool = False  # it was asked to end, and is not ready any more
     ending: bool = False  # we stop: no poll may wait any longer
     ingest_detail: str = ""  # why records cannot be stored now; empty where they can
+
+    def __post_init__(self) -> None:
+        client = self.settings.oidc
+        self.provider = Provider(client) if client is not None else None
 
     async def read_keys(self) -> None:
         """Read the keys from PostgreSQL; one reading after the other, so that none is replaced by an older one."""

@@ -89,7 +89,7 @@ def test_env_example_shows_the_defaults_that_the_programs_have(
             shown = example()[name]
             assert shown == (
                 ""
-                if field.default in (None, {}, frozenset())
+                if field.default in (None, {}, frozenset(), ())
                 else str(field.default).lower()
                 if isinstance(field.default, bool)
                 else str(field.default)

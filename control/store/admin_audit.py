@@ -5,8 +5,8 @@ entry of it; a change without an act, such as a test's, becomes none.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -90,6 +90,16 @@ class Wanted(NamedTuple):
 
 
 UNDER_WAY: ContextVar[Act | None] = ContextVar("act", default=None)
+
+
+@contextmanager
+def acting(act: Act) -> Iterator[Act]:
+    """Let what is changed meanwhile be entries of this act."""
+    token = UNDER_WAY.set(act)
+    try:
+        yield act
+    finally:
+        UNDER_WAY.reset(token)
 
 
 @asynccontextmanager

@@ -132,36 +132,49 @@ async def add(
     None: there is no such tenant, or one of those that it is `bound_to` is not there.
     """
     async with changing(pool) as connection:
-        named = [tenant] if tenant is not None else sorted({*(bound_to or ())})
-        # Who ends the tenant waits until the key is there, and ends one of its own, too.
-        there = await connection.execute(
-            "SELECT id FROM tenant WHERE id = ANY (%s) AND deleted IS NULL FOR SHARE",
-            (named,),
-        )
-        if len(await there.fetchall()) < len(named):
-            return None
-        rows = await connection.execute(
-            "INSERT INTO api_key (id, digest, role, name, not_after, tenant, bound_to) "
-            "VALUES (%(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s, %(tenant)s, %(bound_to)s) "
-            f"RETURNING {COLUMNS}".encode(),
-            {
-                **minted._asdict(),
-                "role": role,
-                "name": name,
-                "not_after": not_after,
-                "tenant": tenant,
-                "bound_to": named if bound_to is not None else None,
-            },
-        )
-        row = await rows.fetchone()
-        assert row is not None
-        await bump(connection)
-        told = {"role": role, "name": name, "not_after": not_after, "bound_to": row["bound_to"]}  # fmt: skip
-        changed(minted.id, tenant, {}, told)
-        return Key(**row)
+        return await insert(connection, tenant, role, name, minted, not_after, bound_to)
 
 
-async def revoke(pool: Pool, tenant: str | None, key: str) -> bool:
+async def insert(
+    connection: Connection,
+    tenant: str | None,
+    role: Role,
+    name: str,
+    minted: Minted,
+    not_after: datetime | None,
+    bound_to: Sequence[str] | None,
+) -> Key | None:
+    """As `add`, in the caller's transaction."""
+    named = [tenant] if tenant is not None else sorted({*(bound_to or ())})
+    # Who ends the tenant waits until the key is there, and ends one of its own, too.
+    there = await connection.execute(
+        "SELECT id FROM tenant WHERE id = ANY (%s) AND deleted IS NULL FOR SHARE",
+        (named,),
+    )
+    if len(await there.fetchall()) < len(named):
+        return None
+    rows = await connection.execute(
+        "INSERT INTO api_key (id, digest, role, name, not_after, tenant, bound_to) "
+        "VALUES (%(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s, %(tenant)s, %(bound_to)s) "
+        f"RETURNING {COLUMNS}".encode(),
+        {
+            **minted._asdict(),
+            "role": role,
+            "name": name,
+            "not_after": not_after,
+            "tenant": tenant,
+            "bound_to": named if bound_to is not None else None,
+        },
+    )
+    row = await rows.fetchone()
+    assert row is not None
+    await bump(connection)
+    told = {"role": role, "name": name, "not_after": not_after, "bound_to": row["bound_to"]}  # fmt: skip
+    changed(minted.id, tenant, {}, told)
+    return Key(**row)
+
+
+async def revoke(pool: Pool, tenant: str | None, key: str, why: str = "") -> bool:
     """Revoke a key. Whether it worked until now."""
     async with changing(pool) as connection:
         rows = await connection.execute(
@@ -173,8 +186,8 @@ async def revoke(pool: Pool, tenant: str | None, key: str) -> bool:
         row = await rows.fetchone()
         if row is not None:
             await bump(connection)
-            told = [{"not_after": row[name]} for name in ("before", "after")]
-            changed(key, tenant, *told)
+            after = {"not_after": row["after"], "why": why}
+            changed(key, tenant, {"not_after": row["before"]}, after)
         return row is not None
 
 
@@ -197,13 +210,14 @@ class Ending(NamedTuple):
 
 
 async def ending(pool: Pool) -> Ending:
-    """The keys that end soon."""
+    """The keys that end soon, without those of sign-ins, which always do."""
     async with pool.connection() as connection:
         rows = await connection.execute(
             "SELECT count(*) AS soon, count(*) FILTER (WHERE k.last_used > now() - interval '1 day') AS used, "
             "extract(epoch FROM min(k.not_after) - now())::float8 AS first "
             "FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
-            "WHERE t.deleted IS NULL AND k.not_after > now() AND k.not_after <= now() + %s",
+            "WHERE t.deleted IS NULL AND k.not_after > now() AND k.not_after <= now() + %s "
+            "AND NOT EXISTS (SELECT FROM sign_in s WHERE s.key = k.id)",
             (SOON,),
         )
         row = await rows.fetchone()

@@ -14,7 +14,7 @@ from contract.snapshot import (
     Snapshot,
     TenantEntry,
 )
-from control.store.admin_audit import UNDER_WAY, Act, changed, changing
+from control.store.admin_audit import Act, acting, changed, changing
 from control.store.database import Connection, Pool
 from control.store.layers import in_force_by, last_change, takes_effect
 from control.store.tenants import bump
@@ -71,19 +71,17 @@ async def note_rules(
     """Let rule files of this hash take effect. `files` are the hashes of the operator's own. They were proven together with the
     layers as of the change `proven`; False where there are others by now.
     """
-    token = UNDER_WAY.set(Act("rules.reload", actor="control", role="control"))
     try:
-        async with changing(pool) as connection:
-            before = await takes_effect(connection, hash, always=False)
-            if await last_change(connection) != proven:
-                raise _Outdated
-            if before != hash:
-                new = {"version": hash, "files": dict(files)}
-                changed("rules", None, {"version": before}, new)
+        with acting(Act("rules.reload", actor="control", role="control")):
+            async with changing(pool) as connection:
+                before = await takes_effect(connection, hash, always=False)
+                if await last_change(connection) != proven:
+                    raise _Outdated
+                if before != hash:
+                    new = {"version": hash, "files": dict(files)}
+                    changed("rules", None, {"version": before}, new)
     except _Outdated:
         return False
-    finally:
-        UNDER_WAY.reset(token)
     return True
 
 

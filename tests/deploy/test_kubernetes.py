@@ -192,6 +192,7 @@ SECRET_VALUES = {
     "admin-api-key": "an-admin-key-of-thirty-two-letters-or-more",
     "postgres-password": "p",
     "redis-password": "r",
+    "oidc-client-secret": "o",
     "redis-url": "redis://r:6379/0",
     "database-url": "postgresql://u:p@db:5432/name",
     "database-direct-url": "postgresql://u:p@db:5432/name",

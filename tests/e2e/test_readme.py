@@ -55,8 +55,15 @@ LOG = (
 )
 (BLOCKED_CALL,) = [line for line in COMMANDS if "TLP:RED" in line]
 # Run elsewhere: make demo by test_demo, make test is what CI runs; `earthflow up` and the blocked call
-# below; what installs the wheel by tests/test_release.py.
-ELSEWHERE = {"make demo", "make test", "earthflow up", BLOCKED_CALL}
+# below; what installs the wheel by tests/test_release.py; single sign-on by tests/control/test_sign_in.py.
+ELSEWHERE = {
+    "make demo",
+    "make test",
+    "earthflow up",
+    BLOCKED_CALL,
+    "earthflow login --url https://earthflow.corp.example",
+    "earthflow logout",
+}
 INSTALLS = {line for line in COMMANDS if "dist/earthflow-" in line}
 NODE_WITH_PROXY = (22, 21)  # the first version whose fetch can use a proxy
 

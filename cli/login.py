@@ -1,0 +1,93 @@
+"""`earthflow login` and `logout`: a key of one's own for the command, by the organisation's single sign-on, kept with a context."""
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+
+from cli import context, remote
+from cli.client import Control, Refused
+from cli.context import Context
+from cli.errors import USAGE, CommandError
+from cli.output import Output, emit
+
+# What does not end the wait: nobody signed in yet, or we asked too soon.
+NOT_YET = ("login_waits", "login_too_often")
+
+
+def login(
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", help="Of an Earthflow that has no context yet: it gets one."
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", help="Of that context; by default the URL's host."),
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option("--ca", help="PEM file of the CA that signed its certificate."),
+    ] = None,
+    output: Output = "table",
+) -> None:
+    """Get a key by signing in at a browser, here or on another machine. It ends within a working day."""
+    there = _of_url(url, name, ca) if url is not None else _in_use()
+    control = remote.with_key(there.url, "", there.ca)
+    waiting = control.post("/sign-in/logins", {})
+    typer.echo(f"Open {waiting['url']} and give this code: {waiting['user_code']}", err=True)  # fmt: skip
+    got = _waited(control, waiting)
+    if url is not None:
+        context.keep(there)
+    context.keep_key(there.name, got.pop("api_key"))
+    emit({"context": there.name, **got}, output)
+
+
+def logout(output: Output = "table") -> None:
+    """End the key that `earthflow login` got for the context in use."""
+    there = _in_use()
+    if there.key is None:
+        raise CommandError(f"The context {there.name} has no key.", USAGE)
+    try:
+        ended = remote.with_key(there.url, there.key, there.ca).post("/sign-out", {})
+    except Refused as error:
+        if error.code != "unauthorized":  # it has ended already
+            raise
+        ended = {"ended": None}
+    context.keep_key(there.name, None)
+    emit({"context": there.name, **ended}, output)
+
+
+def _of_url(url: str, name: str | None, ca: Path | None) -> Context:
+    host = urlsplit(url).hostname or ""
+    named = name or re.sub(r"[^A-Za-z0-9_-]", "-", host)
+    return context.new(named, url, ca)
+
+
+def _in_use() -> Context:
+    found = context.chosen(remote.said[-1] if remote.said else None)
+    if found is None:
+        raise CommandError(
+            "There is no context to log in to: `earthflow login --url https://host` makes one.",
+            USAGE,
+        )
+    return found
+
+
+def _waited(control: Control, waiting: dict[str, Any]) -> dict[str, Any]:
+    """The key, once somebody signed in. Raises CommandError where nobody does in time."""
+    deadline = time.monotonic() + waiting["expires_in"]
+    while time.monotonic() < deadline:
+        time.sleep(waiting["interval"])
+        try:
+            got: dict[str, Any] = control.post("/sign-in/logins/poll", {"code": waiting["code"]})  # fmt: skip
+        except Refused as error:
+            if error.code not in NOT_YET:
+                raise
+        else:
+            return got
+    raise CommandError("Nobody signed in within the time. Log in again.")

@@ -1,0 +1,234 @@
+"""Single sign-on in a browser: to the provider and back, with a key in a cookie, and out again."""
+
+import hmac
+import html
+import logging
+
+import msgspec
+from aiohttp import web
+
+from contract.keys import KINDS, digest, mint
+from control import auth
+from control.addresses import address_of
+from control.api.pages import HEADERS, SIGN_IN, page
+from control.errors import REQUEST_ID, ApiError, answer
+from control.sign_in import attempt as attempts
+from control.sign_in.attempt import COOKIE, LASTS, Attempt, Grant
+from control.sign_in.provider import Away, Provider, Refused, SignedIn
+from control.sign_in.roles import granted
+from control.sign_in.tokens import BadToken, Person
+from control.state import STATE, State
+from control.store import admin_audit, keys, sign_ins
+from control.store.admin_audit import Act, acting
+from control.store.keys import Key, Minted
+from control.store.sign_ins import LONGEST, NewSignIn
+
+logger = logging.getLogger("earthflow.sign_in")
+
+PATH = "/sign-in"  # of the cookie of an attempt
+NO_PROVIDER = ApiError(
+    404,
+    "no_sign_in",
+    "Single sign-on is not set up here.",
+    "Use a key; for single sign-on set EARTHFLOW_OIDC_ISSUER and what belongs to it: docs/operating.md.",
+)
+NOT_IN = "You are not signed in"
+
+
+class Ended(msgspec.Struct):
+    """The id of the key of a sign-in that its owner ended."""
+
+    ended: str
+
+
+def provider_of(state: State) -> Provider:
+    """The provider. Raises ApiError where there is none."""
+    if state.provider is None:
+        raise NO_PROVIDER
+    return state.provider
+
+
+async def begin(request: web.Request) -> web.StreamResponse:
+    """Send a browser to the provider."""
+    return await send(request, Attempt.new(request.query.get("then", "")))
+
+
+async def send(request: web.Request, attempt: Attempt) -> web.StreamResponse:
+    """Send a browser to the provider with an attempt, which it keeps."""
+    state, provider = request.app[STATE], provider_of(request.app[STATE])
+    try:
+        url = await provider.start(attempt.state, attempt.nonce, attempt.verifier)
+    except Away as error:
+        return _away(error)
+    there = web.HTTPSeeOther(url, headers=HEADERS)
+    _keep(state, there, COOKIE, attempt.kept(state.vault), LASTS, PATH)
+    raise there
+
+
+async def callback(request: web.Request) -> web.StreamResponse:
+    """Somebody comes back from the provider."""
+    state = request.app[STATE]
+    provider_of(state)
+    attempt = attempts.attempt_of(request.cookies.get(COOKIE), state.vault)
+    said = request.query.get("state", "").encode("utf-8", "surrogateescape")
+    if attempt is None or not hmac.compare_digest(attempt.state.encode(), said):
+        return page("Sign in again", "This attempt is over, or was begun elsewhere.", 400, SIGN_IN)  # fmt: skip
+    signed_in = await _exchanged(request, attempt)
+    if isinstance(signed_in, web.Response):
+        return signed_in
+    gets = granted(state.settings.oidc_roles, signed_in.person.groups or ())
+    if gets is None:
+        return await _no_entry(request, attempt, signed_in.person)
+    grant = attempts.grant_of(signed_in, gets)
+    if attempt.user_code:
+        return await _granted_to_command(state, attempt, grant)
+    key, text = await let_in(request, grant, address_of(request), "browser")
+    if key is None:
+        return await _no_entry(request, attempt, signed_in.person)
+    there = web.HTTPSeeOther(attempt.then, headers=HEADERS)
+    name, lasts = auth.cookie_name(state.settings.public_url), LONGEST.total_seconds()
+    _keep(state, there, name, text, int(lasts), "/")
+    there.del_cookie(COOKIE, path=PATH)
+    raise there
+
+
+async def _exchanged(request: web.Request, attempt: Attempt) -> SignedIn | web.Response:
+    """Who came back; or the page that says why nobody did."""
+    provider, code = provider_of(request.app[STATE]), request.query.get("code")
+    issuer = provider.client.issuer
+    if not code or request.query.get("iss", issuer) != issuer:  # RFC 9207
+        return page(NOT_IN, "The provider did not let you in.", 403, SIGN_IN)
+    await auth.count_guess(request)
+    try:
+        return await provider.exchange(code, attempt.nonce, attempt.verifier)
+    except Away as error:
+        return _away(error)
+    except Refused:
+        return page(NOT_IN, "The provider does not know this attempt any more.", 403, SIGN_IN)  # fmt: skip
+    except BadToken as error:
+        logger.warning("a token of the provider is not believed: %s", error)
+        return page(NOT_IN, f"The provider's token is not believed: {html.escape(str(error))}.", 403, SIGN_IN)  # fmt: skip
+
+
+async def let_in(
+    request: web.Request, grant: Grant, address: str, by: str
+) -> tuple[Key | None, str]:
+    """Make the key of somebody who signed in; and its text. None where none of its tenants is there."""
+    state, minted = request.app[STATE], mint(KINDS[grant.role])
+    stored = Minted(minted.id, digest(state.keyring.pepper, minted.secret))
+    new = NewSignIn(
+        grant.subject,
+        f"{grant.name} ({by})",
+        grant.role,
+        grant.tenants,
+        state.vault.wrap(msgspec.json.encode(grant.tokens)),
+        grant.tokens.refresh_token is not None,
+    )
+    with acting(_act(request, "sign_ins.begin", minted.id, grant.role, address)):
+        key = await sign_ins.begin(state.pool, new, stored)
+    if key is not None:
+        await state.read_keys()
+        await state.wake_soon()
+    return key, minted.text
+
+
+async def signed_in(request: web.Request) -> web.StreamResponse:
+    """Who is signed in at this browser, and the way out."""
+    state, text = request.app[STATE], auth.cookie_of(request)
+    provider_of(state)
+    who = state.keyring.find(text) if text else None
+    if who is None:
+        return page(NOT_IN, "", below=SIGN_IN)
+    ends = f"{who.not_after:%d %b %H:%M} UTC" if who.not_after else "it is revoked"
+    tenants = f" for {', '.join(who.bound_to)}" if who.bound_to else ""
+    told = f"Your role is {who.role}{tenants}, until {ends} at most."
+    leave = "<form method=post action=/sign-out><button>Sign out</button></form>"
+    return page("You are signed in", told, below=leave)
+
+
+async def end(request: web.Request) -> web.StreamResponse:
+    """Sign out: the key of whoever sends this works no more; a browser is sent to sign out at the provider, too."""
+    state, who = request.app[STATE], await auth.caller(request)
+    wrapped = await sign_ins.tokens_of(state.pool, who.key)
+    if wrapped is None:
+        hint = "DELETE /v1/keys/{key} revokes it."
+        raise ApiError(409, "no_sign_in", "This key is from no sign-in.", hint)
+    with acting(_act(request, "sign_ins.end", who.key, who.role, address_of(request))):
+        await keys.revoke(state.pool, None, who.key)
+    await state.tell_proxies()
+    if auth.cookie_of(request) is None:
+        return answer(Ended(who.key))
+    out = web.HTTPSeeOther(await _way_out(state, wrapped), headers=HEADERS)
+    out.del_cookie(auth.cookie_name(state.settings.public_url), path="/")
+    raise out
+
+
+async def _way_out(state: State, wrapped: str) -> str:
+    """Where to go after signing out: to the provider's own way out, where it has one."""
+    back = f"{state.settings.public_url}/signed-in"
+    try:
+        tokens = attempts.tokens_of(wrapped, state.vault)
+        return await provider_of(state).end(tokens.id_token, back) or back
+    except (Away, ApiError):
+        return back
+
+
+async def _granted_to_command(
+    state: State, attempt: Attempt, grant: Grant
+) -> web.Response:
+    wrapped = state.vault.wrap(msgspec.json.encode(grant))
+    address = await sign_ins.grant(state.pool, attempt.user_code, wrapped)
+    if address is None:
+        told = "Start <code>earthflow login</code> again."
+        return page("The command waits no more", told, 404)
+    told = f"The command at {html.escape(address)} gets a key of the role {grant.role}. You can close this page."
+    return page("You are signed in for the command", told)
+
+
+async def _no_entry(
+    request: web.Request, attempt: Attempt, person: Person
+) -> web.Response:
+    """Somebody whom the provider knows, and who may do nothing here. An entry tells of it."""
+    state = request.app[STATE]
+    act = _act(request, "sign_ins.begin", "", "none", address_of(request))
+    told = {"name": person.name, "subject": person.subject}
+    await admin_audit.note(state.pool, act, "no_role", told)
+    if attempt.user_code:
+        await sign_ins.refuse(state.pool, attempt.user_code)
+    why = "None of your groups has a role here, or a tenant that is still there. Ask whoever runs Earthflow."
+    if person.groups is None:
+        why = "The provider names none of your groups; see EARTHFLOW_OIDC_GROUPS_CLAIM."
+    return page("You have no entry", why, 403)
+
+
+def _act(request: web.Request, action: str, key: str, role: str, address: str) -> Act:
+    """What somebody does to their own sign-in, which is the key of this id; without one nobody is let in."""
+    return Act(action, key, request[REQUEST_ID], key or "nobody", role, address)
+
+
+def _keep(
+    state: State,
+    there: web.Response,
+    name: str,
+    value: str,
+    seconds: int,
+    path: str,
+) -> None:
+    secure = state.settings.public_url.startswith("https:")
+    there.set_cookie(
+        name,
+        value,
+        max_age=seconds,
+        path=path,
+        secure=secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _away(error: Away) -> web.Response:
+    logger.warning("the provider of single sign-on cannot be used: %s", error)
+    told = (
+        f"The provider cannot be used now: {html.escape(str(error))}. Keys still work."
+    )
+    return page("Single sign-on does not work now", told, 503, SIGN_IN)

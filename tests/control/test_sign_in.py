@@ -1,0 +1,570 @@
+"""Single sign-on at a real provider: in, again, out; what the provider sends wrong; commands; and a provider that is away."""
+
+import asyncio
+import json
+import re
+import stat
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from pydantic import ValidationError
+
+from cli.settings import environment
+from contract.settings import explain
+from control import auth
+from control.app import application
+from control.jobs import renew
+from control.keyring import TRIES
+from control.settings import SignIn
+from control.sign_in import attempt
+from control.state import State
+from control.store import admin_audit, keys, sign_ins
+from control.store.admin_audit import Wanted
+from control.store.database import Connection
+from tests.support.house import EARTHFLOW
+from tests.support.identity_provider import (
+    CLIENT,
+    SECRET,
+    Browser,
+    IdentityProvider,
+    browser,
+)
+from tests.support.ports import free_ports
+
+ROLES = (
+    "platform=admin;security=auditor;acme-team=operator:acme;acme-team=operator:ghost"
+)
+
+
+@pytest.fixture(scope="module")
+def here() -> str:
+    """Where people find control."""
+    return f"http://127.0.0.1:{free_ports(1)[0]}"
+
+
+@pytest.fixture(scope="module")
+def provider(here: str) -> Iterator[IdentityProvider]:
+    """The provider of these tests."""
+    running = IdentityProvider(f"{here}/sign-in/callback")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def configured(here: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Control's settings for the provider, which is as at its start."""
+    provider.token()
+    for name, value in {
+        "EARTHFLOW_OIDC_ISSUER": provider.url,
+        "EARTHFLOW_OIDC_CLIENT_ID": CLIENT,
+        "EARTHFLOW_OIDC_CLIENT_SECRET": SECRET,
+        "EARTHFLOW_OIDC_ROLES": ROLES,
+        "EARTHFLOW_DASHBOARD_URL": here,
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+async def control(configured: None, state: State, here: str) -> AsyncIterator[State]:
+    """Control at its address."""
+    await state.read_keys()
+    runner = web.AppRunner(application(state))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", int(here.rpartition(":")[2])).start()
+    yield state
+    await runner.cleanup()
+
+
+async def signed_in(here: str, provider: IdentityProvider, ada: Browser, *groups: str) -> tuple[int, str, str]:  # fmt: skip
+    """Ada, who is in these groups, signs in."""
+    provider.order("groups", "ada", groups)
+    return await ada.get(f"{here}/sign-in", "ada")
+
+
+async def role_of(here: str, ada: Browser) -> str:
+    """What her role is, by the page that says it."""
+    status, _, text = await ada.get(f"{here}/signed-in")
+    assert status == 200
+    found = re.search(r"Your role is (.*?), until", text)
+    return found[1] if found else ""
+
+
+async def may(here: str, ada: Browser, path: str = "/v1/tenants") -> int:
+    """The status of a request with what her browser has."""
+    async with ada.session.get(here + path) as answer:
+        return answer.status
+
+
+async def key_of(control: State) -> str:
+    """The id of the newest key of staff."""
+    return (await keys.of_tenant(control.pool, None))[-1].id
+
+
+async def entries(control: State, action: str) -> list[admin_audit.Entry]:
+    """The entries of an action, the newest first."""
+    return await admin_audit.search(control.pool, Wanted(action=action), limit=10, after=None)  # fmt: skip
+
+
+async def set_back(control: State, **columns: str) -> None:
+    """As if times of all sign-ins were so long ago."""
+    async with control.pool.connection() as connection:
+        for name, ago in columns.items():
+            await connection.execute(f"UPDATE sign_in SET {name} = now() - %s::interval".encode(), (ago,))  # fmt: skip
+
+
+def document(kind: str) -> list[str]:
+    """The lines of this kind that docs/operating.md has about single sign-on."""
+    text = Path("docs/operating.md").read_text().partition("### Single sign-on")[2]
+    return text.partition(f"```{kind}\n")[2].partition("```")[0].splitlines()
+
+
+def test_the_settings_of_the_document_are_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for line in document("env"):
+        monkeypatch.setenv(*line.split("=", 1))
+    told = SignIn().oidc
+    assert told is not None
+    assert (told.issuer, told.callback) == (
+        "https://id.corp.example/realms/corp",
+        "https://earthflow.corp.example/sign-in/callback",
+    )
+    assert [one.role for one in SignIn().oidc_roles] == ["admin", "auditor", "operator"]
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (
+            {"EARTHFLOW_OIDC_CLIENT_ID": ""},
+            "Single sign-on needs EARTHFLOW_OIDC_CLIENT_ID, too",
+        ),
+        (
+            {"EARTHFLOW_DASHBOARD_URL": "", "EARTHFLOW_OIDC_ROLES": ""},
+            "needs EARTHFLOW_OIDC_ROLES, EARTHFLOW_DASHBOARD_URL, too",
+        ),
+        (
+            {"EARTHFLOW_OIDC_ISSUER": ""},
+            "Single sign-on needs EARTHFLOW_OIDC_ISSUER, too",
+        ),
+        (
+            {"EARTHFLOW_OIDC_ISSUER": "http://id.corp.example"},
+            "EARTHFLOW_OIDC_ISSUER must begin with https://, unless it is on this machine",
+        ),
+        (
+            {"EARTHFLOW_OIDC_ISSUER": "https://id.corp.example/?realm=x"},
+            "EARTHFLOW_OIDC_ISSUER must be a URL like https://host, without ? and #",
+        ),
+        (
+            {"EARTHFLOW_DASHBOARD_URL": "earthflow.corp.example"},
+            "EARTHFLOW_DASHBOARD_URL must be a URL like https://host",
+        ),
+        (
+            {"EARTHFLOW_OIDC_CLIENT_SECRET": "<secret>"},
+            "EARTHFLOW_OIDC_CLIENT_SECRET is still an example's",
+        ),
+        (
+            {"EARTHFLOW_OIDC_ROLES": "a=operator;a=admin"},
+            "EARTHFLOW_OIDC_ROLES gives the group a two roles, operator and admin; name one",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, str], sentence: str
+) -> None:
+    for line in document("env"):
+        monkeypatch.setenv(*line.split("=", 1))
+    for name, value in change.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as error:
+        SignIn()
+    assert any(sentence in one for one in explain(error.value)), explain(error.value)
+
+
+# -- in ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_person_gets_the_role_of_their_group_and_no_more(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        assert await may(here, ada) == 401
+        assert (await signed_in(here, provider, ada, "security"))[:2] == (200, f"{here}/signed-in")  # fmt: skip
+        assert await role_of(here, ada) == "auditor"
+        assert await may(here, ada) == 200
+        async with ada.session.post(f"{here}/v1/tenants", json={"name": "x"}, headers={"Origin": here}) as answer:  # fmt: skip
+            assert answer.status == 403 and "auditor" in await answer.text()
+    (entry,) = await entries(control, "sign_ins.begin")
+    assert (entry.actor, entry.object, entry.role, entry.outcome) == (await key_of(control), await key_of(control), "auditor", "done")  # fmt: skip
+    assert entry.after["name"] == "ada@corp.example (browser)"
+
+
+async def test_another_page_does_nothing_with_the_cookie(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "platform")
+        for origin in ({"Origin": "https://elsewhere.example"}, {"Origin": "null"}, {"Origin": f"{here}.example"}, {}):  # fmt: skip
+            async with ada.session.post(f"{here}/v1/tenants", json={"name": "x"}, headers=origin) as answer:  # fmt: skip
+                assert (answer.status, (await answer.json())["error"]["code"]) == (403, "foreign_page")  # fmt: skip
+        async with ada.session.post(f"{here}/v1/tenants", json={"name": "x"}, headers={"Origin": here}) as answer:  # fmt: skip
+            assert answer.status == 201
+
+
+async def test_the_cookie_is_for_this_host_and_no_script(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        (cookie,) = (one for one in ada.session.cookie_jar if one.key == "earthflow")
+        assert (cookie["httponly"], cookie["samesite"], cookie["path"]) == (True, "Lax", "/")  # fmt: skip
+    assert auth.cookie_name("https://earthflow.corp.example") == "__Host-earthflow"
+
+
+async def test_whoever_is_in_no_group_has_no_entry_and_is_noted(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        status, _, text = await signed_in(here, provider, ada, "nobody-knows")
+        assert status == 403 and "None of your groups has a role here" in text
+        assert await may(here, ada) == 401
+    (entry,) = await entries(control, "sign_ins.begin")
+    assert (entry.outcome, entry.actor, entry.after["name"]) == ("no_role", "nobody", "ada@corp.example")  # fmt: skip
+    assert await keys.of_tenant(control.pool, None) == []
+
+
+async def test_of_two_roles_the_one_written_first_counts(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security", "platform")
+        assert await role_of(here, ada) == "admin"
+
+
+async def test_a_bound_role_is_for_the_tenants_that_are_there(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        assert (await signed_in(here, provider, ada, "acme-team"))[
+            0
+        ] == 403  # neither is there
+        for name in ("acme", "other"):
+            async with ada.session.post(f"{here}/v1/tenants", json={"id": name, "name": name}, headers={"X-API-Key": "a" * 40}) as answer:  # fmt: skip
+                assert answer.status == 201
+        await signed_in(here, provider, ada, "acme-team")
+        assert await role_of(here, ada) == "operator for acme"
+        assert (await may(here, ada, "/v1/tenants/acme"), await may(here, ada, "/v1/tenants/other")) == (200, 404)  # fmt: skip
+
+
+async def test_no_token_of_the_provider_stands_in_clear(control: State, here: str, provider: IdentityProvider, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    caplog.set_level("DEBUG")
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        (cookie,) = (one for one in ada.session.cookie_jar if one.key == "earthflow")
+    tokens = attempt.tokens_of(await sign_ins.tokens_of(control.pool, await key_of(control)) or "", control.vault)  # fmt: skip
+    secrets = [tokens.id_token, str(tokens.refresh_token), cookie.value.split("_")[3], SECRET]  # fmt: skip
+    async with control.pool.connection() as connection:
+        for table in await our_tables_of(connection):
+            rows = await (await connection.execute(f"SELECT t::text AS row FROM {table} t".encode())).fetchall()  # fmt: skip
+            assert not [one for one in secrets for row in rows if one in row["row"]], table  # fmt: skip
+    assert not [one for one in secrets if one in caplog.text]
+
+
+async def our_tables_of(connection: Connection) -> list[str]:
+    """The tables of the database."""
+    rows = await connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")  # fmt: skip
+    return [row["tablename"] for row in await rows.fetchall()]
+
+
+# -- what comes back --------------------------------------------------------------------------------------------------
+
+HOUR = 3600
+BAD_TOKENS: dict[str, tuple[dict[str, Any], str]] = {
+    "of another issuer": ({"iss": "https://elsewhere.example"}, "its iss"),
+    "of no issuer": ({"iss": None}, "its iss"),
+    "for another client": ({"aud": ["another"]}, "its aud"),
+    "for nobody": ({"aud": None}, "its aud"),
+    "for several, said to be for another": ({"aud": [CLIENT, "another"], "azp": "another"}, "its azp"),
+    "for several, not said for whom": ({"aud": [CLIENT, "another"], "azp": None}, "its azp"),
+    "ended": ({"exp": int(time.time()) - 5 * HOUR}, "its exp"),
+    "without an end": ({"exp": None}, "its exp"),
+    "not begun": ({"nbf": int(time.time()) + HOUR}, "its nbf"),
+    "of tomorrow": ({"iat": int(time.time()) + 24 * HOUR}, "its iat"),
+    "of another attempt": ({"nonce": "another"}, "its nonce"),
+    "of no attempt": ({"nonce": None}, "its nonce"),
+    "with another access token": ({"at_hash": "AAAAAAAAAAAAAAAAAAAAAA"}, "its at_hash"),
+    "about nobody": ({"sub": None}, "its sub"),
+    "about an empty name": ({"sub": ""}, "nobody"),
+    "about a number": ({"sub": 7}, "its sub"),
+    "ended at a word": ({"exp": "soon"}, "its exp"),
+    "unsigned": ({"signed": "none"}, "signed"),
+    "signed with our secret": ({"signed": "by-secret"}, "signed in a way"),
+    "signed with the public key as a secret": ({"signed": "by-public-key"}, "signed in a way"),
+    "signed by another key of the same id": ({"signed": "by-another"}, "its signature"),
+    "signed by an unknown key": ({"signed": "by-an-unknown"}, "a key that the provider does not have"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+async def test_a_bad_token_lets_nobody_in(control: State, here: str, provider: IdentityProvider, kind: str) -> None:  # fmt: skip
+    change, why = BAD_TOKENS[kind]
+    provider.token(**change)
+    async with browser() as ada:
+        status, _, text = await signed_in(here, provider, ada, "platform")
+        assert status == 403 and "token is not believed" in text and why in text, text
+        assert await may(here, ada) == 401
+    assert await keys.of_tenant(control.pool, None) == []
+
+
+@pytest.mark.parametrize("change", [{"aud": CLIENT}, {"amr": ["pwd"], "acr": "1"}])  # fmt: skip
+async def test_a_good_token_does(control: State, here: str, provider: IdentityProvider, change: dict[str, Any]) -> None:  # fmt: skip
+    """An audience may be a word; clocks may be a minute apart."""
+    now = int(time.time())
+    provider.token(**change, exp=now - 30, iat=now + 30)
+    async with browser() as ada:
+        assert (await signed_in(here, provider, ada, "security"))[0] == 200
+
+
+async def test_new_keys_of_the_provider_are_learnt_at_once(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada, browser() as again:
+        await signed_in(here, provider, ada, "security")
+        provider.order("rotate")
+        assert (await signed_in(here, provider, again, "security"))[0] == 200
+        assert await may(here, ada) == 200
+
+
+async def test_an_attempt_is_its_browsers_alone(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada, browser() as mallory:
+        async with mallory.session.get(f"{here}/sign-in", allow_redirects=False) as answer:  # fmt: skip
+            state = parse_qs(urlsplit(answer.headers["Location"]).query)["state"][0]
+        for query in ("", "?code=x", f"?code=x&state={state}", "?state=&code=x", f"?state={state}"):  # fmt: skip
+            status, _, text = await ada.get(f"{here}/sign-in/callback{query}")
+            assert status == 400 and "was begun elsewhere" in text
+        assert (await mallory.get(f"{here}/sign-in/callback?code=made-up&state={state}"))[0] == 403  # fmt: skip
+        assert (await mallory.get(f"{here}/sign-in/callback?error=access_denied&state={state}"))[0] == 403  # fmt: skip
+        assert (await mallory.get(f"{here}/sign-in/callback?code=x&iss=https://else.example&state={state}"))[0] == 403  # fmt: skip
+
+
+async def test_codes_are_not_tried_without_end(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as mallory:
+        async with mallory.session.get(f"{here}/sign-in", allow_redirects=False) as answer:  # fmt: skip
+            state = parse_qs(urlsplit(answer.headers["Location"]).query)["state"][0]
+        tried = [(await mallory.get(f"{here}/sign-in/callback?code={number}&state={state}"))[0] for number in range(TRIES + 2)]  # fmt: skip
+    assert tried == [403] * TRIES + [429] * 2
+
+
+@pytest.mark.parametrize("then", ["//elsewhere.example", "https://elsewhere.example", "/\\elsewhere.example", "/a b", "elsewhere", "/x\ty"])  # fmt: skip
+async def test_afterwards_nobody_is_sent_elsewhere(control: State, here: str, provider: IdentityProvider, then: str) -> None:  # fmt: skip
+    provider.order("groups", "ada", ["security"])
+    async with browser() as ada:
+        assert (await ada.get(f"{here}/sign-in?then={quote(then)}", "ada"))[1] == f"{here}/signed-in"  # fmt: skip
+        assert (await ada.get(f"{here}/sign-in?then=/v1/tenants%3Fstate=all"))[1] == f"{here}/v1/tenants?state=all"  # fmt: skip
+
+
+# -- again, and out ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_sign_in_is_renewed_with_new_tokens(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        key = await key_of(control)
+        for _ in range(3):
+            before = await sign_ins.tokens_of(control.pool, key)
+            await set_back(control, renew_after="1 second", heard="59 minutes")
+            await renew.renew(control)
+            assert await may(here, ada) == 200
+            old, new = (attempt.tokens_of(one or "", control.vault).refresh_token for one in (before, await sign_ins.tokens_of(control.pool, key)))  # fmt: skip
+            assert old != new
+
+
+async def test_nobody_is_asked_about_before_time(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        assert await sign_ins.due(control.pool) == []
+        await set_back(control, renew_after="1 second")
+        assert [len(await sign_ins.due(control.pool)) for _ in range(2)] == [1, 0]
+
+
+async def gone_groups(provider: IdentityProvider, control: State) -> None:
+    provider.order("groups", "ada", ["nobody-knows"])
+
+
+async def other_groups(provider: IdentityProvider, control: State) -> None:
+    provider.order("groups", "ada", ["platform"])
+
+
+async def revoked(provider: IdentityProvider, control: State) -> None:
+    provider.order("revoke")
+
+
+async def unused(provider: IdentityProvider, control: State) -> None:
+    await set_back(control, began="2 hours")
+
+
+async def unheard(provider: IdentityProvider, control: State) -> None:
+    await set_back(control, heard="2 hours")
+
+
+ENDS = [(gone_groups, "another role"), (other_groups, "another role"), (revoked, "no more"), (unused, "not used"), (unheard, "said nothing")]  # fmt: skip
+
+
+@pytest.mark.parametrize("happens, why", ENDS)
+async def test_a_sign_in_ends_with_what_it_rested_on(control: State, here: str, provider: IdentityProvider, happens: Callable[[IdentityProvider, State], Awaitable[None]], why: str) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        await happens(provider, control)
+        await set_back(control, renew_after="1 second")
+        await renew.renew(control)
+        assert await may(here, ada) == 401
+        assert "You are not signed in" in (await ada.get(f"{here}/signed-in"))[2]
+    (entry,) = await entries(control, "sign_ins.end")
+    assert (entry.actor, entry.object) == ("control", await key_of(control))
+    assert why in entry.after["why"]
+    await renew.renew(control)
+    assert await sign_ins.tokens_of(control.pool, entry.object) is None  # forgotten
+
+
+async def test_signing_out_ends_the_key_here_and_the_session_there(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        (cookie,) = (one for one in ada.session.cookie_jar if one.key == "earthflow")
+        assert (await ada.post(f"{here}/sign-out", {}, Origin="https://elsewhere.example"))[0] == 403  # fmt: skip
+        status, url, text = await ada.post(f"{here}/sign-out", {})
+        assert (status, url) == (200, f"{here}/signed-in") and "not signed in" in text
+        assert await may(here, ada) == 401
+        async with ada.session.get(f"{here}/v1/tenants", headers={"X-API-Key": cookie.value}) as answer:  # fmt: skip
+            assert answer.status == 401
+        assert (
+            "/login" in (await ada.get(f"{here}/sign-in"))[1]
+        )  # asked for a name again
+    (entry,) = await entries(control, "sign_ins.end")
+    assert (entry.actor, entry.outcome) == (await key_of(control), "done")
+
+
+async def test_a_key_of_no_sign_in_cannot_sign_out(control: State, here: str) -> None:
+    async with browser() as nobody, nobody.session.post(f"{here}/sign-out", headers={"X-API-Key": "a" * 40}) as answer:  # fmt: skip
+        assert answer.status == 409
+
+
+async def test_the_provider_may_be_away(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    """At the start, and later: keys and who is signed in already are not concerned; and it may come back."""
+    provider.stop()
+    async with browser() as ada:
+        status, _, text = await ada.get(f"{here}/sign-in")
+        assert status == 503 and "Keys still work" in text
+        provider.start()
+        assert (await signed_in(here, provider, ada, "security"))[0] == 200
+        provider.stop()
+        await set_back(control, renew_after="1 second", heard="30 minutes")
+        await renew.renew(control)
+        assert await may(here, ada) == 200
+        async with browser() as grace:
+            assert (await grace.get(f"{here}/sign-in/callback?code=x&state=y"))[0] == 400  # fmt: skip
+        async with ada.session.post(
+            f"{here}/sign-out", headers={"Origin": here}, allow_redirects=False
+        ) as answer:
+            assert answer.headers["Location"].startswith(f"{provider.url}/")
+        assert await may(here, ada) == 401
+        provider.start()
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_gets_a_key_while_its_person_signs_in(control: State, here: str, provider: IdentityProvider, tmp_path: Path) -> None:  # fmt: skip
+    provider.order("groups", "ada", ["security"])
+    told = environment({"EARTHFLOW_CONFIG_DIR": str(tmp_path)}, without=("EARTHFLOW_URL", "EARTHFLOW_ADMIN_API_KEY"))  # fmt: skip
+
+    async def command(*words: str) -> asyncio.subprocess.Process:
+        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
+        return await asyncio.create_subprocess_exec(EARTHFLOW, *words, env=told, **pipes)  # fmt: skip
+
+    login, leave = (
+        line.replace("https://earthflow.corp.example", here).split()[1:]
+        for line in document("sh")
+    )
+    login = await command(*login, "--name", "corp", "-o", "json")
+    assert login.stderr is not None
+    said = (await login.stderr.readline()).decode()
+    shown = re.fullmatch(rf"Open {re.escape(here)}/sign-in/command and give this code: ([A-Z]{{4}}-[A-Z]{{4}})\n", said)  # fmt: skip
+    assert shown, said
+    async with browser() as ada:
+        assert "Give the code" in (await ada.get(f"{here}/sign-in/command"))[2]
+        page = f"{here}/sign-in/command"
+        assert (await ada.post(page, {"code": "BBBB-BBBB"}))[0] == 404
+        assert (await ada.post(page, {"code": shown[1]}, Origin="https://elsewhere.example"))[0] == 403  # fmt: skip
+        status, _, text = await ada.post(page, {"code": f" {shown[1].lower()} "}, "ada")
+        assert status == 200 and "The command at 127.0.0.1 gets a key of the role auditor" in text  # fmt: skip
+        assert await may(here, ada) == 401  # it is for the command alone
+    out, err = await login.communicate()
+    got = json.loads(out)
+    assert (login.returncode, got["context"], got["role"], got["name"]) == (0, "corp", "auditor", "ada@corp.example (command)"), err  # fmt: skip
+    assert "api_key" not in got
+    file = tmp_path / "keys" / "corp"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600 and file.read_text().startswith("ef_aud_")  # fmt: skip
+    assert (await (await command("tenants", "list")).wait()) == 0
+    assert (await (await command("tenants", "create", "--name", "x")).wait()) != 0
+    out, err = await (ended := await command(*leave, "-o", "json")).communicate()
+    assert (ended.returncode, json.loads(out)["ended"]) == (0, got["id"]), err
+    assert not file.exists()
+    assert (await (await command("tenants", "list")).wait()) != 0
+
+
+async def login_of(here: str, ada: Browser) -> dict[str, Any]:
+    async with ada.session.post(f"{here}/sign-in/logins", json={}) as answer:
+        assert answer.status == 201
+        told: dict[str, Any] = await answer.json()
+        return told
+
+
+async def polled(here: str, ada: Browser, code: str) -> str:
+    async with ada.session.post(f"{here}/sign-in/logins/poll", json={"code": code}) as answer:  # fmt: skip
+        told = await answer.json()
+        return str(told["error"]["code"]) if answer.status != 200 else "key"
+
+
+async def test_a_command_waits_and_hears_once(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        waiting = await login_of(here, ada)
+        assert [await polled(here, ada, waiting["code"]) for _ in range(2)] == ["login_waits", "login_too_often"]  # fmt: skip
+        assert await polled(here, ada, "made up") == "login_ended"
+        provider.order("groups", "ada", ["acme-team", "platform"])
+        await ada.post(f"{here}/sign-in/command", {"code": waiting["user_code"]}, "ada")
+        assert (await ada.post(f"{here}/sign-in/command", {"code": waiting["user_code"]}))[0] == 404  # fmt: skip
+        async with control.pool.connection() as connection:
+            await connection.execute("UPDATE command_login SET polled = NULL")
+        assert [await polled(here, ada, waiting["code"]) for _ in range(2)] == ["key", "login_ended"]  # fmt: skip
+
+
+async def test_a_command_of_somebody_without_a_role_waits_no_more(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    provider.order("groups", "ada", [])
+    async with browser() as ada:
+        waiting = await login_of(here, ada)
+        status, _, _ = await ada.post(f"{here}/sign-in/command", {"code": waiting["user_code"]}, "ada")  # fmt: skip
+        assert status == 403
+        assert await polled(here, ada, waiting["code"]) == "login_ended"
+
+
+async def test_waiting_commands_end_and_are_bounded(control: State, here: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setattr(sign_ins, "MOST_WAITING", 3)
+    async with browser() as ada:
+        waiting = [await login_of(here, ada) for _ in range(5)]
+        assert [await polled(here, ada, one["code"]) for one in waiting] == ["login_ended"] * 2 + ["login_waits"] * 3  # fmt: skip
+        async with control.pool.connection() as connection:
+            await connection.execute("UPDATE command_login SET ends = now()")
+        assert await polled(here, ada, waiting[-1]["code"]) == "login_ended"
+        await renew.renew(control)
+        async with control.pool.connection() as connection:
+            assert (await (await connection.execute("SELECT FROM command_login")).fetchall()) == []  # fmt: skip
+
+
+async def test_logins_are_not_begun_without_end(control: State, here: str) -> None:
+    async with browser() as mallory:
+        tried = []
+        for _ in range(TRIES + 2):
+            async with mallory.session.post(
+                f"{here}/sign-in/logins", json={}
+            ) as answer:
+                tried.append(answer.status)
+    assert tried == [201] * TRIES + [429] * 2
+
+
+async def test_without_a_provider_there_is_no_sign_in(state: State) -> None:
+    async with TestClient(TestServer(application(state))) as client:
+        for method, path in (("GET", "/sign-in"), ("GET", "/sign-in/callback"), ("GET", "/sign-in/command"), ("POST", "/sign-in/command"), ("GET", "/signed-in"), ("POST", "/sign-in/logins")):  # fmt: skip
+            answer = await client.request(method, path)
+            assert (answer.status, (await answer.json())["error"]["code"]) == (404, "no_sign_in"), path  # fmt: skip
