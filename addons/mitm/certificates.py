@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, NamedTuple
 
 import certifi
@@ -23,6 +24,7 @@ from contract.authority import read_authority, signed_by
 
 # The issuer's key and chain, under the name that mitmproxy looks for; and what clients trust.
 CA_FILE, ROOTS_FILE = "mitmproxy-ca.pem", "earthflow-ca.pem"
+TRIES = 3  # to read a CA file that is replaced meanwhile
 MAX_LEAVES = 10_000  # some 4 KB each
 # for which a leaf is used again; it is valid for longer
 LEAF_SECONDS = 30 * 24 * 3600.0
@@ -91,12 +93,19 @@ def _root_of(folder: Path, issuer: x509.Certificate) -> list[x509.Certificate]:
 
 
 def use_ca(config: tlsconfig.TlsConfig, folder: Path) -> None:
-    """Have mitmproxy's TLS addon make leaves by the CA that is in its folder now."""
-    config.certstore = Leaves(
-        certs.CertStore.from_store(folder, "mitmproxy", 2048), folder / CA_FILE
-    )
-    # Contexts are kept by the path of the chain, which is the same with another content.
+    """Have mitmproxy's TLS addon make leaves by the CA that is in its folder now. Raises BadCertificate."""
+    config.certstore = Leaves(_store_of(folder))
+    # Contexts are kept by the path of the chain, and those of the CA before are not used again.
     net_tls.create_client_proxy_context.cache_clear()
+
+
+def _store_of(folder: Path) -> certs.CertStore:
+    """The CA, of which mitmproxy reads the chain after the key: both are of one file. Raises BadCertificate."""
+    for _ in range(TRIES):
+        store = certs.CertStore.from_store(folder, "mitmproxy", 2048)
+        if store.default_chain_certs[0] == store.default_ca:
+            return store
+    raise BadCertificate(f"{folder / CA_FILE} is written again and again")
 
 
 def upstream_roots(settings: ProxySettings) -> str | None:
@@ -137,12 +146,17 @@ class Leaves(certs.CertStore):
     The least recently used one is dropped first.
     """
 
-    def __init__(self, ca: certs.CertStore, chain: Path):
-        """`chain` is the file with what stands between a leaf and the roots."""
+    def __init__(self, ca: certs.CertStore):
+        """The chain, which is what stands between a leaf and the roots, is kept in a file of our own: mitmproxy reads it
+        for a new client, when another CA may be in its place already.
+        """
+        self._chain = NamedTemporaryFile(prefix="earthflow-chain-", suffix=".pem")  # noqa: SIM115  (as long as we are)
+        self._chain.write(b"".join(one.to_pem() for one in ca.default_chain_certs))
+        self._chain.flush()
         super().__init__(
             ca.default_privatekey,
             ca.default_ca,
-            chain,
+            Path(self._chain.name),
             ca.default_crl,
             ca.dhparams,
         )

@@ -169,10 +169,17 @@ def test_a_ca_without_an_issuer_is_not_renewed_but_replaced(state: Path) -> None
         ca._renew(control, state / "ca", [HOST])
 
 
-def trusts(roots: bytes, folder: Path, host: str = HOST) -> bool:
+def leaves_of(folder: Path) -> Leaves:
+    """The leaves of a proxy that reads its CA now."""
+    return Leaves(CertStore.from_store(folder, "mitmproxy", 2048))
+
+
+def trusts(
+    roots: bytes, folder: Path, host: str = HOST, leaves: Leaves | None = None
+) -> bool:
     """Whether a client that has these roots alone accepts what the proxy shows."""
-    store = CertStore.from_store(folder, "mitmproxy", 2048)
-    entry = Leaves(store, folder / CA_FILE).get_cert(host, [x509.DNSName(host)])
+    leaves = leaves or leaves_of(folder)
+    entry = leaves.get_cert(host, [x509.DNSName(host)])
     net_tls.create_client_proxy_context.cache_clear()
     server = net_tls.create_client_proxy_context(
         method=net_tls.Method.TLS_SERVER_METHOD,
@@ -231,6 +238,17 @@ def test_clients_of_either_root_work_while_one_replaces_the_other(folder: Path) 
     assert trusts(old.pem + new.pem, folder)
     write(folder, new)
     assert (trusts(old.pem, folder), trusts(new.pem, folder)) == (False, True)
+
+
+def test_a_client_between_a_renewal_and_its_taking_up_is_served_by_the_ca_before(
+    folder: Path,
+) -> None:
+    root = make_root("root")
+    write(folder, root)
+    before = leaves_of(folder)
+    write(folder, root)
+    assert trusts(root.pem, folder, leaves=before)
+    assert trusts(root.pem, folder)
 
 
 def test_clients_of_a_root_that_signs_leaves_only_work_while_it_is_replaced(
