@@ -49,6 +49,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "rules.read": _of("read rule files that are not shipped, and layers", *_STAFF),
     "rules.write": _of("change the layers of rules, for all or for one tenant", "operator", whole=True),
     "rules.tighten": _of("change a tenant's own layer of rules, which only tightens", "operator"),
+    "rules.replay": _of("see what recorded exchanges would become under other rules", "operator", "auditor+prompts"),
     "audit.read": _of("search and count exchanges", *_STAFF, "tenant"),
     "audit.prompts": _of("open kept prompts", "operator", "auditor+prompts", "tenant"),
     "audit.mark": _of("say whether rules were right to fire", "operator"),

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from control.errors import DATABASE_AWAY
 from control.keyring import Guesses, Keyring
+from control.replay.replayer import Replayer
 from control.rule_files import Signature
 from control.sender import Sender
 from control.settings import ControlSettings
@@ -60,6 +61,10 @@ class State:
     # One proof of rules at a time: it takes up to seconds of a processor
     proving: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     provers: set[str] = field(default_factory=set)  # ids of keys that change rules now
+    # The rules of a replay under way, by a hash of all, and when they were last used; one page of one at a time.
+    replaying: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
+    replayer: tuple[str, Replayer] | None = field(default=None, repr=False)
+    replayed: float = 0.0
     provider: Provider | None = field(init=False, repr=False)  # of single sign-on
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
     _looked: float = 0.0

@@ -125,7 +125,7 @@ class CallJudge:
         def work() -> tuple[Judgement, str, str]:
             book.warm()
             prompt_hash = current.prompt_hash(tenant, reading.prompt)
-            kept = current.kept_prompt(tenant, parts)
+            kept = current.kept_prompt(tenant, reading.exchange)
             return judge(reading, book, key=key, clean=clean), prompt_hash, kept
 
         quick = (

@@ -1,26 +1,21 @@
 """One snapshot, ready to judge by: its keys, tenants and rulebooks."""
 
 import hmac
-import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import msgspec
-
+from addons.tenants.kept import kept
+from contract.kept import seal
 from contract.keys import digest, parse
 from contract.proof import record_key
 from contract.snapshot import KeyEntry, Snapshot, TenantEntry
-from contract.unwrap import placeholder_key, prompt_cipher, unwrap
-from rules.exchange import Part
+from contract.unwrap import placeholder_key, unwrap
+from rules.exchange import Exchange
 from rules.hyperscan_engine import Store
 from rules.known import NONE, KnownValue, KnownValues, mark_of
 from rules.load import Library
 from rules.rulebook import Rulebook
 from rules.testing import proven
-
-# characters of a call that the audit keeps, where it keeps prompts
-MOST_KEPT = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -136,31 +131,11 @@ class CompiledSnapshot:
             "hmac-sha256:" + hmac.digest(self._prompt_key(tenant), body, "sha256").hex()
         )
 
-    def kept_prompt(self, tenant: TenantEntry, parts: Sequence[Part]) -> str:
-        """The texts of a call as the audit keeps them, sealed under the tenant's key;
-        empty where it keeps none.
-        """
-        if not self.snapshot.keep_prompts or not parts:
+    def kept_prompt(self, tenant: TenantEntry, exchange: Exchange) -> str:
+        """What the audit keeps of a call, sealed under the tenant's key; empty where it keeps nothing."""
+        if not self.snapshot.keep_prompts or not exchange.parts:
             return ""
-        said, left = [], MOST_KEPT
-        for part in parts:
-            if part.role == "other":  # names and numbers around the prompt
-                continue
-            said.append(
-                {
-                    "role": part.role,
-                    "text": part.text[:left],
-                    "cut": len(part.text) > left,
-                }
-            )
-            left -= len(part.text)
-            if left <= 0:
-                break
-        return (
-            prompt_cipher(self._prompt_key(tenant))
-            .encrypt(zlib.compress(msgspec.json.encode(said), 1))
-            .decode()
-        )
+        return seal(self._prompt_key(tenant), kept(exchange))
 
     def placeholder_key(self, tenant: TenantEntry) -> bytes:
         """The key that makes a tenant's placeholders its own."""

@@ -4,7 +4,7 @@ control's.
 
 import typer
 
-from cli.rules import attempt, check, compare, exceptions, layers, listing
+from cli.rules import attempt, check, compare, exceptions, layers, listing, replay
 
 app = typer.Typer(
     no_args_is_help=True, help="Write, check and try rules.", rich_markup_mode=None
@@ -18,6 +18,7 @@ app.command()(compare.bench)
 app.command()(listing.show)
 app.command(name="schema")(listing.schema_)
 app.command(name="except")(exceptions.except_)
+app.command()(replay.replay)
 app.command()(layers.put)
 app.command()(layers.get)
 app.command()(layers.history)

@@ -48,10 +48,7 @@ def put(
     output: Output = "table",
 ) -> None:
     """Put a layer of rules in force on every proxy, once it and its tests are proven with all other rules."""
-    try:
-        text = sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file} cannot be read: {error}", USAGE) from None
+    text = text_of(file)
     body = {"text": text, "reason": reason, "after": after, "dry_run": dry_run}
     _change(path_of(tenant, own=own), body, output)
 
@@ -107,6 +104,14 @@ def layers(
     """List all layers, with the version of each that is in force."""
     query = f"?tenant={tenant}" if tenant is not None else ""
     emit_rows(COLUMNS, control().get(f"/v1/rules/layers{query}")["layers"], output)
+
+
+def text_of(file: Path) -> str:
+    """A rule file, or standard input. Raises CommandError."""
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}", USAGE) from None
 
 
 def path_of(tenant: str | None, *, own: bool, exceptions: bool = False) -> str:

@@ -5,7 +5,6 @@ import base64
 import binascii
 import time
 import uuid
-import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
@@ -13,10 +12,9 @@ from typing import get_args
 
 import msgspec
 from aiohttp import web
-from cryptography.fernet import InvalidToken
 
 from contract.decision import Action, Outcome, Reason
-from contract.unwrap import prompt_cipher
+from contract.kept import opened
 from control import auth
 from control.api.paging import BAD_CURSOR, limit_of
 from control.api.records import Exchange, Said, shown
@@ -29,7 +27,6 @@ from control.store.database import LONGEST_READ_MS, Pool
 from control.store.search import Place, Row, Sought
 from rules.complaint import likely
 
-MOST_PROMPT = 16 * 1024 * 1024  # bytes of a kept prompt, opened
 # Rows of a page that a person looks at; who takes more at a time takes them away, which is noted.
 MOST_LOOKED_AT, HOUR, MOST_EXPORTS = 100, 3600.0, 10_000
 # Seconds: PostgreSQL itself ends a statement before; it does not where it hangs, or its network is cut.
@@ -186,16 +183,12 @@ def kept_prompt(request: web.Request, kept: str, wrapped: str) -> list[Said] | N
     """The texts of the call that were kept; None where there are none."""
     if not kept or not wrapped:
         return None
-    try:
-        closed = prompt_cipher(request.app[STATE].vault.open(wrapped)).decrypt(
-            kept.encode()
-        )
-        opened = msgspec.json.decode(
-            zlib.decompressobj().decompress(closed, MOST_PROMPT), type=list[Said]
-        )
-    except (InvalidToken, zlib.error, msgspec.DecodeError):
+    call = opened(request.app[STATE].vault.open(wrapped), kept)
+    if call is None:
         return None
-    return opened
+    # Names and numbers around the prompt are kept for judging alone.
+    texts = (one for one in call.texts if one.role != "other")
+    return [Said(one.role, one.text, one.cut) for one in texts]
 
 
 async def stats(request: web.Request) -> web.Response:

@@ -135,7 +135,7 @@ async def _put(request: web.Request, kind: Kind) -> web.Response:
         raise ApiError(400, "bad_request", "Give either `text` or `version`.", f"Send {EXAMPLE}.")  # fmt: skip
     text = wanted.text or ""
     if wanted.version is not None:
-        text = (await _kept(state, name, wanted.version)).text
+        text = (await kept_version(state, name, wanted.version)).text
     new = New(name, tenant or None, text.strip() and text, wanted.reason, wanted.after)
     with one_proof(state, who):
         await _prove_or_put(state, new, dry_run=wanted.dry_run)
@@ -234,7 +234,7 @@ def _number(request: web.Request) -> int | None:
     return int(wanted)
 
 
-async def _kept(state: State, name: str, version: int) -> Version:
+async def kept_version(state: State, name: str, version: int) -> Version:
     """A version. Raises ApiError 404 where it is not kept."""
     found = await layers.one(state.pool, name, version)
     if found is None:
@@ -253,7 +253,7 @@ async def _view(
     chosen = (
         await layers.one(state.pool, name)
         if version is None
-        else await _kept(state, name, version)
+        else await kept_version(state, name, version)
     )
     return LayerView(
         kind,

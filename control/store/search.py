@@ -28,6 +28,14 @@ class Row(NamedTuple):
     signed: bool | None = None
 
 
+class Kept(NamedTuple):
+    """An exchange with its kept prompt, sealed; empty where there is none."""
+
+    decision: Decision
+    completion: Completion | None
+    prompt: str
+
+
 class Place(NamedTuple):
     """The position where a page ended."""
 
@@ -90,6 +98,26 @@ async def search(
         return [_row(**row) for row in await rows.fetchall()]
 
 
+async def with_prompts(
+    pool: Pool, sought: Sought, *, limit: int, after: Place | None = None
+) -> list[Kept]:
+    """As `search`, with what is kept of the calls."""
+    where, values = _where(sought, after)
+    query = (
+        f"SELECT d.record AS decision, c.record AS completion, d.prompt FROM {_joined(sought)} WHERE {where} "
+        "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s"
+    )
+    async with pool.connection() as connection:
+        rows = await connection.execute(query.encode(), {**values, "limit": limit})
+        found = await rows.fetchall()
+    read = [
+        (_row(row["decision"], row["completion"], None, None), row) for row in found
+    ]
+    return [
+        Kept(one.decision, one.completion, row["prompt"] or "") for one, row in read
+    ]
+
+
 def page(
     sought: Sought, limit: int, after: Place | None = None
 ) -> tuple[bytes, dict[str, Any]]:
@@ -120,7 +148,7 @@ async def one(pool: Pool, id: str) -> tuple[Row, str, str] | None:
     return _row(**row), key, prompt
 
 
-def place_of(row: Row) -> Place:
+def place_of(row: Row | Kept) -> Place:
     """The position of a page that ends with this row."""
     return Place(time_of(row.decision.id).date(), row.decision.id)
 

@@ -233,3 +233,21 @@ def _stored(value: object) -> object:
 async def bump(connection: Connection) -> None:
     """Raise the version of the snapshot, and mark the new one."""
     await connection.execute(BUMP.encode())
+
+
+class Judged(NamedTuple):
+    """What a tenant's calls are judged by: its preset, and its wrapped key for prompts."""
+
+    id: str
+    preset: str
+    prompt_key: str
+
+
+async def judged(pool: Pool, ids: Sequence[str]) -> list[Judged]:
+    """Of these tenants those that are there."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT id, preset, prompt_key FROM tenant WHERE id = ANY (%s) AND deleted IS NULL",
+            (list(ids),),
+        )
+        return [Judged(**row) for row in await rows.fetchall()]
