@@ -104,8 +104,8 @@ def add(
     if key not in (None, "-"):
         raise CommandError("Give the key by standard input: --key -", USAGE)
     keep(there)
-    # an old key is for another URL
-    keep_key(name, sys.stdin.readline().strip() if key is not None else None)
+    if key is not None:
+        keep_key(name, sys.stdin.readline().strip())
 
 
 def new(name: str, url: str, ca: Path | None) -> Context:
@@ -119,18 +119,37 @@ def new(name: str, url: str, ca: Path | None) -> Context:
 
 def keep(context: Context) -> None:
     """Add a context, or replace it. The first one is used from now on."""
+    _key_file(context.name).unlink(missing_ok=True)  # it is for another URL
     known = _read()
     one = {"url": context.url, **({"ca": context.ca} if context.ca else {})}
     contexts = {**known.get("contexts", {}), context.name: one}
     _write(known.get("current") or context.name, contexts)
 
 
-def keep_key(name: str, key: str | None) -> None:
-    """Keep the key of a context, or none."""
+def keep_key(name: str, key: str | None, *, signed_in: bool = False) -> None:
+    """Keep the key of a context, or none; whether it came by signing in is kept, too. Raises CommandError."""
+    mark = _key_file(name).with_name(f"{name}.signed-in")
     if key is None:
         _key_file(name).unlink(missing_ok=True)
     else:
         write_private(_key_file(name), key + "\n")
+    if signed_in:
+        write_private(mark, "")
+    else:
+        mark.unlink(missing_ok=True)
+
+
+def has_lasting_key(name: str) -> bool:
+    """Whether a context has a key that did not come by signing in: it is nowhere else."""
+    file = _key_file(name)
+    return file.exists() and not file.with_name(f"{name}.signed-in").exists()
+
+
+def try_to_keep(name: str) -> None:
+    """Raises CommandError where no key of a context could be kept."""
+    trial = _key_file(name).with_name(f"{name}.trial")
+    write_private(trial, "")
+    trial.unlink()
 
 
 @app.command()
@@ -145,7 +164,7 @@ def remove(name: Name) -> None:
     """Remove a context, and its key."""
     chosen(name)
     known = _read()
-    _key_file(name).unlink(missing_ok=True)
+    keep_key(name, None)
     left = {other: one for other, one in known["contexts"].items() if other != name}
     _write(known.get("current") if known.get("current") != name else None, left)
 

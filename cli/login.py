@@ -14,8 +14,8 @@ from cli.context import Context
 from cli.errors import USAGE, CommandError
 from cli.output import Output, emit
 
-# What does not end the wait: nobody signed in yet, or we asked too soon.
-NOT_YET = ("login_waits", "login_too_often")
+# What ends the wait. Nothing else does: control may start again meanwhile.
+OVER = ("login_ended", "no_sign_in")
 
 
 def login(
@@ -37,13 +37,22 @@ def login(
 ) -> None:
     """Get a key by signing in at a browser, here or on another machine. It ends within a working day."""
     there = _of_url(url, name, ca) if url is not None else _in_use()
+    if context.has_lasting_key(there.name):
+        raise CommandError(
+            f"The context {there.name} has a key that signing in would replace. Give another name (--name), or remove it first.",
+            USAGE,
+        )
+    context.try_to_keep(there.name)
     control = remote.with_key(there.url, "", there.ca)
     waiting = control.post("/sign-in/logins", {})
     typer.echo(f"Open {waiting['url']} and give this code: {waiting['user_code']}", err=True)  # fmt: skip
     got = _waited(control, waiting)
+    if there.key is not None:
+        _sign_out(there)
     if url is not None:
         context.keep(there)
-    context.keep_key(there.name, got.pop("api_key"))
+        context.use(there.name)
+    context.keep_key(there.name, got.pop("api_key"), signed_in=True)
     emit({"context": there.name, **got}, output)
 
 
@@ -52,14 +61,20 @@ def logout(output: Output = "table") -> None:
     there = _in_use()
     if there.key is None:
         raise CommandError(f"The context {there.name} has no key.", USAGE)
-    try:
-        ended = remote.with_key(there.url, there.key, there.ca).post("/sign-out", {})
-    except Refused as error:
-        if error.code != "unauthorized":  # it has ended already
-            raise
-        ended = {"ended": None}
+    ended = _sign_out(there)
     context.keep_key(there.name, None)
-    emit({"context": there.name, **ended}, output)
+    emit({"context": there.name, "ended": ended}, output)
+
+
+def _sign_out(there: Context) -> str | None:
+    """End a key that came by signing in: its id; None where it has ended already, or is another."""
+    try:
+        told = remote.with_key(there.url, there.key or "", there.ca).post("/sign-out", {})  # fmt: skip
+    except Refused as error:
+        if error.code not in ("unauthorized", "no_sign_in"):
+            raise
+        return None
+    return str(told["ended"])
 
 
 def _of_url(url: str, name: str | None, ca: Path | None) -> Context:
@@ -86,8 +101,10 @@ def _waited(control: Control, waiting: dict[str, Any]) -> dict[str, Any]:
         try:
             got: dict[str, Any] = control.post("/sign-in/logins/poll", {"code": waiting["code"]})  # fmt: skip
         except Refused as error:
-            if error.code not in NOT_YET:
+            if error.code in OVER:
                 raise
+        except CommandError:
+            continue
         else:
             return got
     raise CommandError("Nobody signed in within the time. Log in again.")

@@ -176,6 +176,18 @@ def private_url(value: str | None) -> str | None:
     return value
 
 
+def public_url(value: str | None) -> str | None:
+    """The URL of a server as browsers write its origin: in small letters, without its usual port. Raises ValueError."""
+    if value is None:
+        return None
+    parts = url_of(value, ("http", "https"), "https://host")
+    private_url(value)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    port = f":{parts.port}" if parts.port not in (None, usual) else ""
+    return f"{parts.scheme}://{host}{port}"
+
+
 def _is_address(name: str) -> bool:
     try:
         ipaddress.ip_address(name)
@@ -196,6 +208,7 @@ ListenPort = Annotated[int, Field(ge=0, le=LARGEST_PORT)]  # 0: any that is free
 Networks = frozenset[ipaddress.IPv4Network | ipaddress.IPv6Network]
 ProxyURL = Annotated[str | None, AfterValidator(proxy_url)]
 ServerURL = Annotated[str | None, AfterValidator(server_url)]
+PublicURL = Annotated[str | None, AfterValidator(public_url)]
 PrivateURL = Annotated[str | None, AfterValidator(private_url)]
 ControlURL = Annotated[str, AfterValidator(control_url)]
 Password = Annotated[SecretStr | None, AfterValidator(own_secret)]

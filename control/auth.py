@@ -7,7 +7,6 @@ import hmac
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -18,6 +17,7 @@ from control.permissions import PERMISSIONS, Caller, roles_of
 from control.state import STATE
 from control.store import master_keys
 from control.store.admin_audit import UNDER_WAY
+from control.store.keys import Known
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 TENANTS = "/v1/tenants/"  # paths whose id is a tenant's
@@ -67,12 +67,24 @@ async def count_guess(request: web.Request) -> None:
     if wait:
         request.app[STATE].unauthorized += 1
         await request.app[STATE].guesses.slow()
-        raise ApiError(
-            429,
-            "too_many_wrong_keys",
-            "Too many wrong keys, or sign-ins, came from this address.",
-            headers={"Retry-After": str(wait)},
-        )
+        raise _too_many("Too many wrong keys came from this address.", wait)
+
+
+def count_sign_in(request: web.Request, address: str) -> None:
+    """Count a code or token of a sign-in that is wrong. Raises ApiError 429 for one too many of an address."""
+    if wait := request.app[STATE].guesses.wrong_sign_in(address):
+        raise _too_many("Too many sign-ins of this address failed.", wait)
+
+
+def count_login(request: web.Request, address: str) -> None:
+    """Count a login of a command that begins. Raises ApiError 429 for one too many of an address."""
+    if wait := request.app[STATE].guesses.begun(address):
+        raise _too_many("Too many logins were begun by this address.", wait)
+
+
+def _too_many(message: str, wait: int) -> ApiError:
+    after = {"Retry-After": str(wait)}
+    return ApiError(429, "too_many_wrong_keys", message, headers=after)
 
 
 def owner_of(who: Caller) -> str | None:
@@ -238,6 +250,20 @@ def _presented(request: web.Request) -> str:
     return signed_in
 
 
+async def signed_in(request: web.Request) -> Known | None:
+    """The key of whoever is signed in at this browser, if it works. Raises ApiError 429 for one wrong cookie too many."""
+    if (text := cookie_of(request)) is None:
+        return None
+    state = request.app[STATE]
+    key = state.keyring.find(text)
+    if key is None and parse(text) is not None:
+        await state.look_for_keys()
+        key = state.keyring.find(text)
+    if key is None:
+        await count_guess(request)
+    return key
+
+
 def cookie_of(request: web.Request) -> str | None:
     """The key of somebody who signed in, as the browser keeps it."""
     return request.cookies.get(cookie_name(request.app[STATE].settings.public_url))
@@ -250,5 +276,5 @@ def cookie_name(public_url: str) -> str:
 
 def is_own_page(request: web.Request) -> bool:
     """Whether a browser says that a page of ours sent this: it sends our cookie with what other pages make it send, too."""
-    parts = urlsplit(request.app[STATE].settings.public_url)
-    return request.headers.get("Origin") == f"{parts.scheme}://{parts.netloc}"
+    here = request.app[STATE].settings.public_url
+    return bool(here) and request.headers.get("Origin") == here

@@ -19,6 +19,8 @@ MOST_ADDRESSES = 10_000
 NOBODYS = "0" * 64
 # wrong keys of one address, before it must wait
 TRIES = 20
+# Logins of commands that one address may begin: many people may be behind it.
+LOGINS = 100
 # What a key asks for and may not do, and each time is an entry: some 30 MB a day of the busiest one.
 REFUSALS = 300
 # The window of the limits below.
@@ -92,6 +94,14 @@ class Guesses:
             *([self._wait(f"peer {peer}", PEER_TRIES)] if peer else []),
         ]
         return max(waits)
+
+    def wrong_sign_in(self, address: str) -> int:
+        """As `wait`, for codes and tokens of sign-ins: who guesses at keys does not keep others of the address from signing in."""
+        return self._wait(f"sign-in {address}", TRIES)
+
+    def begun(self, address: str) -> int:
+        """Count a login of a command that begins; the seconds for which this address must wait, or 0."""
+        return self._wait(f"login {address}", LOGINS)
 
     def refused(self, key: str) -> int:
         """Count a request that this key may not make; the seconds for which it must wait, or 0."""

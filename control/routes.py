@@ -106,6 +106,7 @@ ROUTES = (
     Route("GET", "/sign-in/callback", sign_ins.callback),
     Route("GET", "/sign-in/command", logins.ask),
     Route("POST", "/sign-in/command", logins.confirm),
+    Route("POST", "/sign-in/command/grant", logins.grant),
     Route("GET", "/signed-in", sign_ins.signed_in),
     Route("POST", "/sign-out", sign_ins.end),
     Route("POST", "/sign-in/logins", logins.begin),

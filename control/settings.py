@@ -19,6 +19,7 @@ from contract.setting_types import (
     Port,
     PreviousAdminKey,
     PrivateURL,
+    PublicURL,
     StartPatience,
     host_and_port,
     host_names,
@@ -135,7 +136,7 @@ class SignIn(Settings):
         "groups", validation_alias="EARTHFLOW_OIDC_GROUPS_CLAIM", max_length=200
     )
     # where people find the dashboard: the provider sends them back there
-    dashboard_url: PrivateURL = Field(None, validation_alias="EARTHFLOW_DASHBOARD_URL")
+    dashboard_url: PublicURL = Field(None, validation_alias="EARTHFLOW_DASHBOARD_URL")
 
     @field_validator("oidc_roles", mode="before")
     @classmethod
@@ -160,8 +161,8 @@ class SignIn(Settings):
 
     @property
     def public_url(self) -> str:
-        """The dashboard's URL, without a slash at its end."""
-        return (self.dashboard_url or "").rstrip("/")
+        """The dashboard's origin; empty where none is set."""
+        return self.dashboard_url or ""
 
     @property
     def oidc(self) -> Client | None:

@@ -21,6 +21,7 @@ from control.store import sign_ins
 from control.store.sign_ins import PATIENCE
 
 INTERVAL = 2  # seconds between two polls
+FOREIGN = "This came from another page. Open the address that the command shows."
 TITLE, COMMAND = "Sign in for a command", "<code>earthflow login</code>"
 WAITS = ApiError(400, "login_waits", "Nobody has signed in for this login yet.")
 ENDED = ApiError(
@@ -62,7 +63,7 @@ async def begin(request: web.Request) -> web.Response:
     """Let a command wait for somebody to sign in."""
     state = request.app[STATE]
     provider_of(state)
-    await auth.count_guess(request)
+    auth.count_login(request, address_of(request))
     code, user_code = secrets.token_urlsafe(32), new_user_code()
     await sign_ins.wait(state.pool, code, user_code, address_of(request))
     url = f"{state.settings.public_url}/sign-in/command"
@@ -77,7 +78,7 @@ async def poll(request: web.Request) -> web.Response:
     wanted = await body_of(request, Poll, '{"code": "…"}')
     found = await sign_ins.poll(state.pool, wanted.code)
     if found is None:
-        await auth.count_guess(request)
+        auth.count_sign_in(request, address_of(request))
         raise ENDED
     if found.too_often:
         message = "This login was asked for a moment ago."
@@ -104,7 +105,7 @@ async def poll(request: web.Request) -> web.Response:
 async def ask(request: web.Request) -> web.Response:
     """A page for the code that a command shows. It is typed, and in no link: whoever sends a link may be the one that waits."""
     provider_of(request.app[STATE])
-    told = f"Give the code that {COMMAND} shows, if you started it yourself: it gets a key of your role."
+    told = f"Give the code that {COMMAND} shows, if you started it yourself."
     form = (
         "<form method=post><input name=code required autocomplete=off aria-label=Code> "
         "<button>Sign in for it</button></form>"
@@ -114,14 +115,36 @@ async def ask(request: web.Request) -> web.Response:
 
 async def confirm(request: web.Request) -> web.StreamResponse:
     """Somebody gives the code of a command, and signs in for it."""
-    state, form = request.app[STATE], await request.post()
+    state = request.app[STATE]
     provider_of(state)
+    code = (await _form(request)).get("code", "").strip().upper()
     if not auth.is_own_page(request):
-        told = "This came from another page. Open the address that the command shows."
-        return page(TITLE, told, 403)
-    await auth.count_guess(request)
-    code = str(form.get("code", "")).strip().upper()
+        return page(TITLE, FOREIGN, 403)
     if not USER_CODE.fullmatch(code) or not await sign_ins.waits(state.pool, code):
+        auth.count_sign_in(request, address_of(request))
         told = f"No command waits with this code. Start {COMMAND} again."
         return page(TITLE, told, 404)
     return await send(request, Attempt.new("", code))
+
+
+async def grant(request: web.Request) -> web.Response:
+    """Whoever signed in for a command gives it its key."""
+    state = request.app[STATE]
+    provider_of(state)
+    wrapped = (await _form(request)).get("offer", "")
+    if not auth.is_own_page(request):
+        return page(TITLE, FOREIGN, 403)
+    offer = attempt.offer_of(wrapped, state.vault)
+    given = state.vault.wrap(msgspec.json.encode(offer.grant)) if offer else ""
+    if offer is None or not await sign_ins.grant(state.pool, offer.user_code, given):
+        return page("The command waits no more", f"Start {COMMAND} again.", 404)
+    return page("The command has its key", "You can close this page.")
+
+
+async def _form(request: web.Request) -> dict[str, str]:
+    """The fields of a form; none where it is none."""
+    try:
+        form = await request.post()
+    except (LookupError, ValueError):  # a charset or a boundary that is none
+        return {}
+    return {name: value for name, value in form.items() if isinstance(value, str)}

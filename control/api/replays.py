@@ -207,7 +207,7 @@ def _judged(
     rows: list[Kept],
     whose: Mapping[str, Whose],
 ) -> tuple[int, Tally, list[Changed]]:
-    """How many rows were replayed within the time, and what came out. Raises BadRules."""
+    """How many rows were replayed within the time, and their outcomes. Raises BadRules."""
     if state.replayer is None or state.replayer[0] != mark:
         state.replayer = None  # two of them would take twice the memory
         state.replayer = (mark, Replayer(before, after))

@@ -3,29 +3,30 @@
 import hmac
 import html
 import logging
+import time
 
 import msgspec
 from aiohttp import web
 
 from contract.keys import KINDS, digest, mint
+from contract.unwrap import WrongMasterKey
 from control import auth
 from control.addresses import address_of
 from control.api.pages import HEADERS, SIGN_IN, page
 from control.errors import REQUEST_ID, ApiError, answer
 from control.sign_in import attempt as attempts
-from control.sign_in.attempt import COOKIE, LASTS, Attempt, Grant
+from control.sign_in.attempt import LASTS, Attempt, Grant, Offer
 from control.sign_in.provider import Away, Provider, Refused, SignedIn
 from control.sign_in.roles import granted
 from control.sign_in.tokens import BadToken, Person
 from control.state import STATE, State
 from control.store import admin_audit, keys, sign_ins
 from control.store.admin_audit import Act, acting
-from control.store.keys import Key, Minted
+from control.store.keys import Key, Known, Minted
 from control.store.sign_ins import LONGEST, NewSignIn
 
 logger = logging.getLogger("earthflow.sign_in")
 
-PATH = "/sign-in"  # of the cookie of an attempt
 NO_PROVIDER = ApiError(
     404,
     "no_sign_in",
@@ -61,7 +62,7 @@ async def send(request: web.Request, attempt: Attempt) -> web.StreamResponse:
     except Away as error:
         return _away(error)
     there = web.HTTPSeeOther(url, headers=HEADERS)
-    _keep(state, there, COOKIE, attempt.kept(state.vault), LASTS, PATH)
+    _keep(state, there, _attempts(state), attempt.kept(state.vault), LASTS)
     raise there
 
 
@@ -69,26 +70,30 @@ async def callback(request: web.Request) -> web.StreamResponse:
     """Somebody comes back from the provider."""
     state = request.app[STATE]
     provider_of(state)
-    attempt = attempts.attempt_of(request.cookies.get(COOKIE), state.vault)
+    attempt = attempts.attempt_of(request.cookies.get(_attempts(state)), state.vault)
     said = request.query.get("state", "").encode("utf-8", "surrogateescape")
     if attempt is None or not hmac.compare_digest(attempt.state.encode(), said):
         return page("Sign in again", "This attempt is over, or was begun elsewhere.", 400, SIGN_IN)  # fmt: skip
     signed_in = await _exchanged(request, attempt)
     if isinstance(signed_in, web.Response):
         return signed_in
-    gets = granted(state.settings.oidc_roles, signed_in.person.groups or ())
+    grants = await sign_ins.grants_there(state.pool, state.settings.oidc_roles)
+    gets = granted(grants, signed_in.person.groups or ())
     if gets is None:
         return await _no_entry(request, attempt, signed_in.person)
     grant = attempts.grant_of(signed_in, gets)
     if attempt.user_code:
-        return await _granted_to_command(state, attempt, grant)
+        return await _offered(state, attempt, grant)
+    before = await auth.signed_in(request)
     key, text = await let_in(request, grant, address_of(request), "browser")
     if key is None:
         return await _no_entry(request, attempt, signed_in.person)
+    if before is not None:  # the one that this browser had
+        await _end(request, before)
     there = web.HTTPSeeOther(attempt.then, headers=HEADERS)
     name, lasts = auth.cookie_name(state.settings.public_url), LONGEST.total_seconds()
-    _keep(state, there, name, text, int(lasts), "/")
-    there.del_cookie(COOKIE, path=PATH)
+    _keep(state, there, name, text, int(lasts))
+    there.del_cookie(_attempts(state), path="/")
     raise there
 
 
@@ -98,14 +103,15 @@ async def _exchanged(request: web.Request, attempt: Attempt) -> SignedIn | web.R
     issuer = provider.client.issuer
     if not code or request.query.get("iss", issuer) != issuer:  # RFC 9207
         return page(NOT_IN, "The provider did not let you in.", 403, SIGN_IN)
-    await auth.count_guess(request)
     try:
         return await provider.exchange(code, attempt.nonce, attempt.verifier)
     except Away as error:
         return _away(error)
     except Refused:
+        auth.count_sign_in(request, address_of(request))
         return page(NOT_IN, "The provider does not know this attempt any more.", 403, SIGN_IN)  # fmt: skip
     except BadToken as error:
+        auth.count_sign_in(request, address_of(request))
         logger.warning("a token of the provider is not believed: %s", error)
         return page(NOT_IN, f"The provider's token is not believed: {html.escape(str(error))}.", 403, SIGN_IN)  # fmt: skip
 
@@ -127,16 +133,14 @@ async def let_in(
     with acting(_act(request, "sign_ins.begin", minted.id, grant.role, address)):
         key = await sign_ins.begin(state.pool, new, stored)
     if key is not None:
-        await state.read_keys()
-        await state.wake_soon()
+        await state.tell_proxies()
     return key, minted.text
 
 
 async def signed_in(request: web.Request) -> web.StreamResponse:
     """Who is signed in at this browser, and the way out."""
-    state, text = request.app[STATE], auth.cookie_of(request)
-    provider_of(state)
-    who = state.keyring.find(text) if text else None
+    provider_of(request.app[STATE])
+    who = await auth.signed_in(request)
     if who is None:
         return page(NOT_IN, "", below=SIGN_IN)
     ends = f"{who.not_after:%d %b %H:%M} UTC" if who.not_after else "it is revoked"
@@ -158,31 +162,46 @@ async def end(request: web.Request) -> web.StreamResponse:
     await state.tell_proxies()
     if auth.cookie_of(request) is None:
         return answer(Ended(who.key))
-    out = web.HTTPSeeOther(await _way_out(state, wrapped), headers=HEADERS)
+    out = web.HTTPSeeOther(_way_out(state, wrapped), headers=HEADERS)
     out.del_cookie(auth.cookie_name(state.settings.public_url), path="/")
     raise out
 
 
-async def _way_out(state: State, wrapped: str) -> str:
+async def _end(request: web.Request, key: Known) -> None:
+    """End the sign-in that a browser had, where it has another now."""
+    pool = request.app[STATE].pool
+    if await sign_ins.tokens_of(pool, key.id) is not None:
+        with acting(_act(request, "sign_ins.end", key.id, key.role, address_of(request))):  # fmt: skip
+            await keys.revoke(pool, None, key.id, "signed in again")
+
+
+def _way_out(state: State, wrapped: str) -> str:
     """Where to go after signing out: to the provider's own way out, where it has one."""
     back = f"{state.settings.public_url}/signed-in"
     try:
         tokens = attempts.tokens_of(wrapped, state.vault)
-        return await provider_of(state).end(tokens.id_token, back) or back
-    except (Away, ApiError):
+        return provider_of(state).end(tokens.id_token, back) or back
+    except (ApiError, WrongMasterKey, msgspec.MsgspecError):
         return back
 
 
-async def _granted_to_command(
-    state: State, attempt: Attempt, grant: Grant
-) -> web.Response:
-    wrapped = state.vault.wrap(msgspec.json.encode(grant))
-    address = await sign_ins.grant(state.pool, attempt.user_code, wrapped)
+async def _offered(state: State, attempt: Attempt, grant: Grant) -> web.Response:
+    """Ask whether a command is to get a key: whoever sent the code to this browser could be somebody else (RFC 8628, 5.4)."""
+    address = await sign_ins.waits(state.pool, attempt.user_code)
     if address is None:
         told = "Start <code>earthflow login</code> again."
         return page("The command waits no more", told, 404)
-    told = f"The command at {html.escape(address)} gets a key of the role {grant.role}. You can close this page."
-    return page("You are signed in for the command", told)
+    offer = Offer(attempt.user_code, grant, time.time())
+    told = (
+        f"A command at {html.escape(address)} that shows {attempt.user_code} will get a key of your role, {grant.role}. "
+        "Only give it one if you started it."
+    )
+    give = (
+        "<form method=post action=/sign-in/command/grant>"
+        f'<input type=hidden name=offer value="{state.vault.wrap(msgspec.json.encode(offer))}">'
+        "<button>Give it the key</button></form>"
+    )
+    return page("A key for a command", told, below=give)
 
 
 async def _no_entry(
@@ -206,20 +225,23 @@ def _act(request: web.Request, action: str, key: str, role: str, address: str) -
     return Act(action, key, request[REQUEST_ID], key or "nobody", role, address)
 
 
+def _attempts(state: State) -> str:
+    return attempts.cookie_name(state.settings.public_url)
+
+
 def _keep(
     state: State,
     there: web.Response,
     name: str,
     value: str,
     seconds: int,
-    path: str,
 ) -> None:
     secure = state.settings.public_url.startswith("https:")
     there.set_cookie(
         name,
         value,
         max_age=seconds,
-        path=path,
+        path="/",
         secure=secure,
         httponly=True,
         samesite="Lax",

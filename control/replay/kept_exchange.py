@@ -11,7 +11,7 @@ DERIVED = (*UNEDITED, "hidden", "long_command")
 
 
 def exchange_of(record: Decision, call: KeptCall) -> Exchange | str:
-    """The exchange; or why it cannot be judged again as it was."""
+    """The exchange; or why it cannot be judged again."""
     if call.format != FORMAT:
         return "kept_by_older"
     if call.cut:

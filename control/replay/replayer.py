@@ -120,7 +120,7 @@ class Replayer:
 
 
 class Tally(NamedTuple):
-    """What came out, counted: by what it was and may become, and why that is not known."""
+    """Outcomes, counted: by what exchanges were and may become; and why that is not known exactly."""
 
     outcomes: Counter[tuple[Direction, Action, Action, Action]]
     unknown: Counter[str]

@@ -11,10 +11,9 @@ from contract.keys import StaffRole
 from contract.unwrap import WrongMasterKey
 from control.sign_in.provider import SignedIn
 from control.sign_in.roles import Granted
-from control.sign_in.tokens import Person
+from control.sign_in.tokens import SKEW, Person
 from control.vault import Vault
 
-COOKIE = "earthflow-sign-in"
 LASTS = 600  # seconds to sign in at the provider
 # Without vowels, so that no words come up, and without letters that look like others (RFC 8628, 6.1): 20 ** 8 codes.
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
@@ -52,7 +51,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """Who signed in for a command, and what they get. Kept wrapped until the command fetches it."""
+    """Who signed in, and what they get. For a command it is kept wrapped until the command fetches it."""
 
     subject: str
     name: str
@@ -67,7 +66,13 @@ def attempt_of(cookie: str | None, vault: Vault) -> Attempt | None:
         read = msgspec.json.decode(vault.open(cookie or ""), type=Attempt)
     except (WrongMasterKey, msgspec.MsgspecError, ValueError):
         return None
-    return read if 0 <= time.time() - read.began < LASTS else None
+    return read if -SKEW <= time.time() - read.began < LASTS else None
+
+
+def cookie_name(public_url: str) -> str:
+    """The name of an attempt's cookie. By HTTPS no other host of the domain can set one of this name."""
+    https = public_url.startswith("https:")
+    return "__Host-earthflow-sign-in" if https else "earthflow-sign-in"
 
 
 def grant_of(signed_in: SignedIn, granted: Granted) -> Grant:
@@ -80,6 +85,23 @@ def grant_of(signed_in: SignedIn, granted: Granted) -> Grant:
         list(tenants) if tenants is not None else None,
         Tokens(signed_in.id_token, signed_in.refresh_token),
     )
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """A grant that its person has not given yet to the command with this code."""
+
+    user_code: str
+    grant: Grant
+    made: float
+
+
+def offer_of(wrapped: str, vault: Vault) -> Offer | None:
+    """An offer that a page kept; None for an old or forged one."""
+    try:
+        read = msgspec.json.decode(vault.open(wrapped), type=Offer)
+    except (WrongMasterKey, msgspec.MsgspecError, ValueError):
+        return None
+    return read if -SKEW <= time.time() - read.made < LASTS else None
 
 
 def opened(wrapped: str, vault: Vault) -> Grant:

@@ -35,6 +35,12 @@ LARGEST = 1024 * 1024  # bytes of one; key sets and profiles are some kilobytes
 # next unknown one not before the second has passed: whoever makes up keys must not make us ask.
 BELIEVED, PAUSE = 3600.0, 10.0
 SCOPES = ("openid", "profile", "email")
+# Seconds for which a provider that did not answer is not asked again: whoever waits gets the error at once.
+REST = 10.0
+# What a token endpoint says of a grant that is worth nothing (RFC 6749, 5.2; Core 1.0, 3.1.2.6).
+WORTHLESS = (
+    "invalid_grant", "access_denied", "interaction_required", "login_required", "consent_required",
+)  # fmt: skip
 # Scopes that not every provider knows: the first for groups, the second for a refresh token.
 MORE_SCOPES = ("groups", "offline_access")
 
@@ -89,9 +95,9 @@ class Provider:
         self.client = client
         self._metadata: tuple[float, _Metadata] | None = None
         self._keys: tuple[float, Mapping[str, PublicKey]] | None = None
-        self._looked = float(
-            "-inf"
-        )  # when the keys were last read again for an unknown one
+        self._failed: tuple[float, Away] | None = None
+        # when the keys were last read again for an unknown one
+        self._looked = float("-inf")
         self._reading = asyncio.Lock()
         self._tls = (
             ssl.create_default_context()
@@ -147,16 +153,14 @@ class Provider:
             raise BadToken("it is about somebody else")
         return now._replace(refresh_token=fresh.refresh_token)
 
-    async def end(self, id_token: str, back: str) -> str | None:
-        """The URL that ends somebody's session at the provider; None where it has none. Raises Away."""
-        there = await self._discovered()
-        if there.end is None:
+    def end(self, id_token: str, back: str) -> str | None:
+        """The URL that ends somebody's session at the provider; None where none is known. Asks nobody."""
+        there = self._metadata[1] if self._metadata is not None else None
+        if there is None or there.end is None:
             return None
-        told = [
-            ("client_id", self.client.id),
-            ("id_token_hint", id_token),
-            ("post_logout_redirect_uri", back),
-        ]
+        told = [("client_id", self.client.id), ("post_logout_redirect_uri", back)]
+        if len(id_token) <= LONGEST_URL:
+            told.append(("id_token_hint", id_token))
         url: str = add_params_to_uri(there.end, told)
         return url
 
@@ -216,12 +220,14 @@ class Provider:
             if read is not None and time.monotonic() - read[0] < BELIEVED:
                 return read[1]
             try:
+                self._may_ask()
                 document = await self._json(
                     "GET",
                     f"{self.client.issuer.rstrip('/')}/.well-known/openid-configuration",
                 )
                 there = _metadata_of(document, self.client.issuer)
-            except Away:
+            except Away as error:
+                self._rest(error)
                 if read is None:
                     raise
                 return read[1]
@@ -237,8 +243,27 @@ class Provider:
                 if key in read[1] or now - self._looked < PAUSE:
                     return read[1]
                 self._looked = now
-            self._keys = (now, public_keys(await self._json("GET", there.keys)))
-            return self._keys[1]
+            try:
+                self._may_ask()
+                found = public_keys(await self._json("GET", there.keys))
+                if not found:
+                    raise Away("it names no key")
+            except Away as error:
+                self._rest(error)
+                if read is None:
+                    raise
+                return read[1]
+            self._keys = (now, found)
+            return found
+
+    def _may_ask(self) -> None:
+        """Raises Away where it did not answer a moment ago."""
+        if self._failed is not None and time.monotonic() - self._failed[0] < REST:
+            raise Away(str(self._failed[1]))
+
+    def _rest(self, error: Away) -> None:
+        if self._failed is None or time.monotonic() - self._failed[0] >= REST:
+            self._failed = (time.monotonic(), error)
 
     async def _json(self, method: str, url: str, **more: Any) -> dict[str, Any]:
         """A JSON object. Raises Away, Refused where the provider says that a grant is worth nothing."""
@@ -256,11 +281,11 @@ class Provider:
             raise Away(f"it does not answer ({type(error).__name__})") from None
         try:
             told = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):  # as msgspec's errors are; and no UTF-8
             told = None
         if not isinstance(told, dict):
             raise Away(f"it answers {status}, and no JSON object")
-        if status == 400 and told.get("error") == "invalid_grant":
+        if 400 <= status < 500 and told.get("error") in WORTHLESS:
             raise Refused
         if status != 200:
             code = told.get("error")

@@ -79,6 +79,15 @@ async def known(pool: Pool) -> tuple[list[Known], int]:
         ] if version else 0
 
 
+async def forget_signed_in(connection: Connection, days: int) -> None:
+    """Delete the keys of sign-ins that ended so long ago: they bear a person's name."""
+    await connection.execute(
+        "DELETE FROM api_key k WHERE k.signed_in AND k.not_after < now() - make_interval(days => %s) "
+        "AND NOT EXISTS (SELECT FROM sign_in s WHERE s.key = k.id)",
+        (days,),
+    )
+
+
 async def note_used(pool: Pool, used: Mapping[str, datetime]) -> None:
     """Store when keys were last used, unless a later time is known."""
     async with pool.connection() as connection, connection.transaction():
@@ -103,12 +112,12 @@ async def of_tenant(
     limit: int | None = None,
 ) -> list[Key]:
     """The keys that a tenant has or had, oldest first; for None, those without a
-    tenant. `search` looks in their ids and names.
+    tenant, and of sign-ins those that still work. `search` looks in their ids and names.
     """
     async with pool.connection() as connection:
         rows = await connection.execute(
             f"SELECT {COLUMNS} FROM api_key WHERE tenant IS NOT DISTINCT FROM %(tenant)s "
-            "AND (%(search)s = '' OR strpos(lower(id || ' ' || name), lower(%(search)s)) > 0) "
+            "AND NOT (signed_in AND not_after <= now()) AND (%(search)s = '' OR strpos(lower(id || ' ' || name), lower(%(search)s)) > 0) "
             "AND (%(after)s::text IS NULL OR (created, id) > "
             "(SELECT a.created, a.id FROM api_key a WHERE a.id = %(after)s AND a.tenant IS NOT DISTINCT FROM %(tenant)s)) "
             "ORDER BY created, id LIMIT %(limit)s".encode(),
@@ -143,8 +152,9 @@ async def insert(
     minted: Minted,
     not_after: datetime | None,
     bound_to: Sequence[str] | None,
+    subject: str = "",
 ) -> Key | None:
-    """As `add`, in the caller's transaction."""
+    """As `add`, in the caller's transaction. `subject`: who signed in for it, by the provider's id."""
     named = [tenant] if tenant is not None else sorted({*(bound_to or ())})
     # Who ends the tenant waits until the key is there, and ends one of its own, too.
     there = await connection.execute(
@@ -154,8 +164,8 @@ async def insert(
     if len(await there.fetchall()) < len(named):
         return None
     rows = await connection.execute(
-        "INSERT INTO api_key (id, digest, role, name, not_after, tenant, bound_to) "
-        "VALUES (%(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s, %(tenant)s, %(bound_to)s) "
+        "INSERT INTO api_key (id, digest, role, name, not_after, tenant, bound_to, signed_in) "
+        "VALUES (%(id)s, %(digest)s, %(role)s, %(name)s, %(not_after)s, %(tenant)s, %(bound_to)s, %(signed_in)s) "
         f"RETURNING {COLUMNS}".encode(),
         {
             **minted._asdict(),
@@ -164,12 +174,13 @@ async def insert(
             "not_after": not_after,
             "tenant": tenant,
             "bound_to": named if bound_to is not None else None,
+            "signed_in": bool(subject),
         },
     )
     row = await rows.fetchone()
     assert row is not None
     await bump(connection)
-    told = {"role": role, "name": name, "not_after": not_after, "bound_to": row["bound_to"]}  # fmt: skip
+    told = {"role": role, "name": name, "not_after": not_after, "bound_to": row["bound_to"], "subject": subject}  # fmt: skip
     changed(minted.id, tenant, {}, told)
     return Key(**row)
 
@@ -217,7 +228,7 @@ async def ending(pool: Pool) -> Ending:
             "extract(epoch FROM min(k.not_after) - now())::float8 AS first "
             "FROM api_key k LEFT JOIN tenant t ON t.id = k.tenant "
             "WHERE t.deleted IS NULL AND k.not_after > now() AND k.not_after <= now() + %s "
-            "AND NOT EXISTS (SELECT FROM sign_in s WHERE s.key = k.id)",
+            "AND NOT k.signed_in",
             (SOON,),
         )
         row = await rows.fetchone()

@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 import psycopg
 
-from control.store import admin_audit, idempotency, marks, proxies
+from control.store import admin_audit, idempotency, keys, marks, proxies
 from control.store.database import LOCK_TIMEOUT, Connection
 
 LOCK = 0x72657461
@@ -67,11 +67,12 @@ async def drop_tenants_rows(connection: Connection, today: date) -> int:
 
 
 async def drop_logs(connection: Connection, days: int) -> None:
-    """Delete old ended deliveries, entries of the audit of administration, marks, and idempotent answers older than a day.
+    """Delete old ended deliveries, entries of the audit of administration, marks, keys of sign-ins, and yesterday's idempotent answers.
 
     What waits stays.
     """
     await marks.forget(connection, days)
+    await keys.forget_signed_in(connection, days)
     await idempotency.forget(connection)
     await proxies.forget(connection)
     await connection.execute(

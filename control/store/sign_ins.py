@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from contract.keys import StaffRole
-from control.store import keys
+from control.sign_in.roles import Grant
+from control.store import keys, tenants
 from control.store.admin_audit import Act, acting, changing
 from control.store.database import Pool
 from control.store.keys import Key, Minted
@@ -17,7 +18,7 @@ LONGEST, UNHEARD = timedelta(hours=12), timedelta(hours=1)
 RENEW, AGAIN = timedelta(minutes=5), timedelta(minutes=1)
 AT_ONCE = 20  # renewals of one look
 # Commands wait so long for somebody; of more than these the oldest waits no more.
-PATIENCE, MOST_WAITING = timedelta(minutes=10), 1_000
+PATIENCE, MOST_WAITING, MOST_OF_ONE = timedelta(minutes=10), 1_000, 100
 PAUSE = timedelta(seconds=1)  # between two polls of one command
 
 
@@ -66,7 +67,7 @@ async def begin(pool: Pool, new: NewSignIn, minted: Minted) -> Key | None:
         now = datetime.now(UTC)
         ends = now + (LONGEST if new.renewable else UNHEARD)
         key = await keys.insert(
-            connection, None, new.role, new.name, minted, ends, bound
+            connection, None, new.role, new.name, minted, ends, bound, new.subject
         )
         if key is not None:
             await connection.execute(
@@ -74,6 +75,13 @@ async def begin(pool: Pool, new: NewSignIn, minted: Minted) -> Key | None:
                 (key.id, new.subject, new.tokens, now + RENEW if new.renewable else None),
             )  # fmt: skip
         return key
+
+
+async def grants_there(pool: Pool, grants: Sequence[Grant]) -> list[Grant]:
+    """Those of the grants that are for all tenants, or for one that is there."""
+    named = sorted({one.tenant for one in grants if one.tenant is not None})
+    there = {one.id for one in await tenants.judged(pool, named)} if named else set()
+    return [one for one in grants if one.tenant is None or one.tenant in there]
 
 
 async def due(pool: Pool) -> list[Due]:
@@ -90,11 +98,12 @@ async def due(pool: Pool) -> list[Due]:
         return [Due(**row) for row in await rows.fetchall()]
 
 
-async def keep_tokens(pool: Pool, key: str, tokens: str) -> None:
-    """The tokens to ask with next time."""
+async def keep_tokens(pool: Pool, key: str, before: str, tokens: str) -> None:
+    """The tokens to ask with next time, in place of those before."""
     async with pool.connection() as connection:
         await connection.execute(
-            "UPDATE sign_in SET tokens = %s WHERE key = %s", (tokens, key)
+            "UPDATE sign_in SET tokens = %s WHERE key = %s AND tokens = %s",
+            (tokens, key, before),
         )
 
 
@@ -133,16 +142,18 @@ async def forget(pool: Pool) -> None:
 
 
 async def wait(pool: Pool, code: str, user_code: str, address: str) -> None:
-    """A command waits for somebody to sign in."""
+    """A command waits for somebody to sign in. Of one address only the newest do, and of all."""
     async with pool.connection() as connection, connection.transaction():
         await connection.execute(
             "INSERT INTO command_login (code, user_code, address, ends) VALUES (%s, %s, %s, now() + %s)",
             (_digest(code), user_code, address, PATIENCE),
         )
-        await connection.execute(
-            "DELETE FROM command_login WHERE code IN (SELECT code FROM command_login ORDER BY ends DESC OFFSET %s)",
-            (MOST_WAITING,),
-        )
+        for where, most in (("address = %(address)s", MOST_OF_ONE), ("true", MOST_WAITING)):  # fmt: skip
+            await connection.execute(
+                "DELETE FROM command_login WHERE code IN (SELECT code FROM command_login "
+                f"WHERE {where} ORDER BY ends DESC OFFSET %(most)s)".encode(),
+                {"address": address, "most": most},
+            )
 
 
 async def waits(pool: Pool, user_code: str) -> str | None:

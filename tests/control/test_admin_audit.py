@@ -116,6 +116,7 @@ DAY: list[tuple[str, str, Any, str, str]] = [
     ("POST", f"/v1/audit/{EXCHANGE}/exceptions", {"by": "tool", "reason": "a guess"}, "exceptions.create", "tenants/acme/exceptions.yaml"),
     ("DELETE", f"/v1/audit/{EXCHANGE}/exceptions", None, "exceptions.delete", "tenants/acme/exceptions.yaml"),
     ("POST", f"/v1/audit/{EXCHANGE}/marks", {"verdict": "false_positive"}, "marks.put", EXCHANGE),
+    ("POST", "/v1/rules/replays", {"text": ""}, "replays.create", ""),
     ("POST", "/v1/rules/layers/all", {"reason": "quiet", "text": "earthflow: 1\n"}, "layers.put_for_all", "layers/all.yaml"),
     ("POST", "/v1/tenants/acme/rules/layer", {"reason": "loud", "text": f"earthflow: 1\n# {VALUE}"}, "layers.put_for_tenant", "tenants/acme/layer.yaml"),
     ("POST", "/v1/tenants/acme/rules/own", {"reason": "strict", "text": "earthflow: 1\n"}, "layers.put_own", "tenants/acme/own.yaml"),

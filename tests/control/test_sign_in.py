@@ -5,6 +5,7 @@ import json
 import re
 import stat
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from pydantic import ValidationError
 
 from cli.settings import environment
@@ -20,11 +23,14 @@ from contract.settings import explain
 from control import auth
 from control.app import application
 from control.jobs import renew
-from control.keyring import TRIES
+from control.keyring import LOGINS, TRIES
 from control.settings import SignIn
 from control.sign_in import attempt
+from control.sign_in.provider import Away, Client, Fresh, Provider, Refused
+from control.sign_in.roles import grants_of
+from control.sign_in.tokens import BadToken
 from control.state import State
-from control.store import admin_audit, keys, sign_ins
+from control.store import admin_audit, keys, retention, sign_ins
 from control.store.admin_audit import Wanted
 from control.store.database import Connection
 from tests.support.house import EARTHFLOW
@@ -34,6 +40,7 @@ from tests.support.identity_provider import (
     Browser,
     IdentityProvider,
     browser,
+    fields_of,
 )
 from tests.support.ports import free_ports
 
@@ -102,8 +109,12 @@ async def may(here: str, ada: Browser, path: str = "/v1/tenants") -> int:
 
 
 async def key_of(control: State) -> str:
-    """The id of the newest key of staff."""
-    return (await keys.of_tenant(control.pool, None))[-1].id
+    """The id of the newest key of staff, which may have ended."""
+    async with control.pool.connection() as connection:
+        rows = await connection.execute("SELECT id FROM api_key WHERE tenant IS NULL ORDER BY created DESC LIMIT 1")  # fmt: skip
+        row = await rows.fetchone()
+    assert row is not None
+    return str(row["id"])
 
 
 async def entries(control: State, action: str) -> list[admin_audit.Entry]:
@@ -136,6 +147,12 @@ def test_the_settings_of_the_document_are_taken(
         "https://earthflow.corp.example/sign-in/callback",
     )
     assert [one.role for one in SignIn().oidc_roles] == ["admin", "auditor", "operator"]
+
+
+@pytest.mark.parametrize("written", ["https://Earthflow.Corp.example", "HTTPS://earthflow.corp.example:443/", "https://earthflow.corp.example"])  # fmt: skip
+def test_the_dashboards_url_is_as_browsers_write_an_origin(written: str, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    monkeypatch.setenv("EARTHFLOW_DASHBOARD_URL", written)
+    assert SignIn().public_url == "https://earthflow.corp.example"
 
 
 @pytest.mark.parametrize(
@@ -201,6 +218,7 @@ async def test_a_person_gets_the_role_of_their_group_and_no_more(control: State,
     (entry,) = await entries(control, "sign_ins.begin")
     assert (entry.actor, entry.object, entry.role, entry.outcome) == (await key_of(control), await key_of(control), "auditor", "done")  # fmt: skip
     assert entry.after["name"] == "ada@corp.example (browser)"
+    assert entry.after["subject"] == "ada"
 
 
 async def test_another_page_does_nothing_with_the_cookie(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
@@ -399,7 +417,7 @@ async def unheard(provider: IdentityProvider, control: State) -> None:
     await set_back(control, heard="2 hours")
 
 
-ENDS = [(gone_groups, "another role"), (other_groups, "another role"), (revoked, "no more"), (unused, "not used"), (unheard, "said nothing")]  # fmt: skip
+ENDS = [(gone_groups, "another role"), (other_groups, "another role"), (revoked, "lets them in no more"), (unused, "not used"), (unheard, "said nothing")]  # fmt: skip
 
 
 @pytest.mark.parametrize("happens, why", ENDS)
@@ -440,13 +458,14 @@ async def test_a_key_of_no_sign_in_cannot_sign_out(control: State, here: str) ->
         assert answer.status == 409
 
 
-async def test_the_provider_may_be_away(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+async def test_the_provider_may_be_away(control: State, here: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """At the start, and later: keys and who is signed in already are not concerned; and it may come back."""
     provider.stop()
     async with browser() as ada:
         status, _, text = await ada.get(f"{here}/sign-in")
         assert status == 503 and "Keys still work" in text
         provider.start()
+        monkeypatch.setattr(control.provider, "_failed", None)  # a moment later
         assert (await signed_in(here, provider, ada, "security"))[0] == 200
         provider.stop()
         await set_back(control, renew_after="1 second", heard="30 minutes")
@@ -460,6 +479,165 @@ async def test_the_provider_may_be_away(control: State, here: str, provider: Ide
             assert answer.headers["Location"].startswith(f"{provider.url}/")
         assert await may(here, ada) == 401
         provider.start()
+
+
+async def test_signing_in_again_ends_the_key_before(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        first = await key_of(control)
+        await signed_in(here, provider, ada, "security")
+        assert await key_of(control) != first
+        assert [one.id for one in await keys.of_tenant(control.pool, None)] == [await key_of(control)]  # fmt: skip
+
+
+async def test_a_role_for_a_tenant_that_is_gone_hides_no_other(control: State, here: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    told = control.settings.model_copy(update={"oidc_roles": grants_of("acme-team=operator:ghost;security=auditor")})  # fmt: skip
+    monkeypatch.setattr(control, "settings", told)
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security", "acme-team")
+        assert await role_of(here, ada) == "auditor"
+
+
+async def test_wrong_keys_of_an_address_keep_nobody_from_signing_in(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada, browser() as program:
+        for _ in range(TRIES + 1):
+            async with program.session.get(f"{here}/v1/tenants", headers={"X-API-Key": "b" * 40}) as answer:  # fmt: skip
+                last = answer.status
+        assert last == 429
+        assert (await signed_in(here, provider, ada, "security"))[0] == 200
+
+
+async def test_keys_of_sign_ins_are_forgotten_with_the_audit_of_their_time(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        await ada.post(f"{here}/sign-out", {})
+    await renew.renew(control)
+    async with control.pool.connection() as connection:
+        for days, left in ((1, 1), (0, 0)):
+            await retention.drop_logs(connection, days)
+            rows = await (await connection.execute("SELECT FROM api_key")).fetchall()
+            assert len(rows) == left
+
+
+# -- a provider that is not well --------------------------------------------------------------------------------------
+
+
+class Odd:
+    """A provider that answers what a test says, and counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, bytes | int] = {}
+        self.asked = Counter[str]()
+
+    async def answer(self, request: web.Request) -> web.Response:
+        name = request.path.rpartition("/")[2]
+        self.asked[name] += 1
+        told = self.told.get(name, 500)
+        return web.Response(body=told) if isinstance(told, bytes) else web.Response(status=told)  # fmt: skip
+
+
+@pytest.fixture
+async def odd() -> AsyncIterator[tuple[Odd, Provider]]:
+    told, app = Odd(), web.Application()
+    app.router.add_route("*", "/{name:.*}", told.answer)
+    async with TestServer(app) as server:
+        url = str(server.make_url("")).rstrip("/")
+        good = {"issuer": url, "authorization_endpoint": f"{url}/a", "token_endpoint": f"{url}/token", "jwks_uri": f"{url}/keys"}  # fmt: skip
+        told.told["openid-configuration"] = json.dumps(good).encode()
+        yield told, Provider(Client(url, CLIENT, SECRET, "groups", f"{url}/back"))
+
+
+ANSWERS = [b"", b"{", b"[]", b"7", b'{"error": "\xff"}', b'{"a":' * 5000, b"[" * 100_000, b'{"id_token": 7}', b"\x00", 302, 404, 500, b"x" * (1024 * 1024 + 1)]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=range(len(ANSWERS)))
+async def test_whatever_a_provider_answers_is_away_or_not_believed(odd: tuple[Odd, Provider], answer: bytes | int) -> None:  # fmt: skip
+    told, provider = odd
+    told.told["token"] = answer
+    with pytest.raises((Away, BadToken, Refused)):
+        await provider.exchange("code", "nonce", "verifier")
+    told.told["openid-configuration"] = answer
+    with pytest.raises(Away):
+        await Provider(provider.client).start("s", "n", "v")
+
+
+async def test_a_provider_that_fails_is_left_alone_for_a_while(odd: tuple[Odd, Provider]) -> None:  # fmt: skip
+    told, provider = odd
+    told.told["openid-configuration"] = 503
+    for _ in range(5):
+        with pytest.raises(Away):
+            await provider.start("s", "n", "v")
+    assert told.asked["openid-configuration"] == 1
+
+
+async def test_what_a_provider_said_before_holds_while_it_fails(odd: tuple[Odd, Provider], monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    told, provider = odd
+    key = RSAKey.generate_key(2048, {"kid": "one"})
+    told.told["keys"] = json.dumps({"keys": [key.as_dict(private=False)]}).encode()
+    claims = {"iss": provider.client.issuer, "aud": CLIENT, "sub": "7", "nonce": "n", "iat": int(time.time()), "exp": int(time.time()) + 300, "groups": ["a"]}  # fmt: skip
+
+    def token(**header: str) -> bytes:
+        return json.dumps({"id_token": jwt.encode({"alg": "RS256", **header}, claims, key)}).encode()  # fmt: skip
+
+    told.told["token"] = token(kid="one")
+    assert (await provider.exchange("c", "n", "v")).person.groups == ["a"]
+    told.told["token"] = token()  # of one key no name is needed
+    assert (await provider.exchange("c", "n", "v")).person.subject == "7"
+    monkeypatch.setattr("control.sign_in.provider.BELIEVED", 0.0)
+    for answer in (500, b"{}", b'{"keys": []}'):
+        told.told["keys"] = told.told["openid-configuration"] = answer
+        monkeypatch.setattr(provider, "_failed", None)
+        told.told["token"] = token(kid="one")
+        assert (await provider.exchange("c", "n", "v")).person.subject == "7"
+
+
+async def test_nothing_that_a_provider_says_ends_the_renewals(control: State, here: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+
+        async def broken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(Provider, "refresh", broken)
+        await set_back(control, renew_after="1 second")
+        await renew.renew(control)
+        assert await may(here, ada) == 200
+
+
+async def test_two_controls_that_renew_the_same_sign_in_end_it_not(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
+    """One was slow; the other has new tokens meanwhile, and the old one is worth nothing."""
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        await set_back(control, renew_after="1 second")
+        (slow,) = await sign_ins.due(control.pool)
+        await set_back(control, renew_after="1 second")
+        await renew.renew(control)
+        assert control.provider is not None
+        await renew._renew(control, control.provider, list(control.settings.oidc_roles), slow)  # fmt: skip
+        assert await may(here, ada) == 200
+    assert await entries(control, "sign_ins.end") == []
+
+
+async def test_a_renewal_is_done_to_its_end_where_control_ends(control: State, here: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    async with browser() as ada:
+        await signed_in(here, provider, ada, "security")
+        key = await key_of(control)
+        before = await sign_ins.tokens_of(control.pool, key)
+        refresh, began = Provider.refresh, asyncio.Event()
+
+        async def slowly(self: Provider, token: str) -> Fresh:
+            fresh = await refresh(self, token)
+            began.set()
+            await asyncio.sleep(0)
+            return fresh
+
+        monkeypatch.setattr(Provider, "refresh", slowly)
+        await set_back(control, renew_after="1 second")
+        job = asyncio.create_task(renew.renew(control))
+        await began.wait()
+        job.cancel()
+        await asyncio.wait([job])
+        assert await sign_ins.tokens_of(control.pool, key) != before
 
 
 # -- commands ---------------------------------------------------------------------------------------------------------
@@ -488,7 +666,12 @@ async def test_a_command_gets_a_key_while_its_person_signs_in(control: State, he
         assert (await ada.post(page, {"code": "BBBB-BBBB"}))[0] == 404
         assert (await ada.post(page, {"code": shown[1]}, Origin="https://elsewhere.example"))[0] == 403  # fmt: skip
         status, _, text = await ada.post(page, {"code": f" {shown[1].lower()} "}, "ada")
-        assert status == 200 and "The command at 127.0.0.1 gets a key of the role auditor" in text  # fmt: skip
+        assert status == 200 and f"A command at 127.0.0.1 that shows {shown[1]} will get a key of your role, auditor" in text  # fmt: skip
+        offer = fields_of(text)
+        assert (await ada.post(f"{page}/grant", offer, Origin="https://elsewhere.example"))[0] == 403  # fmt: skip
+        assert (await ada.post(f"{page}/grant", {"offer": "made up"}))[0] == 404
+        assert (await ada.post(f"{page}/grant", offer))[0] == 200
+        assert (await ada.post(f"{page}/grant", offer))[0] == 404  # once
         assert await may(here, ada) == 401  # it is for the command alone
     out, err = await login.communicate()
     got = json.loads(out)
@@ -517,13 +700,22 @@ async def polled(here: str, ada: Browser, code: str) -> str:
         return str(told["error"]["code"]) if answer.status != 200 else "key"
 
 
+async def waits_still(control: State, here: str, ada: Browser, code: str) -> bool:
+    """Signing in alone gives a command nothing."""
+    async with control.pool.connection() as connection:
+        await connection.execute("UPDATE command_login SET polled = NULL")
+    return await polled(here, ada, code) == "login_waits"
+
+
 async def test_a_command_waits_and_hears_once(control: State, here: str, provider: IdentityProvider) -> None:  # fmt: skip
     async with browser() as ada:
         waiting = await login_of(here, ada)
         assert [await polled(here, ada, waiting["code"]) for _ in range(2)] == ["login_waits", "login_too_often"]  # fmt: skip
         assert await polled(here, ada, "made up") == "login_ended"
         provider.order("groups", "ada", ["acme-team", "platform"])
-        await ada.post(f"{here}/sign-in/command", {"code": waiting["user_code"]}, "ada")
+        _, _, text = await ada.post(f"{here}/sign-in/command", {"code": waiting["user_code"]}, "ada")  # fmt: skip
+        assert await waits_still(control, here, ada, waiting["code"])
+        await ada.post(f"{here}/sign-in/command/grant", fields_of(text))
         assert (await ada.post(f"{here}/sign-in/command", {"code": waiting["user_code"]}))[0] == 404  # fmt: skip
         async with control.pool.connection() as connection:
             await connection.execute("UPDATE command_login SET polled = NULL")
@@ -555,12 +747,13 @@ async def test_waiting_commands_end_and_are_bounded(control: State, here: str, m
 async def test_logins_are_not_begun_without_end(control: State, here: str) -> None:
     async with browser() as mallory:
         tried = []
-        for _ in range(TRIES + 2):
-            async with mallory.session.post(
-                f"{here}/sign-in/logins", json={}
-            ) as answer:
+        for _ in range(LOGINS + 2):
+            async with mallory.session.post(f"{here}/sign-in/logins", json={}) as answer:  # fmt: skip
                 tried.append(answer.status)
-    assert tried == [201] * TRIES + [429] * 2
+    assert tried == [201] * LOGINS + [429] * 2
+    async with control.pool.connection() as connection:
+        rows = await (await connection.execute("SELECT FROM command_login")).fetchall()
+    assert len(rows) == sign_ins.MOST_OF_ONE
 
 
 async def test_without_a_provider_there_is_no_sign_in(state: State) -> None:

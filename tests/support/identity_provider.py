@@ -114,6 +114,13 @@ def origin(url: str, method: str) -> dict[str, str]:
     return {"Origin": "/".join(url.split("/")[:3])} if method == "POST" else {}
 
 
+def fields_of(text: str) -> dict[str, str]:
+    """The fields of a page's form."""
+    form = _Form()
+    form.feed(text)
+    return form.inputs
+
+
 class _Form(HTMLParser):
     """The last form of a page: where it goes, and its fields."""
 

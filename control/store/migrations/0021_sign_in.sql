@@ -8,6 +8,8 @@ CREATE TABLE sign_in (
     renew_after timestamptz           -- when to ask next; none where the provider gave no refresh token
 );
 CREATE INDEX sign_in_by_renewal ON sign_in (renew_after);
+-- Such a key is forgotten with the audit of its time, since it bears a person's name.
+ALTER TABLE api_key ADD COLUMN signed_in boolean NOT NULL DEFAULT false;
 -- Commands that wait for somebody to sign in for them, at a browser (RFC 8628).
 CREATE TABLE command_login (
     code      text PRIMARY KEY,       -- SHA-256 of the command's own code
