@@ -5,7 +5,9 @@ from rules.exchange import HEAD, NOWHERE, Exchange
 
 # Characters of a prompt, and as many of the names and numbers around it, which must not take its room.
 MOST_KEPT = 64 * 1024
-EACH = 32  # that one name or number counts for besides its letters: there may be thousands
+EACH = (
+    32  # that one name or number counts for besides its letters: there may be thousands
+)
 
 
 def kept(exchange: Exchange) -> KeptCall:
