@@ -22,7 +22,7 @@ REASONS = {
     "new_rules": "rules are new, or look for something else: without its prompt nobody knows what they would find",
     "exceptions": "a new exception may take away what was found: what it was is not recorded",
     "places": "whether what is found can be replaced where it stands, or stood in an earlier turn, is not recorded",
-    "other_rules": "it was recorded under other rules than today's, and without its prompt",
+    "other_rules": "it was recorded under rules that are not known any more (other files, or other known secrets), and without its prompt",
     "prompt_cut": "its prompt is kept in part",
     "kept_by_older": "its prompt was kept by an earlier version, which kept less",
     "kept_by_newer": "its prompt was kept by a later version",

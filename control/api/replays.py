@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from typing import Annotated
@@ -20,7 +20,7 @@ from control.api.keys import TenantId
 from control.api.layers import kept_version
 from control.api.paging import BAD_CURSOR
 from control.errors import ApiError, answer
-from control.replay.replayer import Replayed, Replayer, Tally, Whose, tally
+from control.replay.replayer import Replayed, Replayer, Tally, Whose, tally, times_of
 from control.state import STATE, State
 from control.store import known_values, layers, search, tenants
 from control.store.admin_audit import UNDER_WAY
@@ -28,7 +28,7 @@ from control.store.search import Kept, Place, Sought
 from rules.complaint import BadRules
 from rules.exchange import Direction
 from rules.known import KnownValue, KnownValues, mark_of
-from rules.layers import Kind, source_of
+from rules.layers import ALL, Kind, source_of, sources_of
 
 PAGE = 500  # exchanges that are read at a time
 SECONDS = 2.0  # of judging for one page: a caller sees that it moves on
@@ -127,9 +127,10 @@ async def create(request: web.Request) -> web.Response:
     async with state.replaying:
         async with reading(request, within) as pool:
             rows = await search.with_prompts(pool, sought, limit=PAGE, after=place)
-        whose = await _whose(state, {row.decision.tenant for row in rows})
+        ids = {row.decision.tenant for row in rows}
+        whose, past = await _whose(state, ids), await _past(state, mark, ids)
         try:
-            done, told, changed = await asyncio.to_thread(_judged, state, mark, before, after, rows, whose)  # fmt: skip
+            done, told, changed = await asyncio.to_thread(_judged, state, mark, before, after, rows, whose, past)  # fmt: skip
         except BadRules as error:
             told_of = "\n".join(map(str, error.complaints[:MOST_CHANGED]))
             raise ApiError(400, "bad_rules", f"These rules do not fit together:\n{told_of}") from None  # fmt: skip
@@ -199,6 +200,17 @@ async def _whose(state: State, ids: set[str]) -> dict[str, Whose]:
     return found
 
 
+async def _past(
+    state: State, mark: str, ids: set[str]
+) -> dict[str, Sequence[Mapping[str, str]]]:
+    """The layers that concern tenants as of each time, of those that the replay does not know yet."""
+    known = state.replayer[1].past if state.replayer and state.replayer[0] == mark else {}  # fmt: skip
+    return {
+        id: times_of(await layers.changes(state.pool, (ALL, *sources_of(id))))
+        for id in sorted(ids - known.keys())
+    }
+
+
 def _judged(
     state: State,
     mark: str,
@@ -206,12 +218,14 @@ def _judged(
     after: Mapping[str, str],
     rows: list[Kept],
     whose: Mapping[str, Whose],
+    past: Mapping[str, Sequence[Mapping[str, str]]],
 ) -> tuple[int, Tally, list[Changed]]:
     """How many rows were replayed within the time, and their outcomes. Raises BadRules."""
     if state.replayer is None or state.replayer[0] != mark:
         state.replayer = None  # two of them would take twice the memory
         state.replayer = (mark, Replayer(before, after))
     replayer, began, done = state.replayer[1], time.monotonic(), 0
+    replayer.past.update(past)
     replayed: list[Replayed] = []
     for row in rows:
         replayed += replayer.replay([row], whose.get)

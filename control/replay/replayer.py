@@ -1,7 +1,7 @@
 """Replays exchanges under other rules, page by page: those of one moment, and the same with one source that is another."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,9 +20,11 @@ from control.store.search import Kept
 from rules.evaluate import evaluate
 from rules.exchange import Direction
 from rules.known import KnownValues, rules_of
+from rules.layers import is_layer, sources_of
 from rules.load import Library
-from rules.sources import Assembled, version_of
+from rules.sources import PRESETS, Assembled, Sources, version_of
 
+MOST_BOOKS = 500  # some hundred KB each
 DIRECTIONS: tuple[Direction, ...] = ("request", "response")
 
 
@@ -46,9 +48,8 @@ class Replayed(NamedTuple):
 
 @dataclass
 class _Books:
-    """A tenant's rules as they are and as they would be, and what differs."""
+    """A tenant's rules as they were and as they would be, and what differs."""
 
-    version: str
     before: Assembled
     after: Assembled
     changes: Mapping[Direction, Changes]
@@ -56,15 +57,19 @@ class _Books:
 
 @dataclass
 class Replayer:
-    """Rules as they are, and as they would be. Raises BadRules where they do not fit together; for one thread at a time."""
+    """Rules as they are, and as they would be. `past`: of tenants, the layers that concern them as of each time. Raises BadRules
+    where rules do not fit together; for one thread at a time.
+    """
 
     before: Mapping[str, str]
     after: Mapping[str, str]
-    _books: dict[tuple[str, str, str], _Books] = field(default_factory=dict)
+    past: dict[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
+    _owns: dict[str, str] = field(default_factory=dict)
+    _books: dict[tuple[str, str, str, str], _Books | None] = field(default_factory=dict)
+    _known_versions: dict[tuple[str, str], Mapping[str, tuple[str, Mapping[str, str]]]] = field(default_factory=dict)  # fmt: skip
 
     def __post_init__(self) -> None:
         # hyperscan would compile for seconds what is asked some thousand times
-        self._now = Library(self.before, portable=True)
         self._then = Library(self.after, portable=True)
 
     def replay(
@@ -99,24 +104,67 @@ class Replayer:
         return Replayed(decision, "request", decision.action, now, again=False)
 
     def _by_record(self, row: Kept, tenant: Whose, direction: Direction) -> Range:
-        books = self._books_of(row.decision.tenant, tenant)
-        if row.decision.rulebook != books.version:
+        decision = row.decision
+        books = self._books_of(decision.tenant, tenant, decision.rulebook)
+        if books is None:
             return Range("ALLOW", "BLOCK", "other_rules")
-        record = recorded_of(row.decision if direction == "request" or row.completion is None else row.completion)  # fmt: skip
+        of_call = direction == "request" or row.completion is None
+        record = recorded_of(decision if of_call else row.completion)  # type: ignore[arg-type]
         assert record is not None
         return outcome(record, books.before, books.after, books.changes[direction], direction)  # fmt: skip
 
-    def _books_of(self, tenant: str, whose: Whose) -> _Books:
-        sources = self._now.written, self._then.written
-        own = tenant if any(one.has_own(tenant) for one in sources) else ""
-        key = (whose.preset, own, whose.known.mark)
+    def _books_of(self, tenant: str, whose: Whose, version: str) -> _Books | None:
+        """The rules by which a record of this version was made, and those of the replay; None where they are not known any more."""
+        own = self._own(tenant)
+        key = (own, whose.preset, whose.known.mark, version)
         if key not in self._books:
-            known = [rule for rule, _ in rules_of(whose.known)]
-            before, after = (one.assemble(whose.preset, own, known) for one in sources)
-            version = version_of(whose.preset, self.before, own, whose.known.mark)
-            changes = {one: differences(before, after, one) for one in DIRECTIONS}
-            self._books[key] = _Books(version, before, after, changes)
+            if len(self._books) >= MOST_BOOKS:
+                self._books.clear()
+            self._books[key] = self._made(tenant, whose, version)
         return self._books[key]
+
+    def _own(self, tenant: str) -> str:
+        """The tenant, where it has or had sources of its own."""
+        if tenant not in self._owns:
+            mine = frozenset(sources_of(tenant))
+            times = (self.before, self.after, *self.past.get(tenant, ()))
+            has = any(not mine.isdisjoint(one) for one in times)
+            self._owns[tenant] = tenant if has else ""
+        return self._owns[tenant]
+
+    def _made(self, tenant: str, whose: Whose, version: str) -> _Books | None:
+        then = self._versions(tenant, whose).get(version)
+        if then is None:
+            return None
+        preset, sources = then
+        known = [rule for rule, _ in rules_of(whose.known)]
+        before = Sources(sources).assemble(preset, tenant, known)
+        after = self._then.written.assemble(whose.preset, tenant, known)
+        changes = {one: differences(before, after, one) for one in DIRECTIONS}
+        return _Books(before, after, changes)
+
+    def _versions(self, tenant: str, whose: Whose) -> Mapping[str, tuple[str, Mapping[str, str]]]:  # fmt: skip
+        """The rules that a tenant may have had, by their versions: today's files under each preset, with the layers of each time."""
+        own = self._own(tenant)
+        key = (own, whose.known.mark)
+        if key not in self._known_versions:
+            files = {name: text for name, text in self.before.items() if not is_layer(name)}  # fmt: skip
+            times = [self.before, *({**files, **layers} for layers in self.past.get(tenant, ({},)))]  # fmt: skip
+            self._known_versions[key] = {
+                version_of(preset, sources, tenant, whose.known.mark): (preset, sources)
+                for sources in times
+                for preset in PRESETS
+            }
+        return self._known_versions[key]
+
+
+def times_of(changes: Iterable[tuple[str, str]]) -> list[Mapping[str, str]]:
+    """The layers as of each time, by the changes of them: each a source and its new text."""
+    times: list[Mapping[str, str]] = [{}]
+    for name, text in changes:
+        left = {other: said for other, said in times[-1].items() if other != name}
+        times.append({**left, name: text} if text.strip() else left)
+    return times
 
 
 class Tally(NamedTuple):

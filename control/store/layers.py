@@ -110,6 +110,16 @@ async def newest(pool: Pool, tenants: Sequence[str] | None) -> list[Version]:
         return [Version(**row) for row in await rows.fetchall()]
 
 
+async def changes(pool: Pool, names: Sequence[str]) -> list[tuple[str, str]]:
+    """All changes of these layers that are kept, in their order: each a source and its new text."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT layer, text FROM layer_version WHERE layer = ANY (%s) ORDER BY id",
+            (list(names),),
+        )
+        return [(row["layer"], row["text"]) for row in await rows.fetchall()]
+
+
 async def versions(pool: Pool, layer: str) -> list[Version]:
     """All versions of a layer that are kept, the newest first, with the text of none."""
     async with pool.connection() as connection:
