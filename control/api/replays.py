@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 from aiohttp import web
@@ -17,7 +17,7 @@ from control import auth
 from control.api.audit import reading
 from control.api.bodies import body_of
 from control.api.keys import TenantId
-from control.api.layers import kept_version
+from control.api.layers import kept_version, one_proof
 from control.api.paging import BAD_CURSOR
 from control.errors import ApiError, answer
 from control.replay.replayer import Replayed, Replayer, Tally, Whose, tally, times_of
@@ -97,6 +97,14 @@ class ReplayPage(msgspec.Struct, rename={"since": "from", "until": "to"}):
     next: str | None
 
 
+class _Rules(NamedTuple):
+    """The rules in force and those to compare with, and a hash of all."""
+
+    mark: str
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+
+
 class _Position(msgspec.Struct):
     """Where a replay is, and of what; sealed in the cursor."""
 
@@ -115,31 +123,50 @@ async def create(request: web.Request) -> web.Response:
     if wanted.layer != "all" and wanted.tenant is None:
         raise ApiError(400, "bad_request", "Name the tenant whose layer it is.", f"Send {EXAMPLE}.")  # fmt: skip
     before, after = await _rules(state, wanted)
-    mark = _mark(before, after)
-    position = _position(state, wanted, mark)
+    rules = _Rules(_mark(before, after), before, after)
+    position = _position(state, wanted, f"{rules.mark} {wanted.tenant or ''}")
+    _note(wanted, position)
+    with one_proof(state, who.key):
+        async with state.replaying:
+            page = await _replayed(request, rules, within, position)
+    asyncio.get_running_loop().call_later(IDLE, _forget, state)
+    return answer(page)
+
+
+def _note(wanted: NewReplay, position: _Position) -> None:
+    """Have the first page be the entry of all."""
     act = UNDER_WAY.get()
     if act is not None and wanted.cursor is not None:
-        act.noted = True  # the first page is the entry
+        act.noted = True
     elif act is not None:
-        act.told |= {"layer": source_of(wanted.layer, wanted.tenant or ""), "since": position.since, "until": position.until}  # fmt: skip
+        layer = source_of(wanted.layer, wanted.tenant or "")
+        act.told |= {"layer": layer, "since": position.since, "until": position.until}
+
+
+async def _replayed(
+    request: web.Request,
+    rules: _Rules,
+    within: Sequence[str] | None,
+    position: _Position,
+) -> ReplayPage:
+    """The page at a position. Raises ApiError."""
+    state = request.app[STATE]
     sought = Sought(tenants=within, reason="policy", since=position.since, until=position.until)  # fmt: skip
     place = Place(position.day, position.id) if position.id else None
-    async with state.replaying:
-        async with reading(request, within) as pool:
-            rows = await search.with_prompts(pool, sought, limit=PAGE, after=place)
-        ids = {row.decision.tenant for row in rows}
-        whose, past = await _whose(state, ids), await _past(state, mark, ids)
-        try:
-            done, told, changed = await asyncio.to_thread(_judged, state, mark, before, after, rows, whose, past)  # fmt: skip
-        except BadRules as error:
-            told_of = "\n".join(map(str, error.complaints[:MOST_CHANGED]))
-            raise ApiError(400, "bad_rules", f"These rules do not fit together:\n{told_of}") from None  # fmt: skip
-    asyncio.get_running_loop().call_later(IDLE, _forget, state)
+    async with reading(request, within) as pool:
+        rows = await search.with_prompts(pool, sought, limit=PAGE, after=place)
+    ids = {row.decision.tenant for row in rows}
+    whose, past = await _whose(state, ids), await _past(state, rules.mark, ids)
+    try:
+        done, told, changed = await asyncio.to_thread(_judged, state, rules, rows, whose, past)  # fmt: skip
+    except BadRules as error:
+        places = "\n".join(map(str, error.complaints[:MOST_CHANGED]))
+        raise ApiError(400, "bad_rules", f"These rules do not fit together:\n{places}") from None  # fmt: skip
     following = None
     if done and (done < len(rows) or len(rows) == PAGE):
         day, id = search.place_of(rows[done - 1])
-        following = _Position(mark, position.since, position.until, day, id)
-    return answer(_page(state, position, done, told, changed, following))
+        following = msgspec.structs.replace(position, day=day, id=id)
+    return _page(state, position, done, told, changed, following)
 
 
 async def _rules(
@@ -213,17 +240,15 @@ async def _past(
 
 def _judged(
     state: State,
-    mark: str,
-    before: Mapping[str, str],
-    after: Mapping[str, str],
+    rules: _Rules,
     rows: list[Kept],
     whose: Mapping[str, Whose],
     past: Mapping[str, Sequence[Mapping[str, str]]],
 ) -> tuple[int, Tally, list[Changed]]:
     """How many rows were replayed within the time, and their outcomes. Raises BadRules."""
-    if state.replayer is None or state.replayer[0] != mark:
+    if state.replayer is None or state.replayer[0] != rules.mark:
         state.replayer = None  # two of them would take twice the memory
-        state.replayer = (mark, Replayer(before, after))
+        state.replayer = (rules.mark, Replayer(rules.before, rules.after))
     replayer, began, done = state.replayer[1], time.monotonic(), 0
     replayer.past.update(past)
     replayed: list[Replayed] = []

@@ -71,6 +71,7 @@ class Replayer:
     def __post_init__(self) -> None:
         # hyperscan would compile for seconds what is asked some thousand times
         self._then = Library(self.after, portable=True)
+        self._then.check(("default",), tenants=[])
 
     def replay(
         self, rows: Iterable[Kept], whose: Callable[[str], Whose | None]
