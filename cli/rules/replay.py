@@ -26,7 +26,10 @@ REASONS = {
     "prompt_cut": "its prompt is kept in part",
     "kept_by_older": "its prompt was kept by an earlier version, which kept less",
     "kept_by_newer": "its prompt was kept by a later version",
-    "head": "rules found something in its head, which is not kept",
+    "head": "what stands in its head is not kept: a rule found something there, or could now",
+    "many_findings": "its record has more findings than are recorded with their places",
+    "signed": "some of its texts were bound to a signature that was known, and some to one that was not",
+    "stream": "what a stream would have become cannot be said: it was judged piece by piece, and cut where a rule blocked",
     "refused_before": "it held what an earlier call was refused for, which its proxy remembered",
     "record_cut": "its record was cut",
 }

@@ -19,7 +19,7 @@ from control.api.bodies import body_of
 from control.api.keys import TenantId
 from control.api.layers import kept_version, one_proof
 from control.api.paging import BAD_CURSOR
-from control.errors import ApiError, answer
+from control.errors import NO_TENANT, ApiError, answer
 from control.replay.replayer import Replayed, Replayer, Tally, Whose, tally, times_of
 from control.state import STATE, State
 from control.store import known_values, layers, search, tenants
@@ -30,7 +30,8 @@ from rules.exchange import Direction
 from rules.known import KnownValue, KnownValues, mark_of
 from rules.layers import ALL, Kind, source_of, sources_of
 
-PAGE = 500  # exchanges that are read at a time
+# Exchanges that are read at a time; half a megabyte each, where their prompts are as long as may be.
+PAGE = 100
 SECONDS = 2.0  # of judging for one page: a caller sees that it moves on
 IDLE = 60.0  # after which the rules of a replay are forgotten
 SINCE = timedelta(days=7)
@@ -122,10 +123,13 @@ async def create(request: web.Request) -> web.Response:
     within = auth.tenants_of(who, wanted.tenant)
     if wanted.layer != "all" and wanted.tenant is None:
         raise ApiError(400, "bad_request", "Name the tenant whose layer it is.", f"Send {EXAMPLE}.")  # fmt: skip
+    if wanted.tenant is not None and not await tenants.judged(state.pool, [wanted.tenant]):  # fmt: skip
+        raise NO_TENANT
     before, after = await _rules(state, wanted)
     rules = _Rules(_mark(before, after), before, after)
-    position = _position(state, wanted, f"{rules.mark} {wanted.tenant or ''}")
-    _note(wanted, position)
+    replay = f"{rules.mark} {who.key} {wanted.layer} {wanted.tenant or ''}"
+    position = _position(state, wanted, replay)
+    _note(wanted, position, rules)
     with one_proof(state, who.key):
         async with state.replaying:
             page = await _replayed(request, rules, within, position)
@@ -133,14 +137,21 @@ async def create(request: web.Request) -> web.Response:
     return answer(page)
 
 
-def _note(wanted: NewReplay, position: _Position) -> None:
+def _note(wanted: NewReplay, position: _Position, rules: _Rules) -> None:
     """Have the first page be the entry of all."""
     act = UNDER_WAY.get()
     if act is not None and wanted.cursor is not None:
         act.noted = True
     elif act is not None:
         layer = source_of(wanted.layer, wanted.tenant or "")
-        act.told |= {"layer": layer, "since": position.since, "until": position.until}
+        act.tenant = wanted.tenant or act.tenant
+        act.told |= {
+            "layer": layer,
+            "version": wanted.version,
+            "rules": rules.mark[:12],
+            "since": position.since,
+            "until": position.until,
+        }
 
 
 async def _replayed(
@@ -157,8 +168,12 @@ async def _replayed(
         rows = await search.with_prompts(pool, sought, limit=PAGE, after=place)
     ids = {row.decision.tenant for row in rows}
     whose, past = await _whose(state, ids), await _past(state, rules.mark, ids)
+    work = asyncio.create_task(asyncio.to_thread(_judged, state, rules, rows, whose, past))  # fmt: skip
     try:
-        done, told, changed = await asyncio.to_thread(_judged, state, rules, rows, whose, past)  # fmt: skip
+        done, told, changed = await asyncio.shield(work)
+    except asyncio.CancelledError:  # the thread continues, and nobody else begins one
+        await asyncio.wait([work])
+        raise
     except BadRules as error:
         places = "\n".join(map(str, error.complaints[:MOST_CHANGED]))
         raise ApiError(400, "bad_rules", f"These rules do not fit together:\n{places}") from None  # fmt: skip
@@ -213,6 +228,10 @@ def _position(state: State, wanted: NewReplay, mark: str) -> _Position:
 
 
 def _aware(time: datetime | None) -> datetime | None:
+    if time is not None and not 1970 < time.year < 3000:
+        raise ApiError(
+            400, "bad_time", "`since` and `until` are between 1971 and 3000."
+        )
     return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time  # fmt: skip
 
 
@@ -246,10 +265,13 @@ def _judged(
     past: Mapping[str, Sequence[Mapping[str, str]]],
 ) -> tuple[int, Tally, list[Changed]]:
     """How many rows were replayed within the time, and their outcomes. Raises BadRules."""
-    if state.replayer is None or state.replayer[0] != rules.mark:
+    if state.replayer is not None and state.replayer[0] == rules.mark:
+        replayer = state.replayer[1]
+    else:
         state.replayer = None  # two of them would take twice the memory
-        state.replayer = (rules.mark, Replayer(rules.before, rules.after))
-    replayer, began, done = state.replayer[1], time.monotonic(), 0
+        replayer = Replayer(rules.before, rules.after)
+        state.replayer = (rules.mark, replayer)
+    began, done = time.monotonic(), 0
     replayer.past.update(past)
     replayed: list[Replayed] = []
     for row in rows:

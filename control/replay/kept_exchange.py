@@ -18,6 +18,11 @@ def exchange_of(record: Decision, call: KeptCall) -> Exchange | str:
         return "prompt_cut"
     if any(found.kind in HEAD for one in record.rules for found in one.findings):
         return "head"
+    if any(one.count > len(one.findings) for one in record.rules):
+        return "many_findings"
+    signed = {one for one in record.unreadable if one in UNEDITED}
+    if len(signed) > 1:
+        return "signed"
     roles, kinds = get_args(Role), get_args(Kind)
     if not all(one.role in roles and one.kind in kinds for one in call.texts):
         return "kept_by_newer"
@@ -34,6 +39,11 @@ def exchange_of(record: Decision, call: KeptCall) -> Exchange | str:
         parts=tuple(_part(call, number) for number in range(len(call.texts))),
         unreadable=tuple(one for one in record.unreadable if one not in DERIVED),
         time=call.time,
+        signed=frozenset(
+            number
+            for number, one in enumerate(call.texts)
+            if one.signed and "signed" in signed
+        ),
     )
     return "refused_before" if _was_refused(record, exchange) else exchange
 

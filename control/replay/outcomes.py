@@ -14,7 +14,7 @@ from contract.decision import CUT, Action, Completion, Decision, Fired, Found
 from rules.case import UNREAD
 from rules.complaint import Mark
 from rules.condition import said_of
-from rules.exchange import HEAD, Direction
+from rules.exchange import HEAD, UNEDITED, Direction
 from rules.model import PRIORITY, Rule
 from rules.sources import Assembled
 
@@ -126,12 +126,18 @@ def outcome(
     after: Assembled,
     changes: Changes,
     direction: Direction,
+    whole: bool = True,
 ) -> Range:
-    """What a record that was made by the rules `before` would be under those `after`."""
+    """What a record that was made by the rules `before` would be under those `after`. `whole`: it was judged at once, and is no
+    stream.
+    """
     if record.cut:
         return Range("ALLOW", "BLOCK", "record_cut")
     if changes.silent:  # nothing is read then
         return Range("ALLOW", "ALLOW")
+    if whole is False and _touched(record, changes):
+        # The rest of a stream that was blocked was not read, and what was found late in one was only flagged.
+        return Range("ALLOW", "BLOCK", "stream")
     fired = {one.rule for one in record.rules}
     moved = fired & (changes.acting | changes.narrowed | changes.unknown)
     scores = changes.scoring and bool(fired)
@@ -146,6 +152,13 @@ def outcome(
     else:
         known = _known(record, before, after, changes, direction)
     return _with_unknown(known, after, changes, direction)
+
+
+def _touched(record: Recorded, changes: Changes) -> bool:
+    """Whether a rule that fired is another now."""
+    moved = changes.acting | changes.narrowed | changes.unknown
+    fired = {one.rule for one in record.rules}
+    return bool(fired & moved) or (changes.scoring and bool(fired))
 
 
 def _with_unknown(
@@ -202,6 +215,19 @@ def _known(
         low = "ALLOW"
         without = [one for one in perhaps if one[0] not in allows]
         high = _most(high, _action(record, before, after, changes, without, direction).high)  # fmt: skip
+    # What is demanded of a text with a signature may be another now.
+    if any(
+        found.why in ("signed", "monitor")
+        for one in record.rules
+        for found in one.findings
+    ):
+        for rule in after.rules.values():
+            if (
+                rule.mode == "enforce"
+                and _follows(rule)
+                and rule.action not in (None, "allow")
+            ):
+                high = _most(high, "FLAG" if rule.action == "flag" else "BLOCK")
     if low == high:
         return Range(low, high)
     narrowed = any(one.rule in changes.narrowed for one in record.rules)
@@ -222,9 +248,14 @@ def _standing(
         if rule is None or rule.mode != "enforce" or rule.id in changes.unknown:
             continue
         perhaps.append((rule, one))
-        if rule.id not in changes.narrowed:
+        if rule.id not in changes.narrowed and not _follows(rule):
             surely.append((rule, one))
     return surely, perhaps
+
+
+def _follows(rule: Rule) -> bool:
+    """Whether a rule fires for what becomes of others' findings: that a text with a signature is not edited."""
+    return not said_of(rule.when, "unreadable").isdisjoint(UNEDITED)
 
 
 def _action(

@@ -10,6 +10,7 @@ from contract.kept import opened
 from contract.unwrap import placeholder_key
 from control.replay.kept_exchange import exchange_of
 from control.replay.outcomes import (
+    ORDER,
     Changes,
     Range,
     differences,
@@ -18,11 +19,12 @@ from control.replay.outcomes import (
 )
 from control.store.search import Kept
 from rules.evaluate import evaluate
-from rules.exchange import Direction
+from rules.exchange import Direction, Exchange
 from rules.known import KnownValues, rules_of
 from rules.layers import is_layer, sources_of
 from rules.load import Library
 from rules.sources import PRESETS, Assembled, Sources, version_of
+from rules.verdict import Verdict
 
 MOST_BOOKS = 500  # some hundred KB each
 DIRECTIONS: tuple[Direction, ...] = ("request", "response")
@@ -89,20 +91,47 @@ class Replayer:
 
     def _call(self, row: Kept, tenant: Whose) -> Replayed:
         decision = row.decision
-        call = opened(tenant.prompt_key, row.prompt) if row.prompt else None
-        why = "no_prompt"
-        if call is not None:
-            exchange = exchange_of(decision, call)
-            if not isinstance(exchange, str):
-                book = self._then.rulebook(tenant.preset, decision.tenant, tenant.known)
-                key = placeholder_key(tenant.prompt_key)
-                action = evaluate(book, exchange, key=key).action
-                return Replayed(decision, "request", decision.action, Range(action, action), again=True)  # fmt: skip
-            why = exchange
-        now = self._by_record(row, tenant, "request")
-        if now.why in ("new_rules", "places", "exceptions") and why != "no_prompt":
-            now = now._replace(why=why)
-        return Replayed(decision, "request", decision.action, now, again=False)
+        by_record = self._by_record(row, tenant, "request")
+        exchange = self._kept(row, tenant)
+        if isinstance(exchange, str):
+            known = by_record.low == by_record.high or exchange == "no_prompt"
+            now = by_record if known else by_record._replace(why=exchange)
+            return Replayed(decision, "request", decision.action, now, again=False)
+        book = self._then.rulebook(tenant.preset, decision.tenant, tenant.known)
+        verdict = evaluate(book, exchange, key=placeholder_key(tenant.prompt_key))
+        now = self._without_head(row, tenant, verdict, by_record)
+        return Replayed(decision, "request", decision.action, now, again=True)
+
+    def _kept(self, row: Kept, tenant: Whose) -> Exchange | str:
+        """The call of a record; or why it cannot be judged again."""
+        if not row.prompt:
+            return "no_prompt"
+        call = opened(tenant.prompt_key, row.prompt)
+        return exchange_of(row.decision, call) if call is not None else "kept_by_newer"
+
+    def _without_head(
+        self, row: Kept, tenant: Whose, verdict: Verdict, by_record: Range
+    ) -> Range:
+        """What a verdict without the call's head says: what stood there may make it another."""
+        low, high = by_record.low, by_record.high
+        if not ORDER.index(low) <= ORDER.index(verdict.action) <= ORDER.index(high):
+            return by_record if low == high else by_record._replace(why="head")
+        did = {one.rule for one in row.decision.rules if one.action == "REDACT" and not one.would}  # fmt: skip
+        redacts = {one.rule.id for one in verdict.fired if one.rule.action == "redact" and not one.rule.monitor}  # fmt: skip
+        # What is redacted now could stand in the head, too, and is refused there.
+        refused = verdict.action == "REDACT" and redacts - did
+        if (refused or self._looks_in_heads(row, tenant)) and high != verdict.action:
+            return Range(verdict.action, high, "head")
+        return Range(verdict.action, verdict.action)
+
+    def _looks_in_heads(self, row: Kept, tenant: Whose) -> bool:
+        """Whether a rule that is new, or another now, refuses what it finds in a head."""
+        books = self._books_of(row.decision.tenant, tenant, row.decision.rulebook)
+        if books is None:
+            return False
+        moved = books.changes["request"].unknown | books.changes["request"].acting
+        rules = (books.after.rules[id] for id in moved & books.after.rules.keys())
+        return any(one.head != "flag" and one.mode == "enforce" and one.action in ("redact", "block") for one in rules)  # fmt: skip
 
     def _by_record(self, row: Kept, tenant: Whose, direction: Direction) -> Range:
         decision = row.decision
@@ -112,7 +141,8 @@ class Replayer:
         of_call = direction == "request" or row.completion is None
         record = recorded_of(decision if of_call else row.completion)  # type: ignore[arg-type]
         assert record is not None
-        return outcome(record, books.before, books.after, books.changes[direction], direction)  # fmt: skip
+        whole = direction == "request" or (not decision.stream and decision.method != "GET")  # fmt: skip
+        return outcome(record, books.before, books.after, books.changes[direction], direction, whole)  # fmt: skip
 
     def _books_of(self, tenant: str, whose: Whose, version: str) -> _Books | None:
         """The rules by which a record of this version was made, and those of the replay; None where they are not known any more."""
