@@ -84,7 +84,8 @@ async def callback(request: web.Request) -> web.StreamResponse:
     grant = attempts.grant_of(signed_in, gets)
     if attempt.user_code:
         return await _offered(state, attempt, grant)
-    before = await auth.signed_in(request)
+    kept = auth.cookie_of(request)
+    before = state.keyring.find(kept) if kept else None
     key, text = await let_in(request, grant, address_of(request), "browser")
     if key is None:
         return await _no_entry(request, attempt, signed_in.person)

@@ -135,30 +135,23 @@ def outcome(
         return Range("ALLOW", "BLOCK", "record_cut")
     if changes.silent:  # nothing is read then
         return Range("ALLOW", "ALLOW")
-    if whole is False and _touched(record, changes):
-        # The rest of a stream that was blocked was not read, and what was found late in one was only flagged.
-        return Range("ALLOW", "BLOCK", "stream")
     fired = {one.rule for one in record.rules}
     moved = fired & (changes.acting | changes.narrowed | changes.unknown)
     scores = changes.scoring and bool(fired)
+    if not whole and (moved or scores):
+        # The rest of a stream that was blocked was not read, and what was found late in one was only flagged.
+        return Range("ALLOW", "BLOCK", "stream")
     if not moved and not scores:
         known = Range(record.action, record.action)
     elif (
         not scores
         and not fired & changes.narrowed
-        and _only_enforces(fired & moved, record, before, after)
+        and _only_enforces(moved, record, before, after)
     ):
         known = Range(record.would or record.action, record.would or record.action)
     else:
         known = _known(record, before, after, changes, direction)
     return _with_unknown(known, after, changes, direction)
-
-
-def _touched(record: Recorded, changes: Changes) -> bool:
-    """Whether a rule that fired is another now."""
-    moved = changes.acting | changes.narrowed | changes.unknown
-    fired = {one.rule for one in record.rules}
-    return bool(fired & moved) or (changes.scoring and bool(fired))
 
 
 def _with_unknown(
