@@ -3,12 +3,13 @@
 import datetime as dt
 import os
 import stat
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import certifi
 from cryptography import x509
@@ -150,13 +151,12 @@ class Leaves(certs.CertStore):
         """The chain, which is what stands between a leaf and the roots, is kept in a file of our own: mitmproxy reads it
         for a new client, when another CA may be in its place already.
         """
-        self._chain = NamedTemporaryFile(prefix="earthflow-chain-", suffix=".pem")  # noqa: SIM115  (as long as we are)
-        self._chain.write(b"".join(one.to_pem() for one in ca.default_chain_certs))
-        self._chain.flush()
+        chain = b"".join(one.to_pem() for one in ca.default_chain_certs)
+        self._chain, path = _kept(chain)
         super().__init__(
             ca.default_privatekey,
             ca.default_ca,
-            Path(self._chain.name),
+            path,
             ca.default_crl,
             ca.dhparams,
         )
@@ -191,6 +191,19 @@ class Leaves(certs.CertStore):
         if len(self._leaves) > MAX_LEAVES:
             self._leaves.popitem(last=False)
         return entry
+
+
+def _kept(chain: bytes) -> tuple[IO[bytes], Path]:
+    """A file that is there as long as it is open, and its path: in memory, since a container may have no place for another."""
+    if sys.platform == "linux":
+        file: IO[bytes] = os.fdopen(os.memfd_create("earthflow-chain"), "wb")
+        path = Path(f"/proc/self/fd/{file.fileno()}")
+    else:
+        file = NamedTemporaryFile(prefix="earthflow-chain-", suffix=".pem")  # noqa: SIM115
+        path = Path(file.name)
+    file.write(chain)
+    file.flush()
+    return file, path
 
 
 class InnerTLS(tlsconfig.TlsConfig):

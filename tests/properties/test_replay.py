@@ -35,7 +35,7 @@ PRESETS = st.sampled_from(["default", "monitor"])
 def exchange_of(parts: list[tuple[str, str, str, str]], direction: Direction, coverage: str) -> Exchange:  # fmt: skip
     return Exchange(
         parts=tuple(
-            Part(text, role, kind, -1 if kind in ("document", "head", "credential") else number, signature="" if kind in HEAD else signature)  # type: ignore[arg-type]
+            Part(text, "other" if kind in HEAD else role, kind, -1 if kind in ("document", "head", "credential") else number, signature="" if kind in HEAD else signature)  # type: ignore[arg-type]
             for number, (text, role, kind, signature) in enumerate(parts)
         ),
         unreadable=("image",) if coverage == "none" else (),
