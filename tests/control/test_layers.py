@@ -70,7 +70,6 @@ def test_a_layer_for_all_is_in_force_on_the_proxy_and_reverts_to_the_same_rules(
     house: House, tenant: Tenant
 ) -> None:
     assert tenant.post(message("about zanzibar"))[0] == 200
-    (before,) = tenant.audit(1)
     first = put(house, EVERYBODYS, rule("zanzibar"))
     assert becomes(tenant, "about zanzibar", BLOCKED)
     got = house.stack.control.get(EVERYBODYS)
@@ -82,7 +81,8 @@ def test_a_layer_for_all_is_in_force_on_the_proxy_and_reverts_to_the_same_rules(
     put(house, EVERYBODYS, "")
     assert becomes(tenant, "about zanzibar", 200)
     by = f"/v1/audit?tenant={tenant.id}&limit=1"
-    assert wait_until(lambda: house.stack.control.get(by)["audit"][0]["rulebook"] == before["rulebook"], PATIENCE)  # fmt: skip
+    bare = version_of("default", shipped())  # others have left a layer there, perhaps
+    assert wait_until(lambda: house.stack.control.get(by)["audit"][0]["rulebook"] == bare, PATIENCE)  # fmt: skip
     again = house.stack.control.post(EVERYBODYS, {"version": first["version"], "reason": "after all"})  # fmt: skip
     assert (again["version"], again["text"]) == (first["version"] + 2, rule("zanzibar"))
     assert becomes(tenant, "about zanzibar", BLOCKED)
