@@ -593,6 +593,28 @@ async def test_what_a_provider_said_before_holds_while_it_fails(odd: tuple[Odd, 
         assert (await provider.exchange("c", "n", "v")).person.subject == "7"
 
 
+async def test_an_id_token_at_a_renewal_is_proven_like_the_first(odd: tuple[Odd, Provider]) -> None:  # fmt: skip
+    told, provider = odd
+    key = RSAKey.generate_key(2048, {"kid": "one"})
+    told.told["keys"] = json.dumps({"keys": [key.as_dict(private=False)]}).encode()
+    claims = {"iss": provider.client.issuer, "aud": CLIENT, "sub": "7", "iat": int(time.time()), "exp": int(time.time()) + 300, "groups": ["b"]}  # fmt: skip
+    before = attempt.before("7", attempt.Tokens("old", "refresh"))
+
+    async def renewed(**change: Any) -> list[str] | None:
+        token = jwt.encode({"alg": "RS256", "kid": "one"}, {**claims, **change}, key)
+        told.told["token"] = json.dumps({"id_token": token, "refresh_token": "next"}).encode()  # fmt: skip
+        fresh = await provider.refresh("refresh")
+        assert fresh.refresh_token == "next"
+        now = await provider.again(fresh, before)
+        assert (now.id_token, now.refresh_token) == (token, "next")
+        return list(now.person.groups or ())
+
+    assert await renewed() == ["b"]
+    for change in ({"sub": "8"}, {"aud": "another"}, {"iss": "https://elsewhere.example"}, {"exp": 7}):  # fmt: skip
+        with pytest.raises(BadToken):
+            await renewed(**change)
+
+
 async def test_nothing_that_a_provider_says_ends_the_renewals(control: State, here: str, provider: IdentityProvider, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     async with browser() as ada:
         await signed_in(here, provider, ada, "security")
