@@ -2,6 +2,7 @@
 
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -47,12 +48,13 @@ def login(
     waiting = control.post("/sign-in/logins", {})
     typer.echo(f"Open {waiting['url']} and give this code: {waiting['user_code']}", err=True)  # fmt: skip
     got = _waited(control, waiting)
-    if there.key is not None:
-        _sign_out(there)
     if url is not None:
         context.keep(there)
         context.use(there.name)
     context.keep_key(there.name, got.pop("api_key"), signed_in=True)
+    if there.key is not None:
+        with suppress(CommandError):  # it ends by itself within an hour
+            _sign_out(there)
     emit({"context": there.name, **got}, output)
 
 

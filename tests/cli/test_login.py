@@ -54,6 +54,9 @@ def test_login_waits_through_what_passes(folder: Path, monkeypatch: pytest.Monke
     # Later it needs no name, and ends the key before.
     again = Answers(WAITING, GOT, {"ended": "i"})
     assert run(monkeypatch, again, "login").exit_code == 0
+    refusing = Answers(WAITING, {**GOT, "api_key": "ef_aud_third"}, Refused("x", "database_away"))  # fmt: skip
+    assert run(monkeypatch, refusing, "login").exit_code == 0
+    assert (folder / "keys" / "earthflow-corp-example").read_text() == "ef_aud_third\n"
     assert again.sent == ["/sign-in/logins", "/sign-in/logins/poll", "/sign-out"]
 
 
