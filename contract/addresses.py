@@ -66,3 +66,11 @@ def is_in(
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     return any(ip in one for one in networks if one.version == ip.version)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself: `localhost`, or an address of it."""
+    try:
+        return ipaddress.ip_address(host.strip("[]").partition("%")[0]).is_loopback
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")

@@ -34,8 +34,12 @@ def report(read: Callable[[], Settings]) -> dict[str, Any]:
         settings = read()
     except ValidationError as error:
         return {"settings": [], "problems": explain(error)}
-    told = [_told(settings, name, field) for name, field in _fields(settings)]
-    return {"settings": told, "problems": _missing_files(settings)}
+    return {"settings": told_of(settings), "problems": _missing_files(settings)}
+
+
+def told_of(settings: Settings) -> list[Mapping[str, str]]:
+    """Name, value and source of each setting; secrets as stars."""
+    return [_told(settings, name, field) for name, field in _fields(settings)]
 
 
 def print_report(read: Callable[[], Settings]) -> None:

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from control import openapi
 from control.administered import administered
+from control.dashboard import site as dashboard
 from control.errors import errors
 from control.idempotency import once
 from control.jobs import deliver, follow, ingest, notice, reload, renew, retain
@@ -31,6 +32,7 @@ def application(state: State) -> web.Application:
         app.router.add_route(route.method, route.path, route.handler)
         if route.method == "GET":
             app.router.add_route("HEAD", route.path, route.handler)
+    dashboard.install(app)
     app.cleanup_ctx.append(_jobs)
     app.on_shutdown.append(_release)
     return app

@@ -12,16 +12,16 @@ from aiohttp import web
 
 from contract.keys import parse
 from contract.unwrap import seal_key
+from control import sessions
 from control.errors import CALLER, NO_TENANT, ApiError
 from control.permissions import PERMISSIONS, Caller, roles_of
+from control.sessions import SAFE
 from control.state import STATE
 from control.store import master_keys
 from control.store.admin_audit import UNDER_WAY
-from control.store.keys import Known
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 TENANTS = "/v1/tenants/"  # paths whose id is a tenant's
-SAFE = ("GET", "HEAD", "OPTIONS")
 WHO = web.RequestKey("who", Caller)
 
 
@@ -50,15 +50,22 @@ async def caller(request: web.Request) -> Caller:
 
 
 async def _caller(request: web.Request) -> Caller:
-    text = _presented(request)
-    who = _known(request, text)
-    if who is None and parse(text) is not None:
-        await request.app[STATE].look_for_keys()
-        who = _known(request, text)
-    if who is not None:
+    if (text := _presented(request)) is None:
+        return await _of_browser(request)
+    if (who := await known(request, text)) is not None:
         return who
     await count_guess(request)
     raise _unauthorized(request, "This key is not valid here.")
+
+
+async def _of_browser(request: web.Request) -> Caller:
+    """Who signed in at this browser. Raises ApiError: 401 where nobody did, 403 where a foreign page makes it change something."""
+    if (signed_in := await sessions.of(request)) is None:
+        raise _unauthorized(request, "No key was sent.")
+    if request.method not in SAFE and not sessions.is_own_page(request):
+        message = "This came from a page that is not Earthflow's."
+        raise ApiError(403, "foreign_page", message, "Send a key as X-API-Key.")
+    return signed_in[1]
 
 
 async def count_guess(request: web.Request) -> None:
@@ -164,6 +171,24 @@ def bound(request: web.Request, key: str) -> None:
         )
 
 
+async def is_still(request: web.Request) -> bool:
+    """Whether whoever sent a request that takes long is who they were then, with the same rights."""
+    who, text = await caller(request), _presented(request)
+    if text is not None:
+        return await known(request, text) == who
+    signed_in = await sessions.of(request)
+    return signed_in is not None and signed_in[1] == who
+
+
+async def known(request: web.Request, text: str) -> Caller | None:
+    """The owner of a key that works now; keys that are new are looked for."""
+    who = _known(request, text)
+    if who is None and parse(text) is not None:
+        await request.app[STATE].look_for_keys()
+        who = _known(request, text)
+    return who
+
+
 def _known(request: web.Request, text: str) -> Caller | None:
     state = request.app[STATE]
     given = text.encode("utf-8", "surrogateescape")
@@ -174,10 +199,7 @@ def _known(request: web.Request, text: str) -> Caller | None:
     if any(admins):
         return Caller("admin")
     key = state.keyring.find(text)
-    if key is None:
-        return None
-    tenants = [key.tenant] if key.tenant is not None else key.bound_to
-    return Caller(key.role, frozenset(tenants) if tenants is not None else None, key.id)
+    return key.caller if key is not None else None
 
 
 def _address(request: web.Request) -> str:
@@ -227,7 +249,13 @@ async def proxy(request: web.Request) -> Way:
     )
 
 
-def _presented(request: web.Request) -> str:
+def presents_key(request: web.Request) -> bool:
+    """Whether a request carries a key itself."""
+    return "X-API-Key" in request.headers or "Authorization" in request.headers
+
+
+def _presented(request: web.Request) -> str | None:
+    """The key that a request carries; None for none."""
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given: set[str] = {
         *request.headers.getall("X-API-Key", []),
@@ -240,41 +268,4 @@ def _presented(request: web.Request) -> str:
             "The request carries different keys.",
             "Send one of them.",
         )
-    if given:
-        return given.pop()
-    if (signed_in := cookie_of(request)) is None:
-        raise _unauthorized(request, "No key was sent.")
-    if request.method not in SAFE and not is_own_page(request):
-        message = "This came from a page that is not Earthflow's."
-        raise ApiError(403, "foreign_page", message, "Send a key as X-API-Key.")
-    return signed_in
-
-
-async def signed_in(request: web.Request) -> Known | None:
-    """The key of whoever is signed in at this browser, if it works. Raises ApiError 429 for one wrong cookie too many."""
-    if (text := cookie_of(request)) is None:
-        return None
-    state = request.app[STATE]
-    key = state.keyring.find(text)
-    if key is None and parse(text) is not None:
-        await state.look_for_keys()
-        key = state.keyring.find(text)
-    if key is None:
-        await count_guess(request)
-    return key
-
-
-def cookie_of(request: web.Request) -> str | None:
-    """The key of somebody who signed in, as the browser keeps it."""
-    return request.cookies.get(cookie_name(request.app[STATE].settings.public_url))
-
-
-def cookie_name(public_url: str) -> str:
-    """The name of the cookie. Under this one a browser takes it from this host alone, by HTTPS."""
-    return "__Host-earthflow" if public_url.startswith("https:") else "earthflow"
-
-
-def is_own_page(request: web.Request) -> bool:
-    """Whether a browser says that a page of ours sent this: it sends our cookie with what other pages make it send, too."""
-    here = request.app[STATE].settings.public_url
-    return bool(here) and request.headers.get("Origin") == here
+    return given.pop() if given else None

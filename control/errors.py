@@ -18,6 +18,7 @@ logger = logging.getLogger("earthflow.api")
 
 REQUEST_ID = web.RequestKey("request_id", str)
 CALLER = web.RequestKey("caller", str)  # in the log: a role, or a tenant's id
+PART = web.RequestKey("part", bool)  # it is a part of a page, which has a line itself
 # What a handler may raise, sorted by what it means for a caller who retries.
 NOTHING_DONE = (web.HTTPException, psycopg.DataError)
 DATABASE_AWAY = (psycopg.Error, PoolTimeout)
@@ -166,7 +167,8 @@ def _log(request: web.Request, status: int, request_id: str, began: float) -> No
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "none"
     # a flood must not fill the log
-    level = logging.DEBUG if route in QUIET or status == 429 else logging.INFO
+    quiet = route in QUIET or status == 429 or request.get(PART, False)
+    level = logging.DEBUG if quiet else logging.INFO
     if logger.isEnabledFor(level):
         told = {
             "method": request.method, "route": route, "status": status, "ms": round((time.monotonic() - began) * 1000, 1),

@@ -61,14 +61,14 @@ class Keyring:
         right = hmac.compare_digest(
             digest(self.pepper, key.secret), known.digest if known else NOBODYS
         )
-        now = datetime.now(UTC)
-        if (
-            known is None
-            or not right
-            or (known.not_after is not None and known.not_after <= now)
-        ):
+        return self.of_id(key.id) if right else None
+
+    def of_id(self, id: str) -> Known | None:
+        """The key of an id, if it works now: of somebody who showed it before."""
+        known, now = self._keys.get(id), datetime.now(UTC)
+        if known is None or (known.not_after is not None and known.not_after <= now):
             return None
-        self.used[known.id] = now
+        self.used[id] = now
         return known
 
 

@@ -29,11 +29,18 @@ QUERY: dict[str, dict[str, Any]] = {
     "status": {"enum": list(get_args(Action))},
     "reason": {"enum": list(get_args(Reason))},
     "outcome": {"enum": list(get_args(Outcome))},
+    "prompt": {"enum": ["no"]},
     "from": TIME,
     "to": TIME,
 }
+QUERY |= {
+    f"not.{name}": QUERY[name] for name in ("tenant", "status", "reason", "outcome")
+}
 # Parameters that mean something else on one path.
-QUERY_OF: dict[str, dict[str, dict[str, Any]]] = {"/v1/audit/admin": {"outcome": TEXT}}
+QUERY_OF: dict[str, dict[str, dict[str, Any]]] = {
+    "/v1/audit/admin": {"outcome": TEXT},
+    "/v1/audit/{id}": {"reason": {**TEXT, "maxLength": 200}},
+}
 # Nouns of operation ids whose module has another name.
 PUBLIC_NOUNS = {"master_keys": "masters"}
 KEY_HEADER = {

@@ -11,7 +11,7 @@ from contract.keys import Role
 ROLES: Mapping[Role, str] = {
     "admin": "all",
     "operator": "tenants with their keys, webhooks and known secrets; rules; the audit with kept prompts, since it can make a tenant's key",
-    "auditor": "reads all, without kept prompts, and changes nothing",
+    "auditor": "reads all, without kept prompts, and changes nothing but its own saved searches",
     "auditor+prompts": "as an auditor, and opens kept prompts",
     "tenant": "calls AI providers; reads what is its own",
     "metrics": "reads metrics",
@@ -52,6 +52,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "rules.replay": _of("see what recorded exchanges would become under other rules", "operator", "auditor+prompts"),
     "audit.read": _of("search and count exchanges", *_STAFF, "tenant"),
     "audit.prompts": _of("open kept prompts", "operator", "auditor+prompts", "tenant"),
+    "views.write": _of("keep searches of the audit under a name", *_STAFF),
     "audit.mark": _of("say whether rules were right to fire", "operator"),
     "audit.import": _of("take in archived exchanges", whole=True),
     "audit.admin": _of("see who changed what", *_STAFF, "tenant"),
@@ -62,6 +63,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "ca.read": _of("see the interception CA", *_STAFF, whole=True),
     "ca.write": _of("make and renew the interception CA", whole=True),
     "fleet.read": _of("see proxies, and how many keys end soon", *_STAFF, whole=True),
+    "settings.read": _of("see the settings in force, secrets as stars", *_STAFF, whole=True),
     "metrics.read": _of("read metrics", *_STAFF, "metrics", whole=True),
 }  # fmt: skip
 

@@ -5,6 +5,7 @@
 
 from control import health, metrics, openapi
 from control.api import (
+    activity,
     admin_audit,
     apply,
     archive,
@@ -23,16 +24,20 @@ from control.api import (
     quarantine,
     replays,
     rules,
+    settings,
     sign_ins,
+    tail,
     tenants,
+    tries,
+    views,
     webhooks,
 )
 from control.api.bodies import Deleted
 from control.api.records import Exchange
 from control.openapi import Route
 
-LINES, TEXT = "application/x-ndjson", "text/plain"
-FOUND_BY = audit.FILTERS
+LINES, TEXT, EVENTS = "application/x-ndjson", "text/plain", "text/event-stream"
+FOUND_BY = (*audit.FILTERS, *audit.EXCLUDED)
 PAGED, ON = ("limit", "after", "search"), ("limit", "cursor")
 
 # fmt: off
@@ -54,6 +59,7 @@ ROUTES = (
     Route("DELETE", "/v1/tenants/{id}/secrets/{name}", known_values.delete, Deleted, needs="secrets.write"),
     Route("GET", "/v1/tenants/{id}/webhooks", webhooks.of_tenant, webhooks.Webhooks, needs="webhooks.read"),
     Route("POST", "/v1/tenants/{id}/webhooks", webhooks.create, webhooks.WebhookView, webhooks.NewWebhook, 201, needs="webhooks.write"),
+    Route("GET", "/v1/webhooks", webhooks.every, webhooks.WebhookLoads, query=("limit", "after"), needs="webhooks.read"),
     Route("GET", "/v1/webhooks/{id}", webhooks.show, webhooks.WebhookView, needs="webhooks.read"),
     Route("PATCH", "/v1/webhooks/{id}", webhooks.change, webhooks.WebhookView, webhooks.WebhookChanges, needs="webhooks.write"),
     Route("DELETE", "/v1/webhooks/{id}", webhooks.delete, Deleted, needs="webhooks.write"),
@@ -80,6 +86,7 @@ ROUTES = (
     Route("GET", "/v1/rules/layers", layers.every, layers.Layers, query=("tenant",), needs="rules.read"),
     Route("GET", "/v1/rules/layers/all", layers.for_all, layers.LayerView, query=("version",), needs="rules.read"),
     Route("POST", "/v1/rules/layers/all", layers.put_for_all, layers.LayerView, layers.NewVersion, needs="rules.write"),
+    Route("POST", "/v1/rules/tries", tries.create, tries.Tried, tries.NewTry, needs="rules.read"),
     Route("POST", "/v1/rules/replays", replays.create, replays.ReplayPage, replays.NewReplay, needs="rules.replay"),
     Route("GET", "/v1/tenants/{id}/rules/layer", layers.for_tenant, layers.LayerView, query=("version",), needs="rules.read"),
     Route("POST", "/v1/tenants/{id}/rules/layer", layers.put_for_tenant, layers.LayerView, layers.NewVersion, needs="rules.write"),
@@ -93,22 +100,28 @@ ROUTES = (
     Route("GET", "/v1/quarantine", quarantine.search, quarantine.Quarantine, query=ON, needs="quarantine.read"),
     Route("POST", "/v1/quarantine/replay", quarantine.replay, quarantine.Replayed, quarantine.Replay, needs="quarantine.write"),
     Route("GET", "/v1/audit/marks", marks.counts, marks.MarkCounts, query=marks.FILTERS, needs="audit.read"),
-    Route("GET", "/v1/audit/{id}", audit.show, Exchange, needs="audit.read"),
+    Route("GET", "/v1/audit/activity", activity.over_time, activity.Activity, query=(*activity.FILTERS, "step"), needs="audit.read"),
+    Route("GET", "/v1/audit/rules", activity.rules, activity.RulesHit, query=activity.FILTERS, needs="audit.read"),
+    Route("GET", "/v1/audit/choices", activity.choices, activity.Choices, query=FOUND_BY, needs="audit.read"),
+    Route("GET", "/v1/audit/tail", tail.follow, EVENTS, query=FOUND_BY, needs="audit.read"),
+    Route("GET", "/v1/audit/{id}", audit.show, Exchange, query=("prompt", "reason"), needs="audit.read"),
     Route("GET", "/v1/audit/{id}/explanation", explanation.explain, explanation.Explanation, needs="audit.read"),
     Route("POST", "/v1/audit/{id}/exceptions", exceptions.create, exceptions.Proposal, exceptions.NewException, needs="rules.write"),
     Route("DELETE", "/v1/audit/{id}/exceptions", exceptions.delete, exceptions.Undone, needs="rules.write"),
     Route("GET", "/v1/audit/{id}/marks", marks.of_exchange, marks.Marks, needs="audit.read"),
     Route("POST", "/v1/audit/{id}/marks", marks.put, marks.Marks, marks.NewMark, needs="audit.mark"),
+    Route("GET", "/v1/views", views.every, views.Views, needs="audit.read"),
+    Route("POST", "/v1/views", views.put, views.SavedView, views.NewView, 201, needs="views.write"),
+    Route("DELETE", "/v1/views/{id}", views.delete, Deleted, needs="views.write"),
+    Route("GET", "/v1/settings", settings.every, settings.SettingsInForce, needs="settings.read"),
     Route("GET", "/v1/dashboard/metrics", metrics.metrics, TEXT, needs="metrics.read"),
     Route("GET", "/v1/openapi.json", openapi.document),
     Route("GET", "/v1/docs", openapi.page),
-    Route("GET", "/sign-in", sign_ins.begin),
+    Route("GET", "/sign-in/provider", sign_ins.begin),
     Route("GET", "/sign-in/callback", sign_ins.callback),
     Route("GET", "/sign-in/command", logins.ask),
     Route("POST", "/sign-in/command", logins.confirm),
     Route("POST", "/sign-in/command/grant", logins.grant),
-    Route("GET", "/signed-in", sign_ins.signed_in),
-    Route("POST", "/sign-out", sign_ins.end),
     Route("POST", "/sign-in/logins", logins.begin),
     Route("POST", "/sign-in/logins/poll", logins.poll),
     Route("GET", "/internal/snapshot", internal.snapshot),

@@ -22,6 +22,7 @@ from control.sign_in.provider import Provider
 from control.store import keys, snapshots
 from control.store.database import Pool
 from control.vault import Vault
+from control.watchers import Watchers
 
 # A snapshot of what is new waits for ten times what the last one took, and a second at most.
 MOMENT_SHARE, LONGEST_MOMENT = 10, 1.0
@@ -55,6 +56,7 @@ class State:
     readers: Counter[str] = field(default_factory=Counter)
     # exports that were noted: whose, with which filters -> when
     exports: dict[tuple[object, ...], float] = field(default_factory=dict)
+    watchers: Watchers = field(default_factory=Watchers)  # of the audit's tail
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     unauthorized: int = 0  # requests without a valid key, not yet in the tally
     snapshot_seconds: float = 0.0  # that the last snapshot took to make

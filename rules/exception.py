@@ -19,7 +19,9 @@ from rules.testing import values_found
 
 # This value where it stood, or anywhere; or all that the rule finds by this tool, on this path, or in this role.
 By = Literal["value", "anywhere", "tool", "path", "role"]
-INSTEAD = "Try another --for, or turn the rule down by an override in a layer."
+INSTEAD = (
+    "Choose another kind of exception, or turn the rule down by an override in a layer."
+)
 TEMPLATE = re.compile(r"\{[^}]*\}")  # in a path, what the audit does not keep
 GLOB = re.compile(r"[*?\[]")
 NOWHERE = Mark("", 1, 1)
@@ -115,7 +117,7 @@ def _when(by: By, place: Place) -> tuple[dict[str, str], dict[str, str]]:
     if by == "role":
         return {"role": place.role}, {"role": place.role, "part": place.kind}
     if not place.path:
-        raise Cannot("The path of this call is not known to Earthflow; try another --for.")  # fmt: skip
+        raise Cannot("The path of this call is not known to Earthflow; choose another kind of exception.")  # fmt: skip
     glob = TEMPLATE.sub("*", _literally(place.path))
     return {"path": glob}, {"path": TEMPLATE.sub("x", place.path)}
 

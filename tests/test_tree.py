@@ -40,7 +40,7 @@ HOMES = {
     "OpenSSL": r"addons/mitm/certificates\.py",
     "psycopg": r"control/store/\w+\.py|control/settings\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
     "psycopg_pool": r"control/store/\w+\.py|control/(errors|health)\.py|control/jobs/\w+\.py",
-    "redis": r"contract/redis_(faults|client)\.py|addons/(services|tenants/(rate_limit|remembered)|record/outbox)\.py|control/(__main__|state|redis_queue|record_streams)\.py|control/jobs/\w+\.py",
+    "redis": r"contract/redis_(faults|client)\.py|addons/(services|tenants/(rate_limit|remembered)|record/outbox)\.py|control/(__main__|state|sessions|redis_queue|record_streams)\.py|control/jobs/\w+\.py",
     "re2": r"rules/(patterns|re2_engine)\.py",
     "hyperscan": r"rules/hyperscan_engine\.py",
     "stdnum": r"rules/validators\.py",
@@ -48,6 +48,8 @@ HOMES = {
     "yaml": r"rules/source/\w+\.py|addons/mitm/options\.py|contract/(providers|tenant_file)\.py",
     "multipart": r"addons/providers/form\.py",
     "prometheus_client": r"addons/status/metrics\.py|control/metrics\.py",
+    "jinja2": r"control/dashboard/render\.py",
+    "markupsafe": r"control/dashboard/(render|charts)\.py|control/api/pages\.py",
     "typer": r"cli/(\w+/)?\w+\.py",
 }
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines

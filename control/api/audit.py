@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from aiohttp import web
 from contract.decision import Action, Outcome, Reason
 from contract.kept import opened
 from control import auth
+from control.api.bodies import SHOWN
 from control.api.paging import BAD_CURSOR, limit_of
 from control.api.records import Exchange, Said, shown
 from control.errors import POSTGRES_AWAY, ApiError, answer
@@ -33,6 +35,7 @@ MOST_LOOKED_AT, HOUR, MOST_EXPORTS = 100, 3600.0, 10_000
 LONGEST_READ = LONGEST_READ_MS / 1000 + 10
 MOST_READERS = 8  # searches of one tenant at a time; three of all tenants
 LONGEST = 300  # characters of a value to search for
+LONGEST_REASON, REASON = 200, re.compile(rf"{SHOWN}*")
 FILTERS = (
     "tenant",
     "status",
@@ -45,6 +48,10 @@ FILTERS = (
     "text",
     "from",
     "to",
+)
+# What an exchange must not have.
+EXCLUDED = tuple(
+    f"not.{name}" for name in FILTERS if name not in ("text", "from", "to")
 )
 WORDS = {
     "status": get_args(Action),
@@ -106,7 +113,7 @@ async def search(request: web.Request) -> web.Response:
 
     A tenant sees its own.
     """
-    sought = await _sought(request)
+    sought = await sought_of(request)
     limit = limit_of(request)
     after = _after(request)
     await _note_export(request, sought, limit)
@@ -117,14 +124,34 @@ async def search(request: web.Request) -> web.Response:
 
 
 async def show(request: web.Request) -> web.Response:
-    """One exchange, with its prompt where AUDIT_HASH_PROMPTS is false and the caller may open it (audit.prompts)."""
+    """One exchange, with its prompt where AUDIT_HASH_PROMPTS is false and the caller may open it (audit.prompts): that is an entry of
+    the audit, with the `reason` that is given. With `prompt=no` it stays closed.
+    """
     who = await auth.caller(request)
     row, wrapped, prompt = await found_of(request)
-    opened = kept_prompt(request, prompt, wrapped) if who.may("audit.prompts") else None
+    closed = _prompt_wanted(request) == "no"
+    may = who.may("audit.prompts") and not closed
+    opened = kept_prompt(request, prompt, wrapped) if may else None
     if opened is not None:
         id, tenant = row.decision.id, row.decision.tenant
-        await _note(request, "prompts.open", id, tenant)
-    return answer(shown(row, opened))
+        reason = request.query.get("reason", "")
+        told = {"reason": reason} if reason else None
+        await _note(request, "prompts.open", id, tenant, told)
+    told_row = shown(row, msgspec.UNSET if closed else opened)
+    told_row.prompt_kept = bool(prompt and wrapped)
+    return answer(told_row)
+
+
+def _prompt_wanted(request: web.Request) -> str:
+    """`prompt` of the query, whose `reason` is such as may stand in the audit. Raises ApiError."""
+    wanted, reason = request.query.get("prompt", ""), request.query.get("reason", "")
+    if wanted not in ("", "no"):
+        message = "`prompt` is `no`, or is left out."
+        raise ApiError(400, "bad_prompt", message)
+    if len(reason) > LONGEST_REASON or not REASON.fullmatch(reason):
+        message = f"`reason` is a line of {LONGEST_REASON} characters at most."
+        raise ApiError(400, "bad_reason", message)
+    return wanted
 
 
 async def found_of(request: web.Request) -> tuple[Row, str, str]:
@@ -165,7 +192,11 @@ async def _note_export(request: web.Request, sought: Sought, limit: int) -> None
     """Note that many exchanges are taken at a time: once an hour for the same filters (of an admin; else for any), not for each page."""
     if limit <= MOST_LOOKED_AT:
         return
-    told = {name: value for name, value in request.query.items() if name in FILTERS}
+    told = {
+        name: value
+        for name, value in request.query.items()
+        if name in (*FILTERS, *EXCLUDED)
+    }
     act, noted = UNDER_WAY.get(), request.app[STATE].exports
     assert act is not None
     wanted = sorted(told.items()) if act.role == "admin" else ()
@@ -196,7 +227,7 @@ async def stats(request: web.Request) -> web.Response:
 
     A tenant sees its own.
     """
-    sought = await _sought(request)
+    sought = await sought_of(request)
     async with reading(request, sought.tenants) as pool:
         found = await store.stats(pool, sought)
     total = sum(found["actions"].values())
@@ -257,7 +288,7 @@ def _quantiles(values: Sequence[float] | None) -> Quantiles | None:
     return Quantiles(*values) if values is not None else None
 
 
-async def _sought(request: web.Request) -> Sought:
+async def sought_of(request: web.Request) -> Sought:
     """What the query asks for, within what its sender may see. Raises ApiError."""
     who = await auth.caller(request)
     told = {
@@ -265,13 +296,20 @@ async def _sought(request: web.Request) -> Sought:
         for name in FILTERS
         if name in request.query and name not in ("from", "to")
     }
+    excluding = tuple(
+        (name.removeprefix("not."), _value(request, name))
+        for name in EXCLUDED
+        if name in request.query
+    )
     since, until = times_of(request)
     tenants = auth.tenants_of(who, told.pop("tenant", None))
-    return Sought(**told, tenants=tenants, since=since, until=until)
+    return Sought(
+        **told, tenants=tenants, since=since, until=until, excluding=excluding
+    )
 
 
-def _value(request: web.Request, name: str) -> str:
-    value = request.query[name]
+def _value(request: web.Request, given: str) -> str:
+    value, name = request.query[given], given.removeprefix("not.")
     if name == "tenant" and not auth.ID.fullmatch(value):
         raise ApiError(404, "not_found", "There is no such tenant.")
     if name in WORDS and value not in WORDS[name]:

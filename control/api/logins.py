@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from contract.keys import Role
-from control import auth
+from control import auth, sessions
 from control.addresses import address_of
 from control.api.bodies import body_of
 from control.api.pages import page
@@ -118,7 +118,7 @@ async def confirm(request: web.Request) -> web.StreamResponse:
     state = request.app[STATE]
     provider_of(state)
     code = (await _form(request)).get("code", "").strip().upper()
-    if not auth.is_own_page(request):
+    if not sessions.is_own_page(request):
         return page(TITLE, FOREIGN, 403)
     if not USER_CODE.fullmatch(code) or not await sign_ins.waits(state.pool, code):
         auth.count_sign_in(request, address_of(request))
@@ -132,7 +132,7 @@ async def grant(request: web.Request) -> web.Response:
     state = request.app[STATE]
     provider_of(state)
     wrapped = (await _form(request)).get("offer", "")
-    if not auth.is_own_page(request):
+    if not sessions.is_own_page(request):
         return page(TITLE, FOREIGN, 403)
     offer = attempt.offer_of(wrapped, state.vault)
     given = state.vault.wrap(msgspec.json.encode(offer.grant)) if offer else ""

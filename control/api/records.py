@@ -100,12 +100,13 @@ class Exchange(Line, kw_only=True):
 
     `webhook`: whether its tenant's was told. `signed`: whether its record had its proxy's MAC, which those of
     earlier versions have not; null where that is not known. `prompt` is there only where one exchange
-    is asked for.
+    is asked for, and so is `prompt_kept`: there is one to open.
     """
 
     webhook: Literal["waiting", "delivered", "dead"] | None = None
     signed: bool | None = None
     prompt: list[Said] | msgspec.UnsetType | None = msgspec.UNSET
+    prompt_kept: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 _decoder = msgspec.json.Decoder(Line)

@@ -10,10 +10,12 @@ from aiohttp import web
 
 from contract.keys import KINDS, digest, mint
 from contract.unwrap import WrongMasterKey
-from control import auth
+from control import auth, sessions
 from control.addresses import address_of
 from control.api.pages import HEADERS, SIGN_IN, page
 from control.errors import REQUEST_ID, ApiError, answer
+from control.permissions import Caller
+from control.sessions import Session
 from control.sign_in import attempt as attempts
 from control.sign_in.attempt import LASTS, Attempt, Grant, Offer
 from control.sign_in.provider import Away, Provider, Refused, SignedIn
@@ -22,8 +24,8 @@ from control.sign_in.tokens import BadToken, Person
 from control.state import STATE, State
 from control.store import admin_audit, keys, sign_ins
 from control.store.admin_audit import Act, acting
-from control.store.keys import Key, Known, Minted
-from control.store.sign_ins import LONGEST, NewSignIn
+from control.store.keys import Key, Minted
+from control.store.sign_ins import NewSignIn
 
 logger = logging.getLogger("earthflow.sign_in")
 
@@ -84,16 +86,13 @@ async def callback(request: web.Request) -> web.StreamResponse:
     grant = attempts.grant_of(signed_in, gets)
     if attempt.user_code:
         return await _offered(state, attempt, grant)
-    kept = auth.cookie_of(request)
-    before = state.keyring.find(kept) if kept else None
-    key, text = await let_in(request, grant, address_of(request), "browser")
+    key, _ = await let_in(request, grant, address_of(request), "browser")
     if key is None:
         return await _no_entry(request, attempt, signed_in.person)
-    if before is not None:  # the one that this browser had
-        await _end(request, before)
+    if (before := await sessions.of(request)) is not None:
+        await end_session(request, *before, "signed in again")
     there = web.HTTPSeeOther(attempt.then, headers=HEADERS)
-    name, lasts = auth.cookie_name(state.settings.public_url), LONGEST.total_seconds()
-    _keep(state, there, name, text, int(lasts))
+    sessions.keep(request, there, sessions.new(key.id))
     there.del_cookie(_attempts(state), path="/")
     raise there
 
@@ -138,42 +137,56 @@ async def let_in(
     return key, minted.text
 
 
-async def signed_in(request: web.Request) -> web.StreamResponse:
-    """Who is signed in at this browser, and the way out."""
-    provider_of(request.app[STATE])
-    who = await auth.signed_in(request)
-    if who is None:
-        return page(NOT_IN, "", below=SIGN_IN)
-    ends = f"{who.not_after:%d %b %H:%M} UTC" if who.not_after else "it is revoked"
-    tenants = f" for {', '.join(who.bound_to)}" if who.bound_to else ""
-    told = f"Your role is {who.role}{tenants}, until {ends} at most."
-    leave = "<form method=post action=/sign-out><button>Sign out</button></form>"
-    return page("You are signed in", told, below=leave)
-
-
 async def end(request: web.Request) -> web.StreamResponse:
-    """Sign out: the key of whoever sends this works no more; a browser is sent to sign out at the provider, too."""
+    """Sign out a command: its key, which is from a sign-in, works no more."""
     state, who = request.app[STATE], await auth.caller(request)
-    wrapped = await sign_ins.tokens_of(state.pool, who.key)
-    if wrapped is None:
+    if await sign_ins.tokens_of(state.pool, who.key) is None:
         hint = "DELETE /v1/keys/{key} revokes it."
         raise ApiError(409, "no_sign_in", "This key is from no sign-in.", hint)
     with acting(_act(request, "sign_ins.end", who.key, who.role, address_of(request))):
         await keys.revoke(state.pool, None, who.key)
     await state.tell_proxies()
-    if auth.cookie_of(request) is None:
-        return answer(Ended(who.key))
-    out = web.HTTPSeeOther(_way_out(state, wrapped), headers=HEADERS)
-    out.del_cookie(auth.cookie_name(state.settings.public_url), path="/")
-    raise out
+    return answer(Ended(who.key))
 
 
-async def _end(request: web.Request, key: Known) -> None:
-    """End the sign-in that a browser had, where it has another now."""
-    pool = request.app[STATE].pool
-    if await sign_ins.tokens_of(pool, key.id) is not None:
-        with acting(_act(request, "sign_ins.end", key.id, key.role, address_of(request))):  # fmt: skip
-            await keys.revoke(pool, None, key.id, "signed in again")
+async def sign_out(request: web.Request, session: Session, who: Caller) -> str:
+    """End a browser's session, and its key where that is from a sign-in; where to go then."""
+    state = request.app[STATE]
+    wrapped = await sign_ins.tokens_of(state.pool, who.key)
+    await end_session(request, session, who, "")
+    return _way_out(state, wrapped) if wrapped is not None else "/sign-in"
+
+
+async def end_session(
+    request: web.Request, session: Session, who: Caller, why: str
+) -> None:
+    """End one session; of a sign-in, its key ends with it."""
+    state = request.app[STATE]
+    await sessions.end(state, session.id)
+    act = _act(request, "sign_ins.end", who.key, who.role, address_of(request))
+    if await sign_ins.tokens_of(state.pool, who.key) is None:
+        act.tenant = auth.owner_of(who)
+        await admin_audit.note(state.pool, act, after={"why": why})
+        return
+    with acting(act):
+        await keys.revoke(state.pool, None, who.key, why)
+    await state.tell_proxies()
+
+
+async def end_everywhere(request: web.Request, who: Caller) -> None:
+    """End all sessions that somebody has: those of their key, or all keys of whoever signed in at the provider."""
+    state = request.app[STATE]
+    act = _act(request, "sign_ins.end", who.key, who.role, address_of(request))
+    own = await sign_ins.of_same_person(state.pool, who.key)
+    if not own:
+        await sessions.end(state, who.key)
+        act.tenant = auth.owner_of(who)
+        await admin_audit.note(state.pool, act, after={"everywhere": True})
+        return
+    for key in own:
+        with acting(act):
+            await keys.revoke(state.pool, None, key, "signed out everywhere")
+    await state.tell_proxies()
 
 
 def _way_out(state: State, wrapped: str) -> str:

@@ -9,11 +9,12 @@ from typing import Annotated, Literal
 
 import msgspec
 from aiohttp import web
+from msgspec.structs import asdict
 
 from control import auth
 from control.administered import READS
 from control.api.bodies import Deleted, body_of
-from control.api.paging import limit_of
+from control.api.paging import after_of, limit_of
 from control.errors import NO_TENANT, ApiError, answer
 from control.sender import complaint, shown
 from control.state import STATE
@@ -75,6 +76,20 @@ class Webhooks(msgspec.Struct):
     webhooks: list[WebhookView]
 
 
+class WebhookLoad(WebhookView, kw_only=True):
+    """A webhook, with how many deliveries wait for it, and how many were given up."""
+
+    waiting: int
+    dead: int
+
+
+class WebhookLoads(msgspec.Struct):
+    """Webhooks of all tenants that the caller sees, by id. `next` is what to ask for as `after`, if there may be more."""
+
+    webhooks: list[WebhookLoad]
+    next: str | None
+
+
 class DeliveryView(msgspec.Struct, kw_only=True):
     """A delivery: how many decisions it has, how often it was tried, and the result of
     the last attempt.
@@ -120,6 +135,19 @@ class NewSecret(msgspec.Struct):
 
     id: str
     secret: str
+
+
+async def every(request: web.Request) -> web.Response:
+    """The webhooks of all tenants that the caller sees, with what waits for each."""
+    seen = auth.tenants_of(await auth.caller(request), None)
+    limit, after = limit_of(request), after_of(request)
+    found = await webhooks.every(request.app[STATE].pool, seen, after, limit)
+    shown = [
+        WebhookLoad(**asdict(_shown(one.webhook)), waiting=one.waiting, dead=one.dead)
+        for one in found
+    ]
+    following = shown[-1].id if len(shown) == limit else None
+    return answer(WebhookLoads(shown, following))
 
 
 async def of_tenant(request: web.Request) -> web.Response:

@@ -21,6 +21,11 @@ USER_CODE = re.compile(rf"[{LETTERS}]{{4}}-[{LETTERS}]{{4}}")
 LOCAL_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,500}")
 
 
+def local(then: str) -> str:
+    """A path here, where it is one; else the first page."""
+    return then if LOCAL_PATH.fullmatch(then) else "/"
+
+
 class Attempt(msgspec.Struct, frozen=True):
     """One attempt, which only its browser has. `then`: the path to go to; `user_code`: the command that it is for."""
 
@@ -35,8 +40,7 @@ class Attempt(msgspec.Struct, frozen=True):
     def new(cls, then: str, user_code: str = "") -> Self:
         """A new one. `then` may be anything; only a path here is followed."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        here = then if LOCAL_PATH.fullmatch(then) else "/signed-in"
-        return cls(state, nonce, verifier, time.time(), here, user_code)
+        return cls(state, nonce, verifier, time.time(), local(then), user_code)
 
     def kept(self, vault: Vault) -> str:
         """As the cookie has it."""

@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import msgspec
@@ -152,6 +152,13 @@ class Provider:
         if now.person.subject != before.person.subject:
             raise BadToken("it is about somebody else")
         return now._replace(refresh_token=fresh.refresh_token)
+
+    @property
+    def sign_out_origin(self) -> str:
+        """The origin of the provider's page to sign out; empty where none is known. Asks nobody."""
+        there = self._metadata[1] if self._metadata is not None else None
+        parts = urlsplit(there.end) if there is not None and there.end else None
+        return f"{parts.scheme}://{parts.netloc}" if parts is not None else ""
 
     def end(self, id_token: str, back: str) -> str | None:
         """The URL that ends somebody's session at the provider; None where none is known. Asks nobody."""

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from contract.keys import Role
+from control.permissions import Caller
 from control.store.admin_audit import changed, changing
 from control.store.database import Connection, Pool
 from control.store.tenants import bump
@@ -40,6 +41,13 @@ class Known(NamedTuple):
     bound_to: Sequence[str] | None
     digest: str
     not_after: datetime | None
+
+    @property
+    def caller(self) -> Caller:
+        """Who calls with it."""
+        tenants = [self.tenant] if self.tenant is not None else self.bound_to
+        seen = frozenset(tenants) if tenants is not None else None
+        return Caller(self.role, seen, self.id)
 
 
 class Minted(NamedTuple):

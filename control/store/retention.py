@@ -9,7 +9,15 @@ from datetime import date, timedelta
 
 import psycopg
 
-from control.store import admin_audit, idempotency, keys, marks, proxies
+from control.store import (
+    activity,
+    admin_audit,
+    idempotency,
+    keys,
+    marks,
+    proxies,
+    sessions,
+)
 from control.store.database import LOCK_TIMEOUT, Connection
 
 LOCK = 0x72657461
@@ -67,7 +75,8 @@ async def drop_tenants_rows(connection: Connection, today: date) -> int:
 
 
 async def drop_logs(connection: Connection, days: int) -> None:
-    """Delete old ended deliveries, entries of the audit of administration, marks, keys of sign-ins, and yesterday's idempotent answers.
+    """Delete old ended deliveries, entries of the audit of administration, counts, marks, keys of sign-ins, ends of sessions, and
+    yesterday's idempotent answers.
 
     What waits stays.
     """
@@ -75,12 +84,15 @@ async def drop_logs(connection: Connection, days: int) -> None:
     await keys.forget_signed_in(connection, days)
     await idempotency.forget(connection)
     await proxies.forget(connection)
+    await sessions.forget(connection)
     await connection.execute(
         "DELETE FROM delivery d USING webhook w, tenant t WHERE w.id = d.webhook AND t.id = w.tenant AND d.state <> 'waiting' "
         "AND d.ended < now() - least(%s, make_interval(days => coalesce(t.retention_days, %s)))",
         (LOGS, days),
     )
-    await admin_audit.forget(connection, date.today() - timedelta(days=days))
+    oldest = date.today() - timedelta(days=days)
+    await admin_audit.forget(connection, oldest)
+    await activity.forget(connection, oldest)
     await connection.execute(
         "DELETE FROM quarantine WHERE arrived < now() - make_interval(days => %s)",
         (days,),

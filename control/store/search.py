@@ -62,6 +62,8 @@ class Sought:
     text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    # What is left out: the same, by the names of these fields.
+    excluding: tuple[tuple[str, str], ...] = ()
 
 
 CONDITIONS = {
@@ -81,6 +83,7 @@ CONDITIONS = {
 }
 # The state of an exchange's deliveries: the least advanced of several.
 TOLD = "(SELECT min(coalesce(y.state, 'waiting')) FROM webhook_event e LEFT JOIN delivery y ON y.id = e.delivery WHERE e.decision = d.id)"
+NEW = "d.day >= %(new_day)s AND d.id > %(new_id)s AND d.id <> ALL (%(seen)s)"
 COMPLETED = {
     "since": "c.day >= %(since_day)s AND c.id >= %(since_id)s",
     "until": "c.day <= %(until_day)s AND c.id <= %(until_id)s",
@@ -98,13 +101,41 @@ async def search(
         return [_row(**row) for row in await rows.fetchall()]
 
 
+async def arrived(
+    pool: Pool, sought: Sought, since: datetime, seen: Sequence[str], bound: int
+) -> list[str]:
+    """The ids of exchanges that match, began since a time and were not seen: the newest, up to a bound."""
+    conditions, values = where(sought, None)
+    place = place_at(since)
+    values |= {"new_day": place.day, "new_id": place.id, "seen": list(seen), "bound": bound}  # fmt: skip
+    query = (
+        f"SELECT d.id FROM {joined(sought)} WHERE {conditions} AND {NEW} "
+        "ORDER BY d.day DESC, d.id DESC LIMIT %(bound)s"
+    )
+    async with pool.connection() as connection:
+        rows = await connection.execute(query.encode(), values)
+        return [str(row["id"]) for row in await rows.fetchall()]
+
+
+async def of_ids(pool: Pool, ids: Sequence[str]) -> list[Row]:
+    """These exchanges, oldest first."""
+    days = sorted({time_of(id).date() for id in ids})
+    query = (
+        f"SELECT d.record AS decision, c.record AS completion, d.signed, {TOLD} AS webhook FROM {JOINED} "
+        "WHERE d.day = ANY (%s) AND d.id = ANY (%s) ORDER BY d.day, d.id"
+    )
+    async with pool.connection() as connection:
+        rows = await connection.execute(query.encode(), (days, list(ids)))
+        return [_row(**row) for row in await rows.fetchall()]
+
+
 async def with_prompts(
     pool: Pool, sought: Sought, *, limit: int, after: Place | None = None
 ) -> list[Kept]:
     """As `search`, with what is kept of the calls."""
-    where, values = _where(sought, after)
+    conditions, values = where(sought, after)
     query = (
-        f"SELECT d.record AS decision, c.record AS completion, d.prompt FROM {_joined(sought)} WHERE {where} "
+        f"SELECT d.record AS decision, c.record AS completion, d.prompt FROM {joined(sought)} WHERE {conditions} "
         "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s"
     )
     async with pool.connection() as connection:
@@ -122,9 +153,9 @@ def page(
     sought: Sought, limit: int, after: Place | None = None
 ) -> tuple[bytes, dict[str, Any]]:
     """The query of a page."""
-    where, values = _where(sought, after)
+    conditions, values = where(sought, after)
     query = (
-        f"SELECT d.record AS decision, c.record AS completion, d.signed, {TOLD} AS webhook FROM {_joined(sought)} WHERE {where} "
+        f"SELECT d.record AS decision, c.record AS completion, d.signed, {TOLD} AS webhook FROM {joined(sought)} WHERE {conditions} "
         "ORDER BY d.day DESC, d.id DESC LIMIT %(limit)s"
     )
     return query.encode(), {**values, "limit": limit}
@@ -173,14 +204,14 @@ async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
     """Counts by action, reason, outcome, rule, provider and model; quantiles of
     durations; tokens. One pass.
     """
-    where, values = _where(sought, None)
+    conditions, values = where(sought, None)
     counts = " UNION ALL ".join(
         f"(SELECT '{what}' AS what, name, count FROM ({query}) AS one)"
         for what, query in COUNTED.items()
     )
     found = (
         "WITH found AS MATERIALIZED (SELECT d.action, d.reason, d.provider, d.model, d.rules || coalesce(c.rules, '{}') AS rules, "
-        f"c.outcome, c.input_tokens, c.output_tokens, c.duration_ms, c.first_byte_ms FROM {_joined(sought)} WHERE {where}) "
+        f"c.outcome, c.input_tokens, c.output_tokens, c.duration_ms, c.first_byte_ms FROM {joined(sought)} WHERE {conditions}) "
     )
     query = f"{found} SELECT (SELECT json_agg(k) FROM ({counts}) AS k) AS counts, s.* FROM ({SUMMED}) AS s"
     async with pool.connection() as connection:
@@ -197,12 +228,12 @@ async def stats(pool: Pool, sought: Sought) -> Mapping[str, Any]:
     return {**told, **row}
 
 
-def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
-    """Conditions and their values."""
-    values = {
+def where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
+    """The conditions of a search, and their values."""
+    values: dict[str, Any] = {
         name: value
         for name in sought.__dataclass_fields__
-        if (value := getattr(sought, name)) is not None
+        if name != "excluding" and (value := getattr(sought, name)) is not None
     }
     if sought.tenants is not None and len(sought.tenants) == 1:
         # Of one, rows come out of the index in their order.
@@ -214,21 +245,30 @@ def _where(sought: Sought, after: Place | None) -> tuple[str, dict[str, Any]]:
         values |= _bound("until", sought.until + EARLIER)
     if after is not None:
         values |= {"after_day": after.day, "after_id": after.id}
-    return " AND ".join(CONDITIONS[name] for name in told) or "true", values
+    conditions = [CONDITIONS[name] for name in told]
+    for name, value in sought.excluding:
+        condition = CONDITIONS[name].replace(f"%({name})s", f"%(no_{name})s")
+        conditions.append(f"({condition}) IS NOT TRUE")
+        values[f"no_{name}"] = value
+    return " AND ".join(conditions) or "true", values
+
+
+def place_at(time: datetime) -> Place:
+    """The position before all exchanges that began at a time or later."""
+    moment = max(time.astimezone(UTC), datetime.fromtimestamp(0, UTC))
+    id = uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+    return Place(moment.date(), str(id))
 
 
 def _bound(name: str, time: datetime) -> dict[str, Any]:
     """The day and id of an exchange that began at a time: they bound the partitions and
     rows to read.
     """
-    moment = max(time.astimezone(UTC), datetime.fromtimestamp(0, UTC))
-    return {
-        f"{name}_day": moment.date(),
-        f"{name}_id": str(uuid.UUID(int=int(moment.timestamp() * 1000) << 80)),
-    }
+    place = place_at(time)
+    return {f"{name}_day": place.day, f"{name}_id": place.id}
 
 
-def _joined(sought: Sought) -> str:
+def joined(sought: Sought) -> str:
     """Decisions joined with their completions, whose ids are equal."""
     bounds = [
         COMPLETED[name]

@@ -16,6 +16,8 @@ from control.store.keys import Key, Minted
 LONGEST, UNHEARD = timedelta(hours=12), timedelta(hours=1)
 # How often the provider is asked; and when again where it did not answer, or the control that asks ended.
 RENEW, AGAIN = timedelta(minutes=5), timedelta(minutes=1)
+# How long after its end a sign-in is known to be somebody's, so that a form that they had begun waits for them.
+REMEMBERED = timedelta(hours=1)
 AT_ONCE = 20  # renewals of one look
 # Commands wait so long for somebody; of more than these the oldest waits no more.
 PATIENCE, MOST_WAITING, MOST_OF_ONE = timedelta(minutes=10), 1_000, 100
@@ -129,14 +131,40 @@ async def tokens_of(pool: Pool, key: str) -> str | None:
             "SELECT tokens FROM sign_in WHERE key = %s", (key,)
         )
         row = await rows.fetchone()
-        return row["tokens"] if row else None
+        return row["tokens"] or None if row else None
+
+
+async def of_same_person(pool: Pool, key: str) -> list[str]:
+    """The keys that work now of whoever got this one by signing in; none where it is from no sign-in."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT s.key FROM sign_in s JOIN sign_in o ON o.subject = s.subject JOIN api_key k ON k.id = s.key "
+            "WHERE o.key = %s AND k.not_after > now() ORDER BY 1",
+            (key,),
+        )
+        return [row["key"] for row in await rows.fetchall()]
+
+
+async def same_person(pool: Pool, one: str, other: str) -> bool:
+    """Whether two keys are of sign-ins of the same person."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            "SELECT 1 AS same FROM sign_in a JOIN sign_in b ON b.subject = a.subject WHERE a.key = %s AND b.key = %s",
+            (one, other),
+        )
+        return await rows.fetchone() is not None
 
 
 async def forget(pool: Pool) -> None:
-    """Forget the tokens of sign-ins that ended, and commands that waited long enough."""
+    """Forget the tokens of sign-ins that ended, whose they were an hour later, and commands that waited long enough."""
     async with pool.connection() as connection:
         await connection.execute(
-            "DELETE FROM sign_in s USING api_key k WHERE k.id = s.key AND k.not_after <= now()"
+            "UPDATE sign_in s SET tokens = '', renew_after = NULL FROM api_key k "
+            "WHERE k.id = s.key AND k.not_after <= now() AND s.tokens <> ''"
+        )
+        await connection.execute(
+            "DELETE FROM sign_in s USING api_key k WHERE k.id = s.key AND k.not_after <= now() - %s",
+            (REMEMBERED,),
         )
         await connection.execute("DELETE FROM command_login WHERE ends <= now()")
 

@@ -78,6 +78,33 @@ async def set_first(
         await connection.execute("DELETE FROM webhook WHERE id = %s", (first["id"],))
 
 
+class Load(NamedTuple):
+    """A webhook, and how many of its deliveries wait and were given up."""
+
+    webhook: Webhook
+    waiting: int
+    dead: int
+
+
+async def every(
+    pool: Pool, tenants: Sequence[str] | None, after: str | None, limit: int
+) -> list[Load]:
+    """The webhooks of these tenants, or of all, by their ids."""
+    async with pool.connection() as connection:
+        rows = await connection.execute(
+            f"SELECT {COLUMNS}, (SELECT count(*) FROM delivery d WHERE d.webhook = w.id AND d.state = 'waiting') + "
+            "(SELECT count(*) FROM webhook_event e WHERE e.webhook = w.id AND e.delivery IS NULL) AS waiting, "
+            "(SELECT count(*) FROM delivery d WHERE d.webhook = w.id AND d.state = 'dead') AS dead FROM webhook w "
+            "WHERE (%(tenants)s::text[] IS NULL OR tenant = ANY (%(tenants)s)) AND id > %(after)s ORDER BY id LIMIT %(limit)s".encode(),
+            {"tenants": list(tenants) if tenants is not None else None, "after": after or "", "limit": limit},
+        )  # fmt: skip
+        found = await rows.fetchall()
+    return [
+        Load(waiting=row.pop("waiting"), dead=row.pop("dead"), webhook=Webhook(**row))
+        for row in found
+    ]
+
+
 async def of_tenant(pool: Pool, tenant: str) -> list[Webhook]:
     """A tenant's webhooks, oldest first."""
     async with pool.connection() as connection:

@@ -195,7 +195,8 @@ def test_what_is_restored_is_what_there_was(
     assert found["restored"].rows == 1
     with psycopg.connect(empty) as connection:
         count = connection.execute("SELECT count(*) FROM decision WHERE tenant = %s", (tenant.id,)).fetchone()  # fmt: skip
-    assert count == (2,)
+        counts = connection.execute("SELECT sum(count) FROM activity WHERE span = 'hour' AND dimension = 'status' AND tenant = %s", (tenant.id,)).fetchone()  # fmt: skip
+    assert count == counts == (2,)  # they are counted anew
     for name in ("mitmproxy-ca.pem", "earthflow-ca.pem"):
         written, there = tmp_path / "ca" / name, house.folder / "ca" / name
         assert written.read_bytes() == there.read_bytes()

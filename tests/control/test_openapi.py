@@ -51,7 +51,8 @@ def lines(ctx: Any, value: Any) -> bytes:
 schema = schemathesis.openapi.from_dict(DESCRIBED)
 
 
-@schema.parametrize()
+# The tail of the audit is an answer that does not end: tests/control/test_activity.py.
+@schema.exclude(path="/v1/audit/tail").parametrize()
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
@@ -161,9 +162,10 @@ class Calls:
             "X-Forwarded-For": "wrong keys are counted by address, and these are nobody else's"
         }
         headers |= {"X-API-Key": self.keys[role]} if self.keys[role] else {}
-        answered = requests.request(
-            method, url, headers=headers, data=b"[", timeout=PATIENCE
-        )
+        with requests.request(
+            method, url, headers=headers, data=b"[", timeout=PATIENCE, stream=True
+        ) as answered:
+            pass
         self.request = answered.headers["x-request-id"]
         return answered.status_code
 
@@ -187,7 +189,8 @@ def calls(house: House) -> Iterator[Calls]:
 TENANTS_OWN = {
     "/v1/tenants", "/v1/tenants/{id}", "/v1/tenants/{id}/keys", "/v1/tenants/{id}/secrets", "/v1/tenants/{id}/webhooks", "/v1/webhooks/{id}",
     "/v1/webhooks/{id}/deliveries", "/v1/audit", "/v1/audit/admin", "/v1/audit/stats", "/v1/audit/{id}",
-    "/v1/audit/{id}/explanation", "/v1/audit/{id}/marks", "/v1/audit/marks",
+    "/v1/audit/{id}/explanation", "/v1/audit/{id}/marks", "/v1/audit/marks", "/v1/audit/activity", "/v1/audit/rules", "/v1/audit/choices",
+    "/v1/audit/tail", "/v1/views", "/v1/webhooks",
 }  # fmt: skip
 OPEN = {"/v1/openapi.json", "/v1/docs"}
 # What has tests of its own, and would end what the others ask for.
@@ -212,6 +215,7 @@ def test_staff_but_an_admin_makes_no_keys_of_staff_and_touches_no_master_key() -
     for name in ("staff.write", "master.write", "ca.write", "audit.import"):
         assert PERMISSIONS[name].roles == {"admin"}
     changes = {name for name, one in PERMISSIONS.items() if not name.endswith((".read", ".admin", ".prompts", ".replay"))}  # fmt: skip
+    changes.remove("views.write")  # one's own searches
     for name, one in PERMISSIONS.items():
         assert "admin" in one.roles
         assert not one.roles & {"auditor", "auditor+prompts"} or name not in changes

@@ -205,7 +205,7 @@ def test_one_role_for_all_tenants_is_not_narrowed_by_another_group() -> None:
 @given(st.text(max_size=40))
 def test_a_browser_is_sent_to_a_path_here(then: str) -> None:
     path = Attempt.new(then).then
-    assert path == "/signed-in" or (path == then and path[0] == "/" and path[1:2] not in ("/", "\\"))  # fmt: skip
+    assert path == "/" or (path == then and path[0] == "/" and path[1:2] not in ("/", "\\"))  # fmt: skip
 
 
 def test_a_code_for_people_has_no_letters_to_mistake() -> None:
