@@ -11,7 +11,7 @@ DIST := dist
 PARTS := addons rules codecs table system
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients skew fuzz hostile lint bench train peers lock dist install-systemd hooks clean
+.PHONY: help demo test test-long $(addprefix long-,$(PARTS)) coverage clients skew fuzz hostile lint screenshots bench train peers lock dist install-systemd hooks clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,9 @@ lint: $(VENV)/installed  ## style, types, container files, migrations
 	"$(BIN)/hadolint" Dockerfile
 	"$(BIN)/squawk" control/store/migrations/*.sql
 
+screenshots: $(VENV)/installed  ## every view of the dashboard in the light, the dark, on a phone and in Arabic, in screenshots/ (needs chromium)
+	"$(BIN)/python" -m tests.browser.screenshots screenshots
+
 bench: $(VENV)/installed peers  ## what the figures in README and docs/rules.md come from
 	"$(BIN)/python" -m bench
 
@@ -96,7 +99,7 @@ hooks: $(VENV)/installed  ## have git run the quick checks before each commit
 	"$(BIN)/pre-commit" install
 
 clean:  ## take away all that make has made
-	rm -rf $(VENV) .venv-peers .venv-clients .venv-provider .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist
+	rm -rf $(VENV) .venv-peers .venv-clients .venv-provider .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist screenshots
 
 $(VENV)/installed: requirements-dev.txt pyproject.toml deploy/install.sh
 	bash deploy/install.sh $(VENV)

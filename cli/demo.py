@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli import sample_traffic
 from cli.errors import CommandError
 from cli.output import emit_table
 from cli.processes import wait_until
 from cli.run import client_environment
-from cli.secrets_file import CLIENT_KEY
+from cli.secrets_file import ADMIN, CLIENT_KEY
 from cli.settings import UpSettings, settings_of
 from cli.stack import Stack
 from cli.state_folder import claim, make
@@ -176,6 +177,10 @@ def demo(
             typer.echo(
                 "All as expected: nothing redacted or blocked reached a provider, and every call is in the audit."
             )
+        made = sample_traffic.give(house.control)
+        typer.echo(
+            f"dashboard   {house.control.url}   with {made} exchanges of a day that were made up, and what you saw"
+        )
         if not once:
             typer.echo(_try_next(house))
             ended.wait()
@@ -332,7 +337,11 @@ def _free(port: int) -> int:
 def _try_next(house: Stack) -> str:
     admin = house.settings.state_dir / "secrets.env"
     return f"""
-It stays up. Try, in another terminal:
+It stays up. Open {house.control.url} in a browser and sign in by the admin key:
+
+    {house.secrets[ADMIN]}
+
+Or try, in another terminal:
 
     export EARTHFLOW_STATE_DIR={house.settings.state_dir} EARTHFLOW_PORT={house.port}; source {admin}
     earthflow run -- curl -s https://api.openai.com/v1/chat/completions -d '{{"model":"m","messages":[{{"role":"user","content":"hi"}}]}}'

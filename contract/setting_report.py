@@ -81,6 +81,8 @@ def _shown(value: object) -> str:
         return STARS
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return ";".join(map(str, value))
     if isinstance(value, frozenset):
         return ",".join(sorted(map(str, value)))
     if isinstance(value, dict):

@@ -23,6 +23,7 @@ from contract.settings import BAD_CONFIGURATION, explain, refuse_start
 from contract.unwrap import WrongMasterKey
 from control.app import application
 from control.keyring import Keyring
+from control.port import BadCertificate, Certificate, EitherSite
 from control.rule_files import hash_of, own_hashes, prove, read_sources, signature
 from control.settings import ControlSettings
 from control.state import State
@@ -113,6 +114,19 @@ def _say(sentence: str, status: int) -> int:
     return status
 
 
+async def _listen(runner: web.AppRunner, settings: ControlSettings) -> int:
+    """Open the port; its number. Raises BadCertificate, OSError."""
+    host, port = settings.dashboard_host, settings.dashboard_port
+    if settings.tls_cert is None or settings.tls_key is None:
+        await web.TCPSite(runner, host, port).start()
+        listening: int = runner.addresses[0][1]
+        return listening
+    certificate = Certificate(settings.tls_cert, settings.tls_key)
+    site = EitherSite(runner, host, port, certificate)
+    await site.start()
+    return site.port
+
+
 async def _run(state: State) -> int:
     settings = state.settings
     ended = asyncio.Event()
@@ -126,9 +140,9 @@ async def _run(state: State) -> int:
     )
     await runner.setup()
     try:
-        await web.TCPSite(
-            runner, settings.dashboard_host, settings.dashboard_port
-        ).start()
+        port = await _listen(runner, settings)
+    except BadCertificate as error:
+        return _say(f"{error}.", BAD_CONFIGURATION)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         problem = (
@@ -141,7 +155,7 @@ async def _run(state: State) -> int:
             1,
         )
     else:
-        print(f"{PROGRAM}: listening on port {runner.addresses[0][1]}", flush=True)
+        print(f"{PROGRAM}: listening on port {port}", flush=True)
         await ended.wait()
         state.draining = True
         await noticed(ended, settings.drain_seconds)

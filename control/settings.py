@@ -195,6 +195,8 @@ class ControlSettings(Core, Redis, Postgres, SignIn):
     trusted_proxies: Annotated[Networks, NoDecode] = Field(
         frozenset(), validation_alias="EARTHFLOW_TRUSTED_PROXIES"
     )
+    tls_cert: Path | None = Field(None, validation_alias="TLS_CERT_PATH")
+    tls_key: Path | None = Field(None, validation_alias="TLS_KEY_PATH")
     rules_dir: Path | None = Field(None, validation_alias="EARTHFLOW_RULES_DIR")
     start_timeout: StartPatience = Field(30, validation_alias="EARTHFLOW_START_TIMEOUT")
 
@@ -238,6 +240,14 @@ class ControlSettings(Core, Redis, Postgres, SignIn):
     @classmethod
     def _read_hosts(cls, written: object) -> object:
         return host_names(written) if isinstance(written, str) else written
+
+    @model_validator(mode="after")
+    def _whole_certificate(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError(
+                "TLS_CERT_PATH and TLS_KEY_PATH belong together; set both or neither"
+            )
+        return self
 
     @field_validator("webhook_ca")
     @classmethod

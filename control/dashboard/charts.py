@@ -122,8 +122,15 @@ def _chart(
     title: str, parts: Sequence[Markup], width: int, role: str = "img"
 ) -> Markup:
     return Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="{}" aria-label="{}" direction="ltr">{}</svg>'
-    ).format(width, HEIGHT, role, title, Markup("").join(parts))
+        '<svg class="chart {}" viewBox="0 0 {} {}" role="{}" aria-label="{}" direction="ltr">{}</svg>'
+    ).format(
+        "broad" if width == WIDE else "",
+        width,
+        HEIGHT,
+        role,
+        title,
+        Markup("").join(parts),
+    )
 
 
 def _height(value: float, top: float) -> float:

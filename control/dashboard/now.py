@@ -31,6 +31,7 @@ BLOCK_WARNING, BLOCK_CRITICAL, ERROR_WARNING, ADDED_WARNING = 0.10, 0.30, 0.01, 
 SOON_DAYS, LATE_DAYS = 30, 7  # before its end the CA is to be renewed
 LAG_SECONDS = 30  # a record is in PostgreSQL within one or two
 NEW = timedelta(days=1)
+READ = ("sign_ins.", "audit.export", "rules.export", "tries.", "views.")
 
 
 class Sign(NamedTuple):
@@ -53,7 +54,7 @@ async def show(visit: Visit) -> web.Response:
     activity, rules, changes, strip = await visit.both(
         visit.api.get("/v1/audit/activity", {**since, "step": step}),
         visit.api.get("/v1/audit/rules", since),
-        visit.ask("audit.admin", "/v1/audit/admin", {"limit": "6", **tenant}),
+        visit.ask("audit.admin", "/v1/audit/admin", {"limit": "40", **tenant}),
         signs(visit),
     )
     return visit.page(
@@ -66,13 +67,18 @@ async def show(visit: Visit) -> web.Response:
         charts=_charts(activity, label, tenant),
         rules=_of(rules, "rules"),
         fresh=_fresh(_of(rules, "rules"), now),
-        changes=_of(changes, "entries"),
+        changes=_changed(_of(changes, "entries")),
         problem=activity if isinstance(activity, Refused) else None,
     )
 
 
 def _of(told: Any, name: str) -> list[Any]:
     return list(told[name]) if isinstance(told, dict) else []
+
+
+def _changed(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The last entries that tell of a change, and not of who came and read."""
+    return [one for one in entries if not one["action"].startswith(READ)][:6]
 
 
 def _fresh(rules: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:  # fmt: skip

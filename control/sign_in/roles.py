@@ -19,6 +19,10 @@ class Grant(NamedTuple):
     role: StaffRole
     tenant: str | None
 
+    def __str__(self) -> str:
+        """The grant as it is written."""
+        return f"{self.group}={self.role}" + (f":{self.tenant}" if self.tenant else "")
+
 
 class Granted(NamedTuple):
     """What a person gets. `tenants`: those that the role is bound to; None: all."""

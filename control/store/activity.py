@@ -14,7 +14,7 @@ LENGTH: Mapping[Span, timedelta] = {
 }
 MINUTES_KEPT = timedelta(hours=48)
 # What filters choose from, and how many values of each are shown.
-CHOICES = ("status", "reason", "rule", "provider", "host", "model", "outcome")
+CHOICES = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome")
 MOST_VALUES = 20
 BOUND = 1_000  # exchanges that are looked at to count what several filters leave
 _TENANTS = "tenant = ANY (%(tenants)s)"
@@ -96,6 +96,11 @@ async def choices(
         f"AND {_TENANTS} AND dimension = ANY (%(dimensions)s){bounds} GROUP BY 1, 2"
     ]
     values["dimensions"] = list(CHOICES)
+    parts.append(
+        "SELECT 'tenant', tenant, sum(count)::bigint FROM activity WHERE span = 'hour' AND dimension = 'status' "
+        f"AND {'tenant <> %(nobody)s' if tenants is None else _TENANTS}{bounds} GROUP BY 2"
+    )
+    values["nobody"] = ""
     edges = _edges(since, until, first, last)
     for number, edge in enumerate(edges):
         sought = Sought(tenants=tenants, since=edge[0], until=edge[1])
@@ -182,9 +187,10 @@ def _row_by_row(
     bound = f"ORDER BY d.day DESC, d.id DESC LIMIT {limit}" if limit else ""
     query = (
         "SELECT v.dimension, v.value, count(*) FROM ("
-        "SELECT d.action, d.reason, d.provider, d.host, d.model, d.rules AS fired, c.rules AS later, c.outcome "
+        "SELECT d.tenant, d.action, d.reason, d.provider, d.host, d.model, d.rules AS fired, c.rules AS later, c.outcome "
         f"FROM {joins} WHERE {conditions} {bound}) AS n CROSS JOIN LATERAL ("
         "SELECT k.dimension, k.value FROM counted_decision(n.action, n.reason, n.provider, n.host, n.model, n.fired) k "
+        "UNION ALL SELECT 'tenant', n.tenant "
         "UNION ALL SELECT k.dimension, k.value FROM counted_completion(n.outcome, n.later, n.fired, 0, 0, NULL) k "
         "WHERE k.value IS NOT NULL) AS v GROUP BY 1, 2"
     )
