@@ -8,7 +8,7 @@ from aiohttp import web
 
 from control.dashboard.calls import Refused
 from control.dashboard.now import RANGES
-from control.dashboard.visit import Visit
+from control.dashboard.visit import Visit, id_of
 
 KINDS = {
     "all": "/v1/rules/layers/all",
@@ -119,7 +119,7 @@ def _path(visit: Visit) -> str:
     kind, tenant = visit.named("kind"), visit.query.get("tenant", "")
     if kind not in KINDS or (kind != "all" and not tenant):
         raise Refused(404, "not_found", "There is no such layer.", "Rules has them all.")  # fmt: skip
-    return KINDS[kind].format(tenant)
+    return KINDS[kind].format(id_of(tenant) if tenant else "")
 
 
 async def _layer(

@@ -9,7 +9,7 @@ from aiohttp import web
 from yarl import URL
 
 from control import sessions
-from control.auth import owner_of
+from control.auth import ID, owner_of
 from control.dashboard import render
 from control.dashboard.calls import Api, Query, Refused, blank_of
 from control.dashboard.languages import Language, language_of
@@ -52,8 +52,8 @@ class Visit:
         return {name: query[name] for name in names if name in query}
 
     def named(self, part: str = "id") -> str:
-        """A part of the path."""
-        return self.request.match_info[part]
+        """A part of the path. Raises Refused for what cannot be an id, and could be another path."""
+        return id_of(self.request.match_info[part])
 
     def may(self, permission: str) -> bool:
         """Whether whoever looks has a permission."""
@@ -136,6 +136,13 @@ MENU: Sequence[Place] = (
 def menu(who: Caller) -> list[Place]:
     """The places that somebody may look at."""
     return [one for one in MENU if who.may(one.needs)]
+
+
+def id_of(text: str) -> str:
+    """An id, to be a part of a path. Raises Refused for what cannot be one."""
+    if not ID.fullmatch(text):
+        raise Refused(404, "not_found", "Nothing has that name.")
+    return text
 
 
 async def form_of(request: web.Request) -> dict[str, str]:

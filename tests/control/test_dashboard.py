@@ -16,6 +16,7 @@ from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from jinja2.ext import extract_from_ast
 from pydantic import SecretStr
+from yarl import URL
 
 from contract.decision import Decision, Fired, Place, new_id, time_of
 from contract.setting_types import networks
@@ -459,6 +460,42 @@ async def test_a_key_for_metrics_opens_no_page(ada: Person) -> None:
     made = await made_key(ada, "metrics")
     assert (await ada.sign_in(made["api_key"])).status == 403
     assert "opens no page" in ada.text and not ada.cookie
+
+
+@pytest.mark.parametrize("path", [
+    "/tenants/..%2fkeys", "/tenants/..", "/tenants/acme%2f..%2f..%2fkeys", "/decisions/..%2f..%2finternal%2fsnapshot", "/decisions/x%3fprompt=yes",
+    "/delivery/%2e%2e%2fkeys", "/rules/layers/tenant?tenant=..%2f..%2fkeys%2f", "/rules/layers/all%2f..", "/tenants/a%00b", "/tenants/a%0d%0ab",
+])  # fmt: skip
+async def test_a_part_of_a_path_leads_to_no_other(ada: Person, path: str) -> None:
+    await ada.sign_in(ADMIN)
+    answer = await ada.client.session.get(URL(str(ada.client.make_url("")).rstrip("/") + path, encoded=True))  # fmt: skip
+    assert answer.status == 404, await answer.text()
+
+
+async def test_no_secret_stands_on_a_page_or_in_the_log(ada: Person, state: State, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+    caplog.set_level("DEBUG")
+    wrong = "ef_adm_" + "w" * 40
+    await ada.sign_in(wrong)
+    await ada.sign_in(ADMIN)
+    await ada.post("/tenants", {"name": "Acme", "id": "acme"})
+    found = re.search(r"ef_live_\w+", ada.text)
+    assert found is not None
+    database = state.settings.database
+    secrets = [ADMIN, wrong, found[0], ada.cookie, ada.token, state.vault.master, database]  # fmt: skip
+    await ada.post("/rules/try", {"text": "the password is Tr0ub4dor&3xyzzy"})
+    seen = []
+    for page in PAGES:
+        if page.path != "/decisions/tail":
+            await ada.get(page.path.format(id="acme", kind="all"))
+            seen.append(ada.text.replace(ada.token, ""))
+    for secret in (*secrets, "Tr0ub4dor&3xyzzy"):
+        assert not [one for one in seen if secret in one], secret
+        assert secret not in caplog.text
+    async with state.pool.connection() as connection:
+        rows = await (await connection.execute("SELECT e::text AS row FROM admin_entry e")).fetchall()  # fmt: skip
+        assert not [one for one in (*secrets, "Tr0ub4dor") for row in rows if one in row["row"]]  # fmt: skip
+    keys = [name async for name in state.redis.scan_iter("earthflow:session*")]
+    assert not [one for one in secrets for name in keys if one in str(name)]
 
 
 def test_every_page_needs_a_permission_that_exists() -> None:
