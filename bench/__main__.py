@@ -1,4 +1,4 @@
-"""`make bench`: what the documents' figures come from. python -m bench [proxy] [engine] [detection] [audit] [flood] [sizing] [--seed N]; all by default."""
+"""`make bench`: what the documents' figures come from. python -m bench [proxy] [engine] [detection] [audit] [dashboard] [flood] [sizing] [--seed N]; all by default."""
 
 import asyncio
 import os
@@ -10,14 +10,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
-from bench import audit, detection, engine, flood, proxy, sizing, streams
+from bench import audit, dashboard, detection, engine, flood, proxy, sizing, streams
 from bench.quiet import quiet
 from rules.load import Library
 from rules.rulebook import Rulebook
 from rules.sources import shipped
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-CHOICES = {"proxy", "engine", "detection", "audit", "flood", "sizing"}
+CHOICES = {"proxy", "engine", "detection", "audit", "dashboard", "flood", "sizing"}
 EACH, BENIGN, ATTACKS = 8, 10_000, 300
 
 
@@ -185,6 +185,13 @@ def sizing_tables(rng: Random) -> list[str]:
     ]
 
 
+def dashboard_tables() -> list[str]:
+    """The dashboard's."""
+    rows, tail = dashboard.run()
+    columns = ("page", "CPU ms of control", "the same by API", "rendering", "of PostgreSQL", "the same by API", "wait, ms", "KB")  # fmt: skip
+    return [table("Pages over a million exchanges", columns, rows), tail]
+
+
 def write(document: str, mark: str, head: str, tables: Sequence[str]) -> None:
     """Put the tables between the marks of the document."""
     path = DOCS / document
@@ -230,6 +237,8 @@ def main() -> None:
             )
     if "audit" in chosen:
         write("operating.md", "audit", f"Measured {when}.", audit_tables(Random(seed)))
+    if "dashboard" in chosen:
+        write("operating.md", "dashboard", f"Measured {when}.", dashboard_tables())
     if "sizing" in chosen:
         head = f"Measured {when}."
         write("sizing.md", "sizing", head, sizing_tables(Random(seed)))

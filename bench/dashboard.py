@@ -1,11 +1,10 @@
-"""The dashboard over a million exchanges: python -m bench.dashboard [ROWS]
+"""The dashboard over a million exchanges: python -m bench dashboard
 
 Of each page: control's CPU time, that of the same questions asked by the API, and the rest, which is rendering; PostgreSQL's; the wait;
 and the bytes. Then a live tail while 200 decisions a second arrive: how long other requests waited beside it.
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -52,25 +51,24 @@ def pages() -> Mapping[str, Asked]:
     }  # fmt: skip
 
 
-async def measured(house: House) -> None:
-    """Print what each page takes."""
+async def measured(house: House) -> tuple[list[Sequence[str]], str]:
+    """What each page takes, a row for each; and a sentence on the tail."""
     url, control = house.stack.control.url, house.stack.services["control"].process.pid
     postgres = _postgres(house)
     key = house.stack.secrets["EARTHFLOW_ADMIN_API_KEY"]
     async with aiohttp.ClientSession(url, cookie_jar=aiohttp.CookieJar(unsafe=True)) as client:  # fmt: skip
         await client.post("/sign-in", data={"key": key}, headers={"Origin": url})
-        print(
-            "page | CPU ms | by API | rendering | PostgreSQL ms | wait ms, median | KB"
-        )
+        rows: list[Sequence[str]] = []
         for name, page in pages().items():
             by_api = await _spent(client, control, postgres, page.questions, {"X-API-Key": key})  # fmt: skip
             whole = await _spent(client, control, postgres, [page.path], {})
-            print(
-                f"{name} | {whole.control:.1f} | {by_api.control:.1f} | {whole.control - by_api.control:.1f} | "
-                f"{whole.postgres:.1f} | {whole.wait:.0f} | {whole.bytes / 1000:.0f}",
-                flush=True,
-            )
-        await _tail(client, house, control)
+            rendering = max(0.0, whole.control - by_api.control)
+            rows.append((
+                name, f"{whole.control:.1f}", f"{by_api.control:.1f}", f"{rendering:.1f}", f"{whole.postgres:.1f}", f"{by_api.postgres:.1f}",
+                f"{whole.wait:.0f}", f"{whole.bytes / 1000:.0f}",
+            ))  # fmt: skip
+            print(" | ".join(rows[-1]), flush=True)
+        return rows, await _tail(client, house, control)
 
 
 class _Spent(NamedTuple):
@@ -97,7 +95,7 @@ async def _spent(client: aiohttp.ClientSession, control: int, postgres: int, pat
     return _Spent(*(one * 1000 / TIMES for one in spent), sorted(waits)[len(waits) // 2], size)  # fmt: skip
 
 
-async def _tail(client: aiohttp.ClientSession, house: House, control: int) -> None:
+async def _tail(client: aiohttp.ClientSession, house: House, control: int) -> str:
     """A live tail beside requests that do nothing: their longest wait is the longest that the loop stood still."""
     url = house.stack.environment()["EARTHFLOW_DATABASE_URL"]
     rows, skipped, waits = 0, 0, []
@@ -127,10 +125,10 @@ async def _tail(client: aiohttp.ClientSession, house: House, control: int) -> No
         reading.cancel()
     await writing
     waits.sort()
-    print(
-        f"live tail of {A_SECOND} decisions a second, {TAIL_SECONDS} s: {rows} rows shown, {skipped} counted; "
-        f"others waited {waits[len(waits) // 2]:.1f} ms at the median, {waits[int(len(waits) * 0.99)]:.1f} at p99, {waits[-1]:.1f} at most; "
-        f"control took {spent / TAIL_SECONDS * 100:.0f} % of a core"
+    return (
+        f"A live tail while {A_SECOND} decisions a second arrived, for {TAIL_SECONDS} s: {rows} rows were shown and {skipped} counted; other requests\n"
+        f"waited {waits[len(waits) // 2]:.1f} ms at the median, {waits[int(len(waits) * 0.99)]:.1f} at p99 and {waits[-1]:.1f} at most; "
+        f"control took {spent / TAIL_SECONDS * 100:.0f} % of a core.\n"
     )
 
 
@@ -160,14 +158,8 @@ async def _fill(house: House) -> None:
     await pool.close()
 
 
-def main() -> None:
+def run() -> tuple[list[Sequence[str]], str]:
     """Fill, and measure."""
-    if len(sys.argv) > 1:
-        audit.ROWS = int(sys.argv[1])
     with House() as house:
         asyncio.run(_fill(house))
-        asyncio.run(measured(house))
-
-
-if __name__ == "__main__":
-    main()
+        return asyncio.run(measured(house))

@@ -23,7 +23,15 @@ MAX_REQUEST = 1024 * 1024  # bytes
 def application(state: State) -> web.Application:
     """The API over a state."""
     app = web.Application(
-        middlewares=[proofs, errors, once, administered, permitted, understood],
+        middlewares=[
+            proofs,
+            errors,
+            dashboard.addresses,
+            once,
+            administered,
+            permitted,
+            understood,
+        ],
         client_max_size=MAX_REQUEST,
     )
     app[STATE] = state

@@ -132,7 +132,7 @@ def _rule(fired: Fired) -> TriedRule:
     rule = fired.rule
     return TriedRule(
         rule.id,
-        rule.action or "score",
+        (rule.action or "score").upper(),
         rule.severity,
         rule.message,
         rule.monitor,

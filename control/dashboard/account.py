@@ -226,7 +226,8 @@ def to_sign_in(request: web.Request) -> web.Response:
 
 def refused(request: web.Request, refusal: Refused, visit: Visit | None) -> web.Response:  # fmt: skip
     """A page that says what the API refused, and what to do."""
-    title = "This is not yours to see" if refusal.status in (403, 404) else "This did not work"  # fmt: skip
+    titles = {403: "This is not yours to see", 404: "There is nothing here"}
+    title = titles.get(refusal.status, "This did not work")
     values = {"title": title, "message": refusal.message, "hint": refusal.hint}
     if visit is not None:
         return visit.page("notice.html", refusal.status, **values)

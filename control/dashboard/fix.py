@@ -1,5 +1,6 @@
 """Fix from the hit: the smallest exception for a false finding, with what else it would let pass, before it is made; and its undoing."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -51,6 +52,14 @@ async def _made(visit: Visit, *, dry_run: bool) -> Any:
         return refused
 
 
+def _place(row: Mapping[str, Any], rule: str) -> dict[str, str]:
+    """Where the rule found something first, or any rule did: what broader exceptions would cover."""
+    fired = (*row["rules"], *((row["completion"] or {}).get("rules", ())))
+    found = [place for one in fired if rule in ("", one["rule"]) for place in one.get("findings", ())]  # fmt: skip
+    first = found[0] if found else {}
+    return {"tool": first.get("tool", ""), "role": first.get("role", ""), "path": row["path"]}  # fmt: skip
+
+
 async def _form(
     visit: Visit, fields: dict[str, str], proposal: Any = None
 ) -> web.Response:
@@ -69,6 +78,7 @@ async def _form(
         why=explanation if isinstance(explanation, dict) else None,
         fields=fields,
         ways=WAYS,
+        place=_place(row, fields.get("rule", "")),
         refused=refused,
         proposal=proposal if isinstance(proposal, dict) else None,
     )

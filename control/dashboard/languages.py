@@ -18,7 +18,8 @@ GIVEN = (
     "status", "reason", "rule", "provider", "host", "model", "outcome", "tenant", "action", "actor", "object", "request", "from", "to",
     "live", "ending", "ended", "all", "working", "failing", "disabled", "delivered", "waiting", "dead", "environment", "default",
     "sealed", "offline", "in use", "being replaced", "retired",
-    "This is not yours to see", "This did not work", "The form is gone", "Say why you open it: it is written down.",
+    "This is not yours to see", "There is nothing here", "This did not work", "Webhooks", "text",
+    "The form is gone", "Say why you open it: it is written down.",
 )  # fmt: skip
 
 

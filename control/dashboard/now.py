@@ -78,7 +78,11 @@ def _of(told: Any, name: str) -> list[Any]:
 
 def _changed(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The last entries that tell of a change, and not of who came and read."""
-    return [one for one in entries if not one["action"].startswith(READ)][:6]
+    return [
+        one
+        for one in entries
+        if not one["action"].startswith(READ) and not one["after"].get("dry_run")
+    ][:6]
 
 
 def _fresh(rules: Sequence[Mapping[str, Any]], now: datetime) -> list[Mapping[str, Any]]:  # fmt: skip
@@ -157,13 +161,16 @@ async def signs(visit: Visit) -> list[Sign]:
     """The strip of health: what works, and in words what does not."""
     if not visit.may("fleet.read"):
         return []
-    health, proxies, ending = await visit.both(
+    health, proxies, ending, hooks = await visit.both(
         _health(visit),
         visit.ask("fleet.read", "/v1/proxies"),
         visit.ask("fleet.read", "/v1/keys/ending"),
+        visit.ask("webhooks.read", "/v1/webhooks", {"limit": "200"}),
     )
     told = [_check(name, health.get(name, {})) for name in ("postgres", "redis", "ingest", "rules")]  # fmt: skip
     told += _of_proxies(proxies["proxies"] if proxies else [])
+    if hooks and hooks["webhooks"]:
+        told.append(_of_webhooks(hooks["webhooks"]))
     if ending and ending["in_use"]:
         told.append(Sign("keys", "warn", f"{ending['in_use']} keys in use end within a week.", "/tenants"))  # fmt: skip
     return told
@@ -201,8 +208,17 @@ def _of_proxies(proxies: Sequence[Mapping[str, Any]]) -> list[Sign]:
     if lasting:
         days = min(lasting)
         state = "bad" if days < LATE_DAYS else "warn" if days < SOON_DAYS else "good"
-        told.append(Sign("CA", state, f"{days:.0f} days left", "/system"))
+        told.append(Sign("CA", state, f"{days:.0f} days left of the issuer", "/system"))
     return told
+
+
+def _of_webhooks(hooks: Sequence[Mapping[str, Any]]) -> Sign:
+    waiting, dead = sum(one["waiting"] for one in hooks), sum(one["dead"] for one in hooks)  # fmt: skip
+    failing = [one["id"] for one in hooks if one["state"] != "working"]
+    words = f"{waiting} wait"
+    words += f", {dead} given up" if dead else ""
+    words += f"; failing: {', '.join(failing[:3])}" if failing else ""
+    return Sign("Webhooks", "warn" if dead or failing else "good", words, "/delivery")
 
 
 def _spool(there: Sequence[Mapping[str, Any]]) -> Sign:

@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import msgspec
 from aiohttp import web
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from contract.version import VERSION
 from control.dashboard import charts
 from control.dashboard.languages import LANGUAGES, Language
 
+LONGEST_VALUE = 300  # characters of a value in an entry
 ASSETS = {
     "earthflow.css": "text/css",
     "earthflow.js": "text/javascript",
@@ -105,6 +107,7 @@ def _environment() -> Environment:
         "size": _size,
         "plain": plain,
         "hour": within_hour,
+        "shown": _value,
     }
     made.globals |= {
         "version": VERSION,
@@ -115,6 +118,14 @@ def _environment() -> Environment:
         "meter": charts.meter,
     }
     return made
+
+
+def _value(value: object) -> str:
+    """A value of an entry: a text as it is, others as JSON."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]} …"
 
 
 def _shown(value: Any) -> Any:

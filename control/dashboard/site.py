@@ -99,6 +99,18 @@ def install(app: web.Application) -> None:
         app.router.add_route(method, path, handler)
 
 
+@web.middleware
+async def addresses(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A browser that goes to an address that is none, or is only sent to, gets a page."""
+    try:
+        return await handler(request)
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+        if "text/html" not in request.headers.get("Accept", "") or request.path.startswith(("/v1/", "/internal/")):  # fmt: skip
+            raise
+        message = "No page has this address, or it can only be sent to by a form."
+        return account.refused(request, Refused(404, "not_found", message), None)
+
+
 def _before(page: Page) -> Handler:
     """The page's handler, for whoever may see it."""
 

@@ -106,6 +106,14 @@ class Visit:
         kept = {name: value for name, value in query.items() if value}
         return str(URL.build(path=self.request.path, query=kept))
 
+    @property
+    def back(self) -> str:
+        """An address that shows this page again: of a form's answer, the page that the form was on."""
+        if self.request.method == "GET":
+            return self.request.path_qs
+        here, came = sessions.origin_of(self.request), self.request.headers.get("Referer", "")  # fmt: skip
+        return came.removeprefix(here) if came.startswith(f"{here}/") else "/"
+
     def _of_every_page(self) -> dict[str, Any]:
         return {
             "visit": self,

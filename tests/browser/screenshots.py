@@ -65,7 +65,8 @@ def _take(page: Page, folder: Path, name: str, id: str) -> None:
         if "{id}" in path and id == "none":
             continue
         page.goto(path.format(id=id))
-        page.screenshot(path=folder / f"{view}-{name}.png", full_page=True)
+        whole = view != "panel"  # which keeps its place on the screen
+        page.screenshot(path=folder / f"{view}-{name}.png", full_page=whole)
         print(f"\r{view}-{name}{' ' * 20}", end="", flush=True)
 
 

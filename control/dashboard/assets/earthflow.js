@@ -54,6 +54,9 @@ async function open(row) {
   panel.innerHTML = text;
   panel.hidden = false;
   offerCopies(panel);
+  const heading = one("h2", panel);
+  heading?.focus({ preventScroll: true });
+  if (panel.getBoundingClientRect().top < 0 || panel.getBoundingClientRect().top > innerHeight / 2) panel.scrollIntoView();
   const here = new URL(location.href);
   here.searchParams.set("panel", row.dataset.id);
   history.replaceState(null, "", here);
@@ -62,6 +65,8 @@ async function open(row) {
 function close() {
   if (!panel || panel.hidden) return;
   panel.hidden = true;
+  rows()[chosen]?.scrollIntoView({ block: "nearest" });
+  one("[data-open]", rows()[chosen] ?? document)?.focus();
   const here = new URL(location.href);
   here.searchParams.delete("panel");
   history.replaceState(null, "", here);
@@ -85,9 +90,11 @@ table?.addEventListener("click", (event) => {
     ["cursor", "panel"].forEach((name) => there.searchParams.delete(name));
     there.searchParams.set((event.altKey ? "not." : "") + cell.dataset.filter, cell.textContent.trim());
     location.assign(there);
-  } else if (link && panel && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-    event.preventDefault();
-    chosen = rows().indexOf(link.closest("tr"));
+  } else if ((link || !event.target.closest("a, button, summary, input")) && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    const row = event.target.closest("tbody tr");
+    if (!row || !one("[data-open]", row) || (!panel && !link)) return;
+    if (panel) event.preventDefault();
+    chosen = rows().indexOf(row);
     choose(chosen);
     open(rows()[chosen]);
   }
@@ -182,7 +189,7 @@ function offerCopies(within) {
     button.hidden = false;
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(one("code", button.parentElement).textContent);
-      button.textContent = "✓";
+      button.textContent = button.dataset.copy;
     });
   }
 }
