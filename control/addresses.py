@@ -8,6 +8,7 @@ from contract.addresses import is_in
 from contract.proof import RELAYED, relayed_mac
 from control.state import STATE
 
+ADDRESS = web.RequestKey("address", str)  # of a request within another one
 FORWARDED = "X-Forwarded-For"
 LONGEST = 64  # characters of an address, with its zone
 
@@ -16,6 +17,8 @@ def address_of(request: web.Request) -> str:
     """The client's address: the peer's own, unless the peer is a proxy of ours, which proves it, or one that
     EARTHFLOW_TRUSTED_PROXIES names. Then what it says, from its end, up to the first that is neither.
     """
+    if ADDRESS in request:
+        return request[ADDRESS]
     peer = request.remote or "unknown"
     said = ",".join(request.headers.getall(FORWARDED, []))
     state = request.app[STATE]

@@ -22,6 +22,8 @@ from control.store.admin_audit import UNDER_WAY
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 TENANTS = "/v1/tenants/"  # paths whose id is a tenant's
+# Where a browser says that a request of the signed-in comes from: our own pages, or its person.
+OWN_SITE = ("same-origin", "none")
 WHO = web.RequestKey("who", Caller)
 
 
@@ -62,7 +64,8 @@ async def _of_browser(request: web.Request) -> Caller:
     """Who signed in at this browser. Raises ApiError: 401 where nobody did, 403 where a foreign page makes it change something."""
     if (signed_in := await sessions.of(request)) is None:
         raise _unauthorized(request, "No key was sent.")
-    if request.method not in SAFE and not sessions.is_own_page(request):
+    elsewhere = request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITE
+    if elsewhere or (request.method not in SAFE and not sessions.is_own_page(request)):
         message = "This came from a page that is not Earthflow's."
         raise ApiError(403, "foreign_page", message, "Send a key as X-API-Key.")
     return signed_in[1]

@@ -17,7 +17,9 @@ from aiohttp import web
 
 HANDSHAKE = 0x16
 PATIENCE = 10.0  # seconds for the first byte, and for the handshake
-MOST_GREETED = 500  # connections that have not said a byte; one more is closed
+MOST_GREETED = (
+    500  # connections that have not said a byte; for one more the oldest is closed
+)
 BACKLOG = 128
 
 logger = logging.getLogger("earthflow.tls")
@@ -80,7 +82,7 @@ class EitherSite(web.BaseSite):
         super().__init__(runner)
         self._host, self._port, self._certificate = host, port, certificate
         self._accepting: asyncio.Task[None] | None = None
-        self._greeted: set[asyncio.Task[None]] = set()
+        self._greeted: dict[asyncio.Task[None], None] = {}  # the oldest first
         self._socket: socket.socket | None = None
         assert runner.server is not None
         self._protocol: Callable[[], asyncio.BaseProtocol] = runner.server
@@ -109,7 +111,7 @@ class EitherSite(web.BaseSite):
         await super().stop()
         if self._accepting is not None:
             self._accepting.cancel()
-        for one in self._greeted:
+        for one in [*self._greeted]:
             one.cancel()
         if self._socket is not None:
             self._socket.close()
@@ -124,11 +126,12 @@ class EitherSite(web.BaseSite):
                 await asyncio.sleep(1)
                 continue
             if len(self._greeted) >= MOST_GREETED:
-                connection.close()
-                continue
+                oldest = next(iter(self._greeted))
+                del self._greeted[oldest]
+                oldest.cancel()
             task = asyncio.create_task(self._greet(connection))
-            self._greeted.add(task)
-            task.add_done_callback(self._greeted.discard)
+            self._greeted[task] = None
+            task.add_done_callback(lambda one: self._greeted.pop(one, None))
 
     async def _greet(self, connection: socket.socket) -> None:
         """Hand a connection on, once it has said what it speaks."""

@@ -27,6 +27,7 @@ from control.store import sessions as store
 from control.store.sign_ins import LONGEST, UNHEARD
 
 ENVIRONMENT = "environment"  # stands for the id of EARTHFLOW_ADMIN_API_KEY
+SEALED = "session"  # what the cookie is sealed for
 SKEW = 60.0  # seconds that the clocks of two controls may differ
 RESEAL = 60.0  # seconds after which the browser gets its session with a newer `seen`
 PATIENCE = 2.0  # seconds for PostgreSQL, and for Redis, to say that a session ended
@@ -84,9 +85,14 @@ def owner(state: State, session: Session) -> Caller | None:
 async def has_ended(state: State, session: Session) -> bool:
     """Whether it was ended before its time. Raises Unsure."""
     began = datetime.fromtimestamp(session.began, UTC)
-    with contextlib.suppress(*DATABASE_AWAY, TimeoutError):
-        async with asyncio.timeout(PATIENCE):
-            return await store.has_ended(state.pool, session.id, session.key, began)
+    look = store.has_ended(state.pool, session.id, session.key, began)
+    asked = asyncio.create_task(look)
+    if (await asyncio.wait({asked}, timeout=PATIENCE))[0]:
+        with contextlib.suppress(*DATABASE_AWAY):
+            return asked.result()
+    else:  # not waited for: psycopg asks the same server to cancel
+        asked.add_done_callback(lambda one: one.cancelled() or one.exception())
+        asked.cancel()
     try:
         async with asyncio.timeout(PATIENCE):
             ended = await state.redis.get(_name(session.id))
@@ -98,10 +104,11 @@ async def has_ended(state: State, session: Session) -> bool:
 
 async def end(state: State, what: str) -> None:
     """End a session by its id, or all of a key by the key's. Raises where PostgreSQL is away: it would not be sure."""
-    await store.end(state.pool, what, timedelta(seconds=LASTS))
+    now = datetime.now(UTC)
+    await store.end(state.pool, what, now, timedelta(seconds=LASTS))
     try:
         async with asyncio.timeout(PATIENCE):
-            await state.redis.set(_name(what), str(time.time()), ex=int(LASTS))
+            await state.redis.set(_name(what), str(now.timestamp()), ex=int(LASTS))
     except (RedisError, OSError, TimeoutError) as error:
         logger.warning(
             "the end of a session is in PostgreSQL alone (%s)", type(error).__name__
@@ -131,16 +138,23 @@ async def of(request: web.Request) -> tuple[Session, Caller] | None:
 def opened(state: State, cookie: str | None) -> Session | None:
     """The session in a cookie; None where it is none that we sealed."""
     try:
-        return msgspec.json.decode(state.vault.open(cookie or ""), type=Session)
+        return msgspec.json.decode(
+            state.vault.unseal(SEALED, cookie or ""), type=Session
+        )
     except (WrongMasterKey, msgspec.MsgspecError, ValueError):
         return None
+
+
+def seal(state: State, session: Session) -> str:
+    """A session as the browser keeps it."""
+    return state.vault.seal(SEALED, msgspec.json.encode(session))
 
 
 def keep(request: web.Request, response: web.Response, session: Session) -> None:
     """Let the browser keep a session, until its end."""
     response.set_cookie(
         cookie_name(request),
-        request.app[STATE].vault.wrap(msgspec.json.encode(session)),
+        seal(request.app[STATE], session),
         max_age=max(0, int(LASTS - (time.time() - session.began))),
         path="/",
         secure=is_secure(request),
@@ -176,7 +190,9 @@ def cookie_name(request: web.Request) -> str:
 def origin_of(request: web.Request) -> str:
     """The origin by which the browser knows us."""
     public = request.app[STATE].settings.public_url
-    if public.partition("://")[2] == request.host:
+    # A port that speaks HTTPS itself knows whether it does; else the address that is set says so for the one in front.
+    own = request.app[STATE].settings.tls_cert is not None
+    if not own and public.partition("://")[2] == request.host:
         return public
     return f"{'https' if _came_by_tls(request) else 'http'}://{request.host}"
 
@@ -188,7 +204,15 @@ def is_secure(request: web.Request) -> bool:
 
 def is_fit(request: web.Request) -> bool:
     """Whether a key may be sent this way: by HTTPS, or within the browser's own machine."""
-    return is_secure(request) or is_loopback(request.url.host or "")
+    return is_secure(request) or is_loopback(host_of(request))
+
+
+def host_of(request: web.Request) -> str:
+    """The name by which the browser knows us, without its port; empty where it is none."""
+    try:
+        return request.url.host or ""
+    except ValueError:
+        return ""
 
 
 def is_own_page(request: web.Request) -> bool:

@@ -2,12 +2,13 @@
 that the master key opens.
 """
 
+import base64
 import os
 
 from cryptography.fernet import Fernet
 
 from contract.proof import record_key
-from contract.unwrap import proxy_token, unwrap
+from contract.unwrap import derive, proxy_token, unwrap
 
 
 class Vault:
@@ -32,9 +33,23 @@ class Vault:
         """Inverse of `wrap`. Raises WrongMasterKey."""
         return unwrap(self._data_key, wrapped)
 
+    def seal(self, purpose: str, content: bytes) -> str:
+        """Content that somebody else keeps, such as a browser: under a key of this purpose alone. What is wrapped for the database, whose
+        plaintext may be anybody's, is none of it.
+        """
+        return Fernet(self._key_of(purpose)).encrypt(content).decode()
+
+    def unseal(self, purpose: str, sealed: str) -> bytes:
+        """Inverse of `seal`. Raises WrongMasterKey."""
+        return unwrap(self._key_of(purpose), sealed)
+
     def new_secret(self) -> str:
         """32 random bytes, wrapped."""
         return self.wrap(os.urandom(32))
+
+    def _key_of(self, purpose: str) -> str:
+        derived = derive(self._data_key, f"sealed {purpose}")
+        return base64.urlsafe_b64encode(derived).decode()
 
     def under(self, master: str) -> str:
         """The data key under another master key."""

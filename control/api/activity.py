@@ -17,6 +17,7 @@ from control.store.activity import LENGTH, MINUTES_KEPT, Counted, Span
 from control.store.search import Sought
 
 FILTERS = ("tenant", "from", "to")
+EPOCH = datetime.fromtimestamp(0, UTC)
 MOST_POINTS = 400  # of one answer
 LONGEST_ADDED = 1000.0  # ms up to which times are distinguished; what took longer counts as `more` (migration 0023)
 STEPS = {
@@ -83,12 +84,12 @@ class Choices(msgspec.Struct):
 
 
 async def over_time(request: web.Request) -> web.Response:
-    """What was decided, what became of it, tokens and added time, in steps of `step` (such as 1m, 1h, 1d); by default the last day."""
+    """What was decided, what became of it, tokens and added time, in whole steps (`step`, such as 1m or 1d); by default the last day."""
     tenants = auth.tenants_of(await auth.caller(request), request.query.get("tenant"))
     step = _step(request)
     since, until = _range(request)
     span: Span = "hour" if step % LENGTH["hour"] == timedelta(0) else "minute"
-    since = _floor(since, step)
+    since, until = _floor(since, step), -(-(until - EPOCH) // step) * step + EPOCH
     if span == "minute" and since < datetime.now(UTC) - MINUTES_KEPT:
         message = "Minutes are kept for two days."
         raise ApiError(400, "bad_step", message, "Ask for a step of hours, such as 1h.")
@@ -159,8 +160,7 @@ def _range(request: web.Request) -> tuple[datetime, datetime]:
 
 def _floor(time: datetime, step: timedelta) -> datetime:
     """The beginning of the step that a time is in; steps begin at whole multiples since 1970, in UTC."""
-    epoch = datetime.fromtimestamp(0, UTC)
-    return epoch + (time - epoch) // step * step
+    return EPOCH + (time - EPOCH) // step * step
 
 
 def _point(at: datetime, found: Sequence[Counted]) -> Point:

@@ -212,7 +212,7 @@ async def _offered(state: State, attempt: Attempt, grant: Grant) -> web.Response
     )
     give = (
         "<form method=post action=/sign-in/command/grant>"
-        f'<input type=hidden name=offer value="{state.vault.wrap(msgspec.json.encode(offer))}">'
+        f'<input type=hidden name=offer value="{offer.kept(state.vault)}">'
         "<button>Give it the key</button></form>"
     )
     return page("A key for a command", told, below=give)

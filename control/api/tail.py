@@ -33,7 +33,7 @@ async def stream(
     """Send what arrives, as these events, for as long as the caller may read it and its client stays."""
     state, who = request.app[STATE], await auth.caller(request)
     sought = await sought_of(request)
-    state.watchers.enter(who.key)
+    place = state.watchers.enter(who)
     try:
         headers = {**HEADERS, "x-request-id": request[REQUEST_ID]}
         response = web.StreamResponse(headers=headers)
@@ -44,7 +44,7 @@ async def stream(
                 await response.write((events(arrived) or ": nothing new\n\n").encode())
         return response
     finally:
-        state.watchers.leave(who.key)
+        state.watchers.leave(place)
 
 
 async def _while_known(

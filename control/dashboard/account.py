@@ -21,8 +21,9 @@ from control.sign_in.attempt import local
 from control.state import STATE
 from control.store import admin_audit
 from control.store import sign_ins as store
-from control.store.admin_audit import Act
+from control.store.admin_audit import DONE, Act
 
+SEALED = "draft"
 KEPT = 3600.0  # seconds for which a form waits for its sender to sign in again
 YEAR = 365 * 24 * 3600
 NEVER_KEPT = ("form_token", "key")
@@ -58,6 +59,7 @@ async def sign_in(request: web.Request) -> web.Response:
             await auth.count_guess(request)
             return _sign_in(request, 401, then, "This key is not valid here.", draft)
         if not menu_of(who):
+            await _note(request, who, "no_page")
             return _sign_in(request, 403, then, "This key opens no page.", draft)
         session = await _begin(request, who, key)
     except ApiError as refusal:
@@ -81,12 +83,17 @@ async def _begin(request: web.Request, who: Caller, key: str) -> Session:
     before = await sessions.of(request)
     proof = sessions.proof_of(state, key) if who.key == ENVIRONMENT else ""
     session = sessions.new(who.key, proof)
-    act = Act("sign_ins.begin", who.key, request[REQUEST_ID], who.key, who.role)
-    act.address, act.tenant = address_of(request), auth.owner_of(who)
-    await admin_audit.note(state.pool, act, after={"by": "key"})
+    await _note(request, who, DONE)
     if before is not None:
         await sign_ins.end_session(request, *before, "signed in again")
     return session
+
+
+async def _note(request: web.Request, who: Caller, outcome: str) -> None:
+    """An entry of a sign-in by a key."""
+    act = Act("sign_ins.begin", who.key, request[REQUEST_ID], who.key, who.role)
+    act.address, act.tenant = address_of(request), auth.owner_of(who)
+    await admin_audit.note(request.app[STATE].pool, act, outcome, {"by": "key"})
 
 
 def _sign_in(
@@ -119,7 +126,7 @@ async def interrupted(request: web.Request) -> web.Response:
     fields = await form_of(request)
     kept = {name: text for name, text in fields.items() if name not in NEVER_KEPT}
     draft = Draft(request.path, kept, before.key if before else "", time.time())
-    sealed = state.vault.wrap(msgspec.json.encode(draft))
+    sealed = state.vault.seal(SEALED, msgspec.json.encode(draft))
     return _sign_in(request, 401, "/", "", sealed)
 
 
@@ -155,7 +162,7 @@ async def _again(
 
 def _draft_of(request: web.Request, sealed: str) -> Draft | None:
     try:
-        opened = request.app[STATE].vault.open(sealed)
+        opened = request.app[STATE].vault.unseal(SEALED, sealed)
         read = msgspec.json.decode(opened, type=Draft)
     except (WrongMasterKey, msgspec.MsgspecError, ValueError):
         return None
@@ -214,7 +221,11 @@ async def speak(request: web.Request) -> web.Response:
 
 
 def unfit(request: web.Request) -> web.Response:
-    """No key is to be sent this way."""
+    """No key is to be sent this way; where this port speaks HTTPS the browser is sent there."""
+    host = sessions.host_of(request)
+    if request.app[STATE].settings.tls_cert is not None and host and request.method == "GET":  # fmt: skip
+        there = f"https://{request.host}{request.path_qs}"
+        return web.Response(status=301, headers={**render.HEADERS, "Location": there})
     return _sign_in(request, 403)
 
 

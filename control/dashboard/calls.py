@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 from yarl import URL
 
+from control.addresses import ADDRESS, address_of
 from control.auth import WHO
 from control.errors import PART
 from control.permissions import Caller
@@ -77,17 +78,14 @@ class Api:
         self, method: str, path: str, query: Query | None, body: object, once: str
     ) -> web.Response:
         url = URL.build(path=path, query=dict(query or {}))
-        headers = {
-            name: value
-            for name, value in self._blank.headers.items()
-            if name.lower() in ("host", "x-forwarded-for")
-        }
+        headers = {"Host": self._blank.host}
         headers |= {"Idempotency-Key": once} if once else {}
         inner = self._blank.clone(method=method, rel_url=url, headers=headers)
         # aiohttp has no public way to give a request a body, or to let an application handle one that did not arrive
         # on a connection; tests/control/test_dashboard.py notices a change of either.
         inner._read_bytes = msgspec.json.encode(body) if body is not None else b""
         inner[WHO], inner[PART] = self._who, True
+        inner[ADDRESS] = address_of(self._blank)
         answered = await inner.app._handle(inner)
         assert isinstance(answered, web.Response)
         if answered.status >= 400:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from yarl import URL
 from control.api import audit as api
 from control.api import tail as api_tail
 from control.api.records import shown
+from control.auth import WHO
 from control.dashboard import render
 from control.dashboard.calls import Query, Refused
 from control.dashboard.now import RANGES
@@ -25,6 +27,8 @@ PAGE, MOST_CSV = 50, 1000
 FILTERS = (*api.FILTERS, *api.EXCLUDED)
 # What the API reads that the page's own address says in another way, and what is not part of a search at all.
 OWN = ("range", "view", "panel", "cursor", "done")
+# How a spreadsheet may take a cell for a formula, in the signs of any width.
+FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]|[\t\r\n]")
 CSV = (
     "time", "id", "tenant", "status", "reason", "rules", "provider", "host", "model", "method", "path", "coverage",
     "outcome", "input_tokens", "output_tokens", "duration_ms", "added_ms", "client",
@@ -123,7 +127,7 @@ def _cell(value: object) -> object:
     """A cell that no spreadsheet takes for a formula."""
     if isinstance(value, str):
         text = render.plain(value)
-        return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+        return f"'{text}" if FORMULA.match(text) else text
     return value
 
 
@@ -131,7 +135,11 @@ async def tail(visit: Visit) -> web.StreamResponse:
     """Rows of decisions that match, as they arrive, as server-sent events."""
     search, _ = _search(visit.query)
     search.pop("to", None)
-    request = visit.request.clone(rel_url=URL.build(path="/decisions/tail", query=search))  # fmt: skip
+    url = URL.build(path="/decisions/tail", query=search)
+    # Whoever signed in watches, whatever key the request carries.
+    cookie = {"Host": visit.request.host, "Cookie": visit.request.headers.get("Cookie", "")}  # fmt: skip
+    request = visit.request.clone(rel_url=url, headers=cookie)
+    request[WHO] = visit.who
     return await api_tail.stream(request, lambda arrived: _events(visit, arrived))
 
 

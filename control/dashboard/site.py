@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from control import sessions
+from control import auth, sessions
+from control.addresses import address_of
 from control.dashboard import (
     account,
     audit,
@@ -23,6 +24,8 @@ from control.dashboard import (
 from control.dashboard.calls import Refused
 from control.dashboard.visit import Visit
 from control.errors import INTERNAL, REQUEST_ID, ApiError, Handler, answer_to
+from control.store import admin_audit
+from control.store.admin_audit import Act
 
 logger = logging.getLogger("earthflow.api")
 
@@ -91,12 +94,19 @@ DOORS: tuple[tuple[str, str, Handler], ...] = (
 # fmt: on
 
 
+NOTED = (
+    "/decisions.csv",
+)  # what is an entry of the audit, and so no other site may lead to
+
+
 def install(app: web.Application) -> None:
     """Let an application serve the dashboard."""
     for page in PAGES:
         app.router.add_route(page.method, page.path, _before(page))
+        if page.method == "GET":
+            app.router.add_route("HEAD", page.path, _before(page))
     for method, path, handler in DOORS:
-        app.router.add_route(method, path, handler)
+        app.router.add_route(method, path, _door(handler))
 
 
 @web.middleware
@@ -104,20 +114,37 @@ async def addresses(request: web.Request, handler: Handler) -> web.StreamRespons
     """A browser that goes to an address that is none, or is only sent to, gets a page."""
     try:
         return await handler(request)
-    except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
+    except (web.HTTPNotFound, web.HTTPMethodNotAllowed, web.HTTPRequestEntityTooLarge) as error:  # fmt: skip
         if "text/html" not in request.headers.get("Accept", "") or request.path.startswith(("/v1/", "/internal/")):  # fmt: skip
             raise
         message = "No page has this address, or it can only be sent to by a form."
-        return account.refused(request, Refused(404, "not_found", message), None)
+        if error.status == 413:
+            message = "This form is larger than what is taken."
+        return account.refused(request, Refused(error.status, "", message), None)
+
+
+def _door(handler: Handler) -> Handler:
+    """A page for anybody; what fails is said on one."""
+
+    async def door(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ApiError as error:
+            if auth.presents_key(request):
+                raise
+            told = Refused(error.status, error.code, error.message, error.hint)
+            return account.refused(request, told, None)
+
+    return door
 
 
 def _before(page: Page) -> Handler:
     """The page's handler, for whoever may see it."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
+        visit = None
         if not sessions.is_fit(request):
             return account.unfit(request)
-        visit = None
         try:
             if (found := await sessions.of(request)) is None:
                 return await _nobody(request)
@@ -134,7 +161,8 @@ def _before(page: Page) -> Handler:
             known = answer_to(error)
             if known is INTERNAL:
                 failed = "%s in request %s of a page"
-                logger.exception(failed, type(error).__name__, request[REQUEST_ID])
+                shown = logger.isEnabledFor(logging.DEBUG)
+                logger.error(failed, type(error).__name__, request[REQUEST_ID], exc_info=shown)  # fmt: skip
             told = Refused(known.status, known.code, known.message, known.hint)
             return account.refused(request, told, visit)
 
@@ -145,10 +173,29 @@ def _before(page: Page) -> Handler:
 async def _visited(visit: Visit, page: Page) -> web.StreamResponse:
     if visit.request.method == "POST":
         await visit.read_form()
+    elif page.path in NOTED or "files" in visit.query:
+        _came_from_here(visit.request)
     if not visit.may(page.needs):
+        await _note_refused(visit, page)
         message = f"A key of the role {visit.who.role} may not do this ({page.needs})."
         raise Refused(403, "forbidden", message, "The menu has what it may.")
     return await page.handler(visit)
+
+
+def _came_from_here(request: web.Request) -> None:
+    """Raises Refused where another site led here."""
+    if request.headers.get("Sec-Fetch-Site", "none") not in auth.OWN_SITE:
+        message = "A link of another site led here; what this shows is written down."
+        raise Refused(403, "foreign_page", message, "Open it from the dashboard.")
+
+
+async def _note_refused(visit: Visit, page: Page) -> None:
+    """An entry of what somebody may not do, as of a refused call of the API; of too many there is none. Raises ApiError 429."""
+    auth.bound(visit.request, visit.who.key)
+    who, request = visit.who, visit.request
+    act = Act("pages.open", page.path, request[REQUEST_ID], who.key, who.role)
+    act.address, act.tenant = address_of(request), auth.owner_of(who)
+    await admin_audit.note(visit.state.pool, act, "forbidden")
 
 
 async def _nobody(request: web.Request) -> web.StreamResponse:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from control import sessions
@@ -156,10 +157,12 @@ def id_of(text: str) -> str:
 async def form_of(request: web.Request) -> dict[str, str]:
     """The fields of a form, the last of each name; none where it is none."""
     blank_of(request)
+    if request.content_type != "application/x-www-form-urlencoded":
+        return {}
     try:
         form = await request.post()
-    except (LookupError, ValueError):  # a charset or a boundary that is none
-        return {}
+    except (LookupError, ValueError, RuntimeError, web.RequestPayloadError, HttpProcessingError):  # fmt: skip
+        return {}  # a charset or an encoding that is none
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
     few = list(fields.items())[:MOST_FIELDS]
     return {name: value[:LONGEST_FIELD] for name, value in few}

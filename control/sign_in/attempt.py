@@ -14,6 +14,7 @@ from control.sign_in.roles import Granted
 from control.sign_in.tokens import SKEW, Person
 from control.vault import Vault
 
+SEALED, OFFERED = "attempt", "offer"  # what the browser keeps is sealed for
 LASTS = 600  # seconds to sign in at the provider
 # Without vowels, so that no words come up, and without letters that look like others (RFC 8628, 6.1): 20 ** 8 codes.
 LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
@@ -44,7 +45,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
     def kept(self, vault: Vault) -> str:
         """As the cookie has it."""
-        return vault.wrap(msgspec.json.encode(self))
+        return vault.seal(SEALED, msgspec.json.encode(self))
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ class Grant(msgspec.Struct, frozen=True):
 def attempt_of(cookie: str | None, vault: Vault) -> Attempt | None:
     """The attempt that a browser kept; None where it has none, or an old or forged one."""
     try:
-        read = msgspec.json.decode(vault.open(cookie or ""), type=Attempt)
+        read = msgspec.json.decode(vault.unseal(SEALED, cookie or ""), type=Attempt)
     except (WrongMasterKey, msgspec.MsgspecError, ValueError):
         return None
     return read if -SKEW <= time.time() - read.began < LASTS else None
@@ -98,11 +99,15 @@ class Offer(msgspec.Struct, frozen=True):
     grant: Grant
     made: float
 
+    def kept(self, vault: Vault) -> str:
+        """As the page has it."""
+        return vault.seal(OFFERED, msgspec.json.encode(self))
 
-def offer_of(wrapped: str, vault: Vault) -> Offer | None:
+
+def offer_of(sealed: str, vault: Vault) -> Offer | None:
     """An offer that a page kept; None for an old or forged one."""
     try:
-        read = msgspec.json.decode(vault.open(wrapped), type=Offer)
+        read = msgspec.json.decode(vault.unseal(OFFERED, sealed), type=Offer)
     except (WrongMasterKey, msgspec.MsgspecError, ValueError):
         return None
     return read if -SKEW <= time.time() - read.made < LASTS else None

@@ -1,7 +1,7 @@
 """Counts of exchanges by minute and hour, which triggers keep while records are stored (migration 0023)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from control.store.database import Connection, Pool
@@ -129,6 +129,17 @@ async def choices_among(
     return _most(found), total > BOUND
 
 
+async def forget_of(connection: Connection, tenant: str, oldest: date) -> None:
+    """Forget a tenant's counts of days before `oldest`, and what they are of those of all together."""
+    await connection.execute(
+        "WITH gone AS (DELETE FROM activity WHERE tenant = %s AND at < %s RETURNING span, dimension, at, value, count) "
+        "UPDATE activity a SET count = a.count - g.count FROM gone g WHERE a.span = g.span AND a.tenant = '' "
+        "AND a.dimension = g.dimension AND a.at = g.at AND a.value = g.value",
+        (tenant, oldest),
+    )
+    await connection.execute("DELETE FROM activity WHERE tenant = '' AND at < %s AND count <= 0", (oldest,))  # fmt: skip
+
+
 async def forget(connection: Connection, oldest: date) -> None:
     """Forget the counts of days before `oldest`, and minutes that nobody looks at."""
     await connection.execute("DELETE FROM activity WHERE at < %s", (oldest,))
@@ -159,7 +170,7 @@ def _whole_hours(
 
 
 def _hour(time: datetime) -> datetime:
-    return time.replace(minute=0, second=0, microsecond=0)
+    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _edges(

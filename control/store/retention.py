@@ -60,6 +60,7 @@ async def drop_tenants_rows(connection: Connection, today: date) -> int:
     count = 0
     for row in await rows.fetchall():
         oldest = today - timedelta(days=row["retention_days"])
+        await activity.forget_of(connection, row["id"], oldest)
         async with connection.transaction():
             count += (
                 await connection.execute(

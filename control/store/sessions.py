@@ -5,13 +5,13 @@ from datetime import datetime, timedelta
 from control.store.database import Connection, Pool
 
 
-async def end(pool: Pool, what: str, lasts: timedelta) -> None:
-    """End a session, or those of a key that began until now; `lasts` is how long a session could still work."""
+async def end(pool: Pool, what: str, at: datetime, lasts: timedelta) -> None:
+    """End a session, or those of a key that began until a time, by control's clock; `lasts` is how long one could still work."""
     async with pool.connection() as connection:
         await connection.execute(
-            "INSERT INTO session_end (what, until) VALUES (%s, now() + %s) "
+            "INSERT INTO session_end (what, at, until) VALUES (%s, %s, now() + %s) "
             "ON CONFLICT (what) DO UPDATE SET at = excluded.at, until = excluded.until",
-            (what, lasts),
+            (what, at, lasts),
         )
 
 

@@ -52,11 +52,11 @@ async def seen_by(pool: Pool, owner: str, scope: str) -> list[View]:
 async def put(pool: Pool, view: View, scope: str) -> View:
     """Save a view, in the place of the one with the same name. Raises TooMany."""
     async with changing(pool) as connection:
-        if await _count(connection, view.owner) >= MOST:
+        if await _others(connection, view) >= MOST:
             raise TooMany
         rows = await connection.execute(
             "INSERT INTO saved_view (id, owner, scope, name, query, shared) VALUES (%s, %s, %s, %s, %s, %s) "
-            "ON CONFLICT (owner, name) DO UPDATE SET query = excluded.query, shared = excluded.shared "
+            "ON CONFLICT (owner, name) DO UPDATE SET query = excluded.query, shared = excluded.shared, scope = excluded.scope "
             f"RETURNING {COLUMNS}".encode(),
             (view.id, view.owner, scope, view.name, view.query, view.shared),
         )
@@ -80,9 +80,11 @@ async def delete(pool: Pool, id: str, owner: str) -> bool:
         return row is not None
 
 
-async def _count(connection: Connection, owner: str) -> int:
+async def _others(connection: Connection, view: View) -> int:
+    """How many its owner has by other names."""
     rows = await connection.execute(
-        "SELECT count(*) AS count FROM saved_view WHERE owner = %s", (owner,)
+        "SELECT count(*) AS count FROM saved_view WHERE owner = %s AND name <> %s",
+        (view.owner, view.name),
     )
     row = await rows.fetchone()
     return row["count"] if row else 0

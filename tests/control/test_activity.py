@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
@@ -27,7 +27,7 @@ from control.state import State
 from control.store import activity, audit, database, retention
 from control.store.audit import Arrival, Partitions
 from control.store.search import Sought, stats
-from control.watchers import MOST_OF_KEY
+from control.watchers import MOST_OF_ONE
 
 ADMIN = {"X-API-Key": "a" * 40}
 ACTIONS = ("ALLOW", "FLAG", "REDACT", "BLOCK")
@@ -146,6 +146,43 @@ async def test_what_cannot_be_counted_is_said(client: Any, query: str, code: str
     assert (answer.status, told["code"]) == (400, code)
 
 
+@pytest.mark.parametrize("minutes", [0, 30, 45, -210])
+async def test_a_range_is_the_same_in_every_time_zone(state: State, minutes: int) -> None:  # fmt: skip
+    await filled(state, 11, 150)
+    zone = timezone(timedelta(hours=5, minutes=minutes))
+    now = datetime.now(UTC).replace(minute=10)
+    since, until = now - timedelta(hours=20, minutes=40), now - timedelta(hours=3, minutes=15)  # fmt: skip
+    here = await activity.choices(state.reading, None, since, until)
+    there = await activity.choices(state.reading, None, since.astimezone(zone), until.astimezone(zone))  # fmt: skip
+    assert here == there
+
+
+async def test_counts_of_a_tenant_are_forgotten_after_its_own_time(state: State) -> None:  # fmt: skip
+    async with state.pool.connection() as connection:
+        await connection.execute("INSERT INTO tenant (id, name, preset, prompt_key, retention_days) VALUES ('acme', 'A', 'default', '', 7)")  # fmt: skip
+    rng = Random(3)
+    made = [exchange(rng, datetime.now(UTC) - timedelta(days=days), seq) for seq, days in enumerate([1, 20] * 40)]  # fmt: skip
+    await keep(state, [half for one in made for half in one])
+    async with state.pool.connection() as connection:
+        await retention.drop_tenants_rows(connection, datetime.now(UTC).date())
+    for tenants in (None, ["acme"], ["globex"]):
+        told = await stats(state.reading, Sought(tenants=tenants))
+        counted = {value: count for name, value, count in await activity.choices(state.reading, tenants, None, None) if name == "status"}  # fmt: skip
+        assert counted == told["actions"], tenants
+
+
+async def test_two_that_store_at_once_do_not_block_each_other(state: State) -> None:
+    rng = Random(4)
+    base = datetime.now(UTC) - timedelta(hours=9)
+    await keep(state, [exchange(rng, base, 0)[0]])  # the day's partition is there
+    made = [exchange(rng, base + timedelta(minutes=rng.randint(0, 300)), seq) for seq in range(240)]  # fmt: skip
+    parts = [[half for one in made[first::4] for half in one] for first in range(4)]
+    await asyncio.gather(*(keep(state, part) for part in parts))
+    told = await stats(state.reading, Sought())
+    counted = {value: count for name, value, count in await activity.choices(state.reading, None, None, None) if name == "outcome"}  # fmt: skip
+    assert counted == {name: count for name, count in told["outcomes"].items() if name != "open"}  # fmt: skip
+
+
 async def test_counts_are_forgotten_with_their_records(state: State) -> None:
     made = [exchange(Random(1), datetime.now(UTC) - timedelta(days=days), days) for days in (0, 1, 3, 40)]  # fmt: skip
     await keep(state, [half for one in made for half in one])
@@ -221,11 +258,11 @@ async def test_the_tail_ends_with_the_right_to_read_it(client: Any, state: State
         await client.delete(f"/v1/keys/{key['id']}", headers=ADMIN)
         rest = await asyncio.wait_for(answer.content.read(), 30)
     assert rest.count(b"event:") == 0
-    assert not state.watchers._keys
+    assert len(state.watchers) == 0
 
 
 async def test_one_key_does_not_take_all_places_of_the_tail(client: Any, state: State) -> None:  # fmt: skip
-    there = [await client.get("/v1/audit/tail", headers=ADMIN) for _ in range(MOST_OF_KEY)]  # fmt: skip
+    there = [await client.get("/v1/audit/tail", headers=ADMIN) for _ in range(MOST_OF_ONE)]  # fmt: skip
     refused = await client.get("/v1/audit/tail", headers=ADMIN)
     assert (refused.status, (await refused.json())["error"]["code"]) == (429, "busy")
     for one in there:

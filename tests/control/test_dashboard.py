@@ -15,6 +15,7 @@ import redis.asyncio as aioredis
 from aiohttp import ClientResponse, CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from jinja2.ext import extract_from_ast
+from multidict import CIMultiDict
 from pydantic import SecretStr
 from yarl import URL
 
@@ -22,9 +23,9 @@ from contract.decision import Decision, Fired, Place, new_id, time_of
 from contract.setting_types import networks
 from control import sessions
 from control.app import application
-from control.dashboard import account, render, site
+from control.dashboard import account, decisions, render, site
 from control.dashboard.languages import GIVEN, LANGUAGES
-from control.keyring import TRIES
+from control.keyring import REFUSALS, TRIES
 from control.permissions import PERMISSIONS, Caller
 from control.state import State
 from control.store import admin_audit
@@ -166,9 +167,9 @@ async def test_a_session_that_is_too_old_or_of_no_key_is_worth_nothing(ada: Pers
     assert session is not None
     told = {name: value if isinstance(value, str) else getattr(session, name) + value for name, value in change.items()}  # fmt: skip
     other = msgspec.structs.replace(session, **told)
-    ada.carry(state.vault.wrap(msgspec.json.encode(other)))
+    ada.carry(sessions.seal(state, other))
     assert (await ada.get("/")).status == 303
-    for forged in ("", "x", state.vault.wrap(b"{}"), state.vault.wrap(b'{"type":"session"}'), ada.cookie[:-4]):  # fmt: skip
+    for forged in ("", "x", state.vault.seal("session", b"{}"), state.vault.seal("draft", msgspec.json.encode(session)), state.vault.wrap(msgspec.json.encode(session)), ada.cookie[:-4]):  # fmt: skip
         ada.carry(forged)
         assert (await ada.get("/")).status == 303
 
@@ -179,7 +180,7 @@ async def test_a_session_is_in_use_as_long_as_pages_are_open(ada: Person, state:
     assert session is not None
     assert "Set-Cookie" not in (await ada.get("/")).headers
     old = msgspec.structs.replace(session, seen=session.seen - sessions.RESEAL - 1)
-    ada.carry(state.vault.wrap(msgspec.json.encode(old)))
+    ada.carry(sessions.seal(state, old))
     await ada.get("/")
     renewed = sessions.opened(state, ada.cookie)
     assert renewed is not None and renewed.id == session.id
@@ -395,6 +396,9 @@ async def test_a_spreadsheet_takes_no_cell_for_a_formula(ada: Person, state: Sta
     await ada.sign_in(ADMIN)
     await ada.get("/decisions.csv")
     assert "'=HYPERLINK" in ada.text
+    for text in ("\t=1", "\n=1", " =1+1", "＝1+1", "−1", "@x", "+1"):
+        assert str(decisions._cell(text)).startswith("'"), text
+    assert decisions._cell("gpt-5.2") == "gpt-5.2"
 
 
 # -- roles ------------------------------------------------------------------------------------------------------------
@@ -498,6 +502,94 @@ async def test_no_secret_stands_on_a_page_or_in_the_log(ada: Person, state: Stat
     assert not [one for one in secrets for name in keys if one in str(name)]
 
 
+async def test_what_is_refused_is_an_entry_and_not_without_end(ada: Person, state: State) -> None:  # fmt: skip
+    made = await made_key(ada, "auditor")
+    await ada.sign_in(made["api_key"])
+    for path in ("/staff", "/tenants", "/tenants/acme/end"):
+        assert (await ada.post(path, {"typed": "acme"})).status == 403
+    found = await entries(state, "pages.open")
+    assert [(one.actor, one.object, one.outcome) for one in found] == [(made["id"], path, "forbidden") for path in ("/tenants/{id}/end", "/tenants", "/staff")]  # fmt: skip
+    statuses = {(await ada.post("/staff", {})).status for _ in range(REFUSALS)}
+    assert statuses == {403, 429}
+
+
+async def test_whoever_signed_in_watches_and_nobody_whose_key_is_sent_beside(ada: Person, state: State) -> None:  # fmt: skip
+    await ada.sign_in(ADMIN)
+    keys = {}
+    for tenant in ("acme", "globex"):
+        await ada.post("/tenants", {"name": tenant, "id": tenant})
+        found = re.search(r"ef_live_\w+", ada.text)
+        assert found is not None
+        keys[tenant] = found[0]
+    await state.read_keys()
+    await ada.sign_in(keys["acme"])
+    for headers in ({}, {"X-API-Key": ADMIN}):
+        async with ada.client.get("/decisions/tail", headers=headers) as answer:
+            await answer.content.readuntil(b": nothing new\n")
+            for tenant in ("globex", "acme"):
+                record = Decision(id=(id := new_id()), time=time_of(id), place=Place(tenant, id, 1), tenant=tenant, key="k", action="ALLOW", coverage="full", host="h")  # fmt: skip
+                await keep(state, [record])
+            seen = await asyncio.wait_for(answer.content.readuntil(b"</tr>"), 20)
+            assert b"globex" not in seen and b"acme" in seen
+
+
+async def test_a_change_by_a_page_is_noted_with_the_address_of_its_person(ada: Person, state: State, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    await ada.sign_in(ADMIN)
+    monkeypatch.setattr(state, "settings", state.settings.model_copy(update={"trusted_proxies": networks("127.0.0.1,10.0.0.9")}))  # fmt: skip
+    url = ada.client.make_url("/tenants")
+    headers = CIMultiDict(Origin=str(url.origin()), **{"X-Forwarded-For": "203.0.113.7"})  # fmt: skip
+    headers.add("X-Forwarded-For", "10.0.0.9")
+    async with ada.client.session.post(url, data={"form_token": ada.token, "name": "A", "id": "acme"}, headers=headers) as answer:  # fmt: skip
+        assert answer.status == 200
+    assert [one.address for one in await entries(state, "tenants.create")] == ["203.0.113.7"]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", ["a:b:c", "x:99999", "127.0.0.1:xx", "::::", "[::1"])
+async def test_a_host_that_is_none_is_refused(ada: Person, host: str) -> None:
+    for path in ("/", "/sign-in", "/account"):
+        assert (await ada.get(path, Host=host)).status < 500, (path, host)
+        assert 'name="key"' not in ada.text or host == "[::1"
+
+
+async def test_a_form_that_is_none_is_refused(ada: Person) -> None:
+    await ada.sign_in(ADMIN)
+    origin = str(ada.client.make_url("")).rstrip("/")
+    for headers, body in (
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b'--x\r\nContent-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: foo\r\n\r\n1\r\n--x--'),
+        ({"Content-Type": "application/x-www-form-urlencoded; charset=none"}, b"a=b"),
+        ({"Content-Type": "application/json"}, b"{}"), ({"Content-Type": "application/x-www-form-urlencoded"}, b"a=" + b"b" * 1_100_000),
+    ):  # fmt: skip
+        for path in ("/tenants", "/sign-in"):
+            answer = await ada.client.post(path, data=body, headers={"Origin": origin, "Accept": "text/html", **headers})  # fmt: skip
+            assert answer.status in (400, 401, 403, 413), (path, headers)
+
+
+async def test_an_address_that_is_none_is_a_page_for_a_browser_alone(ada: Person) -> None:  # fmt: skip
+    await ada.sign_in(ADMIN)
+    for path in ("/nothing", "/staff/", "/rules/try", "/tenants/acme/keys"):
+        answer = await ada.get(path, Accept="text/html,*/*")
+        assert answer.status in (404, 405) and "<h1>" in ada.text, path
+        assert "<h1>" not in await (await ada.client.get(path)).text()
+    assert (await ada.client.get("/v1/nothing", headers={"Accept": "text/html"})).content_type == "application/json"  # fmt: skip
+
+
+async def test_no_other_site_makes_entries_by_a_link(ada: Person, state: State) -> None:
+    await ada.sign_in(ADMIN)
+    for path in ("/v1/audit?limit=1000", "/v1/rules", "/decisions.csv", "/rules?files=show"):  # fmt: skip
+        for other in ("cross-site", "same-site"):
+            assert (await ada.get(path, **{"Sec-Fetch-Site": other})).status == 403
+        assert (await ada.get(path, **{"Sec-Fetch-Site": "none"})).status == 200, path
+    assert (await ada.get("/decisions", **{"Sec-Fetch-Site": "cross-site"})).status == 200  # fmt: skip
+    assert [one.outcome for one in await entries(state, "audit.export")] == ["done"]
+
+
+async def test_a_long_layer_is_not_compared(ada: Person) -> None:
+    await ada.sign_in(ADMIN)
+    text = "# a line\n" * 40_000
+    await ada.post("/rules/layers/all", {"text": text, "reason": "x", "do": "put"})
+    assert "not compared" in ada.text
+
+
 def test_every_page_needs_a_permission_that_exists() -> None:
     assert {one.needs for one in site.PAGES} <= set(PERMISSIONS)
 
@@ -591,5 +683,5 @@ async def test_assets_change_their_address_with_their_content(ada: Person) -> No
 async def test_forms_wait_no_longer_than_an_hour(ada: Person, state: State) -> None:
     await ada.sign_in(ADMIN)
     old = account.Draft("/tenants", {"name": "Old"}, "environment", time.time() - account.KEPT - 1)  # fmt: skip
-    answer = await ada.post("/sign-in/again", {"draft": state.vault.wrap(msgspec.json.encode(old))})  # fmt: skip
+    answer = await ada.post("/sign-in/again", {"draft": state.vault.seal("draft", msgspec.json.encode(old))})  # fmt: skip
     assert answer.status == 410 and "Old" not in ada.text
