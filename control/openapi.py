@@ -2,15 +2,17 @@
 and their types.
 """
 
-import html
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, get_args
 
 import msgspec
 from aiohttp import web
+from markupsafe import Markup
 
 from contract.decision import Action, Outcome, Reason
 from contract.version import VERSION
+from control.dashboard import render
+from control.dashboard.languages import LANGUAGES
 from control.errors import answer
 from control.permissions import roles_of
 
@@ -49,13 +51,9 @@ KEY_HEADER = {
     "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,200}$"},
 }
-INTRODUCTION = (
+INTRODUCTION = Markup(
     "<p>Send a key as <code>X-API-Key</code> or <code>Authorization: Bearer</code>. "
     "For programs: <a href=openapi.json>openapi.json</a>.</p>"
-)
-STYLE = (
-    "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}code,pre{font-size:.9em}"
-    "h2{margin:2rem 0 .2rem;font-size:1rem}@media(prefers-color-scheme:dark){body{background:#111;color:#ddd}}"
 )
 
 
@@ -106,28 +104,26 @@ async def document(request: web.Request) -> web.Response:
 
 async def page(request: web.Request) -> web.Response:
     """The API as a page. For anybody."""
-    told = request.app[DESCRIBED]
-    parts = []
-    for path, methods in told["paths"].items():
+    parts = [INTRODUCTION]
+    for path, methods in request.app[DESCRIBED]["paths"].items():
         for method, operation in methods.items():
             named = ", ".join(
                 one["name"] for one in operation["parameters"] if one["in"] == "query"
             )
-            parts.append(
-                f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{html.escape(operation['summary'])} "
-                f"{html.escape(operation['description'])}</p>"
+            title = Markup("<h2><code>{} {}</code></h2>").format(method.upper(), path)
+            told = Markup("<p>{} {}</p>").format(
+                operation["summary"], operation["description"]
             )
-            parts.append(
-                f"<p>Query: <code>{html.escape(named)}</code></p>" if named else ""
-            )
-    head = f"<!doctype html><html lang=en><meta charset=utf-8><title>Earthflow API</title><style>{STYLE}</style>"
-    text = f"{head}<h1>Earthflow API {VERSION}</h1>{INTRODUCTION}"
-    headers = {
-        "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"
+            query = Markup("<p>Query: <code>{}</code></p>").format(named)
+            parts += [title, told, query] if named else [title, told]
+    values = {
+        "title": f"Earthflow API {VERSION}",
+        "message": "",
+        "hint": "",
+        "below": Markup("").join(parts),
+        "here": request.path,
     }
-    return web.Response(
-        text=text + "".join(parts), content_type="text/html", headers=headers
-    )
+    return render.page(render.html("plain.html", LANGUAGES["en"], values))
 
 
 def describe(routes: Iterable[Route]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from control.api.admin_audit import FILTERS
+from control.dashboard.calls import Refused
 from control.dashboard.visit import Visit
 
 PAGE = 50
@@ -12,10 +13,17 @@ SHOWN = ("action", "actor", "object", "tenant", "outcome", "request", "from", "t
 async def entries(visit: Visit) -> web.Response:
     """Who changed what, newest first."""
     wanted = visit.some(*FILTERS, "cursor")
-    found = await visit.api.get("/v1/audit/admin", {**wanted, "limit": str(PAGE)})
+    found, settings = await visit.both(
+        visit.api.get("/v1/audit/admin", {**wanted, "limit": str(PAGE)}),
+        visit.ask("settings.read", "/v1/settings"),
+    )
+    if isinstance(found, Refused):
+        raise found
+    there = {one["name"]: one["value"] for one in settings["settings"]} if settings else {}  # fmt: skip
     return visit.page(
         "audit.html",
         found=found,
+        kept=there.get("AUDIT_RETENTION_DAYS", ""),
         chosen=[(name, visit.query[name]) for name in FILTERS if name in visit.query],
         filters=SHOWN,
         is_first="cursor" not in visit.query,
