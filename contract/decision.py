@@ -220,13 +220,16 @@ def decode(data: bytes) -> Record:
 
 
 def new_id(now: float | None = None) -> str:
-    """A UUIDv7 (RFC 9562): it sorts by time, and its day names the partition of the
+    """A UUIDv7 (RFC 9562, with 12 bits of the millisecond: 6.2, method 3): it sorts by time, and its day names the partition of the
     record.
     """
-    milliseconds = int((time.time() if now is None else now) * 1000)
-    value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | int.from_bytes(os.urandom(10))
-    value = value & ~(0xF << 76) | 0x7 << 76
-    return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+    nanoseconds = time.time_ns() if now is None else round(now * 1e6) * 1000
+    milliseconds, rest = divmod(nanoseconds, 1_000_000)
+    head = (
+        (milliseconds & 0xFFFF_FFFF_FFFF) << 16 | 0x7 << 12 | rest * 4096 // 1_000_000
+    )
+    tail = 0x2 << 62 | int.from_bytes(os.urandom(8)) >> 2
+    return str(uuid.UUID(int=head << 64 | tail))
 
 
 def time_of(identifier: str) -> datetime:

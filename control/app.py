@@ -10,7 +10,7 @@ from control.administered import administered
 from control.dashboard import site as dashboard
 from control.errors import errors
 from control.idempotency import once
-from control.jobs import deliver, follow, ingest, notice, reload, renew, retain
+from control.jobs import count, deliver, follow, ingest, notice, reload, renew, retain
 from control.permitted import permitted
 from control.proofs import proofs
 from control.routes import ROUTES
@@ -56,7 +56,7 @@ async def _jobs(app: web.Application) -> AsyncIterator[None]:
     app[STATE].sender.start()
     jobs = [
         asyncio.create_task(job.run(app[STATE]))
-        for job in (ingest, reload, follow, deliver, notice, renew, retain)
+        for job in (ingest, reload, follow, deliver, notice, renew, retain, count)
     ]
     yield
     for job in jobs:

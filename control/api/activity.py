@@ -75,7 +75,7 @@ class Choice(msgspec.Struct):
 
 class Choices(msgspec.Struct):
     """By filter, the most frequent values. `exact`: of all exchanges in the range; else only the newest `of` that match were counted,
-    and there are more.
+    and there are more, or, without `of`, exchanges from before an upgrade are still being counted.
     """
 
     choices: dict[str, list[Choice]]
@@ -133,7 +133,7 @@ async def choices(request: web.Request) -> web.Response:
             found = await store.choices(
                 pool, sought.tenants, sought.since, sought.until
             )
-            return answer(Choices(_by_filter(found), True))
+            return answer(Choices(_by_filter(found), await store.is_counted(pool)))
         found, more = await store.choices_among(pool, sought)
     return answer(Choices(_by_filter(found), not more, store.BOUND if more else None))
 

@@ -1,7 +1,7 @@
 """Counts of exchanges by minute and hour, which triggers keep while records are stored (migration 0023)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal, NamedTuple
 
 from control.store.database import Connection, Pool
@@ -12,6 +12,9 @@ LENGTH: Mapping[Span, timedelta] = {
     "minute": timedelta(minutes=1),
     "hour": timedelta(hours=1),
 }
+DAY = timedelta(days=1)
+# Held by whoever counts (migration 0023).
+LOCK = 1633907817
 MINUTES_KEPT = timedelta(hours=48)
 # What filters choose from, and how many values of each are shown.
 CHOICES = ("tenant", "status", "reason", "rule", "provider", "host", "model", "outcome")
@@ -129,6 +132,33 @@ async def choices_among(
     return _most(found), total > BOUND
 
 
+async def count_a_day(pool: Pool) -> bool:
+    """Count one day anew that has exchanges from before counts were kept, the newest first. Whether there was one to count."""
+    async with pool.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        rows = await connection.execute(
+            "SELECT day FROM uncounted_day ORDER BY day DESC LIMIT 1 FOR UPDATE SKIP LOCKED"
+        )
+        row = await rows.fetchone()
+        if row is None:
+            return False
+        day = datetime.combine(row["day"], time.min, UTC)
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        await connection.execute(
+            "DELETE FROM activity WHERE at >= %s AND at < %s", (day, day + DAY)
+        )
+        await connection.execute("SELECT count_day(%s)", (row["day"],))
+        await connection.execute("DELETE FROM uncounted_day WHERE day = %s", (row["day"],))  # fmt: skip
+        return True
+
+
+async def is_counted(pool: Pool) -> bool:
+    """Whether all days are counted."""
+    async with pool.connection() as connection:
+        rows = await connection.execute("SELECT FROM uncounted_day LIMIT 1")
+        return await rows.fetchone() is None
+
+
 async def forget_of(connection: Connection, tenant: str, oldest: date) -> None:
     """Forget a tenant's counts of days before `oldest`, and what they are of those of all together."""
     await connection.execute(
@@ -169,8 +199,8 @@ def _whole_hours(
     return first, until and _hour(until)
 
 
-def _hour(time: datetime) -> datetime:
-    return time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+def _hour(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
 def _edges(

@@ -23,7 +23,10 @@ LOCK_WAIT = (
 )
 
 ROWS_OF_NEW = {"snapshot", "snapshot_mark"}  # tables in which migrations put rows
-COUNTED = {"activity"}  # tables that triggers fill anew from what is loaded
+COUNTED = {
+    "activity",
+    "uncounted_day",
+}  # tables that triggers fill anew from what is loaded
 
 Say = Callable[[str, int], None]
 

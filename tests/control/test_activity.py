@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -169,6 +170,35 @@ async def test_counts_of_a_tenant_are_forgotten_after_its_own_time(state: State)
         told = await stats(state.reading, Sought(tenants=tenants))
         counted = {value: count for name, value, count in await activity.choices(state.reading, tenants, None, None) if name == "status"}  # fmt: skip
         assert counted == told["actions"], tenants
+
+
+async def test_exchanges_from_before_are_counted_day_by_day_while_others_arrive(client: Any, state: State) -> None:  # fmt: skip
+    rng = Random(5)
+    began = datetime.now(UTC) - timedelta(days=3)
+    made = [exchange(rng, began + timedelta(seconds=rng.uniform(0, 3 * 86_400)), seq) for seq in range(200)]  # fmt: skip
+    midnight = (began + timedelta(days=2)).replace(hour=0, minute=0, second=0)
+    late, answer = exchange(rng, midnight - timedelta(seconds=20), 999)
+    made.append((msgspec.structs.replace(late, time=midnight + timedelta(seconds=20)), answer))  # fmt: skip
+    async with state.pool.connection() as connection:
+        for table in ("decision", "completion"):
+            await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER ALL".encode())  # fmt: skip
+    await keep(state, [half for one in made for half in one])
+    async with state.pool.connection() as connection:
+        for table in ("decision", "completion"):
+            await connection.execute(f"ALTER TABLE {table} ENABLE TRIGGER ALL".encode())
+        await connection.execute("DELETE FROM uncounted_day")
+        await connection.execute("INSERT INTO uncounted_day SELECT DISTINCT day FROM decision UNION SELECT DISTINCT day + 1 FROM decision")  # fmt: skip
+    assert not (await ask(client, "/v1/audit/choices"))["exact"] or await activity.is_counted(state.pool)  # fmt: skip
+    later = [exchange(rng, datetime.now(UTC), seq) for seq in range(1000, 1030)]
+    storing = asyncio.gather(*(keep(state, [*one]) for one in later))
+    while await activity.count_a_day(state.pool):
+        pass
+    await storing
+    assert (await ask(client, "/v1/audit/choices"))["exact"]
+    told = await stats(state.reading, Sought())
+    found = await activity.choices(state.reading, None, None, None)
+    for name, dimension in (("actions", "status"), ("outcomes", "outcome"), ("models", "model")):  # fmt: skip
+        assert {value: count for one, value, count in found if one == dimension} == told[name]  # fmt: skip
 
 
 async def test_two_that_store_at_once_do_not_block_each_other(state: State) -> None:
