@@ -11,7 +11,6 @@ from control import auth, sessions
 from control.addresses import address_of
 from control.api import sign_ins
 from control.dashboard import render
-from control.dashboard.calls import Refused
 from control.dashboard.languages import COOKIE, LANGUAGES, language_of
 from control.dashboard.visit import Visit, form_of, sign_out_origin
 from control.errors import REQUEST_ID, ApiError
@@ -58,7 +57,7 @@ async def sign_in(request: web.Request) -> web.Response:
         if who is None:
             await auth.count_guess(request)
             return _sign_in(request, 401, then, "This key is not valid here.", draft)
-        if not menu_of(who):
+        if not opens_pages(who):
             await _note(request, who, "no_page")
             return _sign_in(request, 403, then, "This key opens no page.", draft)
         session = await _begin(request, who, key)
@@ -72,7 +71,7 @@ async def sign_in(request: web.Request) -> web.Response:
     return response
 
 
-def menu_of(who: Caller) -> bool:
+def opens_pages(who: Caller) -> bool:
     """Whether there is a page for this role."""
     return who.may("audit.read")
 
@@ -130,14 +129,8 @@ async def interrupted(request: web.Request) -> web.Response:
     return _sign_in(request, 401, "/", "", sealed)
 
 
-async def again(visit: Visit) -> web.Response:
-    """Somebody who signed in elsewhere meanwhile comes back to their form."""
-    draft = visit.fields.get("draft", "")
-    return await _again(visit.request, visit.session, visit.who, draft)
-
-
 async def resume(request: web.Request) -> web.Response:
-    """The same, from the page that still says that nobody is signed in."""
+    """Somebody who signed in elsewhere meanwhile comes back to their form, from the page that still says that nobody is signed in."""
     fields = await form_of(request)
     found = await sessions.of(request) if sessions.is_own_page(request) else None
     if found is None:
@@ -235,7 +228,7 @@ def to_sign_in(request: web.Request) -> web.Response:
     return web.Response(status=303, headers={**render.HEADERS, "Location": then})
 
 
-def refused(request: web.Request, refusal: Refused, visit: Visit | None) -> web.Response:  # fmt: skip
+def refused(request: web.Request, refusal: ApiError, visit: Visit | None) -> web.Response:  # fmt: skip
     """A page that says what the API refused, and what to do."""
     titles = {403: "This is not yours to see", 404: "There is nothing here"}
     title = titles.get(refusal.status, "This did not work")

@@ -12,14 +12,14 @@ from yarl import URL
 
 from control.addresses import ADDRESS, address_of
 from control.auth import WHO
-from control.errors import PART
+from control.errors import PART, ApiError
 from control.permissions import Caller
 
 Query = Mapping[str, str]
 
 
-class Refused(Exception):
-    """The API's own refusal: its status, code, sentence and hint, and the whole `body`."""
+class Refused(ApiError):
+    """The API's own refusal, or one in its form; with the whole `body`."""
 
     def __init__(
         self,
@@ -29,8 +29,7 @@ class Refused(Exception):
         hint: str = "",
         body: Mapping[str, Any] | None = None,
     ):
-        super().__init__(message)
-        self.status, self.code, self.message, self.hint = status, code, message, hint
+        super().__init__(status, code, message, hint)
         self.body = body or {}
 
 
@@ -53,12 +52,6 @@ class Api:
     async def get(self, path: str, query: Query | None = None) -> Any:
         """What a GET answers. Raises Refused."""
         return await self.send("GET", path, query=query)
-
-    async def text(self, path: str, query: Query | None = None) -> str:
-        """What a GET answers that is no JSON. Raises Refused."""
-        answered = await self._answered("GET", path, query, None, "")
-        assert isinstance(answered.body, bytes)
-        return answered.body.decode()
 
     async def send(
         self,

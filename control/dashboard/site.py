@@ -129,11 +129,10 @@ def _door(handler: Handler) -> Handler:
     async def door(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
-        except ApiError as error:
+        except ApiError as refusal:
             if auth.presents_key(request):
                 raise
-            told = Refused(error.status, error.code, error.message, error.hint)
-            return account.refused(request, told, None)
+            return account.refused(request, refusal, None)
 
     return door
 
@@ -150,11 +149,8 @@ def _before(page: Page) -> Handler:
                 return await _nobody(request)
             visit = Visit(request, *found)
             return await _visited(visit, page)
-        except Refused as refusal:
+        except ApiError as refusal:
             return account.refused(request, refusal, visit)
-        except ApiError as error:
-            told = Refused(error.status, error.code, error.message, error.hint)
-            return account.refused(request, told, visit)
         except web.HTTPException:
             raise
         except Exception as error:
@@ -163,8 +159,7 @@ def _before(page: Page) -> Handler:
                 failed = "%s in request %s of a page"
                 shown = logger.isEnabledFor(logging.DEBUG)
                 logger.error(failed, type(error).__name__, request[REQUEST_ID], exc_info=shown)  # fmt: skip
-            told = Refused(known.status, known.code, known.message, known.hint)
-            return account.refused(request, told, visit)
+            return account.refused(request, known, visit)
 
     handler.__qualname__ = handler.__name__ = page.handler.__qualname__
     return handler

@@ -125,7 +125,6 @@ class Visit:
             "link": self.link,
             "query": self.query,
             "done": self.query.get("done", ""),
-            "quiet": bool(self.only),
         }
 
 

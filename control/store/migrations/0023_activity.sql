@@ -34,7 +34,8 @@ RETURNS TABLE (dimension text, value text, count bigint, brief boolean) LANGUAGE
     UNION ALL SELECT 'rule', rule, 1, false FROM (SELECT DISTINCT unnest(rules)) AS fired (rule) WHERE rule <> ALL (coalesce(before, '{}'))
 $$;
 
--- One transaction at a time adds: two that add the same counts in another order would block each other.
+-- The two, and count_day, sum alike: a function is given no set of rows without a type or a temporary table of its own, which would cost
+-- more than the repetition. One transaction at a time adds: two that add the same counts in another order would block each other.
 CREATE OR REPLACE FUNCTION count_decisions() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(1633907817);
