@@ -18,9 +18,9 @@ collect_ignore_glob = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A real browser, without a window."""
+    """A real browser, without a window. For one module: meanwhile Playwright's event loop runs, and a test with one of its own cannot."""
     program = shutil.which("chromium")
     assert program is not None, "apt install chromium"
     with sync_playwright() as playwright:
