@@ -267,7 +267,7 @@ class Gate:
         enquiry = self._limiter.ask(state.caller, self._judge.rate) if counts else None
         judged = await self._judge.judge(state.caller, request, read)
         state.format = judged.reading.format
-        allowance = await self._limiter.settle(enquiry) if enquiry is not None else YES
+        allowance = await self._limiter.settle(enquiry) if enquiry else YES
         if allowance.allowed or judged.judgement.verdict.action == "BLOCK":
             return self._carry_out(flow, state, judged, self._block_status)
         refusal = Refusal(

@@ -1,14 +1,16 @@
 """Rate limits of tenants: calls per minute, and tokens per day, over all proxies
 together.
 
-A token bucket and a sum are kept in Redis, which is asked while the rules run. No call
-waits for Redis longer than `PATIENCE`: where it is away or slow, this proxy decides by
+A token bucket and a sum are kept in Redis. A tenant that calls often has a lease
+(`lease.py`): its calls need not ask. For all others Redis is asked while the rules run, and
+no call waits for it longer than `PATIENCE`: where it is away or slow, this proxy decides by
 its own share of the limit, and reports those calls to Redis afterwards (the debt).
 
-  asked at    answered in time   decided by
-  call 1      yes                Redis
-  call 2      no                 the bucket here, with 1/proxies of what was left
-  call 3      yes                Redis, which first subtracts call 2
+  call   lease   answered in time   decided by
+  1      none    yes                Redis, which lends some more
+  2      yes     not asked          the lease
+  3      none    no                 the bucket here, with 1/proxies of what was left
+  4      none    yes                Redis, which first subtracts call 3
 """
 
 import asyncio
@@ -16,7 +18,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil
@@ -27,6 +29,7 @@ from redis.exceptions import RedisError
 
 from addons.network.resolver import mark_own_connections
 from addons.tenants.compiled_snapshot import Caller
+from addons.tenants.lease import LIFE, LIFE_WITH_BUDGET, OVER_BUDGET, SCRIPT, Lease
 from contract.snapshot import Rate
 from contract.streams import PROXIES, bucket_key, spent_key
 
@@ -42,26 +45,6 @@ MOST_ASKED = 200  # enquiries under way at once; more are decided here
 SPEND_SECONDS, DAY = 0.25, 86_400
 # How often proxies report, and when one counts as gone
 HEARTBEAT_SECONDS, GONE_SECONDS = 2.0, 10.0
-# Takes one call from the bucket, and the debt before it, unless the day's tokens are
-# spent. Time is Redis's own, so the proxies' clocks do not matter. Gives: 1, 0, or 2
-# where the tokens are spent; the calls left; milliseconds until there is one; the
-# tokens spent.
-SCRIPT = """
-local now = redis.call('TIME')
-now = now[1] * 1000 + math.floor(now[2] / 1000)
-local rate, capacity, budget, debt = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
-local spent = 0
-for _, told in ipairs(redis.call('HVALS', KEYS[2])) do spent = spent + tonumber(told) end
-if budget > 0 and spent >= budget then return {2, 0, 86400000 - now % 86400000, spent} end
-local held = redis.call('HMGET', KEYS[1], 't', 'a')
-local tokens, at = tonumber(held[1]) or capacity, tonumber(held[2]) or now
-tokens = math.max(-capacity, math.min(capacity, tokens + math.max(0, now - at) * rate) - debt)
-local allowed = tokens >= 1
-if allowed then tokens = tokens - 1 end
-redis.call('HSET', KEYS[1], 't', tostring(tokens), 'a', tostring(now))
-redis.call('PEXPIRE', KEYS[1], math.ceil(capacity / rate) + 1000)
-return {allowed and 1 or 0, math.floor(tokens), allowed and 0 or math.ceil((1 - tokens) / rate), spent}
-"""
 
 
 class Allowance(NamedTuple):
@@ -85,7 +68,6 @@ class Allowance(NamedTuple):
 
 
 YES = Allowance(True)
-OVER_BUDGET = 2  # first result of SCRIPT
 
 
 @dataclass
@@ -110,17 +92,22 @@ class Enquiry:
 
     `rate` (calls per millisecond) and `capacity` are the bucket's, `budget` the
     tenant's tokens a day (0: no limit). `debt` are calls that were allowed here before,
-    and are reported with this one. `passed`: this one was allowed without Redis's
-    answer.
+    and are reported with this one. `calls` is 0 where no call waits for it. `wanted`,
+    `held` and `life` (seconds) are of the lease that it renews. `passed`: this call was allowed without
+    Redis's answer.
     """
 
     tenant: str
     rate: float
     capacity: float
     budget: int
+    life: float
     asked_at: float
-    answer: "asyncio.Task[list[int]] | None"
+    calls: int = 1
+    answer: "asyncio.Task[list[int]] | None" = None
     debt: int = 0
+    wanted: int = 0
+    held: int = 0
     passed: bool = False
 
 
@@ -136,11 +123,13 @@ class RateLimiter:
     proxies: int = 1
     local: int = 0
     refused: int = 0
+    clock: Callable[[], float] = time.monotonic
     _misses: int = 0
     _rest_until: float = 0.0
     # By tenant: calls left, as Redis last answered
     _left: dict[str, int] = field(default_factory=dict)
     _here: dict[str, _Bucket] = field(default_factory=dict)
+    _leases: dict[str, Lease] = field(default_factory=dict)
     # by tenant: calls allowed here that Redis does not know
     _debt: Counter[str] = field(default_factory=Counter)
     # by tenant: the day, and its tokens as Redis last answered
@@ -156,21 +145,43 @@ class RateLimiter:
         self._mine = f"{self.worker}:{os.urandom(6).hex()}"
         self._script: Any = self.redis.register_script(SCRIPT)
 
-    def ask(self, who: Caller, rate: Rate) -> Enquiry:
-        """Ask Redis whether a tenant may call; does not wait."""
-        per_minute = who.tenant.max_requests_per_minute or rate.per_minute
-        a_millisecond = per_minute / 60_000
-        capacity = max(1.0, per_minute * rate.window_seconds / 60 * rate.burst)
-        budget, now = who.tenant.max_tokens_per_day or 0, time.monotonic()
-        enquiry = Enquiry(who.tenant.id, a_millisecond, capacity, budget, now, None)
+    def ask(self, who: Caller, rate: Rate) -> Enquiry | None:
+        """Ask Redis whether a tenant may call; does not wait. None: the call is allowed
+        by a lease.
+        """
+        tenant = who.tenant
+        lease = self._leases.get(tenant.id)
+        if lease is None:
+            lease = self._leases[tenant.id] = Lease()
+        now = self.clock()
+        budget = tenant.max_tokens_per_day or 0
+        life = LIFE_WITH_BUDGET if budget else LIFE
+        leased = lease.take(now) and not self._is_spent(tenant.id, budget)
+        if leased and not lease.is_due(now, life):
+            return None
+        per_minute = tenant.max_requests_per_minute or rate.per_minute
+        enquiry = Enquiry(
+            tenant=tenant.id,
+            rate=per_minute / 60_000,
+            capacity=max(1.0, per_minute * rate.window_seconds / 60 * rate.burst),
+            budget=budget,
+            life=life,
+            asked_at=now,
+            calls=0 if leased else 1,
+        )
         if now >= self._rest_until and len(self._under_way) < MOST_ASKED:
-            # Taken along once; `_heard` puts it back where Redis did not count it.
-            enquiry.debt = self._debt.pop(enquiry.tenant, 0)
-            enquiry.answer = asyncio.create_task(self._take(enquiry))
-            self._under_way.add(enquiry.answer)
-            enquiry.answer.add_done_callback(self._under_way.discard)
-            enquiry.answer.add_done_callback(partial(self._heard, enquiry))
-        return enquiry
+            self._send(enquiry, lease)
+        return None if leased else enquiry
+
+    def _send(self, enquiry: Enquiry, lease: Lease) -> None:
+        # Taken along once; `_heard` puts it back where Redis did not count it.
+        enquiry.debt = self._debt.pop(enquiry.tenant, 0)
+        if not lease.asking:
+            enquiry.wanted, enquiry.held = lease.ask(enquiry.asked_at)
+        enquiry.answer = asyncio.create_task(self._take(enquiry))
+        self._under_way.add(enquiry.answer)
+        enquiry.answer.add_done_callback(self._under_way.discard)
+        enquiry.answer.add_done_callback(partial(self._heard, enquiry, lease))
 
     async def _take(self, enquiry: Enquiry) -> list[int]:
         mark_own_connections()
@@ -178,23 +189,41 @@ class RateLimiter:
             bucket_key(enquiry.tenant),
             spent_key(enquiry.tenant, int(time.time()) // DAY),
         ]
-        args = [enquiry.rate, enquiry.capacity, enquiry.budget, enquiry.debt]
+        of_lease = enquiry.wanted, enquiry.held, round(enquiry.life * 1000)
+        of_bucket = enquiry.rate, enquiry.capacity, enquiry.budget, enquiry.debt
+        args = [*of_bucket, self._mine, enquiry.calls, *of_lease]
         answer: list[int] = await self._script(keys=keys, args=args)
         return answer
 
-    def _heard(self, enquiry: Enquiry, answer: "asyncio.Task[list[int]]") -> None:
-        """Keep the debt right, whether or not anybody still waits: what Redis has not
-        counted is reported with the next enquiry.
+    def _heard(
+        self, enquiry: Enquiry, lease: Lease, answer: "asyncio.Task[list[int]]"
+    ) -> None:
+        """Take up the lease, and keep the debt right, whether or not anybody still waits:
+        what Redis has not counted is reported with the next enquiry.
         """
+        if enquiry.wanted:
+            lease.asking = False
         if answer.cancelled() or answer.exception() is not None:
             self._debt[enquiry.tenant] += enquiry.debt + enquiry.passed
+            return
+        allowed, *_, given, kept = answer.result()
+        if enquiry.wanted:
+            # It ends here before it ends in Redis, whose clock was asked later.
+            until = enquiry.asked_at + enquiry.life
+            lease.renew(enquiry.held, given, kept, until)
         # Redis refused it, after this proxy had allowed it: it is owed.
-        elif answer.result()[0] != 1:
+        if allowed != 1:
             self._debt[enquiry.tenant] += enquiry.passed
+        if not enquiry.calls:
+            self._of_redis(enquiry)
 
-    async def settle(self, enquiry: Enquiry) -> Allowance:
-        """The answer of Redis, if it arrives in time; else this proxy's own."""
-        answer, now = enquiry.answer, time.monotonic()
+    async def settle(self, enquiry: Enquiry | None) -> Allowance:
+        """The answer of Redis, if it arrives in time; else this proxy's own. Without an
+        enquiry the call is allowed.
+        """
+        if enquiry is None:
+            return YES
+        answer, now = enquiry.answer, self.clock()
         if answer is not None and not answer.done():
             await asyncio.wait(
                 {answer},
@@ -217,7 +246,7 @@ class RateLimiter:
         assert enquiry.answer is not None
         if enquiry.answer.cancelled() or enquiry.answer.exception() is not None:
             return None
-        allowed, left, wait, spent = enquiry.answer.result()
+        allowed, left, wait, spent, *_ = enquiry.answer.result()
         self._misses = 0
         self._spent[enquiry.tenant] = (int(time.time()) // DAY, spent)
         if allowed == OVER_BUDGET:
@@ -231,20 +260,14 @@ class RateLimiter:
         self.local += 1
         self._misses += was_asked
         if self._misses >= MISSES:
-            self._misses, self._rest_until = 0, time.monotonic() + REST_SECONDS
+            self._misses, self._rest_until = 0, self.clock() + REST_SECONDS
 
     def _of_ours(self, enquiry: Enquiry) -> Allowance:
         """This proxy's share of the limit, which begins with its share of what was
         left.
         """
-        share, now = 1 / max(1, self.proxies), time.monotonic()
-        today = int(time.time()) // DAY
-        # What Redis said yesterday was of yesterday's budget.
-        day, spent = self._spent.get(enquiry.tenant, (today, 0))
-        known = (spent if day == today else 0) + self._unsaid.get(
-            (enquiry.tenant, today), 0
-        )
-        if enquiry.budget and known >= enquiry.budget:
+        share, now = 1 / max(1, self.proxies), self.clock()
+        if self._is_spent(enquiry.tenant, enquiry.budget):
             return Allowance(False, DAY - time.time() % DAY, tokens=True)
         bucket = self._here.get(enquiry.tenant)
         if bucket is None:
@@ -253,6 +276,16 @@ class RateLimiter:
         return bucket.take(
             enquiry.rate * share, max(1.0, enquiry.capacity * share), now
         )
+
+    def _is_spent(self, tenant: str, budget: int) -> bool:
+        """Whether a tenant's tokens of the day are spent, as far as is known here."""
+        if not budget:
+            return False
+        today = int(time.time()) // DAY
+        # What Redis said yesterday was of yesterday's budget.
+        day, spent = self._spent.get(tenant, (today, 0))
+        unsaid = self._unsaid.get((tenant, today), 0)
+        return (spent if day == today else 0) + unsaid >= budget
 
     def spend(self, tenant: str, tokens: int) -> None:
         """Count tokens that a provider reported for a tenant."""
@@ -287,6 +320,11 @@ class RateLimiter:
             return
         self._told.update(said)
         self._unsaid -= said  # keeps what was added meanwhile; drops zeros
+        # What Redis last answered was without these.
+        for (tenant, day), tokens in said.items():
+            known, spent = self._spent.get(tenant, (day, 0))
+            if known == day:
+                self._spent[tenant] = (day, spent + tokens)
 
     async def end(self) -> None:
         """Report what is left, if Redis takes it."""
