@@ -9,6 +9,7 @@ A record carries a MAC, too, on its way through Redis: whoever can write there c
 import hmac
 import os
 import re
+from functools import lru_cache
 
 NONCE = "Earthflow-Nonce"
 PROOF = "Earthflow-Proof"
@@ -54,8 +55,12 @@ def record_key(data_key: str) -> bytes:
 
 def record_mac(key: bytes, payload: bytes) -> str:
     """The MAC of a record, whose payload names its worker, boot and number: `<id of the key>:<MAC>`, in hexadecimal digits."""
-    name = hmac.digest(key, b"earthflow/key-id", "sha256")[:4].hex()
-    return f"{name}:{hmac.digest(key, payload, 'sha256').hex()}"
+    return f"{_name_of(key)}:{hmac.digest(key, payload, 'sha256').hex()}"
+
+
+@lru_cache(maxsize=8)  # a deployment has one, and another while it is replaced
+def _name_of(key: bytes) -> str:
+    return hmac.digest(key, b"earthflow/key-id", "sha256")[:4].hex()
 
 
 def is_signed(mac: bytes, key: bytes, payload: bytes) -> bool:

@@ -2,10 +2,10 @@
 
 A segment is deleted once PostgreSQL has its records.
 
-Redis may be away, or return without what it was given (flushed, or restored from an old
-copy). A mark that is written in one transaction with the entries shows that; then
-everything that PostgreSQL has not confirmed is sent again. Records are idempotent by
-id.
+What was written last is sent from memory. The files are read at a start, after an outage in
+which more was written than memory keeps, and where Redis lost what it was given (flushed, or
+restored from an old copy). A mark that is written in one step with the entries shows that;
+then everything that PostgreSQL has not confirmed is sent again. Records are idempotent by id.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
-from addons.record.spool import Frame, Spool, count_frames, read_frames
+from addons.record.recent_frames import Frame
+from addons.record.spool import Spool, count_frames, read_frames
 from contract.proof import record_mac
 from contract.redis_client import is_cluster
 from contract.redis_faults import fault_by
@@ -29,12 +30,27 @@ from contract.streams import FIELD, MAC, ONE, TURN, Stream, lane_of, sent_field
 
 logger = logging.getLogger("earthflow.outbox")
 
-BATCH = 500  # records in one transaction
-LINGER_SECONDS = 0.02  # records that follow one another this closely are sent together
+BATCH = 500  # records in one step, which Redis takes without serving others
+LINGER_SECONDS = 0.05  # records that follow one another this closely are sent together
 CHECK_SECONDS = 2.0  # between checks of the watermark and of Redis's mark
 # Between attempts while Redis is away: nobody waits for it, and a log line comes only
 # on a change.
 RETRY_SECONDS = 1.0
+
+# One step. KEYS: the stream, and the marks of what was sent. ARGV: our mark's field, the seq
+# that it must have at least ('' where there was none yet), the seq that it has then, the
+# names of a record's and of a MAC's fields; for each record its payload, and its MAC or ''.
+# Gives 1, or 0 where the mark is not what it was: then nothing is added.
+SCRIPT = """
+local marked = redis.call('HGET', KEYS[2], ARGV[1])
+if ARGV[2] ~= '' and (not marked or tonumber(marked) < tonumber(ARGV[2])) then return 0 end
+for i = 6, #ARGV, 2 do
+  if ARGV[i + 1] == '' then redis.call('XADD', KEYS[1], '*', ARGV[4], ARGV[i])
+  else redis.call('XADD', KEYS[1], '*', ARGV[4], ARGV[i], ARGV[5], ARGV[i + 1]) end
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
+return 1
+"""
 
 # (worker, boot) -> the highest seq that PostgreSQL holds without a gap, -1 for none;
 # None where control cannot tell.
@@ -65,12 +81,15 @@ class Outbox:
         self._key = key
         self.up = True
         self._redis = redis
+        self._script: Any = redis.register_script(SCRIPT)
         # Of a Cluster the lane is chosen when Redis answers first.
         self.stream = None if is_cluster(redis) else ONE
         self._watermark = watermark
         self._news = asyncio.Event()
         self._offsets: dict[Path, int] = {}  # up to where each segment was sent
         self._sent: dict[str, int] = {}  # by boot: the highest seq sent
+        # The seq that memory gives next; None: what was not sent must be read from files.
+        self._next: int | None = None
         self._counts: dict[Path, int] = {}  # of segments that nobody writes any more
         self.fault = ""  # why Redis takes nothing; empty where it does
         spool.on_append = self._news.set
@@ -135,10 +154,30 @@ class Outbox:
             await self._send_all()
 
     async def _send_all(self) -> None:
-        """Send every segment in order, from where it was sent to.
+        """Send everything in order, from where it was sent to.
 
         Ends early where all must be sent again: the order must hold.
         """
+        recent = self.spool.recent
+        while True:
+            if self._next is None or (recent.first or 0) > self._next:
+                if not await self._send_files():
+                    return
+                # Behind a damaged frame files give nothing, and memory may.
+                following = self._sent.get(self.spool.boot, -1) + 1
+                self._next = max(following, recent.first or 0)
+            written = recent.following(self._next, BATCH)
+            if not written:
+                return
+            behind = {one.segment: one.behind for one in written}
+            if not await self._send([one.frame for one in written], behind):
+                return
+            self._next = written[-1].frame.place.seq + 1
+            if len(written) < BATCH:  # what came meanwhile is sent with what follows it
+                return
+
+    async def _send_files(self) -> bool:
+        """Send what the segments have; False where all must be sent again."""
         for segment in self.spool.segments():
             batch: list[Frame] = []
             done = self._offsets.get(segment, 0)
@@ -146,28 +185,27 @@ class Outbox:
                 batch.append(frame)
                 done = behind
                 if len(batch) == BATCH:
-                    if not await self._send(segment, batch, done):
-                        return
+                    if not await self._send(batch, {segment: done}):
+                        return False
                     batch = []
-            if batch and not await self._send(segment, batch, done):
-                return
+            if batch and not await self._send(batch, {segment: done}):
+                return False
+        return True
 
-    async def _send(self, segment: Path, batch: list[Frame], offset: int) -> bool:
-        """Send a batch and the new mark in one transaction; False where the old mark
-        was gone.
+    async def _send(self, batch: list[Frame], behind: Mapping[Path, int]) -> bool:
+        """Send a batch and the new mark in one step; False where the old mark was gone.
+        `behind`: up to where its segments are sent then.
         """
         last, stream = batch[-1].place, await self._own_stream()
-        mark, key = sent_field(last.worker, last.boot), self._key()
-        async with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.hget(stream.sent, mark)
-            for frame in batch:
-                pipeline.xadd(stream.records, _fields(frame.payload, key))
-            pipeline.hset(stream.sent, mark, str(last.seq))
-            marked = (await pipeline.execute())[0]
-        if self._lost(last.boot, marked):
+        key, expected = self._key(), self._sent.get(last.boot)
+        args: list[Any] = [sent_field(last.worker, last.boot)]
+        args += ["" if expected is None else expected, last.seq, FIELD, MAC]
+        for frame in batch:
+            args += frame.payload, record_mac(key, frame.payload) if key else ""
+        if not await self._script(keys=[stream.records, stream.sent], args=args):
             self._send_again()
             return False
-        self._offsets[segment] = offset
+        self._offsets.update(behind)
         self._sent[last.boot] = last.seq
         return True
 
@@ -192,6 +230,7 @@ class Outbox:
         )
         self._offsets.clear()
         self._sent.clear()
+        self._next = None
         self._news.set()
 
     async def _confirm(self) -> None:
@@ -247,13 +286,6 @@ class Outbox:
                     self.fault,
                 )
         self.up = up
-
-
-def _fields(payload: bytes, key: bytes | None) -> dict[Any, Any]:
-    """The entry of a record, signed where there is a key."""
-    if key is None:
-        return {FIELD: payload}
-    return {FIELD: payload, MAC: record_mac(key, payload)}
 
 
 def _first_seq(segment: Path) -> int:

@@ -20,10 +20,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import msgspec
 
+from addons.record.recent_frames import Frame, RecentFrames, Written
 from contract.decision import CUT, Decision, Place, Record, encode, new_id
 
 HEADER = struct.Struct("<II")
@@ -74,14 +75,6 @@ class _Placed(msgspec.Struct):
 _placed = msgspec.json.Decoder(_Placed)
 
 
-class Frame(NamedTuple):
-    """The bytes of a record, its place, and its id."""
-
-    payload: bytes
-    place: Place
-    id: str
-
-
 class Spool:
     """One writer's spool, of at most `limit` bytes, or as large as its disk lets it be.
 
@@ -98,7 +91,9 @@ class Spool:
         self.seq = 0
         self.lost = 0
         self.on_append: Callable[[], None] = lambda: None
+        self.recent = RecentFrames()
         self._segment: BinaryIO | None = None
+        self._path = folder  # the segment's
         self._size = 0
         self._kept = 0  # bytes for which the segment has room
         self._limit = limit
@@ -125,6 +120,8 @@ class Spool:
         except OSError as error:
             raise SpoolFull(f"the spool cannot be written: {error.strerror}") from error
         self.seq += 1
+        written = Frame(payload, record.place, record.id)
+        self.recent.add(Written(written, self._path, self._size))
         self.on_append()
         return record
 
@@ -161,7 +158,8 @@ class Spool:
             raise
         self._others += self._size
         self._close_segment()
-        self._segment, self._size, self._kept = segment, 0, kept
+        self._segment, self._path = segment, path
+        self._size, self._kept = 0, kept
 
     def _keep(self, segment: BinaryIO, needed: int) -> int:
         """Keep room for as many bytes, in steps where there is enough. Gives how many.
@@ -194,7 +192,7 @@ class Spool:
     def _measure(self) -> None:
         """Count the bytes of all segments but the one that is written."""
         self._others, self._measured = 0, time.monotonic()
-        own = Path(self._segment.name).name if self._segment is not None else ""
+        own = self._path.name if self._segment is not None else ""
         with os.scandir(self.folder) as entries:
             for entry in entries:
                 if entry.name.endswith(".spool") and entry.name != own:
@@ -215,7 +213,7 @@ class Spool:
     def _close_segment(self) -> None:
         if self._segment is not None:
             if not self._size:
-                Path(self._segment.name).unlink(missing_ok=True)
+                self._path.unlink(missing_ok=True)
             # Gives back the room that was kept behind the end.
             self._segment.truncate(self._size)
             self._segment.close()
@@ -227,7 +225,7 @@ class Spool:
 
     def writing(self, segment: Path) -> bool:
         """Whether more may be appended to a segment."""
-        return self._segment is not None and Path(self._segment.name) == segment
+        return self._segment is not None and self._path == segment
 
     def close(self) -> None:
         """Release the spool; its content stays."""

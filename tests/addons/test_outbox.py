@@ -9,6 +9,7 @@ import pytest
 import redis.asyncio as aioredis
 
 from addons.record import outbox as module
+from addons.record import recent_frames
 from addons.record import spool as spool_module
 from addons.record.outbox import Outbox
 from addons.record.spool import Spool
@@ -182,3 +183,75 @@ async def test_what_was_written_since_the_last_sending_is_not_taken_for_damage(
     assert list(tmp_path.glob("*.damaged")) == []
     await outbox._send_all()
     assert await seqs(valkey) == {0, 1}
+
+
+async def test_what_was_written_last_is_sent_without_reading_a_file(
+    valkey: "aioredis.Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    await outbox._send_all()
+    monkeypatch.setattr(module, "read_frames", None)  # whoever reads one fails
+    for _ in range(5):
+        write(spool, 30)
+        await outbox._send_all()
+    assert await sent_in_order(valkey) == list(range(150))
+    ends = {path: path.stat().st_size for path in spool.segments()}
+    assert outbox._offsets == ends and spool.recent.following(150, 1) == []
+
+
+async def test_more_than_memory_keeps_is_read_from_files(
+    valkey: "aioredis.Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent_frames, "KEPT_BYTES", 2_000)
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    write(spool, 1)
+    await outbox._send_all()
+    write(spool, 100)
+    assert (spool.recent.first or 0) > 80
+    await outbox._send_all()
+    assert await sent_in_order(valkey) == list(range(101))
+
+
+async def test_behind_a_damaged_frame_memory_gives_what_files_cannot(
+    valkey: "aioredis.Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1_000_000)
+    monkeypatch.setattr(recent_frames, "KEPT_BYTES", 2_000)
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    write(spool, 40)
+    (path,) = spool.segments()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    kept = spool.recent.first or 0
+    await outbox._send_all()
+    sent = await sent_in_order(valkey)
+    before = [seq for seq in sent if seq < kept]
+    assert before == list(range(len(before))) and 10 < len(before) < 30
+    assert sent[len(before) :] == list(range(kept, 40))
+
+
+@pytest.mark.parametrize("at", range(0, 60, 7))
+async def test_a_flush_at_any_moment_loses_nothing_and_breaks_no_order(
+    valkey: "aioredis.Redis", tmp_path: Path, at: int
+) -> None:
+    """Once all is there, each has come in its order, though some of them twice."""
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    for number in range(60):
+        write(spool, 1)
+        if number % 3 == 0:
+            await outbox._send_all()
+        if number == at:
+            await valkey.flushall()
+    while outbox._sent.get(spool.boot) != 59:
+        await outbox._send_all()
+    assert await sent_in_order(valkey) == list(range(60))
+
+
+async def sent_in_order(valkey: "aioredis.Redis") -> list[int]:
+    entries = await valkey.xrange(ONE.records)
+    return [decode(fields[FIELD]).place.seq for _, fields in entries]
