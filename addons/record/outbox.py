@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import redis.asyncio as aioredis
 from redis.exceptions import RedisError
 
-from addons.record.recent_frames import Frame
-from addons.record.spool import Spool, count_frames, read_frames
+from addons.record.spool import Frame, Spool, count_frames, read_frames
 from contract.proof import record_mac
 from contract.redis_client import is_cluster
 from contract.redis_faults import fault_by
@@ -173,7 +172,7 @@ class Outbox:
             if not await self._send([one.frame for one in written], behind):
                 return
             self._next = written[-1].frame.place.seq + 1
-            if len(written) < BATCH:  # what came meanwhile is sent with what follows it
+            if len(written) < BATCH:  # what was written meanwhile waits for more
                 return
 
     async def _send_files(self) -> bool:

@@ -17,14 +17,15 @@ import os
 import struct
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 
-from addons.record.recent_frames import Frame, RecentFrames, Written
 from contract.decision import CUT, Decision, Place, Record, encode, new_id
 
 HEADER = struct.Struct("<II")
@@ -44,6 +45,11 @@ KEEP_SIZE = 1  # FALLOC_FL_KEEP_SIZE
 LIMIT_REACHED = "it has as many bytes as EARTHFLOW_SPOOL_BYTES allows"
 # Errors of fallocate(2) where a system or a file system does not offer it.
 NOT_OFFERED = {errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+# Bytes of payloads: some 5,000 records, which is more than are written between two batches.
+# While Redis is away more are, and then the files have them.
+KEPT_BYTES = 4 * 1024 * 1024
 
 
 class SpoolFull(Exception):
@@ -73,6 +79,51 @@ class _Placed(msgspec.Struct):
 
 
 _placed = msgspec.json.Decoder(_Placed)
+
+
+class Frame(NamedTuple):
+    """The bytes of a record, its place, and its id."""
+
+    payload: bytes
+    place: Place
+    id: str
+
+
+class Written(NamedTuple):
+    """A frame, its segment, and the offset behind it."""
+
+    frame: Frame
+    segment: Path
+    behind: int
+
+
+class RecentFrames:
+    """The newest frames of one boot, without a gap between them. Bounded; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._written: deque[Written] = deque()
+        self._bytes = 0
+
+    def add(self, written: Written) -> None:
+        """Keep the frame that was written now."""
+        self._written.append(written)
+        self._bytes += len(written.frame.payload)
+        while self._bytes > KEPT_BYTES:
+            self._drop()
+
+    @property
+    def first(self) -> int | None:
+        """The seq of the oldest one."""
+        return self._written[0].frame.place.seq if self._written else None
+
+    def following(self, seq: int, most: int) -> list[Written]:
+        """Up to `most` frames from a seq on. Those before it are forgotten."""
+        while self._written and self._written[0].frame.place.seq < seq:
+            self._drop()
+        return list(islice(self._written, most))
+
+    def _drop(self) -> None:
+        self._bytes -= len(self._written.popleft().frame.payload)
 
 
 class Spool:

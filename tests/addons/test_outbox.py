@@ -9,7 +9,6 @@ import pytest
 import redis.asyncio as aioredis
 
 from addons.record import outbox as module
-from addons.record import recent_frames
 from addons.record import spool as spool_module
 from addons.record.outbox import Outbox
 from addons.record.spool import Spool
@@ -203,7 +202,7 @@ async def test_what_was_written_last_is_sent_without_reading_a_file(
 async def test_more_than_memory_keeps_is_read_from_files(
     valkey: "aioredis.Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent_frames, "KEPT_BYTES", 2_000)
+    monkeypatch.setattr(spool_module, "KEPT_BYTES", 2_000)
     spool, control = Spool(tmp_path), Control()
     outbox = Outbox(spool, valkey, control.watermark)
     write(spool, 1)
@@ -218,7 +217,7 @@ async def test_behind_a_damaged_frame_memory_gives_what_files_cannot(
     valkey: "aioredis.Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1_000_000)
-    monkeypatch.setattr(recent_frames, "KEPT_BYTES", 2_000)
+    monkeypatch.setattr(spool_module, "KEPT_BYTES", 2_000)
     spool, control = Spool(tmp_path), Control()
     outbox = Outbox(spool, valkey, control.watermark)
     write(spool, 40)
