@@ -94,7 +94,7 @@ class Gate:
         if not isinstance(admitted, CallState):
             return admitted
         state, headers = admitted, flow.request.headers
-        for name in private_names(headers):
+        for name in private_names(headers.fields):
             headers.pop(name, None)
         refusal = (
             self._malformed(flow)
@@ -334,12 +334,15 @@ class Gate:
             return PASS
         # In these names only the proxy speaks. No extension was asked for, and compressed
         # messages have no bound on what they inflate to.
-        for name in (*private_names(response.headers), "sec-websocket-extensions"):
-            response.headers.pop(name, None)
+        headers = response.headers
+        for name in private_names(headers.fields):
+            headers.pop(name, None)
+        if "sec-websocket-extensions" in headers:
+            del headers["sec-websocket-extensions"]
         if response.status_code == SWITCHING_PROTOCOLS:
             return self._answers.switched(flow, state)
         if self._connections.is_old(flow.client_conn) and not flow.request.is_http2:
-            response.headers["connection"] = "close"
+            headers["connection"] = "close"
         response.stream = True
         return self._answers.head(flow, state)
 

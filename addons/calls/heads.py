@@ -3,10 +3,14 @@
 import base64
 import posixpath
 from collections.abc import Iterable
+from functools import lru_cache
 from urllib.parse import unquote
 
 # Headers between client and proxy, and those that only Earthflow may set.
-PRIVATE_PREFIXES = ("proxy-", "x-earthflow-")
+PRIVATE_PREFIXES = (b"proxy-", b"x-earthflow-")
+# Characters of a path whose canonical form is kept: each call is asked for it four times, and
+# most are to a few paths.
+LONGEST_KEPT = 200
 
 
 def proxy_key(header: str) -> str:
@@ -25,13 +29,22 @@ def proxy_key(header: str) -> str:
     return password or user
 
 
-def private_names(names: Iterable[str]) -> list[str]:
+def private_names(fields: Iterable[tuple[bytes, bytes]]) -> list[str]:
     """The header names that must not be sent on."""
-    return [name for name in names if name.lower().startswith(PRIVATE_PREFIXES)]
+    return [
+        name.decode("utf-8", "surrogateescape")
+        for name, _ in fields
+        if name[:1] in b"PpXx" and name.lower().startswith(PRIVATE_PREFIXES)
+    ]
 
 
 def canonical(path: str) -> str:
     """The path as a lenient server would read it: unescaped, lower case, without dot segments, empty segments and parameters."""
+    return _kept(path) if len(path) <= LONGEST_KEPT else _kept.__wrapped__(path)
+
+
+@lru_cache(maxsize=512)
+def _kept(path: str) -> str:
     plain = unquote(unquote(path)).replace("\\", "/")
     segments = [segment.partition(";")[0] for segment in plain.split("/")]
     return posixpath.normpath("/" + "/".join(filter(None, segments))).lower()

@@ -110,6 +110,12 @@ BENDS = (
         "test_hooks_are_dispatched_where_we_dispatch_them",
     ),
     Bend(
+        "http.Headers.get_all, get and __contains__ are ours",
+        "some 35 looks per call, each through six functions and, for a name that is not there, an "
+        "exception",
+        "test_headers_are_read_where_we_read_them",
+    ),
+    Bend(
         "OptManager._options is read once, into the instance's attributes",
         "it copies an option's value at each of some forty looks per call",
         "test_options_are_read_where_we_keep_them",
@@ -144,6 +150,9 @@ def install() -> None:
     ConnectionHandler.handle_connection = handle_to_the_end(  # type: ignore[method-assign, assignment]
         ConnectionHandler.handle_connection
     )
+    http.Headers.get_all = _get_all  # type: ignore[method-assign, assignment]
+    http.Headers.get = _get  # type: ignore[method-assign, assignment]
+    http.Headers.__contains__ = _contains  # type: ignore[method-assign, assignment]
     http_layers.Http2Client = OrderlyHttp2Client  # type: ignore[misc]
     _http1.make_error_response = error_page
     _http2.BufferedH2Connection = OrderlyH2Connection  # type: ignore[misc]
@@ -172,20 +181,55 @@ class HookTable:
 
     def __init__(self, chain: list[Any]):
         self._addons = list(traverse(chain))
-        self._listeners: dict[str, tuple[Callable[..., Any], ...]] = {}
+        # by name: each listener, and whether it is to be awaited
+        self._listeners: dict[str, tuple[tuple[Callable[..., Any], bool], ...]] = {}
 
     async def dispatch(self, event: hooks.Hook) -> None:
         """Call every listener of a hook, in the order of the chain."""
         listeners = self._listeners.get(event.name)
         if listeners is None:
             found = (getattr(addon, event.name, None) for addon in self._addons)
-            listeners = tuple(listener for listener in found if callable(listener))
-            self._listeners[event.name] = listeners
-        for listener in listeners:
-            with safecall():
+            listeners = self._listeners[event.name] = tuple(
+                (listener, inspect.iscoroutinefunction(listener))
+                for listener in found
+                if callable(listener)
+            )
+        for listener, awaited in listeners:
+            try:
                 result = listener(*event.args())
-                if inspect.isawaitable(result):
+                if awaited or inspect.isawaitable(result):
                     await result
+            except Exception as error:
+                with safecall():
+                    raise error
+
+
+# Of one name, in any case: its values, these joined, and whether there are any.
+
+
+def _get_all(headers: http.Headers, name: str | bytes) -> list[str]:
+    wanted = _wanted(name)
+    return [
+        value.decode("utf-8", "surrogateescape")
+        for known, value in headers.fields
+        if known.lower() == wanted
+    ]
+
+
+def _get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
+    values = _get_all(headers, name)
+    return ", ".join(values) if values else default
+
+
+def _contains(headers: http.Headers, name: str | bytes) -> bool:
+    wanted = _wanted(name)
+    return any(known.lower() == wanted for known, _ in headers.fields)
+
+
+def _wanted(name: str | bytes) -> bytes:
+    if isinstance(name, str):
+        name = name.encode("utf-8", "surrogateescape")
+    return name.lower()
 
 
 def _unchecked(message: http.MessageData) -> None:

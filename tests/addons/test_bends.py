@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 from h2.connection import H2Connection
+from hypothesis import given
+from hypothesis import strategies as st
 from mitmproxy import addonmanager, certs, http, master, optmanager, version
 from mitmproxy.addons import proxyserver, tlsconfig
 from mitmproxy.addons.next_layer import NextLayer
+from mitmproxy.coretypes import multidict
 from mitmproxy.proxy import mode_servers, server
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import http as http_layers
@@ -47,6 +50,7 @@ from addons.mitm.tunnel import TunnelLayer
 from addons.mitm.watched_stream import WatchedStream
 from addons.mitm.websocket import JudgedWebSocket
 
+HEADER_NAMES = st.sampled_from((b"a", b"A", b"bB", b"Bb", b"\xff", b"\xc3\x89", b""))
 OURS = (
     BoundedHttp1Client,
     BoundedHttp1Server,
@@ -245,6 +249,33 @@ def test_hooks_are_dispatched_where_we_dispatch_them() -> None:
     lifecycle = addonmanager.AddonManager.handle_lifecycle
     assert list(inspect.signature(lifecycle).parameters) == ["self", "event"]
     assert ".addons.handle_lifecycle(" in source(mode_servers)
+
+
+def test_headers_are_read_where_we_read_them() -> None:
+    """Whoever looks up a name does so by these three, or by `__getitem__`, which asks the first."""
+    bends.install()
+    assert "fields: tuple[tuple[bytes, bytes], ...]" in source(http.Headers)
+    assert "self.get_all(key)" in source(multidict._MultiDict.__getitem__)
+    for name in ("get_all", "get", "__contains__"):
+        assert getattr(http.Headers, name).__module__ == bends.__name__
+
+
+@given(
+    st.lists(st.tuples(HEADER_NAMES, st.binary(max_size=4)), max_size=6),
+    HEADER_NAMES,
+)
+def test_our_headers_say_what_mitmproxys_say(
+    fields: list[tuple[bytes, bytes]], wanted: bytes
+) -> None:
+    bends.install()
+    headers = http.Headers(fields)
+    for name in (wanted, wanted.decode("utf-8", "surrogateescape")):
+        plain = multidict._MultiDict.get_all(headers, wanted)
+        values = [value.decode("utf-8", "surrogateescape") for value in plain]
+        assert headers.get_all(name) == values
+        assert (name in headers) == bool(values)
+        assert headers.get(name, "none") == (", ".join(values) if values else "none")
+        assert headers.get(name) == (", ".join(values) if values else None)
 
 
 def test_options_are_read_where_we_keep_them() -> None:

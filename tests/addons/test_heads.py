@@ -58,11 +58,13 @@ def test_names_that_differ_or_stand_twice_do_not_agree(
 def test_what_is_between_client_and_proxy_is_named() -> None:
     assert private_names(
         [
-            "Proxy-Authorization",
-            "proxy-connection",
-            "X-Earthflow-Decision",
-            "Accept",
-            "Authorization",
+            (b"Proxy-Authorization", b"Basic x"),
+            (b"proxy-connection", b"close"),
+            (b"X-Earthflow-Decision", b"1"),
+            (b"Accept", b"*/*"),
+            (b"Authorization", b"Bearer x"),
+            (b"", b""),
+            (b"x", b""),
         ]
     ) == [
         "Proxy-Authorization",
