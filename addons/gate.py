@@ -8,7 +8,6 @@ call is sent or its refusal is.
 import re
 import time
 from contextlib import suppress
-from dataclasses import replace
 
 from addons.answers.guarded import Piece
 from addons.answers.handle import AnswerHandler
@@ -288,8 +287,9 @@ class Gate:
         record = state.record = self._recorder.judged(
             state.caller,
             address_of(flow, path=path),
-            replace(exchange, model=model),
+            exchange,
             verdict,
+            model=model,
             prompt_hash=judged.prompt_hash,
             rulebook=judged.rulebook,
             prompt=judged.prompt,
@@ -335,10 +335,8 @@ class Gate:
         # In these names only the proxy speaks. No extension was asked for, and compressed
         # messages have no bound on what they inflate to.
         headers = response.headers
-        for name in private_names(headers.fields):
+        for name in (*private_names(headers.fields), "sec-websocket-extensions"):
             headers.pop(name, None)
-        if "sec-websocket-extensions" in headers:
-            del headers["sec-websocket-extensions"]
         if response.status_code == SWITCHING_PROTOCOLS:
             return self._answers.switched(flow, state)
         if self._connections.is_old(flow.client_conn) and not flow.request.is_http2:

@@ -25,7 +25,7 @@ from addons.answers.heads import passes
 from addons.answers.streamed import StreamedAnswer
 from addons.calls.judge import CallJudge, JudgedCall
 from addons.calls.originals import joined
-from addons.calls.reading import CallRequest, read_message
+from addons.calls.reading import CallRequest, read_message, shown
 from addons.calls.refusal import (
     AUDIT_FULL,
     POLICY_VIOLATION,
@@ -200,6 +200,7 @@ class Dialogue:
             self._to_message,
             exchange,
             verdict,
+            model=shown(exchange, verdict).model,
             prompt_hash=judged.prompt_hash,
             rulebook=judged.rulebook,
             prompt=judged.prompt,

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -25,7 +25,7 @@ from contract.decision import (
     Reason,
     new_id,
 )
-from rules.exchange import Exchange
+from rules.exchange import Exchange, coverage_of
 from rules.verdict import Verdict
 
 logger = logging.getLogger("earthflow.record")
@@ -124,21 +124,22 @@ class Recorder:
         exchange: Exchange,
         verdict: Verdict,
         *,
+        model: str,
         prompt_hash: str,
         rulebook: str,
         prompt: str = "",
     ) -> OpenRecord:
-        """Record the verdict of the rules on a call."""
+        """Record the verdict of the rules on a call; `model` is what the record says of it."""
         decision = {
             "action": verdict.action,
             "would": verdict.would,
             "would_strict": verdict.would_strict,
-            "coverage": replace(exchange, unreadable=verdict.unreadable).coverage,
+            "coverage": coverage_of(exchange.parts, verdict.unreadable),
             "unreadable": verdict.unreadable,
             "rules": _fired(verdict),
             "rulebook": rulebook,
             "provider": exchange.provider,
-            "model": _writable(exchange.model),
+            "model": _writable(model),
             "stream": exchange.stream,
             "size": exchange.size,
             "prompt_hash": prompt_hash,
@@ -382,6 +383,8 @@ def _fired(verdict: Verdict) -> tuple[Fired, ...]:
 
 def _writable(text: str) -> str:
     """A caller's text, bounded, without what UTF-8 or PostgreSQL cannot hold."""
+    if text.isascii() and "\0" not in text:
+        return text[:MAX_TEXT]
     return text[:MAX_TEXT].encode("utf-8", "replace").decode().replace("\0", "?")
 
 
