@@ -63,6 +63,8 @@ def evaluate_by(
 ) -> Verdict:
     """Judge an exchange by exactly this book; otherwise as `evaluate`."""
     parts = exchange.parts
+    if not parts:
+        return _verdict(book, exchange, (), key)
     commands, cut = command_texts(parts) if book.commands else ([], False)
     texts = [part.text for part in parts]
     own = _own_names(exchange)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import msgspec
 
+from addons.answers.plain_texts import read_plain
 from addons.answers.template import Bound
 from addons.answers.texts import AnswerReader
 from addons.framing import FRAMINGS, PACKED, framing_of
@@ -162,6 +163,10 @@ def judge_whole(
 
     Never raises. `key` makes the placeholders; `restorer` puts originals back.
     """
+    if not encoding.strip() and restorer is None and is_utf8(raw, content_type):
+        answer = _judge_plain(book, context, raw, key)
+        if answer is not None:
+            return answer
     context = replace(context, stream=False, size=len(raw))
     decoded, strange = decode(raw, encoding), tuple[str, ...]()
     if isinstance(decoded, Unreadable) and decoded.reason == UNKNOWN:
@@ -200,6 +205,22 @@ def judge_whole(
     if body is None and _has_beside(raw, encoding):
         body = decoded
     return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body, bound)
+
+
+def _judge_plain(
+    book: Rulebook, context: Exchange, raw: bytes, key: bytes
+) -> WholeAnswer | None:
+    """The same of an answer that is plain, as most are; None of any other."""
+    plain = read_plain(raw)
+    if plain is None:
+        return None
+    parts = tuple(plain.parts)
+    exchange = context.but(stream=False, size=len(raw), parts=parts)
+    verdict, usage = evaluate(book, exchange, key=key), Usage()
+    usage.read(plain.document)
+    edited = verdict.edits and verdict.action != "BLOCK"
+    body = splice(raw, verdict.edits) if edited else None
+    return WholeAnswer(len(raw), usage, verdict, exchange.coverage, body)
 
 
 def _has_beside(raw: bytes, encoding: str) -> bool:

@@ -296,8 +296,9 @@ def _is_judged(policy: AnswerPolicy) -> bool:
 
 def _verdict_by_head(policy: AnswerPolicy, reason: str) -> Verdict:
     """What the rules say of an answer whose body was not read, or cannot be for this reason."""
-    unreadable = (reason,) if reason else ()
-    context = replace(policy.context, unreadable=unreadable)
+    context = policy.context
+    if reason:
+        context = context.but(unreadable=(reason,))
     return evaluate(policy.book, context, key=policy.key)
 
 

@@ -3,14 +3,14 @@
 A field in which a rule finds what it would take out or block is left out; the answer itself is judged by its body.
 """
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from http.client import responses
 
 from addons.calls.flow import Response
 from addons.calls.state import AnswerPolicy
 from rules.evaluate import evaluate
 from rules.exchange import NOWHERE, Part
+from rules.scan import Clean
 from rules.verdict import Verdict
 
 # Fields of the body's form, which the proxy reads itself.
@@ -43,16 +43,8 @@ def clean_head(response: Response, policy: AnswerPolicy) -> None:
     left_out = set(judged[MAX_FIELDS:])
     judged = judged[:MAX_FIELDS]
     texts = [b": ".join(fields[number]).decode("latin-1") for number in judged]
-    verdict = _judged(policy, texts)
-    if verdict.action not in ("ALLOW", "FLAG"):
-        found = {
-            place[0]
-            for fired in verdict.fired
-            if fired.rule.action in ("redact", "block")
-            for finding in fired.findings
-            for place in finding.places
-        }
-        left_out |= {judged[one] for one in found or range(len(judged))}
+    if not _are_known(policy, texts):
+        left_out |= {judged[one] for one in _unwanted(policy, texts)}
     if left_out:
         kind = response.headers.get("content-type", "")
         response.headers.fields = tuple(
@@ -62,6 +54,47 @@ def clean_head(response: Response, policy: AnswerPolicy) -> None:
             response.headers["content-type"] = kind.partition(";")[0].strip()
 
 
+class _Lines:
+    """The lines of heads among the clean texts of a tenant: apart from others, and long enough to be remembered."""
+
+    def __init__(self, clean: Clean):
+        self._clean = clean
+
+    def __contains__(self, text: object) -> bool:
+        return f"{'answer':64}{text}" in self._clean
+
+    def add(self, text: str) -> None:
+        """Remember that nothing was found in a line."""
+        self._clean.add(f"{'answer':64}{text}")
+
+
+def _are_known(policy: AnswerPolicy, texts: Sequence[str]) -> bool:
+    """Whether no rule finds anything in these lines, as is known of earlier heads. Rules without
+    content are asked again by whoever judges the answer, but those that speak of single texts.
+    """
+    book, clean = policy.book.answers, policy.clean
+    if book is None or clean is None:
+        return book is None
+    of_parts = any(book.rules[number].by_part for number in book.contextual)
+    lines = _Lines(clean)
+    return not of_parts and all(text in lines for text in texts)
+
+
+def _unwanted(policy: AnswerPolicy, texts: Sequence[str]) -> Iterable[int]:
+    """Those of the lines that are left out."""
+    verdict = _judged(policy, texts)
+    if verdict.action in ("ALLOW", "FLAG"):
+        return ()
+    found = {
+        place[0]
+        for fired in verdict.fired
+        if fired.rule.action in ("redact", "block")
+        for finding in fired.findings
+        for place in finding.places
+    }
+    return found or range(len(texts))
+
+
 def passes(policy: AnswerPolicy, texts: Iterable[str]) -> bool:
     """Whether no rule takes anything out of these texts, or blocks for them."""
     return _judged(policy, texts).action in ("ALLOW", "FLAG")
@@ -69,4 +102,6 @@ def passes(policy: AnswerPolicy, texts: Iterable[str]) -> bool:
 
 def _judged(policy: AnswerPolicy, texts: Iterable[str]) -> Verdict:
     parts = tuple(Part(text, "other", "field", NOWHERE) for text in texts)
-    return evaluate(policy.book, replace(policy.context, parts=parts), key=policy.key)
+    clean = _Lines(policy.clean) if policy.clean is not None else None
+    context = policy.context.but(parts=parts)
+    return evaluate(policy.book, context, key=policy.key, clean=clean)

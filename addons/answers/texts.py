@@ -204,7 +204,7 @@ class AnswerReader:
             walk.end(body)
         except Unread as error:
             return Unreadable(error.why)
-        if b'"logprobs"' in body and _has_logprobs(document):
+        if b'"logprobs"' in body and has_logprobs(document):
             # Logprobs repeat the text as tokens and bytes, which are not read
             unreadable["opaque"] = None
         last = event.endswith(ENDS) or ENDING.search(body) is not None
@@ -389,7 +389,8 @@ def _is_media(name: str, event: str, leaf: Leaf) -> bool:
     return True
 
 
-def _has_logprobs(document: Any) -> bool:
+def has_logprobs(document: Any) -> bool:
+    """Whether an answer repeats its text as tokens."""
     choices = document.get("choices") if isinstance(document, dict) else None
     return isinstance(choices, list) and any(
         isinstance(choice, dict) and choice.get("logprobs") for choice in choices

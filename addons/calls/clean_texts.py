@@ -64,6 +64,10 @@ class TenantCleanTexts:
             self._known[text] = known
         return known
 
+    def for_another(self) -> "TenantCleanTexts":
+        """The same for another call, or an answer; this one keeps the texts that it was asked for."""
+        return TenantCleanTexts(self._memory, self._secret)
+
     def fresh(self, texts: Iterable[str]) -> int:
         """The number of characters in texts that are not remembered."""
         return sum(len(text) for text in texts if text not in self)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from addons.calls.clean_texts import CleanTexts
+from addons.calls.clean_texts import CleanTexts, TenantCleanTexts
 from addons.calls.documents.reader import DocumentReader
 from addons.calls.large_work import LargeWork
 from addons.calls.originals import originals_of
@@ -20,7 +20,6 @@ from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import SnapshotHolder
 from contract.snapshot import Rate
 from rules.rulebook import Rulebook
-from rules.scan import Clean
 from rules.verdict import Verdict
 
 logger = logging.getLogger("earthflow.judge")
@@ -60,7 +59,7 @@ class _Judging:
     reading: Reading
     book: Rulebook
     key: bytes
-    clean: Clean
+    clean: TenantCleanTexts
     large_work: LargeWork | None  # None: it is judged at once, beside other calls
 
     async def again(self, **known: Any) -> Judgement:
@@ -202,8 +201,7 @@ def _answer_policy(judging: _Judging, verdict: Verdict) -> AnswerPolicy | None:
     )
     if book.answers is None and not originals:
         return None
-    context = replace(
-        reading.exchange,
+    context = reading.exchange.but(
         direction="response",
         parts=(),
         unreadable=(),
@@ -211,4 +209,5 @@ def _answer_policy(judging: _Judging, verdict: Verdict) -> AnswerPolicy | None:
         refused={},
         signed=frozenset(),
     )
-    return AnswerPolicy(book, context, judging.key, originals)
+    clean = judging.clean.for_another()
+    return AnswerPolicy(book, context, judging.key, originals, clean)

@@ -10,6 +10,7 @@ from rules.exchange import Exchange
 from rules.restore.original import Original
 from rules.restore.restorer import Restorer
 from rules.rulebook import Rulebook
+from rules.scan import Clean
 
 STATE = "earthflow"
 ANSWER = "earthflow_answer"  # in flow.metadata: what judges the answer as it streams (answers/guarded.py)
@@ -23,12 +24,13 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 @dataclass(frozen=True, slots=True)
 class AnswerPolicy:
-    """How the answer to a judged call is judged, and what is put back into it."""
+    """How the answer to a judged call is judged, and what is put back into it. `clean` remembers lines of heads."""
 
     book: Rulebook
     context: Exchange
     key: bytes
     originals: tuple[Original, ...] = ()
+    clean: Clean | None = None
 
     def restorer(self) -> Restorer | None:
         """What puts originals back into one answer; None where there are none."""

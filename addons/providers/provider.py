@@ -160,8 +160,10 @@ class Usage:
         """
         for holder in _holders(message):
             for name, before, after in COUNTS:
-                counts = holder if not name else holder.get(name)
-                if isinstance(counts, Mapping):
+                if name and name not in holder:
+                    continue
+                counts = holder[name] if name else holder
+                if type(counts) is dict:
                     self.input_tokens = _count(counts.get(before), self.input_tokens)
                     self.output_tokens = _count(counts.get(after), self.output_tokens)
 
@@ -172,6 +174,7 @@ class Usage:
                 setattr(self, name, (getattr(self, name) or 0) + more)
 
 
+WRAPPERS = ("message", "response", "delta", "meta", "usage", "metadata")
 # The key of an object with counts, and the names of the counts in it.
 COUNTS = (
     # OpenAI's chat, and all who copy it
@@ -188,25 +191,22 @@ COUNTS = (
 )
 
 
-def _holders(message: object) -> list[Mapping[str, Any]]:
+def _holders(message: object) -> list[dict[str, Any]]:
     """The objects of a message that may hold counts: itself, and what wraps them in a
     stream's events.
     """
-    if isinstance(message, list):
+    if type(message) is list:
         return [holder for one in message[-1:] for holder in _holders(one)]
-    if not isinstance(message, Mapping):
+    if type(message) is not dict:
         return []
-    inner = [
-        message.get(name)
-        for name in ("message", "response", "delta", "meta", "usage", "metadata")
-    ]
-    usage = message.get("delta")
-    inner.append(usage.get("usage") if isinstance(usage, Mapping) else None)
-    return [holder for holder in (*inner, message) if isinstance(holder, Mapping)]
+    inner = [message[name] for name in WRAPPERS if name in message]
+    delta = message.get("delta")
+    if type(delta) is dict:
+        inner.append(delta.get("usage"))
+    return [holder for holder in (*inner, message) if type(holder) is dict]
 
 
 def _count(value: object, before: int | None) -> int | None:
-    plausible = (
-        isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53
-    )
-    return value if plausible else before  # type: ignore[return-value]
+    if type(value) is int and 0 <= value < 2**53:
+        return value
+    return before
