@@ -275,6 +275,8 @@ def _fired(
 
 def _fired_by_context(book: Rulebook, exchange: Exchange) -> Iterator[Fired]:
     """Rules without content: no finding asks for them."""
+    if not book.contextual:
+        return
     of_call = book.conditions.of_call(exchange)
     for number in book.contextual:
         rule = book.rules[number]

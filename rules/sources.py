@@ -116,6 +116,7 @@ class Sources:
     def __init__(self, texts: Mapping[str, str]):
         self.texts = texts
         self._files: dict[str, RuleFile] = {}
+        self._own: dict[str, bool] = {}
 
     @property
     def tenants(self) -> list[str]:
@@ -124,7 +125,11 @@ class Sources:
 
     def has_own(self, tenant: str) -> bool:
         """Whether a tenant has a file or a layer of its own."""
-        return any(name in self.texts for name in sources_of(tenant))
+        own = self._own.get(tenant)
+        if own is None:
+            own = any(name in self.texts for name in sources_of(tenant))
+            self._own[tenant] = own
+        return own
 
     def assemble(
         self, preset: str, tenant: str = "", known: Iterable[Rule] = ()

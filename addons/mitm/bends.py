@@ -7,6 +7,7 @@ changes the module-level ones; the other functions are called where their object
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 from mitmproxy import hooks, http, master
@@ -217,15 +218,18 @@ def _get_all(headers: http.Headers, name: str | bytes) -> list[str]:
 
 
 def _get(headers: http.Headers, name: str | bytes, default: Any = None) -> Any:
-    values = _get_all(headers, name)
-    return ", ".join(values) if values else default
+    return ", ".join(_get_all(headers, name)) if name in headers else default
 
 
 def _contains(headers: http.Headers, name: str | bytes) -> bool:
     wanted = _wanted(name)
-    return any(known.lower() == wanted for known, _ in headers.fields)
+    for known, _ in headers.fields:  # noqa: SIM110  (a generator takes longer)
+        if known.lower() == wanted:
+            return True
+    return False
 
 
+@lru_cache(maxsize=256)  # nearly all are names in code
 def _wanted(name: str | bytes) -> bytes:
     if isinstance(name, str):
         name = name.encode("utf-8", "surrogateescape")

@@ -59,6 +59,7 @@ class CompiledSnapshot:
             library, sorted({tenant.preset for tenant in snapshot.tenants})
         )
         self._prompt_keys: dict[str, bytes] = {}
+        self._placeholder_keys: dict[str, bytes] = {}
         earlier = before._known if before is not None else {}
         self._known: dict[str, KnownValues] = {
             tenant.id: self._opened(tenant, earlier.get(tenant.id))
@@ -139,7 +140,11 @@ class CompiledSnapshot:
 
     def placeholder_key(self, tenant: TenantEntry) -> bytes:
         """The key that makes a tenant's placeholders its own."""
-        return placeholder_key(self._prompt_key(tenant))
+        key = self._placeholder_keys.get(tenant.id)
+        if key is None:
+            key = placeholder_key(self._prompt_key(tenant))
+            self._placeholder_keys[tenant.id] = key
+        return key
 
     def _prompt_key(self, tenant: TenantEntry) -> bytes:
         if tenant.id not in self._prompt_keys:
