@@ -122,6 +122,12 @@ BENDS = (
         "test_options_are_read_where_we_keep_them",
     ),
     Bend(
+        "Http1Connection.body_reader is h11's ContentLengthReader where a length is declared, with "
+        "_remaining (mitm/http1.py)",
+        "a body of a known length is read in larger pieces",
+        "test_a_body_with_a_length_has_the_reader_that_we_know",
+    ),
+    Bend(
         "http.MessageData.__post_init__ does nothing",
         "it checks the type of every field of every message; mypy has done so",
         "test_messages_check_their_fields_where_we_stop_them",

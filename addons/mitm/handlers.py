@@ -20,6 +20,8 @@ KEEPALIVE_IDLE, KEEPALIVE_EVERY = 60, 30
 
 # Bytes that are taken at once: of a flood of frames that have no content, some thousand.
 PIECE = 16 * 1024
+# and of a body whose length is known, which is nothing but content
+PIECE_OF_BODY = 64 * 1024
 KEPT = 64 * 1024  # bytes that may still wait for an upstream when its client has left
 # Connections that were reset, and did not end.
 TORN: WeakSet[Connection] = WeakSet()
@@ -89,20 +91,23 @@ class FairReader:
     def __init__(self, reader: Any, connection: Connection):
         self._reader, self._connection = reader, connection
         self._full = False
+        self.body = 0  # bytes that are still to come of a body whose length is known
         self.may_read = asyncio.Event()
         self.may_read.set()
 
     async def read(self, size: int) -> bytes:
-        """As asyncio's reader, in pieces of at most PIECE bytes."""
+        """As asyncio's reader, in pieces of at most PIECE bytes, or PIECE_OF_BODY."""
         if self._full:
             await asyncio.sleep(0)
         await self.may_read.wait()
+        most = PIECE if self.body <= PIECE else PIECE_OF_BODY
         try:
-            data: bytes = await self._reader.read(min(size, PIECE))
+            data: bytes = await self._reader.read(min(size, most))
         except OSError:
             TORN.add(self._connection)  # mitmproxy takes it for an orderly end
             raise
-        self._full = len(data) == PIECE  # then there may be more
+        self._full = len(data) == most  # then there may be more
+        self.body -= len(data)
         return data
 
 
@@ -111,6 +116,15 @@ def read_fairly(client: Hashable, connection: Connection) -> None:
     io = _io(client, connection)
     if io is not None and io.reader is not None:
         io.reader = FairReader(io.reader, connection)
+
+
+def expect_body(client: Hashable, connection: Connection, size: int) -> None:
+    """Read a body of a known length in larger pieces."""
+    if size <= PIECE:
+        return
+    io = _io(client, connection)
+    if io is not None and isinstance(io.reader, FairReader):
+        io.reader.body = size
 
 
 def allow_uploads(client: Client, upstream: Connection, size: int) -> None:

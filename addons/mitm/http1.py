@@ -8,6 +8,8 @@ import re
 from typing import Any
 
 import h11
+from h11._readers import ContentLengthReader
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
@@ -24,7 +26,7 @@ from mitmproxy.proxy.layers.http._http1 import (
 )
 
 from addons.mitm.error_page import error_page
-from addons.mitm.handlers import TORN
+from addons.mitm.handlers import TORN, expect_body
 from addons.network.connections import Connections
 
 # Bytes of one head: its line and headers. Servers allow 8 to 64 KB; keys and cookies of our
@@ -78,6 +80,8 @@ class BoundedHttp1Server(Http1Server):
             if head is None:
                 self._connections.expect(self.context.client)
         yield from super().read_headers(event)
+        if self.state == self.read_body:
+            _expect(self.context, self.conn, self.body_reader)
 
     def read_body(self, event: events.Event) -> Commands:
         try:
@@ -114,14 +118,20 @@ class BoundedHttp1Server(Http1Server):
         self.state = self.done
 
 
+def _expect(context: Context, connection: Connection, reader: Any) -> None:
+    """Tell whoever reads from the socket how much of a body is to come, where that is known."""
+    if isinstance(reader, ContentLengthReader):
+        expect_body(context.client, connection, reader._remaining)
+
+
 class WithoutTrailers:
     """A body reader that skips what may follow a chunked body, up to a bound."""
 
     def __init__(self, reader: Any):
-        self._reader = reader
+        self.reader = reader
 
     def __call__(self, buffer: Any) -> Any:
-        event = self._reader(buffer)
+        event = self.reader(buffer)
         if event is None and len(buffer) > MAX_HEAD:
             raise h11.RemoteProtocolError(
                 "what stands between or behind the pieces of the body is too long"
@@ -129,7 +139,7 @@ class WithoutTrailers:
         return h11.EndOfMessage() if isinstance(event, h11.EndOfMessage) else event
 
     def read_eof(self) -> Any:
-        return self._reader.read_eof()
+        return self.reader.read_eof()
 
 
 class BoundedHttp1Client(Http1Client):
@@ -177,6 +187,8 @@ class BoundedHttp1Client(Http1Client):
             self.buf.maybe_extract_at_most(head.end())
             self._interim += 1
         yield from super().read_headers(event)
+        if self.state == self.read_body:
+            _expect(self.context, self.conn, self._reader.reader)
         why = ""
         if len(self.buf) > MAX_HEAD:
             why = f"the answer's head is larger than {MAX_HEAD} bytes"

@@ -76,9 +76,8 @@ class JsonFormat:
             and not isinstance(document[self.plain], list)
         ):
             return Unreadable("opaque")
-        reading = _Reading(
-            self, document, has_signs=any(sign in body for sign in SIGNS)
-        )
+        has_signs = self.signed is not None and any(sign in body for sign in SIGNS)
+        reading = _Reading(self, document, has_signs=has_signs)
         try:
             reading.run()
             reading.walk.end(body)

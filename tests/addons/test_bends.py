@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from h2.connection import H2Connection
+from h11._readers import ContentLengthReader
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import addonmanager, certs, http, master, optmanager, version
@@ -283,6 +284,13 @@ def test_options_are_read_where_we_keep_them() -> None:
     assert "_options" in sets(optmanager.OptManager)
     assert "__getattr__" in vars(optmanager.OptManager)
     assert "__getattribute__" not in vars(optmanager.OptManager)
+
+
+def test_a_body_with_a_length_has_the_reader_that_we_know() -> None:
+    made = _http1.make_body_reader(70_000)
+    assert isinstance(made, ContentLengthReader) and made._remaining == 70_000
+    assert "self.body_reader = make_body_reader(" in source(Http1Server)
+    assert "self.body_reader = make_body_reader(" in source(Http1Client)
 
 
 def test_messages_check_their_fields_where_we_stop_them() -> None:
