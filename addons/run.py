@@ -12,6 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
+import addons.mitm  # noqa: F401  # isort: skip  (before mitmproxy: see there)
 import uvloop
 from mitmproxy import master, options
 from mitmproxy.addons import core, next_layer
@@ -24,6 +25,7 @@ from addons.mitm.own_certificates import OwnCertificates
 from addons.mitm.server import AddonErrors, Proxyserver
 from addons.services import CANNOT_START, Services
 from addons.settings import ProxySettings
+from addons.status import heap
 from contract.drain import noticed
 from contract.settings import explain, refuse_start
 
@@ -120,6 +122,7 @@ async def _run(
 
 def main() -> None:
     """`python -m addons.run`."""
+    heap.tune()
     try:
         settings = ProxySettings()
     except ValidationError as error:

@@ -37,6 +37,7 @@ from addons.record.spool import SpoolBusy, take_spool
 from addons.record.writer import RecordWriter
 from addons.settings import ProxySettings
 from addons.status.health import Health
+from addons.status.heap import keep_trimmed
 from addons.status.loop_watch import LoopWatch
 from addons.status.metrics import Counts, MetricsPort
 from addons.status.report import report
@@ -183,7 +184,7 @@ class Services:
             services._tell_control(),
         ]
         services._tasks = [asyncio.create_task(_as_own(work)) for work in own]
-        beside = services.connections.run(), services._loop_watch.run()
+        beside = services.connections.run(), services._loop_watch.run(), keep_trimmed()
         services._tasks += map(asyncio.create_task, beside)
         if services._metrics is not None:
             logger.info("metrics on port %d", await services._metrics.start())

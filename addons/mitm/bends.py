@@ -74,6 +74,11 @@ BENDS = (
         "test_the_attributes_that_we_use_are_there",
     ),
     Bend(
+        "the package mitmproxy.addons is in place without what its __init__ loads (mitm/__init__.py)",
+        "it loads every addon, with Flask and LDAP: some 15 MB, and a tenth of a second",
+        "test_the_addons_that_we_use_load_by_themselves",
+    ),
+    Bend(
         "NextLayer._next_layer is LayerChoice.next_layer",
         "an addon's `next_layer` hook cannot ask for more bytes",
         "test_the_layer_is_chosen_where_we_choose_it",

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
+import mitmproxy
 import pytest
 from h2.connection import H2Connection
 from h11._readers import ContentLengthReader
@@ -208,6 +209,17 @@ def test_mitmproxy_makes_our_classes_where_it_made_its_own() -> None:
     assert made in source(HttpStream.flow_done)
     assert http_layers.websocket.WebsocketLayer is JudgedWebSocket
     assert "self.body_reader = make_body_reader" in source(Http1Client.read_headers)
+
+
+def test_the_addons_that_we_use_load_by_themselves() -> None:
+    """`mitmproxy.addons` defines nothing but the list of its addons."""
+    tree = ast.parse((Path(mitmproxy.__path__[0]) / "addons" / "__init__.py").read_text())  # fmt: skip
+    defined = [
+        one.name
+        for one in tree.body
+        if isinstance(one, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+    ]
+    assert defined == ["default_addons"]
 
 
 def test_the_layer_is_chosen_where_we_choose_it() -> None:
