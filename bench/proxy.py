@@ -1,171 +1,83 @@
-"""`make bench`: proxy CPU per keep-alive call of 1 KB, Earthflow with everything on against bare mitmproxy, interleaved."""
+"""What a call costs a proxy: Earthflow by its rules, stock mitmdump and bare mitmproxy, side by side. docs/performance.md."""
 
-import asyncio
 import json
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from random import Random
 
-import uvloop
+from bench.contest import ROWS
+from bench.entrants import BARE, Entrants, Taken, load, measured
+from rules.load import Library
+from rules.sources import shipped
 
-from bench import streams, texts
-from bench.load import CALL, Client, request, settings_for, spread, upstream
-from bench.process import cpu_seconds
-from cli import ca_folder
-from cli.ca_folder import CA_FILE
-from cli.processes import start, stop
-from cli.settings import environment, settings_of
-from cli.stack import Stack
-from cli.state_folder import claim
-from cli.trust import bundle_path
-
-TURNS, NEXT_TURNS = (10, 200), 200
-CONNECTIONS, CALLS, ROUNDS, WARM_UP = 8, 2000, 7, 1000
+ROUNDS = 7
+FIGURES = Path(__file__).resolve().parent.parent / "docs" / "performance.json"
+MANY = 1_000  # rules
+NO_RULES, DEFAULT, STRICT, THOUSAND = "no rules", "default", "strict", "1,000 rules"
 
 
-async def measure(client: Client, pid: int, requests: Sequence[bytes]) -> float:
-    """CPU milliseconds of the proxy per call."""
-    before = cpu_seconds(pid)
-    await client.send(requests)
-    return (cpu_seconds(pid) - before) * 1000 / len(requests)
+def thousand() -> str:
+    """A tenant's own rules in the shipped style: with those of the preset they are MANY."""
+    count = MANY - len(Library(shipped()).rulebook("default").rules)
+    lines = ["earthflow: 1", "rules:"]
+    for number in range(count):
+        lines.append(f"  - id: bench.vendor{number}\n    message: A key of vendor {number}\n    action: redact\n    match: {{regex: '\\bvnd{number}_[0-9A-Za-z]{{32}}\\b'}}")  # fmt: skip
+    return "\n".join(lines) + "\n"
 
 
-async def run(folder: Path) -> None:
-    """Both proxies over the same upstream and the same CA, in turns."""
-    server, roots = await upstream(folder, streams.answer)
-    port = server.sockets[0].getsockname()[1]
-    extra = settings_for(server, roots)
-    with Stack(
-        settings_of(folder), lambda line: print(line, file=sys.stderr), extra
-    ) as stack:
-        command = [
-            sys.executable,
-            "-m",
-            "bench.bare",
-            str(folder / "ca"),
-            str(roots),
-            str(port),
-        ]
-        bare = start(command, environment(), subprocess.PIPE)
-        try:
-            assert bare.stdout is not None
-            bare_port = int(
-                (await asyncio.to_thread(bare.stdout.readline)).rsplit(b" ", 1)[1]
-            )
-            trust = bundle_path(folder)
-            ours = Client(stack.port, stack.new_key or "", trust)
-            theirs = Client(bare_port, "none", folder / "ca" / CA_FILE)
-            await compare(
-                ours,
-                stack.services["proxy"].process.pid,
-                theirs,
-                bare.pid,
-            )
-            await conversations(
-                ours,
-                stack.services["proxy"].process.pid,
-                theirs,
-                bare.pid,
-            )
-            direct = Client(port, "", roots, proxied=False)
-            await direct.connect(1)
-            await streams.first_tokens(
-                {
-                    "direct": direct,
-                    "bare mitmproxy": theirs,
-                    "Earthflow": ours,
-                }
-            )
-            await streams.each_chunk(
-                ours,
-                stack.services["proxy"].process.pid,
-                theirs,
-                bare.pid,
-            )
-            for client in (ours, theirs, direct):
-                client.close()
-        finally:
-            stop(bare)
-    server.close()
+RULES = {
+    "tenants/bench-none.yaml": 'earthflow: 1\noverrides: {"*": {mode: "off"}}\n',
+    "tenants/bench-many.yaml": thousand(),
+}
 
 
-async def compare(ours: Client, our_pid: int, theirs: Client, their_pid: int) -> None:
-    """Warm up, then take turns; print both and the ratio of each pair."""
-    for client in (ours, theirs):
-        await client.connect(CONNECTIONS)
-        await client.send([request(CALL)] * WARM_UP)
-    earthflow, bare = [], []
-    for number in range(ROUNDS):
-        bare.append(await measure(theirs, their_pid, [request(CALL)] * CALLS))
-        earthflow.append(await measure(ours, our_pid, [request(CALL)] * CALLS))
-        print(f"round {number + 1} of {ROUNDS}", file=sys.stderr)
-    print(
-        f"proxy CPU per keep-alive call, {len(CALL)} B up, {CONNECTIONS} connections, {CALLS} calls a round, {ROUNDS} rounds in turns"
-    )
-    print("                                     min / median / max")
-    print(f"bare mitmproxy, ms                 {spread(bare)}")
-    print(f"Earthflow, everything on, ms       {spread(earthflow)}")
-    print(
-        f"ratio, each pair of rounds         {spread([ours / theirs for ours, theirs in zip(earthflow, bare, strict=True)])}"
-    )
+def enter(entrants: Entrants) -> None:
+    """All of them."""
+    entrants.bare()
+    entrants.stock()
+    entrants.tenant(NO_RULES, id="bench-none")
+    entrants.tenant(DEFAULT)
+    entrants.tenant(STRICT, rules_preset="strict")
+    entrants.tenant(THOUSAND, id="bench-many")
 
 
-async def conversations(
-    ours: Client, our_pid: int, theirs: Client, their_pid: int
-) -> None:
-    """What the next turn of a short and of a long conversation costs, in turns; each call says something new."""
-    rng = Random(7)
-    proxies = {
-        "bare mitmproxy": (theirs, their_pid),
-        "Earthflow": (ours, our_pid),
-    }
-    taken: dict[tuple[str, int], list[float]] = {
-        (name, turns): [] for name in proxies for turns in TURNS
-    }
-    for _ in range(ROUNDS):
-        for turns in TURNS:
-            said = [f"{texts.text(rng, 500)}." for _ in range(turns)]
-            calls = [
-                request(conversation([*said, f"{texts.text(rng, 500)}."]))
-                for _ in range(NEXT_TURNS + 1)
-            ]
-            for name, (client, pid) in proxies.items():
-                await client.send(calls[:1])
-                taken[name, turns].append(await measure(client, pid, calls[1:]))
-    print(
-        f"proxy CPU per next turn of a conversation, 500 characters a turn, {NEXT_TURNS} calls a round, {ROUNDS} rounds in turns"
-    )
-    for name in proxies:
-        short, long = (taken[name, turns] for turns in TURNS)
-        print(f"{name}, {TURNS[0]} turns, ms".ljust(35) + spread(short))
-        print(f"{name}, {TURNS[1]} turns, ms".ljust(35) + spread(long))
-        print(
-            "ratio, each pair of rounds".ljust(35)
-            + spread([many / few for few, many in zip(short, long, strict=True)])
-        )
+def run() -> tuple[str, Taken]:
+    """The load before it began, and what each took."""
+    before = load()
+    return before, measured(enter, ROWS, ROUNDS, RULES)
 
 
-def conversation(said: Sequence[str]) -> bytes:
-    """A chat call in which this was said in turns, the last by the user."""
-    roles = ("user", "assistant")
-    messages = [
-        {"role": roles[(len(said) - number - 1) % 2], "content": one}
-        for number, one in enumerate(said)
-    ]
-    return json.dumps({"model": "gpt-5.2", "messages": messages}).encode()
+def ratios(taken: Taken) -> dict[str, dict[str, list[float]]]:
+    """By row and name: minimum, median and maximum × bare mitmproxy, and of that its milliseconds."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, of_row in taken.items():
+        bare = of_row[BARE]
+        found[name] = {BARE: _three(bare, 3)}
+        for who, values in of_row.items():
+            if who != BARE:
+                pairs = zip(values, bare, strict=True)
+                found[name][who] = _three([one / other for one, other in pairs], 2)
+    return found
 
 
-def main() -> None:
-    """Run it in a folder of its own."""
-    with tempfile.TemporaryDirectory(
-        prefix="earthflow-bench-", ignore_cleanup_errors=True
-    ) as folder:
-        ca_folder.write_local(claim(Path(folder)).folder / "ca")
-        uvloop.run(run(Path(folder)))
+def _three(values: Sequence[float], digits: int) -> list[float]:
+    ordered = sorted(values)
+    three = ordered[0], ordered[len(ordered) // 2], ordered[-1]
+    return [round(one, digits) for one in three]
 
 
-if __name__ == "__main__":
-    main()
+def keep(when: str, before: str, found: dict[str, dict[str, list[float]]]) -> None:
+    """Write the figures as JSON."""
+    told = {"measured": when, "load": before, "rounds": ROUNDS, "rows": found}
+    FIGURES.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def rows(found: dict[str, dict[str, list[float]]]) -> Iterator[Sequence[str]]:
+    """Rows of the table."""
+    for name, of_row in found.items():
+        yield name, *(" / ".join(f"{one:g}" for one in three) for three in of_row.values())  # fmt: skip
+
+
+def columns(found: dict[str, dict[str, list[float]]]) -> Sequence[str]:
+    """Its columns."""
+    first = next(iter(found.values()))
+    return "CPU of the proxy", f"{BARE}, ms", *(f"{name}, ×" for name in first if name != BARE)  # fmt: skip

@@ -16,9 +16,9 @@ import uvloop
 
 from bench import streams, texts
 from bench.audit import Ingested, ingested_alone
+from bench.contest import conversation
 from bench.load import CALL, Client, request, settings_for, upstream
 from bench.process import resident, tree_seconds
-from bench.proxy import conversation
 from cli import ca_folder
 from cli.settings import settings_of
 from cli.stack import Stack

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -340,3 +341,29 @@ def test_providers_are_listed_as_a_table_and_as_json() -> None:
     listed = json.loads(CliRunner().invoke(app, ["providers", "-o", "json"]).output)
     assert {one["name"] for one in listed} == {entry.name for entry in providers()}
     assert listed[0]["paths"]["/v1/chat/completions"] == "openai-chat"
+
+
+def test_figures_are_those_that_were_measured() -> None:
+    """The table of docs/performance.md, and what the README quotes of it."""
+    kept = json.loads((ROOT / "docs" / "performance.json").read_text())
+    document = (ROOT / "docs" / "performance.md").read_text()
+    for name, of_row in kept["rows"].items():
+        cells = [" / ".join(f"{one:g}" for one in three) for three in of_row.values()]
+        assert f"| {' | '.join([name, *cells])} |" in document
+    assert f"load {kept['load']} before" in document
+    assert f"Measured {kept['measured']}." in document
+    small = kept["rows"]["1 KB, the same text"]
+    ours, stock = small["default"][1], small["stock mitmdump"][1]
+    assert f"takes {ours:g} times the CPU of bare mitmproxy" in README
+    assert f"stock mitmdump takes {stock:g} times" in README
+
+
+def test_a_contest_of_two_runs_as_the_document_says() -> None:
+    assert "python -m bench.beside " in (ROOT / "docs" / "performance.md").read_text()
+    words = ["-m", "bench.beside", "--rounds", "1", "1 KB, the same"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
+    heading, *rows = [line for line in done.stdout.splitlines() if not line.startswith("    ")][1:]  # fmt: skip
+    assert (heading, rows) == ("1 KB, the same text", [])
+    shown = [line.split("   ×")[0].strip() for line in done.stdout.splitlines() if line.startswith("    ")]  # fmt: skip
+    assert shown[0].startswith("bare mitmproxy ") and len(shown) == 2
+    assert all(float(line.split(" / ")[-1]) > 0 for line in shown)
