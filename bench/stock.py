@@ -5,12 +5,10 @@ import os
 from mitmproxy import http
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-PORT = int(os.environ["BENCH_UPSTREAM_PORT"])
-
 
 def server_connect(data: ServerConnectionHookData) -> None:
     """mitmproxy's hook."""
-    data.server.address = ("127.0.0.1", PORT)
+    data.server.address = ("127.0.0.1", int(os.environ["BENCH_UPSTREAM_PORT"]))
 
 
 def responseheaders(flow: http.HTTPFlow) -> None:

@@ -261,10 +261,10 @@ class Library:
         return book(
             [rule for rule in rules if "request" in rule.directions],
             **more,
-            answers=book(answers, _patterns(answers), **more) if answers else None,
+            answers=book(answers, _few(answers, patterns), **more) if answers else None,
             stream=book(
                 stream,
-                _patterns(stream),
+                _few(stream, patterns),
                 partial=partial_matches(stream, base.conditions, patterns),
             )
             if stream
@@ -362,6 +362,16 @@ def _asking(rules: Iterable[CompiledRule]) -> dict[int, tuple[int, ...]]:
         for pattern in patterns_of(rule.content) if rule.content else ():
             asking.setdefault(pattern, []).append(number)
     return {pattern: tuple(numbers) for pattern, numbers in asking.items()}
+
+
+def _few(
+    rules: Iterable[CompiledRule], patterns: Sequence[Pattern]
+) -> frozenset[int] | None:
+    """What these rules look for; None where that is most of all patterns, which are
+    compiled together anyway.
+    """
+    found = _patterns(rules)
+    return found if 2 * len(found) < len(patterns) else None
 
 
 def _patterns(rules: Iterable[CompiledRule]) -> frozenset[int]:

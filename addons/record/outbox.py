@@ -29,7 +29,9 @@ from contract.streams import FIELD, MAC, ONE, TURN, Stream, lane_of, sent_field
 
 logger = logging.getLogger("earthflow.outbox")
 
-BATCH = 500  # records in one step, which Redis takes without serving others
+# Records and bytes in one step, which Redis takes without serving others; a record with a kept
+# prompt has 64 KB and more. From memory there are no more bytes than it keeps.
+BATCH, BATCH_BYTES = 500, 4 * 1024 * 1024
 LINGER_SECONDS = 0.05  # records that follow one another this closely are sent together
 CHECK_SECONDS = 2.0  # between checks of the watermark and of Redis's mark
 # Between attempts while Redis is away: nobody waits for it, and a log line comes only
@@ -179,14 +181,14 @@ class Outbox:
         """Send what the segments have; False where all must be sent again."""
         for segment in self.spool.segments():
             batch: list[Frame] = []
-            done = self._offsets.get(segment, 0)
+            begun = done = self._offsets.get(segment, 0)
             for frame, behind in read_frames(segment, done):
                 batch.append(frame)
                 done = behind
-                if len(batch) == BATCH:
+                if len(batch) == BATCH or done - begun >= BATCH_BYTES:
                     if not await self._send(batch, {segment: done}):
                         return False
-                    batch = []
+                    batch, begun = [], done
             if batch and not await self._send(batch, {segment: done}):
                 return False
         return True

@@ -251,6 +251,28 @@ async def test_a_flush_at_any_moment_loses_nothing_and_breaks_no_order(
     assert await sent_in_order(valkey) == list(range(60))
 
 
+async def test_a_batch_from_files_is_bounded_in_bytes(
+    valkey: "aioredis.Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spool_module, "SEGMENT_BYTES", 1_000_000)
+    monkeypatch.setattr(module, "BATCH_BYTES", 2_000)
+    spool, control = Spool(tmp_path), Control()
+    write(spool, 100)
+    outbox = Outbox(spool, valkey, control.watermark)
+    sizes: list[int] = []
+    send = outbox._send
+
+    async def counted(batch: list[spool_module.Frame], behind: object) -> bool:
+        sizes.append(sum(len(frame.payload) for frame in batch))
+        return await send(batch, behind)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(outbox, "_send", counted)
+    await outbox._send_files()
+    largest = len(next(spool_module.read_frames(spool.segments()[0]))[0].payload)
+    assert len(sizes) > 5 and max(sizes) < 2_000 + 2 * largest
+    assert await sent_in_order(valkey) == list(range(100))
+
+
 async def sent_in_order(valkey: "aioredis.Redis") -> list[int]:
     entries = await valkey.xrange(ONE.records)
     return [decode(fields[FIELD]).place.seq for _, fields in entries]
