@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,10 +26,13 @@ ANSWER = json.dumps(
         "usage": {"prompt_tokens": 200, "completion_tokens": 150, "total_tokens": 350},
     }
 ).encode()  # fmt: skip
-RESPONSE = (
-    f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n\r\n".encode()
-    + ANSWER
-)
+HEAD = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(ANSWER)}\r\n"
+
+
+def response() -> bytes:
+    """The answer to a call. As a provider's, each head has lines that no other has."""
+    told = f"x-request-id: req_{os.urandom(12).hex()}\r\nopenai-processing-ms: {os.urandom(1)[0]}\r\n\r\n"
+    return (HEAD + told).encode() + ANSWER
 
 
 Streamer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]  # of how many tokens
@@ -58,7 +62,7 @@ async def _answer(
             if call.get("stream"):
                 await stream(writer, call["max_tokens"])
             else:
-                writer.write(RESPONSE)
+                writer.write(response())
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
         writer.close()
 

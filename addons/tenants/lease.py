@@ -48,7 +48,7 @@ for i = 1, #fields, 2 do
     calls, ends = tonumber(calls), tonumber(ends)
     lent = lent + calls
     -- One that lasts longer than any was lent before the clock went back.
-    if ends <= now or ends > now + life then
+    if ends <= now or ends > now + LONGEST then
       table.insert(ending, {math.min(ends, now), calls})
       redis.call('HDEL', KEYS[1], name)
     elseif name == proxy and wanted > 0 then
@@ -77,7 +77,7 @@ redis.call('HSET', KEYS[1], 't', tostring(tokens), 'a', string.format('%.0f', no
 redis.call('PEXPIRE', KEYS[1], math.ceil(capacity / rate + life) + 1000)
 if over then return {2, 0, 86400000 - now % 86400000, spent, 0, 0} end
 return {allowed and 1 or 0, math.floor(tokens), allowed and 0 or math.ceil((1 - tokens) / rate), spent, given, kept}
-"""
+""".replace("LONGEST", f"{LIFE * 1000:.0f}")
 
 
 @dataclass(slots=True)

@@ -228,3 +228,20 @@ async def test_redis_that_forgot_its_leases_lends_anew(
         assert await one.call(0)
     await one.settled()
     assert one.limiters[0]._leases[one.tenant].left <= MOST
+
+
+async def test_a_budget_that_only_some_proxies_know_of_ends_no_lease_of_the_others(
+    fleet: Callable[..., Fleet],
+) -> None:
+    """A lease of the one lasts eight times as long as one of the other may."""
+    two = fleet(600, 100, 2)
+    for _ in range(30):
+        await two.call(0)
+    await two.settled()
+    assert two.limiters[0]._leases[two.tenant].left > 0
+    await two.pass_time(0.01)
+    while await two.call(1, budget=10**9):
+        pass
+    while await two.call(0):
+        pass
+    assert two.excess() <= 1e-6 + 0.01 * two.per_minute / 60
