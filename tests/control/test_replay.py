@@ -464,11 +464,16 @@ def test_the_command_says_what_the_proxy_would_have_done(keeping: House, tmp_pat
     keeping.stack.control.post(f"/v1/tenants/{tenant.id}/rules/layer", {"text": file.read_text(), "reason": "as replayed"})  # fmt: skip
     other = keeping.tenant()  # nothing is remembered of what was refused
     keeping.stack.control.post(f"/v1/tenants/{other.id}/rules/layer", {"text": file.read_text(), "reason": "as replayed"})  # fmt: skip
-    assert wait_until(lambda: other.post(message("how"))[0] == 200 and other_flagged(other), PATIENCE)  # fmt: skip
-    count = len(keeping.stack.control.get(f"/v1/audit?tenant={other.id}")["audit"])
+    posted: list[int] = []
+
+    def in_force() -> bool:
+        posted.append(other.post(message("how"))[0])
+        return other.audit(len(posted))[0]["status"] == "FLAG"
+
+    assert wait_until(in_force, PATIENCE), posted
     for body in bodies():
         other.post(body)
-    after = other.audit(count + len(bodies()))[: len(bodies())][::-1]
+    after = other.audit(len(posted) + len(bodies()))[: len(bodies())][::-1]
     live = Counter((old["status"], new["status"]) for old, new in zip(before, after, strict=True))  # fmt: skip
     calls = [one for one in told["outcomes"] if one["of"] == "request"]
     assert Counter({(one["was"], one["low"]): one["count"] for one in calls if one["low"] == one["high"]}) == live  # fmt: skip
@@ -478,9 +483,3 @@ def test_the_command_says_what_the_proxy_would_have_done(keeping: House, tmp_pat
     for words, sentence in (((), "Give a rule file, or --version"), ((str(file), "--own"), "go with --tenant"), ((str(file), "--since", "yesterday"), "is no time")):  # fmt: skip
         refused = command(*words)
         assert refused.returncode == 2 and sentence in refused.stderr
-
-
-def other_flagged(tenant: Tenant) -> bool:
-    """Whether the newest call of a tenant was judged by the new layer."""
-    rows = tenant.house.stack.control.get(f"/v1/audit?tenant={tenant.id}&limit=1")["audit"]  # fmt: skip
-    return bool(rows) and rows[0]["status"] == "FLAG"
