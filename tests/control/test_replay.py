@@ -36,7 +36,6 @@ from tests.support.house import (
     EARTHFLOW,
     PATIENCE,
     House,
-    Tenant,
     command_environment,
     message,
 )
