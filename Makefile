@@ -86,9 +86,11 @@ lock: $(VENV)/installed  ## pin every dependency with its hashes, and no address
 	for extra in local dev; do $(COMPILE) pyproject.toml --extra $$extra -c requirements.txt -o requirements-$$extra.txt; done
 	$(COMPILE) --group build -c requirements-dev.txt -o requirements-build.txt
 
-dist: $(VENV)/installed  ## wheel, sdist, what they depend on (SBOM, CycloneDX) and checksums, in dist/
+dist: $(VENV)/installed  ## wheels, for any machine and for this kind with its rules compiled; sdist, SBOM (CycloneDX), checksums, in dist/
 	rm -rf "$(DIST)" && mkdir -p "$(DIST)"
-	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) "$(BIN)/python" -m hatchling build -d "$(DIST)"
+	export SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) && "$(BIN)/python" -m hatchling build -d "$(DIST)" && \
+	  folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && "$(BIN)/python" -m rules.precompile "$$folder" && \
+	  if test -n "$$(ls "$$folder")"; then PRECOMPILED="$$folder" "$(BIN)/python" -m hatchling build -t wheel -d "$(DIST)"; fi
 	"$(BIN)/python" deploy/sbom.py "$(DIST)/earthflow.cdx.json"
 	cd "$(DIST)" && sha256sum * > SHA256SUMS && cat SHA256SUMS
 

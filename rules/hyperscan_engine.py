@@ -12,7 +12,9 @@ import platform
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Any, Protocol
 
 from rules.prefilter import prefilters
@@ -29,6 +31,8 @@ except ImportError:  # there is no wheel for this machine
 BUDGET = 1_500
 # Bytes of text for each match more.
 PER_BYTES = 128
+# What the wheel for this kind of machine brings (precompile.py); a checkout has none.
+SHIPPED = Path(__file__).with_name("compiled")
 
 
 class Store(Protocol):
@@ -226,23 +230,30 @@ def _compiled(
 def _database(
     expressions: Sequence[tuple[int, bytes]], flags: int, store: Store | None
 ) -> Any:
-    """A compiled database, from the store where the same engine on the same kind of
-    machine kept it.
-    """
+    """A compiled database, from where the same engine on the same kind of machine put it."""
     content = hashlib.sha256(
         f"{hyperscan.__version__} {platform.machine()} {flags}".encode()
     )
     for number, expression in expressions:
         content.update(b"\0%d " % number + expression)
     key = content.hexdigest()
-    kept = store.get(key) if store else None
+    kept = _kept(key, store)
     if kept is not None:
-        return hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
+        # It may be of an engine that was built for another CPU.
+        with suppress(hyperscan.error):
+            return hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
     database = _compiled(
         [expression for _, expression in expressions],
         [number for number, _ in expressions],
         [flags] * len(expressions),
     )
-    if store:
+    if store is not None:
         store.put(key, hyperscan.dumpb(database))
     return database
+
+
+def _kept(key: str, store: Store | None) -> bytes | None:
+    """The database of this name: of the package, whose files are trusted as its code is, or of the store."""
+    with suppress(OSError):
+        return (SHIPPED / key).read_bytes()
+    return store.get(key) if store is not None else None

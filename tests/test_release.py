@@ -5,12 +5,18 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
+import hyperscan
 import pytest
 
 from cli.settings import environment
 from contract.version import VERSION
+from rules.precompile import platform
 from tests.support.shared import thorough
 from tests.test_tree import ROOT
 
@@ -117,12 +123,13 @@ def test_dist_has_checksums_that_hold_and_a_list_of_all_that_is_locked(
     dist: Path,
 ) -> None:
     names = {path.name for path in dist.iterdir()}
-    wheel, source, bill = (
+    wheel, ours, source, bill = (
         f"earthflow-{VERSION}-py3-none-any.whl",
+        f"earthflow-{VERSION}-py3-none-{platform()}.whl",
         f"earthflow-{VERSION}.tar.gz",
         "earthflow.cdx.json",
     )
-    assert names == {wheel, source, bill, "SHA256SUMS"}
+    assert names == {wheel, ours, source, bill, "SHA256SUMS"}
     checked = subprocess.run(
         ["sha256sum", "-c", "SHA256SUMS"],
         cwd=dist,
@@ -131,7 +138,7 @@ def test_dist_has_checksums_that_hold_and_a_list_of_all_that_is_locked(
         check=True,
     ).stdout
     assert sorted(checked.splitlines()) == [
-        f"{name}: OK" for name in sorted((wheel, source, bill))
+        f"{name}: OK" for name in sorted((wheel, ours, source, bill))
     ]
     told = json.loads((dist / bill).read_text())
     assert (
@@ -146,29 +153,61 @@ def test_dist_has_checksums_that_hold_and_a_list_of_all_that_is_locked(
     )
 
 
-def test_the_wheel_runs_where_there_is_no_checkout(dist: Path, tmp_path: Path) -> None:
-    (wheel,) = dist.glob("*.whl")
-    place = tmp_path / "installed here"
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--no-index",
-        "--target",
-        place,
-        wheel,
-    ]
+PLACE = "installed here"
+
+
+def installed(wheel: Path, home: Path) -> Callable[..., str]:
+    """Install a wheel in PLACE of a home; what runs words there, and gives what they print."""
+    place = home / PLACE
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", place, wheel]  # fmt: skip
     subprocess.run(pip, check=True, capture_output=True)
-    told = environment({"PYTHONPATH": str(place), "HOME": str(tmp_path)})
+    told = environment({"PYTHONPATH": str(place), "HOME": str(home)})
 
     def run(*words: str | Path) -> str:
         return subprocess.run(
-            words, cwd=tmp_path, env=told, capture_output=True, text=True, check=True
+            words, cwd=home, env=told, capture_output=True, text=True, check=True
         ).stdout
 
+    return run
+
+
+STARTS = """
+from rules.load import Library
+from rules.sources import PRESETS, shipped
+from rules.testing import proven
+
+class Store:
+    def get(self, key): print("looked for", key)
+    def put(self, key, data): print("compiled", key)
+
+library = proven(Library(shipped(), store=Store()), PRESETS)
+library.warm()
+print(sorted({library.rulebook(preset).scanner.engine for preset in PRESETS}))
+"""
+
+
+def test_the_wheel_for_this_platform_brings_the_rules_compiled(dist: Path, tmp_path: Path) -> None:  # fmt: skip
+    """All that a start compiles of the shipped rules is in it, for the plainest CPU of its kind, and each file by its hash."""
+    (wheel,) = dist.glob(f"*-{platform()}.whl")
+    with zipfile.ZipFile(wheel) as files:
+        names = [name for name in files.namelist() if name.startswith("rules/compiled/")]  # fmt: skip
+        (record,) = (name for name in files.namelist() if name.endswith("/RECORD"))
+        listed = dict(line.split(",")[:2] for line in files.read(record).decode().splitlines())  # fmt: skip
+        for name in names:
+            hashed = urlsafe_b64encode(sha256(files.read(name)).digest()).decode()
+            assert listed[name] == f"sha256={hashed.rstrip('=')}"
+            features = hyperscan.loadb(files.read(name), hyperscan.HS_MODE_BLOCK).info()
+            assert features.split(b"Features:")[1].split() == [b"Mode:", b"BLOCK"]
+    run = installed(wheel, tmp_path)
+    assert run(sys.executable, "-c", STARTS) == "['hyperscan']\n"
+    (one, *_) = (tmp_path / PLACE / "rules" / "compiled").iterdir()
+    one.unlink()  # and what is missing is seen to be
+    assert run(sys.executable, "-c", STARTS) == f"looked for {one.name}\ncompiled {one.name}\n['hyperscan']\n"  # fmt: skip
+
+
+def test_the_wheel_runs_where_there_is_no_checkout(dist: Path, tmp_path: Path) -> None:
+    run = installed(next(dist.glob("*-any.whl")), tmp_path)
+    place = tmp_path / PLACE
     assert run(place / "bin" / "earthflow", "--version") == f"earthflow {VERSION}\n"
     assert "REDACT" in run(
         place / "bin" / "earthflow", "rules", "try", "my key is AKIAQYLPMN5HHHFPZAM2"
@@ -221,7 +260,7 @@ def test_the_readme_installs_the_wheel_as_a_tool(
 
 
 def test_the_source_gives_the_same_wheel(dist: Path, tmp_path: Path) -> None:
-    (source,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    (source,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*-any.whl")
     subprocess.run(["tar", "-xzf", source, "-C", tmp_path], check=True)
     (tree,) = tmp_path.iterdir()
     epoch = subprocess.run(

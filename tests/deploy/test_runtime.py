@@ -55,11 +55,13 @@ def installed(place: Path) -> Path:
     """The environment that the Dockerfile makes: the runtime lock and the wheel; its `bin`."""
     uv = str(Path(sys.executable).with_name("uv"))
     venv = place / "venv"
-    told = environment({"UV_LINK_MODE": "copy"})
+    precompiled = place / "precompiled"
+    told = environment({"UV_LINK_MODE": "copy", "PRECOMPILED": str(precompiled)})
     python = ("--python", str(venv / "bin" / "python"))
     for command in (
         (uv, "venv", "-q", "--python", sys.executable, str(venv)),
         (uv, "pip", "install", "-q", *python, "--require-hashes", "-r", "requirements.txt"),
+        (sys.executable, "-m", "rules.precompile", str(precompiled)),
         (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place / "dist")),
     ):  # fmt: skip
         subprocess.run(command, cwd=ROOT, env=told, check=True, capture_output=True)
