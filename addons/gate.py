@@ -264,7 +264,7 @@ class Gate:
         assert state.provider is not None
         request = request_of(flow, state.provider)
         enquiry = self._limiter.ask(state.caller, self._judge.rate) if counts else None
-        judged = await self._judge.judge(state.caller, request, read)
+        judged = await self._judge.judge(state.caller, request, read, flow.client_conn)
         state.format = judged.reading.format
         allowance = await self._limiter.settle(enquiry) if enquiry else YES
         if allowance.allowed or judged.judgement.verdict.action == "BLOCK":

@@ -83,6 +83,7 @@ def _number(written: str) -> str:
     return Number(written)
 
 
+REJECTED = object()
 _quick = msgspec.json.Decoder(float_hook=_number)
 _thorough = json.JSONDecoder(
     object_pairs_hook=_object,
@@ -107,10 +108,9 @@ def parse(body: bytes, *, constants: bool = False) -> Any | Unreadable:
     """
     if len(body) > MAX_MARKS and (_marks(body) > MAX_MARKS or _keys(body) > MAX_NODES):
         return Unreadable("too_deep")
-    try:
-        return _quick.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        pass
+    found = quickly(body)
+    if found is not REJECTED:
+        return found
     try:
         return (_lenient if constants else _thorough).decode(body.decode("utf-8"))
     except UnicodeDecodeError:
@@ -121,6 +121,14 @@ def parse(body: bytes, *, constants: bool = False) -> Any | Unreadable:
         return Unreadable("too_deep")
     except ValueError:
         return Unreadable("bad_json")
+
+
+def quickly(body: bytes) -> Any:
+    """The document as the fast decoder makes it, or REJECTED."""
+    try:
+        return _quick.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return REJECTED
 
 
 def _marks(body: bytes) -> int:
@@ -137,16 +145,15 @@ def _keys(body: bytes) -> int:
 class Walk:
     """One pass through a document in the order of its text.
 
-    `literal` is the number of the next literal.
+    `literal` is the number of the next literal; `nodes` counts values and keys.
     """
 
-    def __init__(self, known: Container[str] = ()):
-        """Keys that are `known` are no leaves."""
-        self.literal = 0
+    def __init__(self, known: Container[str] = (), literal: int = 0, nodes: int = 0):
+        """Keys that are `known` are no leaves. It begins behind this many literals and nodes."""
+        self.literal, self.nodes = literal, nodes
         self._known = known
         self._strings = 0
         self._quotes = 0  # inside strings
-        self._nodes = 0
 
     def passed(self, strings: int, quotes: int = 0) -> None:
         """Account for strings, with quotes inside, that were read without the walk.
@@ -156,8 +163,8 @@ class Walk:
         self.literal += strings
         self._strings += strings
         self._quotes += quotes
-        self._nodes += strings
-        if self._nodes > MAX_NODES:
+        self.nodes += strings
+        if self.nodes > MAX_NODES:
             raise Unread("too_deep")
 
     def leaves(
@@ -179,8 +186,8 @@ class Walk:
                 continue
             key, value = entry
             here = (*parent, key) if len(stack) > 1 else path
-            self._nodes += 1
-            if self._nodes > MAX_NODES or len(stack) + len(path) > MAX_DEPTH:
+            self.nodes += 1
+            if self.nodes > MAX_NODES or len(stack) + len(path) > MAX_DEPTH:
                 raise Unread("too_deep")
             if isinstance(key, str):
                 if key not in known:

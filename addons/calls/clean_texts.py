@@ -5,6 +5,9 @@ import os
 from collections.abc import Iterable
 
 SHORTEST = 64  # characters; a shorter text is scanned as fast as it is looked up
+MOST_KNOWN = (
+    2_000  # texts of a conversation; where it has more, they are looked up again
+)
 GENERATION = 100_000  # texts; at most twice as many are remembered, some 20 MB
 
 
@@ -22,11 +25,18 @@ class CleanTexts:
         self._young: set[int] = set()
         self._old: set[int] = set()
 
-    def of(self, tenant: str, version: str) -> "TenantCleanTexts":
-        """The clean texts of one tenant under one version of its rules."""
+    def of(
+        self, tenant: str, version: str, before: "TenantCleanTexts | None" = None
+    ) -> "TenantCleanTexts":
+        """The clean texts of one tenant under one version of its rules. Those that the turn
+        `before` found clean need not be looked up.
+        """
         name = f"{tenant}\0{version}".encode()
         secret = hashlib.blake2b(name, digest_size=16, key=self._key).hexdigest()
-        return TenantCleanTexts(self, secret)
+        texts = TenantCleanTexts(self, secret)
+        if before is not None:
+            texts.know(before)
+        return texts
 
     def holds(self, name: int) -> bool:
         """Whether a hash is remembered; asking keeps it in the younger generation."""
@@ -63,6 +73,14 @@ class TenantCleanTexts:
             )
             self._known[text] = known
         return known
+
+    def know(self, before: "TenantCleanTexts") -> None:
+        """Know the clean texts that were asked for before, where they are the same tenant's
+        under the same rules, and no more than a conversation has.
+        """
+        if before._secret == self._secret and len(before._known) <= MOST_KNOWN:
+            known = before._known.items()
+            self._known = {text: True for text, clean in known if clean}
 
     def for_another(self) -> "TenantCleanTexts":
         """The same for another call, or an answer; this one keeps the texts that it was asked for."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,11 +11,12 @@ from addons.calls.clean_texts import CleanTexts, TenantCleanTexts
 from addons.calls.documents.reader import DocumentReader
 from addons.calls.large_work import LargeWork
 from addons.calls.originals import originals_of
-from addons.calls.reading import CallRequest, Judgement, Reading, judge
+from addons.calls.reading import CallRequest, Judgement, Reading, judge, read_next
 from addons.calls.refused_texts import Candidates
 from addons.calls.signed_texts import Pair, hashes_of, hashes_of_parts, seen
 from addons.calls.state import AnswerPolicy
-from addons.tenants.compiled_snapshot import Caller
+from addons.calls.turns import Turn, Turns
+from addons.tenants.compiled_snapshot import Caller, sha256_hmac
 from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import SnapshotHolder
 from contract.snapshot import Rate
@@ -84,6 +85,7 @@ class CallJudge:
         self._holder, self._remembered = holder, remembered
         self._clean_texts = CleanTexts()
         self._documents = DocumentReader()
+        self._turns = Turns()
         self.large_work, self.answer_work = LargeWork(), LargeWork()
 
     def still(self, caller: Caller) -> Caller | None:
@@ -96,20 +98,25 @@ class CallJudge:
         return self._holder.current.snapshot.rate
 
     async def judge(
-        self, caller: Caller, request: CallRequest, read: Read
+        self,
+        caller: Caller,
+        request: CallRequest,
+        read: Read,
+        client: Hashable | None = None,
     ) -> JudgedCall:
-        """Read a call and judge it. Raises NoSnapshot."""
+        """Read a call and judge it. Raises NoSnapshot.
+
+        `client` is the connection, whose next call may continue this one.
+        """
         current, tenant = self._holder.current, caller.tenant
-        small = (
-            len(request.body) <= HUGE
-            and not request.encoding
-            and request.body.count(b'"') <= 4 * MANY
-        )
-        reading = (
-            read(request, tenant.id)
-            if small
-            else await self.large_work.run(tenant.id, partial(read, request, tenant.id))
-        )
+        before = self._turns.last(client, tenant.id) if client is not None else None
+        reading = _read_next(request, before)
+        if reading is None:
+            before, small = None, _is_small(request.body) and not request.encoding
+            whole = partial(read, request, tenant.id)
+            reading = whole() if small else await self.large_work.run(tenant.id, whole)
+        else:
+            small = True
         if reading.documents:
             texts = await self._documents.read(reading.documents, tenant.id)
             reading = reading.with_texts(texts)
@@ -118,12 +125,14 @@ class CallJudge:
             make_book = partial(current.rulebook, tenant)
             rulebook = await asyncio.to_thread(make_book)
         book, key = rulebook, current.placeholder_key(tenant)
-        clean = self._clean_texts.of(tenant.id, book.version)
+        known = before.clean if before is not None else None
+        clean = self._clean_texts.of(tenant.id, book.version, known)
+        hashed = before.hash if before is not None else sha256_hmac
         parts = reading.exchange.parts
 
         def work() -> tuple[Judgement, str, str]:
             book.warm()
-            prompt_hash = current.prompt_hash(tenant, reading.prompt)
+            prompt_hash = current.prompt_hash(tenant, reading.prompt, hashed)
             kept = current.kept_prompt(tenant, reading.exchange)
             return judge(reading, book, key=key, clean=clean), prompt_hash, kept
 
@@ -139,6 +148,8 @@ class CallJudge:
         judgement = await self._with_memory(judging, judgement)
         make = partial(_answer_policy, judging, judgement.verdict)
         policy = await judging.run(make) if judgement.verdict.restore else make()
+        if client is not None and (conversation := reading.conversation) is not None:
+            self._turns.keep(client, Turn(tenant.id, conversation, clean, before))
         return JudgedCall(
             judging.reading, judgement, prompt_hash, book.version, policy, prompt
         )
@@ -189,6 +200,23 @@ class CallJudge:
     async def _candidates(self, judging: _Judging, judgement: Judgement) -> Candidates:
         exchange, refusing = judging.reading.exchange, judgement.verdict.refusing
         return await judging.run(partial(Candidates, exchange, refusing, judging.key))
+
+
+def _is_small(body: bytes) -> bool:
+    """Whether a body is read so soon that nobody waits for it."""
+    return len(body) <= HUGE and body.count(b'"') <= 4 * MANY
+
+
+def _read_next(request: CallRequest, before: Turn | None) -> Reading | None:
+    """The reading of a call as the next turn of the one before; None where it must be read
+    whole.
+    """
+    if before is None or request.encoding:
+        return None
+    more = before.conversation.more(request.body)
+    if more is None or not _is_small(more):
+        return None
+    return read_next(request, before.tenant, before.conversation, more)
 
 
 def _answer_policy(judging: _Judging, verdict: Verdict) -> AnswerPolicy | None:

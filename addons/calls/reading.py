@@ -22,6 +22,7 @@ from addons.providers.form import is_form, read_form
 from addons.providers.provider import (
     UNSENT,
     Call,
+    Conversation,
     Document,
     Endpoint,
     Format,
@@ -86,7 +87,7 @@ class Reading(NamedTuple):
     `format` is None where it is not known. `template` is the path without what a client
     chose in it; empty under an unknown path. `sources` gives, for those of some parts that
     show the content of one file, its path. `documents` are those whose texts are not read
-    yet, by the numbers of their parts.
+    yet, by the numbers of their parts. `conversation` reads the call that continues this one.
     """
 
     exchange: Exchange
@@ -96,6 +97,7 @@ class Reading(NamedTuple):
     template: str = ""
     sources: Callable[[Collection[int]], dict[int, str]] = partial(no_sources, {})
     documents: Mapping[int, Document] = {}
+    conversation: Conversation | None = None
 
     def with_texts(self, texts: Mapping[int, Text]) -> "Reading":
         """The call with the texts of its documents. What was read whole is no longer named
@@ -177,15 +179,45 @@ def read(request: CallRequest, tenant: str) -> Reading:
         call = Unreadable("unknown_encoding")
     else:
         call = endpoint.format.read_call(body, path, endpoint.model)
-    return Reading(
-        _exchange(request, tenant, call),
-        body,
-        endpoint.format if endpoint else None,
-        write,
-        endpoint.template if endpoint else "",
-        partial(no_sources if isinstance(call, Unreadable) else call.sources, {}),
-        {} if isinstance(call, Unreadable) else call.documents,
-    )
+    return _reading(request, tenant, body, endpoint, call, write)
+
+
+def read_next(
+    request: CallRequest, tenant: str, before: Conversation, more: bytes
+) -> Reading | None:
+    """The same as `read`, for a call that continues the one `before`, by what it has `more`;
+    None where it must be read whole.
+    """
+    path, content_type = canonical(request.path), request.content_type
+    endpoint = request.provider.endpoint(request.method.upper(), path)
+    if (
+        endpoint is None
+        or endpoint.format is not before.format
+        or is_form(content_type)
+        or not is_utf8(request.body, content_type)
+    ):
+        return None
+    call = before.next(more, path, endpoint.model)
+    if call is None:
+        return None
+    return _reading(request, tenant, request.body, endpoint, call, splice)
+
+
+def _reading(
+    request: CallRequest,
+    tenant: str,
+    body: bytes,
+    endpoint: Endpoint | None,
+    call: Call | Unreadable,
+    write: Write,
+) -> Reading:
+    exchange = _exchange(request, tenant, call)
+    format = endpoint.format if endpoint else None
+    template = endpoint.template if endpoint else ""
+    if isinstance(call, Unreadable):
+        return Reading(exchange, body, format, write, template)
+    sources = partial(call.sources, {})
+    return Reading(exchange, body, format, write, template, sources, call.documents, call.conversation)  # fmt: skip
 
 
 def read_message(

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from addons.providers.chat import VOCABULARY as OPENAI
+from addons.providers.chat import chat
 from addons.providers.json_call import JsonFormat
-from addons.providers.openai import VOCABULARY as OPENAI
-from addons.providers.openai import _chat
 from addons.providers.places import FIELD, Placed, media_in, text_of, tool_name
 from rules.exchange import Role, Unreadable
 from rules.leaves import Leaf
@@ -65,7 +65,7 @@ def _ollama(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
         return "user", "text"
     if path[0] in ("system", "template"):
         return "system", "text"
-    return _chat(document, leaf)
+    return chat(document, leaf)
 
 
 def _huggingface(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable:
@@ -73,7 +73,7 @@ def _huggingface(document: Mapping[str, Any], leaf: Leaf) -> Placed | Unreadable
 
 
 FORMATS = (
-    JsonFormat("cohere-chat", COHERE, _chat, needs=("messages",), plain="messages"),
+    JsonFormat("cohere-chat", COHERE, chat, needs=("messages",), plain="messages"),
     JsonFormat("cohere-v1-chat", COHERE, _cohere_v1, needs=("message",)),
     JsonFormat(
         "ollama",

@@ -30,7 +30,8 @@ class Call:
     `user` is for whom the client says that it calls. `sources` gives the files whose
     content the `wanted` parts show, by number; some are known by the ids of their calls.
     `documents` are those that stand in parts of kind `document`, by number; their texts are
-    not read yet.
+    not read yet. `conversation` reads the call that continues this one; None where a next
+    one is read whole.
     """
 
     model: str
@@ -40,6 +41,29 @@ class Call:
     user: str = ""
     sources: Sources = no_sources
     documents: Mapping[int, Document] = field(default_factory=dict)
+    conversation: "Conversation | None" = None
+
+
+class Conversation(Protocol):
+    """A call that was read, and what the next turn of its conversation repeats of it."""
+
+    @property
+    def format(self) -> "Format":
+        """The format of all its calls."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the call's body, all of which are kept."""
+
+    @property
+    def cut(self) -> int:
+        """Where the bytes end that the next turn begins with. Only for a call that continues it."""
+
+    def more(self, body: bytes) -> bytes | None:
+        """What a body has that this call has not, in its place; None where it does not continue the call."""
+
+    def next(self, more: bytes, path: str, model: str) -> Call | None:
+        """The same as to read that body whole; None where that must be done."""
 
 
 class Format(Protocol):

@@ -1,6 +1,7 @@
 """One snapshot, ready to judge by: its keys, tenants and rulebooks."""
 
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +17,13 @@ from rules.known import NONE, KnownValue, KnownValues, mark_of
 from rules.load import Library
 from rules.rulebook import Rulebook
 from rules.testing import proven
+
+Hash = Callable[[bytes, bytes], bytes]  # a key and a body
+
+
+def sha256_hmac(key: bytes, body: bytes) -> bytes:
+    """The HMAC of a body."""
+    return hmac.digest(key, body, "sha256")
 
 
 @dataclass(frozen=True)
@@ -124,13 +132,13 @@ class CompiledSnapshot:
         known = self._known.get(tenant.id, NONE)
         return self.library.ready(tenant.preset, tenant.id, known)
 
-    def prompt_hash(self, tenant: TenantEntry, body: bytes) -> str:
+    def prompt_hash(
+        self, tenant: TenantEntry, body: bytes, hashed: Hash = sha256_hmac
+    ) -> str:
         """What the audit keeps of a body: an HMAC under the tenant's own key, so that
-        nobody can guess short prompts.
+        nobody can guess short prompts. `hashed` may know the hash of how it begins.
         """
-        return (
-            "hmac-sha256:" + hmac.digest(self._prompt_key(tenant), body, "sha256").hex()
-        )
+        return "hmac-sha256:" + hashed(self._prompt_key(tenant), body).hex()
 
     def kept_prompt(self, tenant: TenantEntry, exchange: Exchange) -> str:
         """What the audit keeps of a call, sealed under the tenant's key; empty where it keeps nothing."""
