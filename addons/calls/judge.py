@@ -30,8 +30,9 @@ logger = logging.getLogger("earthflow.judge")
 # written in several encodings at once),
 LARGE = 8 * 1024
 # more bytes than this, or a compressed body (reading it alone takes as long),
-HUGE = 256 * 1024
-# or more texts than this (evaluating them does; reading four times as many strings does, too).
+HUGE = 512 * 1024
+# or more texts than this (evaluating them does; reading four times as many strings does, too, or
+# sixteen times as many commas and brackets: a list or a number costs a microsecond).
 MANY = 1_000
 
 # a call and its tenant's name -> the reading
@@ -204,7 +205,11 @@ class CallJudge:
 
 def _is_small(body: bytes) -> bool:
     """Whether a body is read so soon that nobody waits for it."""
-    return len(body) <= HUGE and body.count(b'"') <= 4 * MANY
+    return (
+        len(body) <= HUGE
+        and body.count(b'"') <= 4 * MANY
+        and body.count(b",") + body.count(b"[") <= 16 * MANY
+    )
 
 
 def _read_next(request: CallRequest, before: Turn | None) -> Reading | None:

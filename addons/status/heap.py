@@ -11,9 +11,9 @@ from typing import Any
 
 # mallopt(3)
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-# Bytes: a piece of this size is mapped by itself, and given back when it is freed. Bodies that are
-# judged in a thread are larger.
-LARGE = 256 * 1024
+# Bytes: a piece of this size is mapped by itself, and given back when it is freed; so is what is free at
+# the end of the heap. To map a body, its texts and its copies anew for each call costs more than to read it.
+LARGE, FREE = 1024 * 1024, 8 * 1024 * 1024
 TRIM_SECONDS = 60.0
 
 
@@ -30,7 +30,7 @@ def tune() -> None:
     if _library is not None:
         _library.mallopt(M_ARENA_MAX, 1)
         _library.mallopt(M_MMAP_THRESHOLD, LARGE)
-        _library.mallopt(M_TRIM_THRESHOLD, LARGE)
+        _library.mallopt(M_TRIM_THRESHOLD, FREE)
 
 
 def trim() -> None:

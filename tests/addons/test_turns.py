@@ -120,8 +120,26 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     assert provider is not None
     format = type(provider.endpoint("POST", "/v1/chat/completions").format)  # type: ignore[union-attr]
     whole = format.read_call
-    monkeypatch.setattr(format, "read_call", lambda self, body, *more: seen.append(len(body)) or whole(self, body, *more))  # fmt: skip
+
+    def noted(self: Any, body: bytes, *more: Any) -> object:
+        seen.append(len(body))
+        return whole(self, body, *more)
+
+    monkeypatch.setattr(format, "read_call", noted)
     return seen
+
+
+def beside_the_loop(judge: CallJudge, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What the judge does in threads from now on."""
+    done: list[object] = []
+    run = judge.large_work.run
+
+    async def noted(whose: str, work: Any) -> object:
+        done.append(getattr(work, "func", work))
+        return await run(whose, work)
+
+    monkeypatch.setattr(judge.large_work, "run", noted)
+    return done
 
 
 def test_only_a_call_that_continues_the_one_before_is_not_read_whole(current: CompiledSnapshot, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
@@ -148,13 +166,29 @@ def test_only_a_call_that_continues_the_one_before_is_not_read_whole(current: Co
 def test_a_large_addition_is_read_beside_the_loop(current: CompiledSnapshot, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     seen, judge, client, who = reads(monkeypatch), new(current), Client(), caller(current)  # fmt: skip
     judged(judge, who, body_of(LONG), client)
-    done: list[str] = []
-    run = judge.large_work.run
-    monkeypatch.setattr(judge.large_work, "run", lambda whose, work: done.append(whose) or run(whose, work))  # fmt: skip
+    done = beside_the_loop(judge, monkeypatch)
     large = body_of([*LONG, "x" * judge_module.HUGE])
     answer = judged(judge, who, large, client)
     assert done and seen[-1] == len(large)
     same(answer, judged(new(current), who, large, None))
+
+
+@pytest.mark.parametrize(
+    ("item", "most"),
+    [("[],", 8 * judge_module.MANY), ("1,", 16 * judge_module.MANY), ('"",', 2 * judge_module.MANY), ("123456789012,\n" + " " * 20, judge_module.HUGE // 34)],
+    ids=["lists", "numbers", "texts", "bytes"],
+)  # fmt: skip
+def test_what_takes_some_milliseconds_to_read_is_read_beside_the_loop(current: CompiledSnapshot, monkeypatch: pytest.MonkeyPatch, item: str, most: int) -> None:  # fmt: skip
+    judge = new(current)
+    done = beside_the_loop(judge, monkeypatch)
+
+    def beside(count: int) -> bool:
+        done.clear()
+        judged(judge, caller(current), b'{"messages":[' + item.encode() * count + b"0]}", None)  # fmt: skip
+        return read in done
+
+    assert not beside(most - 20)
+    assert beside(most + 20)
 
 
 class Said:
