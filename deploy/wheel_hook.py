@@ -15,10 +15,11 @@ class Precompiled(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Hatchling asks before it builds a wheel."""
-        folder = os.environ.get("PRECOMPILED")
-        if not folder:
+        folder = Path(os.environ.get("PRECOMPILED") or os.devnull)
+        places = list(folder.iterdir()) if folder.is_dir() else []
+        if not places:  # the engine does not run here, or is unsound
             return
-        (place,) = Path(folder).iterdir()
+        (place,) = places
         build_data["force_include"].update(
             {str(file): f"rules/compiled/{file.name}" for file in place.iterdir()}
         )

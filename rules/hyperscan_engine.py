@@ -11,7 +11,7 @@ import hashlib
 import platform
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -237,8 +237,7 @@ def _database(
     for number, expression in expressions:
         content.update(b"\0%d " % number + expression)
     key = content.hexdigest()
-    kept = _kept(key, store)
-    if kept is not None:
+    for kept in _kept(key, store):
         # It may be of an engine that was built for another CPU.
         with suppress(hyperscan.error):
             return hyperscan.loadb(kept, hyperscan.HS_MODE_BLOCK)
@@ -252,8 +251,9 @@ def _database(
     return database
 
 
-def _kept(key: str, store: Store | None) -> bytes | None:
-    """The database of this name: of the package, whose files are trusted as its code is, or of the store."""
+def _kept(key: str, store: Store | None) -> Iterator[bytes]:
+    """The database of this name: of the package, whose files are trusted as its code is, and of the store."""
     with suppress(OSError):
-        return (SHIPPED / key).read_bytes()
-    return store.get(key) if store is not None else None
+        yield (SHIPPED / key).read_bytes()
+    if store is not None and (kept := store.get(key)) is not None:
+        yield kept

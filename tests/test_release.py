@@ -205,6 +205,18 @@ def test_the_wheel_for_this_platform_brings_the_rules_compiled(dist: Path, tmp_p
     assert run(sys.executable, "-c", STARTS) == f"looked for {one.name}\ncompiled {one.name}\n['hyperscan']\n"  # fmt: skip
 
 
+@pytest.mark.parametrize("made", [True, False])
+def test_without_the_engine_the_wheel_is_for_any_machine(tmp_path: Path, made: bool) -> None:  # fmt: skip
+    """As the Dockerfile builds it, where nothing was compiled."""
+    folder = tmp_path / "precompiled"
+    if made:
+        folder.mkdir()
+    told = environment({"PRECOMPILED": str(folder)})
+    words = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]  # fmt: skip
+    subprocess.run(words, cwd=ROOT, env=told, check=True, capture_output=True)
+    assert [path.name for path in tmp_path.glob("*.whl")] == [f"earthflow-{VERSION}-py3-none-any.whl"]  # fmt: skip
+
+
 def test_the_wheel_runs_where_there_is_no_checkout(dist: Path, tmp_path: Path) -> None:
     run = installed(next(dist.glob("*-any.whl")), tmp_path)
     place = tmp_path / PLACE

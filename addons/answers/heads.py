@@ -55,7 +55,7 @@ def clean_head(response: Response, policy: AnswerPolicy) -> None:
 
 
 class _Lines:
-    """The lines of heads among the clean texts of a tenant: apart from others, and long enough to be remembered."""
+    """The lines of heads among a tenant's clean texts of answers: long enough to be remembered."""
 
     def __init__(self, clean: Clean):
         self._clean = clean

@@ -5,9 +5,6 @@ import os
 from collections.abc import Iterable
 
 SHORTEST = 64  # characters; a shorter text is scanned as fast as it is looked up
-MOST_KNOWN = (
-    2_000  # texts of a conversation; where it has more, they are looked up again
-)
 GENERATION = 100_000  # texts; at most twice as many are remembered, some 20 MB
 
 
@@ -25,18 +22,11 @@ class CleanTexts:
         self._young: set[int] = set()
         self._old: set[int] = set()
 
-    def of(
-        self, tenant: str, version: str, before: "TenantCleanTexts | None" = None
-    ) -> "TenantCleanTexts":
-        """The clean texts of one tenant under one version of its rules. Those that the turn
-        `before` found clean need not be looked up.
-        """
+    def of(self, tenant: str, version: str) -> "TenantCleanTexts":
+        """The clean texts of one tenant under one version of its rules."""
         name = f"{tenant}\0{version}".encode()
         secret = hashlib.blake2b(name, digest_size=16, key=self._key).hexdigest()
-        texts = TenantCleanTexts(self, secret)
-        if before is not None:
-            texts.know(before)
-        return texts
+        return TenantCleanTexts(self, secret)
 
     def holds(self, name: int) -> bool:
         """Whether a hash is remembered; asking keeps it in the younger generation."""
@@ -74,17 +64,19 @@ class TenantCleanTexts:
             self._known[text] = known
         return known
 
-    def know(self, before: "TenantCleanTexts") -> None:
-        """Know the clean texts that were asked for before, where they are the same tenant's
-        under the same rules, and no more than a conversation has.
+    def know(self, texts: Iterable[str], before: "TenantCleanTexts") -> None:
+        """Know those of these texts that were clean `before`, for the same tenant under the
+        same rules.
         """
-        if before._secret == self._secret and len(before._known) <= MOST_KNOWN:
-            known = before._known.items()
-            self._known = {text: True for text, clean in known if clean}
+        if before._secret == self._secret:
+            known = before._known
+            self._known = {text: True for text in texts if known.get(text)}
 
-    def for_another(self) -> "TenantCleanTexts":
-        """The same for another call, or an answer; this one keeps the texts that it was asked for."""
-        return TenantCleanTexts(self._memory, self._secret)
+    def for_answers(self) -> "TenantCleanTexts":
+        """Texts of answers, which other rules judge: apart from those of calls, and without those
+        that were asked for.
+        """
+        return TenantCleanTexts(self._memory, f"answer {self._secret}")
 
     def fresh(self, texts: Iterable[str]) -> int:
         """The number of characters in texts that are not remembered."""

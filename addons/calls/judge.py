@@ -126,10 +126,11 @@ class CallJudge:
             make_book = partial(current.rulebook, tenant)
             rulebook = await asyncio.to_thread(make_book)
         book, key = rulebook, current.placeholder_key(tenant)
-        known = before.clean if before is not None else None
-        clean = self._clean_texts.of(tenant.id, book.version, known)
-        hashed = before.hash if before is not None else sha256_hmac
+        clean, hashed = self._clean_texts.of(tenant.id, book.version), sha256_hmac
         parts = reading.exchange.parts
+        if before is not None:
+            clean.know((part.text for part in parts), before.clean)
+            hashed = before.hash
 
         def work() -> tuple[Judgement, str, str]:
             book.warm()
@@ -242,5 +243,5 @@ def _answer_policy(judging: _Judging, verdict: Verdict) -> AnswerPolicy | None:
         refused={},
         signed=frozenset(),
     )
-    clean = judging.clean.for_another()
+    clean = judging.clean.for_answers()
     return AnswerPolicy(book, context, judging.key, originals, clean)

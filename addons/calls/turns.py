@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 from addons.calls.clean_texts import TenantCleanTexts
 from addons.providers.provider import Conversation
 
-# Connections whose last call is kept, and bytes of those calls in all; with their texts and parts
-# they take some three times as much. A connection of an agent has one of 100 KB.
-MOST, MOST_BYTES = 256, 16 * 1024 * 1024
+# Connections whose last call is kept, and the memory of all of those. A call of an agent, 100 KB with
+# 700 parts, takes 0.8 MB.
+MOST, MOST_BYTES = 256, 48 * 1024 * 1024
 
 
 class Turn:

@@ -21,7 +21,8 @@ from rules.leaves import Leaf, Unread, quickly
 
 # Bytes of a body: a shorter one is read as fast as it is compared, and a longer one is not kept.
 SHORTEST, LONGEST = 4 * 1024, 1024 * 1024
-SAMPLE = 1024  # bytes that show whether it may be worth to look closer
+SAMPLE = 256  # bytes that show whether it may be worth to look closer
+NODE = 200  # bytes of memory that a node of a document takes, beside what was written
 # What a provider bound to a signature is marked so.
 SIGNS = (b"ignature", b"redacted_thinking", b"redactedContent", b"encrypted_content")
 BLANKS = b" \t\r\n"
@@ -50,6 +51,10 @@ class Reading(Protocol):
     has_signs: bool
 
     @property
+    def nodes(self) -> int:
+        """Values and keys of the document."""
+
+    @property
     def lasting(self) -> int:
         """How many messages the next turn repeats."""
 
@@ -59,7 +64,7 @@ class Reading(Protocol):
 
     @property
     def is_plain(self) -> bool:
-        """Whether all of it is text, in a list of messages."""
+        """Whether all of it is text, in a list of messages, and not too much of it."""
 
     def next(self, messages: list[Any], body: bytes, /) -> "Reading | None":
         """The reading of a call that repeats this one's first messages, and has these behind them."""
@@ -83,8 +88,9 @@ class JsonConversation:
         place: Place | None = None,
     ):
         """Without its `place` the whole `body` is kept until one may continue it."""
-        self.format, self.size, self._reading = format, len(body), reading
-        self._sample = body[:SAMPLE]
+        self.format, self._reading = format, reading
+        self.size = 2 * len(body) + NODE * reading.nodes
+        self._sample = (body if place is None else place.head)[:SAMPLE]
         if place is None:
             self._body = body
         else:
@@ -97,7 +103,9 @@ class JsonConversation:
 
     def more(self, body: bytes) -> bytes | None:
         """As in `Conversation`."""
-        if not body.startswith(self._sample) or (place := self._place) is None:
+        if len(body) > LONGEST or not body.startswith(self._sample):
+            return None
+        if (place := self._place) is None:
             return None
         head, tail = place
         end = len(body) - len(tail)
@@ -142,6 +150,7 @@ class JsonConversation:
             return None
         at, messages = end
         cut = _before(body, at, _items.decode(messages)[-self._reading.loose :])
+        self._sample = self._sample[:cut]
         return Place(body[:cut], body[at:])
 
     def _continued(self, more: bytes, reading: Reading) -> Conversation:

@@ -20,6 +20,9 @@ from rules.restore.paths import arguments_of, source_of
 # Messages at the end of a conversation that its next turn may have in another form: clients
 # move marks such as `cache_control` to what is last.
 LOOSE = 2
+# Parts, and nodes of the document, of a call whose next turn is read from it: to walk through more takes
+# longer than others should wait.
+MOST_PARTS, MOST_NODES = 4_000, 20_000
 
 
 class Layout(Protocol):
@@ -101,9 +104,16 @@ class Reading:
         return reading if walk.nodes <= MAX_NODES else None
 
     @property
+    def nodes(self) -> int:
+        """Values and keys of the document."""
+        return self.walk.nodes
+
+    @property
     def is_plain(self) -> bool:
-        """Whether all of it is text, in a list of messages."""
-        return not (self.unreadable or self.documents or self._results) and self.said.messages > LOOSE  # fmt: skip
+        """Whether all of it is text, in a list of messages, and not too much of it."""
+        text = not (self.unreadable or self.documents or self._results)
+        little = len(self._parts) <= MOST_PARTS and self.nodes <= MOST_NODES
+        return text and little and self.said.messages > LOOSE
 
     @property
     def lasting(self) -> int:

@@ -53,7 +53,7 @@ class Conversation(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes of the call's body, all of which are kept."""
+        """Bytes of memory that it takes, roughly."""
 
     @property
     def cut(self) -> int:

@@ -160,14 +160,8 @@ class Outbox:
         Ends early where all must be sent again: the order must hold.
         """
         recent = self.spool.recent
-        while True:
-            if self._next is None or (recent.first or 0) > self._next:
-                if not await self._send_files():
-                    return
-                # Behind a damaged frame files give nothing, and memory may.
-                following = self._sent.get(self.spool.boot, -1) + 1
-                self._next = max(following, recent.first or 0)
-            written = recent.following(self._next, BATCH)
+        while await self._caught_up():
+            written = recent.following(self._next or 0, BATCH)
             if not written:
                 return
             behind = {one.segment: one.behind for one in written}
@@ -176,6 +170,22 @@ class Outbox:
             self._next = written[-1].frame.place.seq + 1
             if len(written) < BATCH:  # what was written meanwhile waits for more
                 return
+
+    async def _caught_up(self) -> bool:
+        """Send what files have until memory has what follows; False where all must be sent
+        again.
+        """
+        recent = self.spool.recent
+        while self._next is None or (recent.first or 0) > self._next:
+            before = self._sent.copy()
+            if not await self._send_files():
+                return False
+            self._next = self._sent.get(self.spool.boot, -1) + 1
+            # Where files gave nothing, nobody wrote meanwhile, so a frame is damaged; memory
+            # may have what stands behind it.
+            if self._sent == before:
+                self._next = max(self._next, recent.first or 0)
+        return True
 
     async def _send_files(self) -> bool:
         """Send what the segments have; False where all must be sent again."""

@@ -2,8 +2,8 @@
 
 A lease takes its calls out of the tenant's bucket when it is given, so however many proxies
 hold one, together they allow no more than the bucket had. It ends after `LIFE`; what was not
-used by then is lost, which is why it is no larger than what its proxy has lately used, and
-never more than a tenth of what is left.
+used by then is lost, which is why only a proxy borrows whose calls come in quick succession,
+no more than twice what it has lately used, and never more than a tenth of what is left.
 
   the bucket has   a busy proxy borrows
   600              60
@@ -89,13 +89,18 @@ class Lease:
 
     left: int = 0
     until: float = 0.0
-    used: int = 0  # calls since the last renewal was asked for
+    used: int = (
+        0  # calls since the last renewal was asked for, or since none came for LIFE
+    )
+    last: float = 0.0  # when the last call came
     wanted: int = 0  # by the last renewal
     asking: bool = False
 
     def take(self, now: float) -> bool:
         """Whether a call may pass without asking Redis; then it is counted."""
-        self.used += 1
+        if now - self.last > LIFE:
+            self.used = 0
+        self.used, self.last = self.used + 1, now
         if self.left < 1 or now >= self.until:
             return False
         self.left -= 1
@@ -105,9 +110,14 @@ class Lease:
         """Whether it should be renewed while calls still pass: it is nearly used up, or
         soon over.
         """
-        return not self.asking and (
+        return self.is_busy and (
             self.left <= self.wanted // 4 or now > self.until - life / 2
         )
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether it should be renewed at all: calls come in quick succession, and no renewal is under way."""
+        return self.used > 1 and not self.asking
 
     def ask(self, now: float) -> tuple[int, int]:
         """Begin a renewal: the calls wanted, twice as many as were used since the last

@@ -2,7 +2,7 @@
 together.
 
 A token bucket and a sum are kept in Redis. A tenant that calls often has a lease
-(`lease.py`): its calls need not ask. For all others Redis is asked while the rules run, and
+(`lease.py`): its calls need not ask. For the calls of others Redis is asked while the rules run, and
 no call waits for it longer than `PATIENCE`: where it is away or slow, this proxy decides by
 its own share of the limit, and reports those calls to Redis afterwards (the debt).
 
@@ -176,7 +176,7 @@ class RateLimiter:
     def _send(self, enquiry: Enquiry, lease: Lease) -> None:
         # Taken along once; `_heard` puts it back where Redis did not count it.
         enquiry.debt = self._debt.pop(enquiry.tenant, 0)
-        if not lease.asking:
+        if lease.is_busy:
             enquiry.wanted, enquiry.held = lease.ask(enquiry.asked_at)
         enquiry.answer = asyncio.create_task(self._take(enquiry))
         self._under_way.add(enquiry.answer)

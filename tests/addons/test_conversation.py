@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from addons.providers import FORMATS, json_call, json_conversation
+from addons.providers import FORMATS, json_call, json_conversation, json_reading
 from addons.providers.json_conversation import LONGEST, SHORTEST
-from addons.providers.json_reading import LOOSE
+from addons.providers.json_reading import LOOSE, MOST_NODES, MOST_PARTS
 from addons.providers.provider import Call
 from rules.exchange import Unreadable
 from rules.leaves import MAX_NODES
@@ -99,7 +99,8 @@ def same(format: str, first: bytes, second: bytes) -> bool:
     assert second[: read.conversation.cut] == first[: read.conversation.cut]
     if (following := call.conversation) is not None:
         between = following.more(second)
-        assert between is not None and following.size == len(second)
+        assert between is not None
+        assert whole.conversation is None or following.size == whole.conversation.size
         assert second[following.cut :].startswith(between)
     return True
 
@@ -189,8 +190,10 @@ def test_a_signature_that_comes_or_goes(format: str, message: str) -> None:
     same(format, call_of(MODEL, [signed, *SAID, message], [], ""), call_of(MODEL, [signed, *SAID], [], ""))  # fmt: skip
 
 
-def test_bounds_are_those_of_a_whole_reading() -> None:
+def test_bounds_are_those_of_a_whole_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of nodes, those of the beginning and the end count, too."""
+    monkeypatch.setattr(json_reading, "MOST_PARTS", MAX_NODES)
+    monkeypatch.setattr(json_reading, "MOST_NODES", MAX_NODES)
     parts, end = ('{"role":"user","content":[' + '"",' * (MAX_NODES // share) + '""]}' for share in (4, 3))  # fmt: skip
     first = call_of(MODEL, [parts, *SAID], [("tools", end)], "")
     for count, fits in ((1, True), (2, False)):
@@ -209,3 +212,27 @@ def test_short_and_long_calls_are_not_kept() -> None:
     base = len(call_of(MODEL, SAID, [("x", '""')], ""))
     with mock.patch.object(json_call, "SHORTEST", SHORTEST):
         assert [keeps(size - base) for size in (SHORTEST - 1, SHORTEST, LONGEST, LONGEST + 1)] == [False, True, True, False]  # fmt: skip
+
+
+def test_a_call_of_many_parts_or_nodes_is_not_kept() -> None:
+    def keeps(item: str, count: int) -> bool:
+        body = call_of(MODEL, SAID, [("tools", "[" + ",".join([item] * count) + "]")], "")  # fmt: skip
+        call = FORMATS["openai-chat"].read_call(body, "/", "")
+        return isinstance(call, Call) and call.conversation is not None
+
+    assert keeps('"a"', MOST_PARTS - 40) and not keeps('"a"', MOST_PARTS + 40)
+    assert keeps("[[]]", MOST_NODES // 2 - 40) and not keeps("[[]]", MOST_NODES // 2 + 40)  # fmt: skip
+
+
+def test_a_conversation_that_has_become_long_is_read_whole() -> None:
+    """Bounds of a whole reading that count bytes need not be asked for then."""
+    said = [f'{{"role":"user","content":"{"x" * (LONGEST // 8)}"}}'] * 7
+    first = call_of(MODEL, said, [], "")
+    assert same("openai-chat", first, call_of(MODEL, [*said, SAID[0]], [], ""))
+    assert not same("openai-chat", first, call_of(MODEL, [*said, said[0]], [], ""))
+
+
+def test_short_messages_before_long_tools_are_a_beginning_too() -> None:
+    """What is compared first must not reach into what may change."""
+    said, tools = SAID[:4], [("tools", json.dumps("x" * 5000))]
+    assert same("openai-chat", call_of([], said, tools, ""), call_of([], [*said, SAID[5]], tools, ""))  # fmt: skip

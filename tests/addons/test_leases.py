@@ -165,6 +165,16 @@ async def test_a_call_with_a_lease_does_not_ask_redis(
     assert 1 / LIFE_WITH_BUDGET <= questions <= 1_000 / (MOST * 3 / 4) + 8
 
 
+async def test_calls_that_are_rare_borrow_nothing(fleet: Callable[..., Fleet]) -> None:
+    """Twenty proxies with a call every three seconds, at the same moment: each costs one, and a burst finds the bucket full."""
+    some = fleet(600, 600, 20)
+    for _ in range(100):
+        assert all([await some.call(number) for number in range(20)])
+        await some.pass_time(3)
+    assert sum([await some.call(0) for _ in range(500)]) == 500
+    assert some.excess() == 0
+
+
 async def test_near_the_limit_nothing_is_lent(fleet: Callable[..., Fleet]) -> None:
     one = fleet(60, 9, 1)
     assert [await one.call(0) for _ in range(10)] == [True] * 9 + [False]

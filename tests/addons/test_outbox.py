@@ -233,6 +233,39 @@ async def test_behind_a_damaged_frame_memory_gives_what_files_cannot(
     assert sent[len(before) :] == list(range(kept, 40))
 
 
+@pytest.mark.parametrize("earlier", [0, 12])
+@pytest.mark.parametrize("rounds", range(0, 12, 3))
+async def test_what_is_written_while_files_are_sent_is_sent_too(
+    valkey: "aioredis.Redis", tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int, earlier: int
+) -> None:  # fmt: skip
+    """More than memory keeps, and into segments that were not there when the sending began; beside what an earlier run left."""
+    monkeypatch.setattr(spool_module, "KEPT_BYTES", 1_000)
+    monkeypatch.setattr(module, "BATCH", 5)
+    old = Spool(tmp_path)
+    write(old, earlier)
+    old.close()
+    spool, control = Spool(tmp_path), Control()
+    outbox = Outbox(spool, valkey, control.watermark)
+    send, left = outbox._script, rounds
+
+    async def slow(*, keys: list[str], args: list[object]) -> object:
+        nonlocal left
+        done = await send(keys=keys, args=args)
+        if left:
+            left -= 1
+            write(spool, 9)
+        return done
+
+    outbox._script = slow
+    write(spool, 0 if earlier else 30)
+    await outbox._send_all()
+    while left or outbox._sent.get(spool.boot, -1) != spool.seq - 1:
+        await outbox._send_all()
+    of_boot = [place.seq for place in await places(valkey) if place.boot == spool.boot]
+    assert of_boot == list(range(spool.seq)) and spool.seq == (0 if earlier else 30) + 9 * rounds  # fmt: skip
+    assert len(await places(valkey)) == earlier + spool.seq
+
+
 @pytest.mark.parametrize("at", range(0, 60, 7))
 async def test_a_flush_at_any_moment_loses_nothing_and_breaks_no_order(
     valkey: "aioredis.Redis", tmp_path: Path, at: int
@@ -271,6 +304,10 @@ async def test_a_batch_from_files_is_bounded_in_bytes(
     largest = len(next(spool_module.read_frames(spool.segments()[0]))[0].payload)
     assert len(sizes) > 5 and max(sizes) < 2_000 + 2 * largest
     assert await sent_in_order(valkey) == list(range(100))
+
+
+async def places(valkey: "aioredis.Redis") -> list[Place]:
+    return [decode(fields[FIELD]).place for _, fields in await valkey.xrange(ONE.records)]  # fmt: skip
 
 
 async def sent_in_order(valkey: "aioredis.Redis") -> list[int]:

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.calls import judge as judge_module
-from addons.calls import turns as turns_module
 from addons.calls.judge import CallJudge, JudgedCall
 from addons.calls.reading import CallRequest, read
 from addons.calls.turns import MOST, MOST_BYTES, Turn, Turns
@@ -191,6 +190,19 @@ def test_what_takes_some_milliseconds_to_read_is_read_beside_the_loop(current: C
     assert beside(most + 20)
 
 
+def test_what_has_left_a_conversation_is_not_kept(current: CompiledSnapshot) -> None:
+    """Its last message is another one each time, and asked for twice."""
+    judge, client, who = new(current), Client(), caller(current)
+    for number in range(8):
+        body = body_of([*LONG, "and?", f"{number} {FILLING * 20}"])
+        for _ in range(2):
+            judged(judge, who, body, client)
+    turn = judge._turns.last(client, "acme")
+    assert turn is not None
+    known = sum(len(str(text)) for text in turn.clean._known)
+    assert known < 2 * len(body)
+
+
 class Said:
     """A conversation whose cut is told."""
 
@@ -227,4 +239,3 @@ def test_what_is_kept_is_bounded_and_ends_with_its_connection() -> None:
     del clients[:], client
     gc.collect()
     assert not turns._turns
-    assert turns_module.MOST_BYTES >= 100 * 1024 * 100  # a hundred agents

@@ -45,6 +45,7 @@ def test_what_the_package_brings_is_used_and_else_what_the_store_has(
     assert finds(Hyper(WORDS)) and not compiled
     (tmp_path / key).write_bytes(strange(data))
     assert finds(Hyper(WORDS)) and len(compiled) == 1
+    assert finds(Hyper(WORDS, store)) and len(compiled) == 1
     (tmp_path / key).unlink()
     store[key] = strange(data)
     assert finds(Hyper(WORDS, store)) and len(compiled) == 2
