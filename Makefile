@@ -77,9 +77,13 @@ train: $(VENV)/installed  ## learn rules/injection.model anew (docs/injection.md
 	.venv-train/bin/pip install -q -r bench/train.txt
 	.venv-train/bin/python -m bench.injection.train rules/injection.model "$(CORPORA)" "$(JUDGED)" "$(VENV)"/lib/python3.*/site-packages $(LANGUAGES)
 
-peers: $(VENV)/installed  ## other tools to compare with, in a Python of their own; without them the bench leaves that comparison out
+peers: $(VENV)/installed  ## other tools to compare with, each apart; the bench leaves out what is missing (squid: apt-get install squid-openssl)
 	test -x .venv-peers/bin/python || "$(BIN)/python" -m venv .venv-peers
 	.venv-peers/bin/pip install -q -r bench/peers.txt || rm -rf .venv-peers
+	for one in litellm secretgate; do folder=.venv-peers-$$one; test -x $$folder/bin/python || "$(BIN)/python" -m venv $$folder; \
+	  $$folder/bin/pip install -q -r bench/peers-$$one.txt || rm -rf $$folder; done
+	mkdir -p .venv-peers-portkey && cp bench/peers-portkey.json .venv-peers-portkey/package.json
+	cd .venv-peers-portkey && npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error || true
 
 lock: $(VENV)/installed  ## pin every dependency with its hashes, and no addresses: runtime, local engines, build, development
 	$(COMPILE) pyproject.toml -o requirements.txt
@@ -101,7 +105,7 @@ hooks: $(VENV)/installed  ## have git run the quick checks before each commit
 	"$(BIN)/pre-commit" install
 
 clean:  ## take away all that make has made
-	rm -rf $(VENV) .venv-peers .venv-clients .venv-provider .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist screenshots
+	rm -rf $(VENV) .venv-peers* .venv-clients .venv-provider .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .long dist screenshots
 
 $(VENV)/installed: requirements-dev.txt pyproject.toml deploy/install.sh
 	bash deploy/install.sh $(VENV)

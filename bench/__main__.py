@@ -249,7 +249,7 @@ def main() -> None:
         found = proxy.ratios(taken)
         proxy.keep(when, before, found)
         title = f"× bare mitmproxy: minimum / median / maximum of {proxy.ROUNDS} rounds in turns; load {before} before"
-        tables = [table(title, proxy.columns(found), proxy.rows(found))]
+        tables = [table(title, *one) for one in proxy.tables(found)]
         write("performance.md", "proxy", f"Measured {when}.", tables)
 
 

@@ -42,7 +42,6 @@ async def main(ca_folder: str, upstream_ca: str, upstream_port: str) -> None:
         listen_port=0,
         connection_strategy="lazy",
         ssl_verify_upstream_trusted_ca=upstream_ca,
-        websocket=False,
         rawtcp=False,
     )
 

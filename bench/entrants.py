@@ -14,7 +14,7 @@ from pathlib import Path
 import uvloop
 
 from bench import streams
-from bench.contest import Contestant, Row, contest
+from bench.contest import DIRECT, Contestant, Row, contest
 from bench.load import settings_for, upstream
 from cli import ca_folder
 from cli.ca_folder import CA_FILE
@@ -34,47 +34,57 @@ Taken = Mapping[str, Mapping[str, Sequence[float]]]  # by row and name, one a ro
 class Entrants:
     """Starts them, all over one upstream and one CA; ends them with `exit`."""
 
-    def __init__(self, stack: Stack, exit: ExitStack, folder: Path, roots: Path, port: int):  # fmt: skip
+    def __init__(self, stack: Stack, exit: ExitStack, folder: Path, roots: Path, port: int, settings: Mapping[str, str]):  # fmt: skip
+        """`settings` lead an Earthflow to the upstream."""
         self.contestants: list[Contestant] = []
-        self._stack, self._exit, self._ca = stack, exit, folder / "ca"
-        self._trust, self._roots, self._port = bundle_path(folder), roots, port
+        self.folder, self.ca, self.roots, self.port = folder, folder / "ca", roots, port
+        self.settings = settings
+        self._stack, self._exit, self._trust = stack, exit, bundle_path(folder)
+
+    def direct(self) -> None:
+        """No proxy."""
+        self.enter(Contestant("direct", DIRECT, self.port, ("",), self.roots))
 
     def bare(self) -> None:
         """mitmproxy with the addons that a proxy needs, on uvloop."""
-        words = ["bench.bare", str(self._ca), str(self._roots), str(self._port)]
+        words = ["bench.bare", str(self.ca), str(self.roots), str(self.port)]
         pid, port = self._run(words, environment(), HERE)
-        self._enter(BARE, pid, port, "none", self._ca / CA_FILE)
+        self.enter(Contestant(BARE, pid, port, ("none",), self.ca / CA_FILE))
 
     def stock(self) -> None:
         """mitmdump as it is installed, quiet."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        options = {"confdir": self._ca, "ssl_verify_upstream_trusted_ca": self._roots, "listen_host": "127.0.0.1", "listen_port": port}  # fmt: skip
+        port = free_port()
+        options = {"confdir": self.ca, "ssl_verify_upstream_trusted_ca": self.roots, "listen_host": "127.0.0.1", "listen_port": port}  # fmt: skip
         words = [f"{name}={value}" for name, value in options.items()]
         command = [str(Path(sys.executable).with_name("mitmdump")), "-q", "-s", str(HERE / "bench" / "stock.py")]  # fmt: skip
         for word in words:
             command += "--set", word
-        told = environment({"BENCH_UPSTREAM_PORT": str(self._port)})
-        process = start(command, told)
-        self._exit.callback(stop, process)
-        assert wait_until(lambda: _is_open(port), START_SECONDS), command
-        self._enter("stock mitmdump", process.pid, port, "none", self._ca / CA_FILE)
+        pid = self.started(command, {"BENCH_UPSTREAM_PORT": str(self.port)}, port)
+        self.enter(Contestant("stock mitmdump", pid, port, ("none",), self.ca / CA_FILE))  # fmt: skip
 
     def checkout(self, tree: Path = HERE) -> None:
         """The proxy of a checkout, for the default tenant."""
         more = {"EARTHFLOW_PORT": "0", "EARTHFLOW_LISTEN_HOST": ""}
         told = self._stack.environment(EARTHFLOW_CONTROL_URL=self._stack.control.url, **more)  # fmt: skip
         pid, port = self._run(["addons.run"], told, tree)
-        self._enter(tree.name, pid, port, self._stack.new_key or "", self._trust)
+        self.enter(Contestant(tree.name, pid, port, (self._stack.new_key or "",), self._trust))  # fmt: skip
 
     def tenant(self, name: str, **members: str) -> None:
         """The running proxy, for a new tenant."""
         made = self._stack.control.post("/v1/tenants", {"name": name, **members})
         pid = self._stack.services["proxy"].process.pid
-        self._enter(name, pid, self._stack.port, made["api_key"], self._trust)
+        self.enter(Contestant(name, pid, self._stack.port, (made["api_key"],), self._trust))  # fmt: skip
 
-    def _enter(self, name: str, pid: int, port: int, key: str, trust: Path) -> None:
-        self.contestants.append(Contestant(name, pid, port, key, trust))
+    def enter(self, contestant: Contestant) -> None:
+        """One more."""
+        self.contestants.append(contestant)
+
+    def started(self, command: list[str], told: Mapping[str, str], port: int, seconds: float = START_SECONDS) -> int:  # fmt: skip
+        """Start somebody else's program, which is ready when its port is open; its pid."""
+        process = start(command, environment(told))
+        self._exit.callback(stop, process)
+        assert wait_until(lambda: _is_open(port), seconds), command
+        return process.pid
 
     def _run(self, words: list[str], told: dict[str, str], tree: Path) -> tuple[int, int]:  # fmt: skip
         """Run a module of a checkout that prints its port; the process and the port."""
@@ -100,12 +110,12 @@ def measured(enter: Callable[[Entrants], None], rows: Sequence[Row], rounds: int
 
 async def _run(home: Path, enter: Callable[[Entrants], None], rows: Sequence[Row], rounds: int) -> Taken:  # fmt: skip
     server, roots = await upstream(home, streams.answer)
-    extra = settings_for(server, roots)
+    extra = dict(settings_for(server, roots))
     if (home / "rules").exists():
         extra["EARTHFLOW_RULES_DIR"] = str(home / "rules")
     port = server.sockets[0].getsockname()[1]
     with Stack(settings_of(home), _say, extra) as stack, ExitStack() as exit:
-        entrants = Entrants(stack, exit, home, roots, port)
+        entrants = Entrants(stack, exit, home, roots, port, extra)
         await asyncio.to_thread(enter, entrants)
         taken = await contest(entrants.contestants, rows, rounds, _say)
     server.close()
@@ -115,6 +125,12 @@ async def _run(home: Path, enter: Callable[[Entrants], None], rows: Sequence[Row
 def _say(line: str) -> None:
     if "key" not in line:
         print(line, file=sys.stderr, flush=True)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
 
 
 def _is_open(port: int) -> bool:

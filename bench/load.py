@@ -7,8 +7,10 @@ import ssl
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
+from bench import http2, websocket
 from contract.authority import issue, make_root
 
 HOST = "api.openai.com"
@@ -35,6 +37,18 @@ def response() -> bytes:
     return (HEAD + told).encode() + ANSWER
 
 
+NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+
+
+def length_in(head: bytes) -> int:
+    """The length of the body that a head announces."""
+    return next(
+        int(line[15:])
+        for line in head.split(b"\r\n")
+        if line[:15].lower() == b"content-length:"
+    )
+
+
 Streamer = Callable[[asyncio.StreamWriter, int], Awaitable[None]]  # of how many tokens
 
 
@@ -51,16 +65,20 @@ async def _answer(
     stream: Streamer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     try:
+        if writer.get_extra_info("ssl_object").selected_alpn_protocol() == http2.ALPN:
+            await http2.serve(reader, writer, response)
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            length = next(
-                int(line[15:])
-                for line in head.split(b"\r\n")
-                if line.lower().startswith(b"content-length:")
-            )
-            call = json.loads(await reader.readexactly(length))
+            if b"websocket" in head:
+                await websocket.serve(head, reader, writer)
+                return
+            if not head.startswith(b"POST "):  # a gateway asks for models
+                writer.write(NOT_FOUND)
+                continue
+            call = json.loads(await reader.readexactly(length_in(head)))
             if call.get("stream"):
-                await stream(writer, call["max_tokens"])
+                tokens = call.get("max_tokens") or call["max_completion_tokens"]
+                await stream(writer, tokens)
             else:
                 writer.write(response())
     except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
@@ -70,12 +88,14 @@ async def _answer(
 async def upstream(folder: Path, stream: Streamer) -> tuple[asyncio.Server, Path]:
     """A TLS server that answers every call with about 1 KB, or as `stream` does; and the CA to trust for it."""
     authority = make_root("Bench upstream", days=2)
-    chain, key = issue(authority, [HOST], days=2)
+    # Gateways know the provider by its address.
+    chain, key = issue(authority, [HOST, "127.0.0.1"], days=2)
     pair, roots = folder / "upstream.pem", folder / "upstream-ca.pem"
     pair.write_bytes(key + chain)
     roots.write_bytes(authority.pem)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(pair)
+    context.set_alpn_protocols([http2.ALPN, "http/1.1"])
     return await asyncio.start_server(
         partial(_answer, stream), "127.0.0.1", 0, ssl=context
     ), roots
@@ -97,14 +117,18 @@ class Client:
     def __init__(
         self,
         port: int,
-        key: str,
+        keys: str | Sequence[str],
         trust: Path,
         *,
         proxied: bool = True,
         host: str = HOST,
         alpn: str = "http/1.1",
+        to_port: int = 443,
     ):
-        self._port, self._key, self._proxied, self._host = port, key, proxied, host
+        """Connections take `keys` in turn. `to_port` is the one that the proxy is told to connect to."""
+        self._port, self._proxied, self._host = port, proxied, host
+        self._keys = cycle([keys] if isinstance(keys, str) else keys)
+        self._to_port = to_port
         self._context = ssl.create_default_context(cafile=str(trust))
         # Bare mitmproxy shows a leaf alone: what is trusted then is its issuer.
         self._context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -123,13 +147,20 @@ class Client:
     async def _tunnel(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        auth = b64encode(f"key:{self._key}".encode()).decode()
+        auth = b64encode(f"key:{next(self._keys)}".encode()).decode()
         writer.write(
-            f"CONNECT {self._host}:443 HTTP/1.1\r\nHost: {self._host}:443\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
+            f"CONNECT {self._host}:{self._to_port} HTTP/1.1\r\nHost: {self._host}:{self._to_port}\r\nProxy-Authorization: Basic {auth}\r\n\r\n".encode()
         )
         head = await reader.readuntil(b"\r\n\r\n")
         if b" 200 " not in head:
             raise ConnectionError(head.decode())
+
+    def written(self, request: bytes) -> bytes:
+        """A request as it is sent on these connections."""
+        if self._to_port == 443:
+            return request
+        host = f"Host: {self._host}".encode()
+        return request.replace(host, b"%s:%d" % (host, self._to_port), 1)
 
     async def send(self, requests: Sequence[bytes]) -> None:
         """These calls, spread over the connections."""
@@ -148,16 +179,35 @@ class Client:
         requests: Sequence[bytes],
     ) -> None:
         for request in requests:
-            writer.write(request)
+            writer.write(self.written(request))
             head = await reader.readuntil(b"\r\n\r\n")
             if b" 200 " not in head.split(b"\r\n", 1)[0]:
                 raise ConnectionError(head.decode())
-            await reader.readexactly(len(ANSWER))
+            await reader.readexactly(length_in(head))
 
     def close(self) -> None:
         """Close them."""
         for _, writer in self.streams:
             writer.close()
+        self.streams.clear()
+
+
+class GatewayClient(Client):
+    """Keep-alive connections to a gateway, which is the provider to its callers: no tunnel, no TLS, and `heads` in each call."""
+
+    def __init__(self, port: int, heads: str):
+        self._port, self._heads = port, heads.encode()
+        self.streams = []
+
+    async def connect(self, connections: int) -> None:
+        """Open them."""
+        for _ in range(connections):
+            self.streams.append(await asyncio.open_connection("127.0.0.1", self._port))
+
+    def written(self, request: bytes) -> bytes:
+        """A request with the lines that the gateway wants."""
+        line, rest = request.split(b"\r\n", 1)
+        return line + b"\r\n" + self._heads + rest
 
 
 def spread(values: Sequence[float]) -> str:

@@ -4,15 +4,21 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench import peer_proxies
 from bench.contest import ROWS
 from bench.entrants import BARE, Entrants, Taken, load, measured
 from rules.load import Library
 from rules.sources import shipped
 
-ROUNDS = 7
+ROUNDS = 5
 FIGURES = Path(__file__).resolve().parent.parent / "docs" / "performance.json"
 MANY = 1_000  # rules
 NO_RULES, DEFAULT, STRICT, THOUSAND = "no rules", "default", "strict", "1,000 rules"
+OURS = (BARE, "stock mitmdump", NO_RULES, DEFAULT, STRICT, THOUSAND)
+OTHERS = (DEFAULT, "direct", "squid", "secretgate", "LiteLLM", "Portkey")
+NONE = "–"  # a contestant that cannot do this
+
+Figures = dict[str, dict[str, list[float]]]  # by row and name: minimum, median, maximum
 
 
 def thousand() -> str:
@@ -32,12 +38,14 @@ RULES = {
 
 def enter(entrants: Entrants) -> None:
     """All of them."""
+    entrants.direct()
     entrants.bare()
     entrants.stock()
     entrants.tenant(NO_RULES, id="bench-none")
     entrants.tenant(DEFAULT)
     entrants.tenant(STRICT, rules_preset="strict")
     entrants.tenant(THOUSAND, id="bench-many")
+    peer_proxies.enter_all(entrants)
 
 
 def run() -> tuple[str, Taken]:
@@ -46,9 +54,9 @@ def run() -> tuple[str, Taken]:
     return before, measured(enter, ROWS, ROUNDS, RULES)
 
 
-def ratios(taken: Taken) -> dict[str, dict[str, list[float]]]:
+def ratios(taken: Taken) -> Figures:
     """By row and name: minimum, median and maximum × bare mitmproxy, and of that its milliseconds."""
-    found: dict[str, dict[str, list[float]]] = {}
+    found: Figures = {}
     for name, of_row in taken.items():
         bare = of_row[BARE]
         found[name] = {BARE: _three(bare, 3)}
@@ -65,19 +73,21 @@ def _three(values: Sequence[float], digits: int) -> list[float]:
     return [round(one, digits) for one in three]
 
 
-def keep(when: str, before: str, found: dict[str, dict[str, list[float]]]) -> None:
+def keep(when: str, before: str, found: Figures) -> None:
     """Write the figures as JSON."""
     told = {"measured": when, "load": before, "rounds": ROUNDS, "rows": found}
     FIGURES.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def rows(found: dict[str, dict[str, list[float]]]) -> Iterator[Sequence[str]]:
-    """Rows of the table."""
-    for name, of_row in found.items():
-        yield name, *(" / ".join(f"{one:g}" for one in three) for three in of_row.values())  # fmt: skip
+def tables(found: Figures) -> Iterator[tuple[Sequence[str], list[Sequence[str]]]]:
+    """Columns and rows of two tables: Earthflow by its rules, and beside others."""
+    measured = {name for of_row in found.values() for name in of_row}
+    for group in (OURS, OTHERS):
+        names = [name for name in group if name in measured]
+        heads = [f"{name}, ms" if name == BARE else f"{name}, ×" for name in names]
+        rows = [(row, *(_cell(of_row.get(name)) for name in names)) for row, of_row in found.items()]  # fmt: skip
+        yield ("CPU of the proxy", *heads), rows
 
 
-def columns(found: dict[str, dict[str, list[float]]]) -> Sequence[str]:
-    """Its columns."""
-    first = next(iter(found.values()))
-    return "CPU of the proxy", f"{BARE}, ms", *(f"{name}, ×" for name in first if name != BARE)  # fmt: skip
+def _cell(three: Sequence[float] | None) -> str:
+    return NONE if three is None else " / ".join(f"{one:g}" for one in three)

@@ -129,7 +129,8 @@ class Sizing:
         before, (stored, *_) = self._spent(), self.sizes()
         began = time.monotonic()
         if kind.startswith("a stream"):
-            await streams.read_all(client, len(calls) // CONNECTIONS)
+            for _ in range(len(calls) // CONNECTIONS):
+                await streams.read_all(client, streams.LONG)
         else:
             await client.send(calls)
         deadline = time.monotonic() + STORED

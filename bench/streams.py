@@ -8,16 +8,16 @@ from random import Random
 from bench import texts
 from bench.load import Client, request
 
-PACE = 0.004  # seconds between two chunks
+PACE = 0.004  # seconds between two chunks; a long stream is ten times as fast
 # tokens of a stream: while the first is waited for, and while chunks are counted
 SHORT = 6
-LONG = 200
+LONG, VERY_LONG = 200, 2_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 END = b"0\r\n\r\n"
 
 
 def call(tokens: int) -> bytes:
-    """A call for a stream of so many tokens."""
+    """A call for a stream of this many tokens."""
     body = {
         "model": "gpt-5.2",
         "stream": True,
@@ -53,16 +53,15 @@ async def answer(writer: asyncio.StreamWriter, tokens: int) -> None:
     writer.write(HEAD + event({"role": "assistant", "content": ""}))
     for word in words:
         writer.write(event({"content": f"{word} "}))
-        await asyncio.sleep(PACE)
+        await asyncio.sleep(PACE if tokens < VERY_LONG else PACE / 10)
     writer.write(event({}, "stop") + chunked(b"data: [DONE]\n\n") + END)
 
 
-async def first_token(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> float:
-    """Seconds from the call to its first token; then the rest is read."""
+async def first_token(client: Client) -> float:
+    """Seconds from a call on the first connection to its first token; then the rest is read."""
+    reader, writer = client.streams[0]
     began = time.perf_counter()
-    writer.write(call(SHORT))
+    writer.write(client.written(call(SHORT)))
     while (
         b'"content":"' not in (line := await reader.readline())
         or b'"content":""' in line
@@ -73,13 +72,21 @@ async def first_token(
     return taken
 
 
-async def read_all(client: Client, times: int) -> None:
-    """A stream on each connection, that many times."""
-    for _ in range(times):
-        await asyncio.gather(*(_read(*stream) for stream in client.streams))
+async def read_all(client: Client, tokens: int) -> None:
+    """A stream of this many tokens on each connection."""
+    await asyncio.gather(*(_read(client, *one, tokens) for one in client.streams))
 
 
-async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.write(call(LONG))
-    await reader.readuntil(b"[DONE]")
-    await reader.readuntil(END)
+async def _read(
+    client: Client,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    tokens: int,
+) -> None:
+    writer.write(client.written(call(tokens)))
+    end = b""
+    while not end.endswith(END):
+        data = await reader.read(64 * 1024)
+        if not data:
+            raise ConnectionError("a stream has no end")
+        end = (end + data)[-len(END) :]

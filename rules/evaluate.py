@@ -35,7 +35,7 @@ from rules.labelled import as_named, labels
 from rules.locate import LONGEST_STAND_IN, OWN_STAND_IN, STAND_IN
 from rules.redact import StandIns
 from rules.rulebook import CompiledRule, Rulebook
-from rules.scan import Clean, Finding
+from rules.scan import Apart, Clean, Finding
 from rules.verdict import Fired, Outcome, Verdict
 
 # Values of one call that an answer may get back; a file of secrets has some tens.
@@ -75,7 +75,7 @@ def evaluate_by(
     named = [
         (number, name)
         for number, name in labels(parts)
-        if clean is None or as_named(name, texts[number]) not in clean
+        if clean is None or _as_label(name, texts[number]) not in clean
     ]
     scanned = book.scanner.scan(
         [*texts, *(lines for _, lines in commands)],
@@ -97,32 +97,37 @@ def evaluate_by(
         found = {place[0] for finding in findings for place in finding.places} - idle
         for number in idle - own.keys():
             clean.add(parts[number].text)
-        for number, name in own.items():
+        for number, of_head in own.items():
             if texts[number] and number not in found:
-                clean.add(name)
+                clean.add(of_head)
         for number, lines in commands:
             if number not in found:
                 clean.add(_as_commands(lines))
         for number, name in named:
             if number not in found:
-                clean.add(as_named(name, texts[number]))
+                clean.add(_as_label(name, texts[number]))
     return _verdict(book, exchange, fired, key)
 
 
-def _own_names(exchange: Exchange) -> dict[int, str]:
-    """The texts of a call's head, as they are remembered: long enough to be, since each call
-    of a client has them; and apart from content, which a client's own credential is not.
+def _own_names(exchange: Exchange) -> dict[int, Apart]:
+    """The texts of a call's head, as they are remembered: a client's own credential is clean
+    there alone.
     """
     return {
-        number: f"{part.kind:64}{exchange.tokens_of_provider}{part.text}"
+        number: Apart(part.kind, f"{exchange.tokens_of_provider}{part.text}")
         for number, part in enumerate(exchange.parts)
         if part.kind in HEAD
     }
 
 
-def _as_commands(lines: str) -> str:
-    """Command lines as they are remembered: apart from texts, and long enough to be."""
-    return f"{'commands':64}{lines}"
+def _as_commands(lines: str) -> Apart:
+    """Command lines, in which only commands are looked for, as they are remembered."""
+    return Apart("commands", lines)
+
+
+def _as_label(name: str, text: str) -> Apart:
+    """A text with its name, in which what stands in the name is not looked for, as it is remembered."""
+    return Apart("label", as_named(name, text))
 
 
 def decide(

@@ -57,12 +57,21 @@ class Finding(NamedTuple):
         return self.places[0][0]
 
 
+class Apart(NamedTuple):
+    """A text that is remembered as one of its kind: it is clean as that, not as the text of a
+    call, which may be spelt the same.
+    """
+
+    kind: str
+    text: str
+
+
 class Clean(Protocol):
     """Remembers texts without findings."""
 
     def __contains__(self, text: object) -> bool: ...
 
-    def add(self, text: str) -> None:
+    def add(self, text: str | Apart) -> None:
         """There is nothing in this text."""
 
 

@@ -10,7 +10,7 @@ from addons.calls.flow import Response
 from addons.calls.state import AnswerPolicy
 from rules.evaluate import evaluate
 from rules.exchange import NOWHERE, Part
-from rules.scan import Clean
+from rules.scan import Apart, Clean
 from rules.verdict import Verdict
 
 # Fields of the body's form, which the proxy reads itself.
@@ -55,17 +55,18 @@ def clean_head(response: Response, policy: AnswerPolicy) -> None:
 
 
 class _Lines:
-    """The lines of heads among a tenant's clean texts of answers: long enough to be remembered."""
+    """The lines of heads among a tenant's clean texts, as short as they are."""
 
     def __init__(self, clean: Clean):
         self._clean = clean
 
     def __contains__(self, text: object) -> bool:
-        return f"{'answer':64}{text}" in self._clean
+        return isinstance(text, str) and Apart("line", text) in self._clean
 
-    def add(self, text: str) -> None:
+    def add(self, text: str | Apart) -> None:
         """Remember that nothing was found in a line."""
-        self._clean.add(f"{'answer':64}{text}")
+        if isinstance(text, str):
+            self._clean.add(Apart("line", text))
 
 
 def _are_known(policy: AnswerPolicy, texts: Sequence[str]) -> bool:

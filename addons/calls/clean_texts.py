@@ -4,6 +4,8 @@ import hashlib
 import os
 from collections.abc import Iterable
 
+from rules.scan import Apart
+
 SHORTEST = 64  # characters; a shorter text is scanned as fast as it is looked up
 GENERATION = 100_000  # texts; at most twice as many are remembered, some 20 MB
 
@@ -56,11 +58,8 @@ class TenantCleanTexts:
     def __contains__(self, text: object) -> bool:
         known = self._known.get(text)
         if known is None:
-            known = (
-                isinstance(text, str)
-                and len(text) >= SHORTEST
-                and self._memory.holds(hash(self._secret + text))
-            )
+            name = self._name(text)
+            known = name is not None and self._memory.holds(name)
             self._known[text] = known
         return known
 
@@ -82,7 +81,17 @@ class TenantCleanTexts:
         """The number of characters in texts that are not remembered."""
         return sum(len(text) for text in texts if text not in self)
 
-    def add(self, text: str) -> None:
+    def add(self, text: str | Apart) -> None:
         """Remember that nothing was found in a text."""
-        if len(text) >= SHORTEST:
-            self._memory.keep(hash(self._secret + text))
+        if (name := self._name(text)) is not None:
+            self._memory.keep(name)
+
+    def _name(self, text: object) -> int | None:
+        """The hash of a text; None where it is not worth one. What stands before the secret no
+        text can pretend to have.
+        """
+        if isinstance(text, str):
+            return hash(self._secret + text) if len(text) >= SHORTEST else None
+        if isinstance(text, Apart):
+            return hash(f"{text.kind} {self._secret}{text.text}")
+        return None

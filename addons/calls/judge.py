@@ -20,6 +20,7 @@ from addons.tenants.compiled_snapshot import Caller, sha256_hmac
 from addons.tenants.remembered import Remembered
 from addons.tenants.snapshot import SnapshotHolder
 from contract.snapshot import Rate
+from rules.commands.lines import unkept
 from rules.rulebook import Rulebook
 from rules.verdict import Verdict
 
@@ -31,8 +32,8 @@ logger = logging.getLogger("earthflow.judge")
 LARGE = 8 * 1024
 # more bytes than this, or a compressed body (reading it alone takes as long),
 HUGE = 512 * 1024
-# or more texts than this (evaluating them does; reading four times as many strings does, too, or
-# sixteen times as many commas and brackets: a list or a number costs a microsecond).
+# or more texts than this (evaluating them does; reading four times as many strings does, too, or as
+# many commas and brackets: a number costs up to 12 µs, fifty levels deep).
 MANY = 1_000
 
 # a call and its tenant's name -> the reading
@@ -142,7 +143,7 @@ class CallJudge:
             small
             and book.ready
             and len(parts) <= MANY
-            and clean.fresh(part.text for part in parts) <= LARGE
+            and clean.fresh(part.text for part in parts) + unkept(parts) <= LARGE
         )
         beside = None if quick else self.large_work
         judging = _Judging(tenant.id, reading, book, key, clean, beside)
@@ -209,7 +210,8 @@ def _is_small(body: bytes) -> bool:
     return (
         len(body) <= HUGE
         and body.count(b'"') <= 4 * MANY
-        and body.count(b",") + body.count(b"[") <= 16 * MANY
+        and body.count(b",") + body.count(b"[") <= 4 * MANY
+        and body.count(b"\r\n") <= MANY  # sections of a form have some lines each
     )
 
 

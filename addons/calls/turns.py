@@ -70,4 +70,7 @@ class Turns:
         self._turns[client] = turn
         size = sum(one.conversation.size for one in self._turns.values())
         while size > MOST_BYTES or len(self._turns) > MOST:
-            size -= self._turns.pop(next(iter(self._turns))).conversation.size
+            oldest = next(iter(self._turns), None)  # connections may end meanwhile
+            if oldest is None:
+                break
+            size -= self._turns.pop(oldest).conversation.size

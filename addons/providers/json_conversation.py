@@ -25,7 +25,7 @@ SAMPLE = 256  # bytes that show whether it may be worth to look closer
 NODE = 200  # bytes of memory that a node of a document takes, beside what was written
 # What a provider bound to a signature is marked so.
 SIGNS = (b"ignature", b"redacted_thinking", b"redactedContent", b"encrypted_content")
-BLANKS = b" \t\r\n"
+BLANKS, MOST_BLANKS = b" \t\r\n", 256
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -150,16 +150,21 @@ class JsonConversation:
             return None
         at, messages = end
         cut = _before(body, at, _items.decode(messages)[-self._reading.loose :])
+        if cut is None:
+            return None
         self._sample = self._sample[:cut]
         return Place(body[:cut], body[at:])
 
-    def _continued(self, more: bytes, reading: Reading) -> Conversation:
+    def _continued(self, more: bytes, reading: Reading) -> Conversation | None:
         """The conversation of the next turn."""
         assert self._place is not None
         head, tail = self._place
         if reading.lasting > self._reading.lasting:
             items = _items.decode(b'[""' + more + b"]")[-reading.loose :]
-            head += more[: _before(more, len(more), items)]
+            cut = _before(more, len(more), items)
+            if cut is None:
+                return None
+            head += more[:cut]
         body = self._place.head + more + tail
         return JsonConversation(self.format, body, reading, Place(head, tail))
 
@@ -187,16 +192,19 @@ def _end_of(body: bytes, key: str) -> tuple[int, msgspec.Raw] | None:
     return None
 
 
-def _before(data: bytes, at: int, items: list[msgspec.Raw]) -> int:
+def _before(data: bytes, at: int, items: list[msgspec.Raw]) -> int | None:
     """Where the item ends that stands before these, which end at `at` but for blanks."""
     for item in reversed(items):
-        at = _back(data, at) - len(memoryview(item))
-        at = _back(data, at) - 1  # the comma
+        at = _back(data, at)
+        if not data.endswith(item, 0, at):
+            return None
+        at = _back(data, at - len(memoryview(item))) - 1
+        if data[at : at + 1] != b",":
+            return None
     return at
 
 
 def _back(data: bytes, at: int) -> int:
-    """The same place without the blanks before it."""
-    while data[at - 1 : at] and data[at - 1] in BLANKS:
-        at -= 1
-    return at
+    """The same place without the blanks before it, of which there are no more than anybody writes."""
+    first = max(0, at - MOST_BLANKS)
+    return first + len(data[first:at].rstrip(BLANKS))

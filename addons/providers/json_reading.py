@@ -112,7 +112,8 @@ class Reading:
     def is_plain(self) -> bool:
         """Whether all of it is text, in a list of messages, and not too much of it."""
         text = not (self.unreadable or self.documents or self._results)
-        little = len(self._parts) <= MOST_PARTS and self.nodes <= MOST_NODES
+        values = max(self.nodes, self.walk.literal)  # a list of numbers is one node
+        little = len(self._parts) <= MOST_PARTS and values <= MOST_NODES
         return text and little and self.said.messages > LOOSE
 
     @property

@@ -82,6 +82,15 @@ def lines_of(part: Part) -> Read:
     return known
 
 
+def unkept(parts: Sequence[Part]) -> int:
+    """The characters of long calls of tools, whose lines are read anew each time."""
+    return sum(
+        len(part.text)
+        for part in parts
+        if part.kind == "tool_call" and MAX_KEPT < len(part.text) <= shell.MAX_TEXT
+    )
+
+
 def command_texts(parts: Sequence[Part]) -> tuple[list[tuple[int, str]], bool]:
     """The command lines of all parts that have some, with the part's number; whether there is
     more than is read.

@@ -236,3 +236,11 @@ def test_short_messages_before_long_tools_are_a_beginning_too() -> None:
     """What is compared first must not reach into what may change."""
     said, tools = SAID[:4], [("tools", json.dumps("x" * 5000))]
     assert same("openai-chat", call_of([], said, tools, ""), call_of([], [*said, SAID[5]], tools, ""))  # fmt: skip
+
+
+@pytest.mark.parametrize(("blanks", "fits"), [(200, True), (1_000, False)])
+def test_blanks_that_nobody_writes_are_not_walked_through(blanks: int, fits: bool) -> None:  # fmt: skip
+    for place in (b"}", b"]}"):
+        first, second = (call_of(MODEL, said, [], "") for said in (SAID, [*SAID, SAID[0]]))  # fmt: skip
+        wide = [body.removesuffix(place) + b" " * blanks + place for body in (first, second)]  # fmt: skip
+        assert same("openai-chat", wide[0], wide[1]) is fits

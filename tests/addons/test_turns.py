@@ -174,8 +174,8 @@ def test_a_large_addition_is_read_beside_the_loop(current: CompiledSnapshot, mon
 
 @pytest.mark.parametrize(
     ("item", "most"),
-    [("[],", 8 * judge_module.MANY), ("1,", 16 * judge_module.MANY), ('"",', 2 * judge_module.MANY), ("123456789012,\n" + " " * 20, judge_module.HUGE // 34)],
-    ids=["lists", "numbers", "texts", "bytes"],
+    [("[],", 2 * judge_module.MANY), ("1,", 4 * judge_module.MANY), ("{},\r\n", judge_module.MANY), ('"",', 2 * judge_module.MANY), ("1" + " " * 198 + ",", judge_module.HUGE // 200)],
+    ids=["lists", "numbers", "lines", "texts", "bytes"],
 )  # fmt: skip
 def test_what_takes_some_milliseconds_to_read_is_read_beside_the_loop(current: CompiledSnapshot, monkeypatch: pytest.MonkeyPatch, item: str, most: int) -> None:  # fmt: skip
     judge = new(current)
@@ -188,6 +188,24 @@ def test_what_takes_some_milliseconds_to_read_is_read_beside_the_loop(current: C
 
     assert not beside(most - 20)
     assert beside(most + 20)
+
+
+def test_long_commands_are_read_beside_the_loop_each_time(current: CompiledSnapshot, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    """Their lines are not kept, so they cost the same however well they are known."""
+    judge, client, who = new(current), Client(), caller(current)
+    done = beside_the_loop(judge, monkeypatch)
+
+    def beside(length: int) -> bool:
+        said = [{"role": "user", "content": one} for one in LONG]
+        run = {"id": "c1", "type": "function", "function": {"name": "bash", "arguments": json.dumps({"command": "ls;" * (length // 3)})}}  # fmt: skip
+        said[3:3] = [{"role": "assistant", "tool_calls": [run, run, run]}]  # type: ignore[dict-item]
+        body = json.dumps({"model": "gpt-5.2", "messages": said}).encode()
+        for _ in range(3):
+            done.clear()
+            judged(judge, who, body, client)
+        return bool(done)
+
+    assert not beside(3_000) and beside(6_000)
 
 
 def test_what_has_left_a_conversation_is_not_kept(current: CompiledSnapshot) -> None:
