@@ -76,7 +76,10 @@ def call_of(before: list[tuple[str, str]], said: list[str], after: list[tuple[st
 
 @pytest.fixture(autouse=True, scope="module")
 def short() -> Iterator[None]:
-    """Calls of any size are kept."""
+    """Calls of any size are kept: those that Hypothesis makes are short, and would all be read whole.
+
+    Only these two bounds are lowered; what reads and compares is the real thing.
+    """
     with (
         mock.patch.object(json_call, "SHORTEST", 0),
         mock.patch.object(json_conversation, "SAMPLE", 16),
@@ -210,6 +213,7 @@ def test_short_and_long_calls_are_not_kept() -> None:
         return isinstance(call, Call) and call.conversation is not None
 
     base = len(call_of(MODEL, SAID, [("x", '""')], ""))
+    # The bound itself, which the fixture of this module lowers.
     with mock.patch.object(json_call, "SHORTEST", SHORTEST):
         assert [keeps(size - base) for size in (SHORTEST - 1, SHORTEST, LONGEST, LONGEST + 1)] == [False, True, True, False]  # fmt: skip
 
